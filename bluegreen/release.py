@@ -1,0 +1,428 @@
+"""The vocabulary of a release, and the release itself: nothing but its events, folded.
+
+Phases end in -ing, events are past tense, verbs (acts) are imperative. Each set is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import reduce
+from typing import Any
+
+Facts = Mapping[str, Any]
+
+
+class Phase(StrEnum):
+    """Where a release is. The order of the members is the order of the story."""
+
+    BAKING = "baking"  # the image is being made, or looked up
+    LAUNCHING = "launching"  # blue is pinned, green is made and boots
+    CHECKING = "checking"  # green is judged before it gets any traffic
+    OVERLAPPING = "overlapping"  # blue and green both serve
+    HOLDING = "holding"  # both serve until a person promotes
+    SWITCHING = "switching"  # blue is being taken out of the load balancer
+    SOAKING = "soaking"  # green serves alone; blue is whole and idle: instant rollback
+    RETIRING = "retiring"  # blue is emptied and deleted; there is no rolling back from here
+    ROLLING_BACK = "rolling_back"  # traffic returns to blue, then green is removed
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Whether a rollback may be ordered now."""
+        return self not in (Phase.RETIRING, Phase.ROLLING_BACK)
+
+    @property
+    def awaits_promotion(self) -> bool:
+        """Whether an order to promote means something now."""
+        return self in (Phase.OVERLAPPING, Phase.HOLDING)
+
+
+class Outcome(StrEnum):
+    """How a release ended."""
+
+    LIVE = "live"  # the load balancer serves green alone
+    ROLLED_BACK = "rolled_back"  # blue serves alone, what the release made is gone
+    FAILED = "failed"  # a person must act; the last event says what to do
+
+
+class EventKind(StrEnum):
+    """What can happen to a release."""
+
+    STARTED = "started"  # frozen config, commit, who, every name
+    ENTERED = "entered"  # a phase began
+    BEGAN = "began"  # an act is about to be done
+    DID = "did"  # an act was done; ids of what it made
+    STUMBLED = "stumbled"  # an act failed
+    OBSERVED = "observed"  # something that matters was seen to change
+    BLINDED = "blinded"  # AWS could not be asked
+    PROMOTED = "promoted"  # a person ordered to go on
+    ROLLBACK_ORDERED = "rollback_ordered"  # a person ordered to return to blue
+    INTERRUPTED = "interrupted"  # the driver was told to stop
+    RESUMED = "resumed"  # a person ordered another try after `failed`
+    SETTLED = "settled"  # the outcome
+
+
+class Verb(StrEnum):
+    """What a driver can do: each is one changing call to AWS or to the journal, and safe to repeat."""
+
+    CLAIM_BUILDER = "claim_builder"  # one bake at a time per builder
+    START_BUILDER = "start_builder"
+    RUN_BUILD = "run_build"  # the `run` commands of the config, on the builder
+    RUN_BUILD_CHECK = "run_build_check"  # its `check`
+    STOP_BUILDER = "stop_builder"
+    MAKE_IMAGE = "make_image"
+    FREE_BUILDER = "free_builder"
+    DROP_IMAGE = "drop_image"  # deregister one old or failed image and its snapshots
+    PIN_BLUE = "pin_blue"  # template version to a number, minimum to the desired size
+    SUSPEND_BLUE = "suspend_blue"  # the processes that would change blue's size by themselves
+    MAKE_TEMPLATE_VERSION = "make_template_version"
+    CREATE_GREEN = "create_green"
+    SUSPEND_GREEN = "suspend_green"
+    JOIN_GREEN = "join_green"  # attach green to the target groups
+    GROW_GREEN = "grow_green"  # blue grew during the overlap
+    TAKE_BLUE_OUT = "take_blue_out"  # detach blue from the target groups
+    JOIN_BLUE = "join_blue"  # attach blue again
+    TAKE_GREEN_OUT = "take_green_out"
+    UNPROTECT_BLUE = "unprotect_blue"  # lift scale-in protection, so that blue can be emptied
+    EMPTY_BLUE = "empty_blue"  # size 0, through its lifecycle hooks
+    DELETE_BLUE = "delete_blue"
+    RESTORE_GREEN = "restore_green"  # blue's sizes and template reference, now green's
+    RESUME_GREEN = "resume_green"
+    SET_DEFAULT_VERSION = "set_default_version"
+    DELETE_GREEN = "delete_green"
+    DELETE_TEMPLATE_VERSION = "delete_template_version"
+    UNPIN_BLUE = "unpin_blue"
+    RESUME_BLUE = "resume_blue"
+
+
+class Reason(StrEnum):
+    """Why a release was rolled back, failed, or was refused."""
+
+    COMPLETED = "completed"  # everything held
+    ORDERED = "ordered"  # a person ordered the rollback
+    CHECK_FAILED = "check_failed"  # a check did not hold
+    NEVER_HEALTHY = "never_healthy"  # green did not become healthy in time
+    BUILD_FAILED = "build_failed"  # the builder's commands failed
+    BUILD_LATE = "build_late"  # the image was not ready in time
+    BUILDER_RUNNING = "builder_running"  # the builder ran and it was not us who started it
+    BUILDER_LOST = "builder_lost"  # the builder is gone, or was stopped during the build
+    IMAGE_FAILED = "image_failed"  # AWS could not make the image
+    LAUNCH_LATE = "launch_late"  # green's instances did not come up in time
+    HOLD_EXPIRED = "hold_expired"  # nobody promoted in time
+    DENIED = "denied"  # a permission is missing
+    AWS_ERROR = "aws_error"  # AWS refused a call for another reason
+    BLIND = "blind"  # AWS could not be asked for too long
+    CHANGED_OUTSIDE = "changed_outside"  # somebody else changed what the release works on
+    BLUE_UNHEALTHY = "blue_unhealthy"  # no traffic may be given to blue
+    RETIRE_LATE = "retire_late"  # blue could not be emptied in time
+    UNDER_WAY = "under_way"  # refused: another release of the service is under way
+    UNRESOLVED = "unresolved"  # refused: the last release failed and its leftovers are still there
+    FROZEN = "frozen"  # refused: the service is frozen
+    NOT_PERMITTED = "not_permitted"  # refused: not by this person
+    MOVED_ON = "moved_on"  # refused: the release is past that
+    NOTHING_TO_DO = "nothing_to_do"  # refused: there is no such release
+
+
+#: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
+OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION})
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fact in the journal. `at`: epoch seconds; `seq` counts from 1 without gaps."""
+
+    release: str
+    seq: int
+    at: float
+    kind: EventKind
+    facts: Facts = field(default_factory=dict)
+
+    @property
+    def verb(self) -> Verb | None:
+        """The act that a began, did or stumbled event speaks of."""
+        return Verb(self.facts["verb"]) if "verb" in self.facts else None
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that an entered event speaks of."""
+        return Phase(self.facts["phase"]) if "phase" in self.facts else None
+
+
+@dataclass(frozen=True)
+class BlueBefore:
+    """Blue as it was before it was pinned: what rollback and retiring put back."""
+
+    desired: int
+    minimum: int
+    maximum: int
+    template: str
+    template_version: str  # as the group said it
+    resolved_version: str  # the number it meant then
+    suspended: tuple[str, ...]
+    routes: tuple[str, ...]  # how the load balancer reached the target groups
+
+    def to_facts(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**vars(self), "suspended": list(self.suspended), "routes": list(self.routes)}
+
+    @classmethod
+    def from_facts(cls, facts: Facts) -> BlueBefore:
+        """The reverse of `to_facts`."""
+        return cls(**{**facts, "suspended": tuple(facts["suspended"]), "routes": tuple(facts["routes"])})
+
+
+@dataclass(frozen=True)
+class CheckState:
+    """A check's run of equal answers. `held`: it passed `needs` times in a row and has not failed since."""
+
+    name: str
+    passed: bool
+    streak: int
+    held: bool
+    since: float  # when the present run began, epoch seconds
+    value: str
+
+
+@dataclass(frozen=True)
+class Stumble:
+    """Failures of one act in a row."""
+
+    verb: Verb
+    count: int
+    first: float
+    last: float
+    code: str
+    message: str
+    transient: bool
+    denied: bool
+
+
+@dataclass(frozen=True)
+class Release:
+    """One attempt to bring one commit to one service, as its events tell it."""
+
+    id: str
+    service: str
+    number: int
+    config: Facts
+    commit: str
+    image: str  # AMI id; "" until it is known
+    image_given: bool
+    started_by: str
+    started_at: float
+    hold: bool  # promotion by a person is needed
+    blue_group: str
+    green_group: str
+    image_name: str
+    target_groups: tuple[str, ...]  # ARNs
+    builder: str = ""
+    seq: int = 1
+    last_at: float = 0.0
+    phase: Phase = Phase.BAKING
+    entered: Mapping[Phase, float] = field(default_factory=dict)
+    left: Phase | None = None  # the phase that was left for rolling_back
+    reason: Reason | None = None
+    message: str = ""
+    blue: BlueBefore | None = None
+    size: int = 0  # how many green must bear
+    template_version: int | None = None
+    began: Mapping[Verb, Event] = field(default_factory=dict)
+    did: Mapping[Verb, Event] = field(default_factory=dict)
+    checks: Mapping[str, CheckState] = field(default_factory=dict)
+    sights: Mapping[str, str] = field(default_factory=dict)  # what was last told of each subject
+    promoters: tuple[str, ...] = ()
+    rollback_by: str = ""
+    stumble: Stumble | None = None
+    gave_up: frozenset[Verb] = frozenset()
+    blind_since: float | None = None
+    interrupted: bool = False
+    outcome: Outcome | None = None
+    settled_at: float | None = None
+
+    @property
+    def in_phase_since(self) -> float:
+        """When the present phase was entered, epoch seconds."""
+        return self.entered[self.phase]
+
+    @property
+    def rollback_pending(self) -> bool:
+        """A rollback was ordered and has not begun."""
+        return bool(self.rollback_by) and self.phase.can_roll_back
+
+
+def names(service: str, number: int, commit: str) -> dict[str, str]:
+    """The names that everything of a release will bear, known before anything is made."""
+    prefix = f"{service.replace('/', '-')}-v{number}"
+    return {"green_group": prefix, "image_name": f"{prefix}-{commit[:8] or 'image'}"}
+
+
+def release_id(service: str, number: int) -> str:
+    """`web/production#42`."""
+    return f"{service}#{number}"
+
+
+def fold(events: Iterable[Event]) -> Release:
+    """The release that the events tell. The first must be `started`; ValueError when there is none."""
+    first, *rest = events
+    return reduce(apply, rest, _started(first))
+
+
+def apply(release: Release, event: Event) -> Release:
+    """The release after one more event."""
+    told = _FOLD[event.kind](release, event)
+    return replace(told, seq=event.seq, last_at=event.at)
+
+
+def _started(event: Event) -> Release:
+    f = event.facts
+    return Release(
+        id=event.release,
+        service=f["service"],
+        number=f["number"],
+        config=f["config"],
+        commit=f["commit"],
+        image=f["image"],
+        image_given=bool(f["image"]),
+        started_by=f["who"],
+        started_at=event.at,
+        hold=f["hold"],
+        blue_group=f["blue_group"],
+        green_group=f["green_group"],
+        image_name=f["image_name"],
+        target_groups=tuple(f["target_groups"]),
+        builder=f["builder"],
+        last_at=event.at,
+        entered={Phase.BAKING: event.at},
+    )
+
+
+def _entered(release: Release, event: Event) -> Release:
+    phase = Phase(event.facts["phase"])
+    changed = replace(
+        release,
+        phase=phase,
+        entered={**release.entered, phase: event.at},
+        image=event.facts.get("image", release.image),
+        stumble=None,
+        blind_since=None,
+        interrupted=False,
+    )
+    if phase is not Phase.ROLLING_BACK:
+        return changed
+    return replace(
+        changed, left=release.phase, reason=Reason(event.facts["reason"]), message=event.facts["message"]
+    )
+
+
+def _began(release: Release, event: Event) -> Release:
+    verb = Verb(event.facts["verb"])
+    changed = replace(release, began={**release.began, verb: event}, interrupted=False)
+    if verb is Verb.PIN_BLUE and release.blue is None:
+        before = BlueBefore.from_facts(event.facts["blue"])
+        return replace(changed, blue=before, size=before.desired)
+    if verb is Verb.GROW_GREEN:
+        return replace(changed, size=event.facts["size"])
+    return changed
+
+
+def _did(release: Release, event: Event) -> Release:
+    return replace(
+        release,
+        did={**release.did, Verb(event.facts["verb"]): event},
+        template_version=event.facts.get("template_version", release.template_version),
+        stumble=None,
+        blind_since=None,
+    )
+
+
+def _stumbled(release: Release, event: Event) -> Release:
+    f = event.facts
+    verb = Verb(f["verb"])
+    before = release.stumble if release.stumble and release.stumble.verb is verb else None
+    stumble = Stumble(
+        verb=verb,
+        count=before.count + 1 if before else 1,
+        first=before.first if before else event.at,
+        last=event.at,
+        code=f["code"],
+        message=f["message"],
+        transient=f["transient"],
+        denied=f["denied"],
+    )
+    if verb in OPTIONAL and not stumble.transient:
+        return replace(release, stumble=None, gave_up=release.gave_up | {verb})
+    return replace(release, stumble=stumble)
+
+
+def _observed(release: Release, event: Event) -> Release:
+    f = event.facts
+    sights = {**release.sights, f["subject"]: f["value"]}
+    if "passed" not in f:
+        return replace(release, sights=sights, blind_since=None)
+    state = CheckState(
+        name=f["subject"],
+        passed=f["passed"],
+        streak=f["streak"],
+        held=f["held"],
+        since=f["since"],
+        value=f["value"],
+    )
+    return replace(release, sights=sights, checks={**release.checks, state.name: state}, blind_since=None)
+
+
+def _blinded(release: Release, event: Event) -> Release:
+    since = release.blind_since if release.blind_since is not None else event.at
+    return replace(release, blind_since=since)
+
+
+def _promoted(release: Release, event: Event) -> Release:
+    who = event.facts["who"]
+    return release if who in release.promoters else replace(release, promoters=(*release.promoters, who))
+
+
+def _rollback_ordered(release: Release, event: Event) -> Release:
+    reopened = _resumed(release, event) if release.outcome is Outcome.FAILED else release
+    return replace(reopened, rollback_by=event.facts["who"])
+
+
+def _interrupted(release: Release, event: Event) -> Release:
+    return replace(release, interrupted=True)
+
+
+def _resumed(release: Release, event: Event) -> Release:
+    return replace(
+        release,
+        outcome=None,
+        settled_at=None,
+        stumble=None,
+        blind_since=None,
+        gave_up=frozenset(),
+        entered={**release.entered, release.phase: event.at},
+    )
+
+
+def _settled(release: Release, event: Event) -> Release:
+    f = event.facts
+    return replace(
+        release,
+        outcome=Outcome(f["outcome"]),
+        reason=Reason(f["reason"]),
+        message=f["message"],
+        settled_at=event.at,
+    )
+
+
+_FOLD = {
+    EventKind.ENTERED: _entered,
+    EventKind.BEGAN: _began,
+    EventKind.DID: _did,
+    EventKind.STUMBLED: _stumbled,
+    EventKind.OBSERVED: _observed,
+    EventKind.BLINDED: _blinded,
+    EventKind.PROMOTED: _promoted,
+    EventKind.ROLLBACK_ORDERED: _rollback_ordered,
+    EventKind.INTERRUPTED: _interrupted,
+    EventKind.RESUMED: _resumed,
+    EventKind.SETTLED: _settled,
+}

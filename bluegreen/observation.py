@@ -116,8 +116,8 @@ class Observation:
     green: Group | None = None
     #: target group ARN -> instance id -> target state; exactly the release's target groups
     targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    #: how the load balancer reaches the target groups, one line a listener or rule; compared whole
-    routes: tuple[str, ...] = ()
+    #: how the load balancer reaches the target groups, one line a listener or rule, sorted; None: not looked at
+    routes: tuple[str, ...] | None = None
     checks: tuple[CheckResult, ...] = ()
     #: images of this service that may be dropped now, oldest first (retiring only)
     droppable: tuple[str, ...] = ()
@@ -131,9 +131,7 @@ class Observation:
         """Ids of the group's own instances that are in service and `healthy` in every target group (S2)."""
         if group is None or not self.targets:
             return ()
-        return tuple(
-            id_ for id_ in group.in_service if all(m.get(id_) == HEALTHY for m in self.targets.values())
-        )
+        return tuple(id_ for id_ in group.in_service if all(m.get(id_) == HEALTHY for m in self.targets.values()))
 
     def in_traffic(self, group: Group | None) -> bool:
         """Whether the group is attached, or any of its instances may still get new requests."""
@@ -145,3 +143,19 @@ class Observation:
     def draining(self, group: Group | None) -> bool:
         """Whether requests in flight may still be with the group's instances."""
         return DRAINING in self.states(group)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a release starts from, found and judged before anything is recorded or changed."""
+
+    blue: Group
+    target_groups: tuple[str, ...]  # ARNs, in the config's order
+    template: Template
+    resolved_version: str  # the number that blue's template reference means now
+    routes: tuple[str, ...]
+    builder: str = ""  # instance id, "" when an image is given
+    image: str = ""  # AMI id that is given or was found for the commit
+    account: str = ""
+    region: str = ""
+    warnings: tuple[str, ...] = ()

@@ -124,6 +124,29 @@ class Reason(StrEnum):
     NOTHING_TO_DO = "nothing_to_do"  # refused: there is no such release
 
 
+class Awaited(StrEnum):
+    """What a driver waits for."""
+
+    BUILDER_FREE = "builder_free"  # another release bakes on the builder
+    BUILDER_UP = "builder_up"  # the builder boots and its SSM agent reports
+    BUILD = "build"  # the builder's commands run
+    BUILDER_STOPPED = "builder_stopped"
+    IMAGE = "image"  # the AMI becomes available
+    GREEN_UP = "green_up"  # green's instances come in service
+    CHECKS = "checks"  # every check holds
+    OVERLAP = "overlap"  # the overlap time passes
+    PROMOTION = "promotion"  # a person promotes
+    GREEN_GROWN = "green_grown"  # green has caught up with blue's size
+    READ_BACK = "read_back"  # the load balancer shows the last change
+    SOAK = "soak"  # the soak time passes
+    DRAINED = "drained"  # requests in flight end
+    BLUE_HEALTHY = "blue_healthy"  # blue can bear the traffic again
+    BLUE_EMPTY = "blue_empty"  # blue's instances go through their lifecycle hooks
+    GROUP_GONE = "group_gone"  # a group is being deleted
+    RETRY = "retry"  # the last call failed and is tried again soon
+    SIGHT = "sight"  # AWS answers again
+
+
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
 OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION})
 
@@ -174,14 +197,24 @@ class BlueBefore:
 
 @dataclass(frozen=True)
 class CheckState:
-    """A check's run of equal answers. `held`: it passed `needs` times in a row and has not failed since."""
+    """A check's run of equal answers.
+
+    It is held once it passed `needs` times in a row, and lost once, having been held, it failed `needs`
+    times in a row. Times are epoch seconds.
+    """
 
     name: str
     passed: bool
-    streak: int
-    held: bool
-    since: float  # when the present run began, epoch seconds
-    value: str
+    streak: int  # equal answers in a row, counted up to `needs`
+    since: float  # when this run of answers began
+    value: str  # what was seen last, in a few words
+    held_since: float | None = None
+    lost: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether the check can be relied on now."""
+        return self.held_since is not None
 
 
 @dataclass(frozen=True)
@@ -230,10 +263,11 @@ class Release:
     began: Mapping[Verb, Event] = field(default_factory=dict)
     did: Mapping[Verb, Event] = field(default_factory=dict)
     checks: Mapping[str, CheckState] = field(default_factory=dict)
-    sights: Mapping[str, str] = field(default_factory=dict)  # what was last told of each subject
+    sights: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
     promoters: tuple[str, ...] = ()
     rollback_by: str = ""
     stumble: Stumble | None = None
+    left_behind: tuple[str, ...] = ()  # what the last event names as still there
     gave_up: frozenset[Verb] = frozenset()
     blind_since: float | None = None
     interrupted: bool = False
@@ -244,6 +278,12 @@ class Release:
     def in_phase_since(self) -> float:
         """When the present phase was entered, epoch seconds."""
         return self.entered[self.phase]
+
+    @property
+    def made_image(self) -> str:
+        """Id of the AMI that this release made, "" if it made none (or did not come to know its id)."""
+        did = self.did.get(Verb.MAKE_IMAGE)
+        return str(did.facts["image"]) if did else ""
 
     @property
     def rollback_pending(self) -> bool:
@@ -310,9 +350,7 @@ def _entered(release: Release, event: Event) -> Release:
     )
     if phase is not Phase.ROLLING_BACK:
         return changed
-    return replace(
-        changed, left=release.phase, reason=Reason(event.facts["reason"]), message=event.facts["message"]
-    )
+    return replace(changed, left=release.phase, reason=Reason(event.facts["reason"]), message=event.facts["message"])
 
 
 def _began(release: Release, event: Event) -> Release:
@@ -357,16 +395,17 @@ def _stumbled(release: Release, event: Event) -> Release:
 
 def _observed(release: Release, event: Event) -> Release:
     f = event.facts
-    sights = {**release.sights, f["subject"]: f["value"]}
+    sights = {**release.sights, f["subject"]: f}
     if "passed" not in f:
         return replace(release, sights=sights, blind_since=None)
     state = CheckState(
         name=f["subject"],
         passed=f["passed"],
         streak=f["streak"],
-        held=f["held"],
         since=f["since"],
         value=f["value"],
+        held_since=f["held_since"],
+        lost=f["lost"],
     )
     return replace(release, sights=sights, checks={**release.checks, state.name: state}, blind_since=None)
 
@@ -398,6 +437,7 @@ def _resumed(release: Release, event: Event) -> Release:
         stumble=None,
         blind_since=None,
         gave_up=frozenset(),
+        checks={},
         entered={**release.entered, release.phase: event.at},
     )
 
@@ -409,6 +449,7 @@ def _settled(release: Release, event: Event) -> Release:
         outcome=Outcome(f["outcome"]),
         reason=Reason(f["reason"]),
         message=f["message"],
+        left_behind=tuple(f["left"]),
         settled_at=event.at,
     )
 

@@ -1,0 +1,397 @@
+"""bluegreen: zero-downtime releases for services on EC2 Auto Scaling groups.
+
+`Engine` is what every door calls (command line, GitHub Action, Slack bot); importing this module is
+cheap, whatever is heavy is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bluegreen.driver import Clock, Driver, SystemClock, Tell, Until
+from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, Refused
+from bluegreen.release import Event, EventKind, Facts, Outcome, Phase, Reason, Release, names, release_id
+
+if TYPE_CHECKING:
+    import boto3
+
+    from bluegreen.aws import Cloud
+    from bluegreen.config import Config
+    from bluegreen.journal import Journal, ServiceRecord, Summary
+    from bluegreen.observation import Baseline
+    from bluegreen.rehearsal import Step
+
+__version__ = "0.1.0"
+__all__ = [
+    "BlueGreenError",
+    "ConfigError",
+    "Engine",
+    "Event",
+    "Interrupted",
+    "Outcome",
+    "Phase",
+    "Plan",
+    "Refused",
+    "Release",
+    "ServiceStatus",
+    "Until",
+]
+
+#: How often somebody who watches a release that another drives looks whether that driver still lives.
+TAKE_OVER = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a release would do now, and what a rollback would do in each phase; nothing was changed."""
+
+    release: Release  # as it would be recorded; its number is the next one
+    baseline: Baseline
+    steps: tuple[Step, ...]
+    rollback: tuple[tuple[Phase, tuple[Step, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One service as the journal knows it. `driver` names who drives now, "" when nobody does."""
+
+    service: str
+    record: ServiceRecord
+    release: Release | None  # under way, or else the last one
+    driver: str
+
+
+class Engine:
+    """The releases of one AWS account and region, as recorded in one journal table.
+
+    `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`. Methods raise ConfigError, Refused (with a
+    `reason`) and AwsError; see `errors`.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: str | None = None,
+        region: str | None = None,
+        session: boto3.Session | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
+        self.clock = clock or SystemClock()
+        self._region = region
+        self._given_session = session
+        self._made_journal: Journal | None = None
+
+    # --- releasing -------------------------------------------------------------------------------
+
+    def plan(self, config: Config, *, commit: str = "", ami: str = "") -> Plan:
+        """Everything that a release would do, in order. Changes nothing, not even the journal."""
+        from bluegreen.rehearsal import rehearse, rehearse_rollback
+
+        record = self._record(config.id)
+        baseline = self._baseline(config, record, commit, ami)
+        number = record.next if record else 1
+        facts = self._started(config, baseline, commit=commit, who="", hold=_held(config))(number)
+        release = _unrecorded(release_id(config.id, number), facts, self.clock.now())
+        phases = [phase for phase in Phase if phase.can_roll_back]
+        undone = [(phase, rehearse_rollback(release, baseline, config, phase)) for phase in phases]
+        shown = tuple((phase, steps) for phase, steps in undone if steps)
+        return Plan(release, baseline, rehearse(release, baseline, config), shown)
+
+    def start(
+        self,
+        config: Config,
+        *,
+        commit: str = "",
+        ami: str = "",
+        who: str,
+        hold: bool = False,
+        request: str = "",
+    ) -> Release:
+        """Record a new release; nothing in AWS is changed until somebody drives it.
+
+        `who` is an id (an ARN, `github:login`, `slack:U…`), `request` makes a repeated call return the first
+        release. Refused when another is under way, the service is frozen, or blue is not whole.
+        """
+        self._journal.ensure_table(self.clock.sleep)
+        record = self._record(config.id)
+        self._refuse_unresolved(config, record)
+        baseline = self._baseline(config, record, commit, ami)
+        facts = self._started(config, baseline, commit=commit, who=who, hold=hold or _held(config))
+        event = self._journal.open(config.id, facts, self.clock.now(), request=request)
+        return self._journal.load(event.release)
+
+    def drive(
+        self,
+        release: str,
+        *,
+        until: Until = Until.LIVE,
+        tell: Tell,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Release:
+        """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises."""
+        loaded = self._journal.load(release)
+        config = _config(loaded)
+        driver = Driver(
+            loaded,
+            journal=self._journal,
+            cloud=self._cloud(config),
+            config=config,
+            clock=self.clock,
+            holder=_holder(),
+            tell=tell,
+            stop=stop,
+        )
+        return driver.drive(until)
+
+    def attend(
+        self,
+        release: str,
+        *,
+        until: Until = Until.LIVE,
+        tell: Tell,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Release:
+        """Show a release to its end: drive it when nobody does, else follow whoever does."""
+        while True:
+            seen = self._follow_driver(release, tell, stop)
+            if seen.outcome:
+                return seen
+            try:
+                return self.drive(release, until=until, tell=tell, stop=stop)
+            except Refused as refusal:
+                if refusal.reason != Reason.UNDER_WAY:
+                    raise
+
+    def follow(self, release: str, *, after: int = 0) -> Iterator[Event]:
+        """The events of a release as they come, until it has settled."""
+        return self._journal.follow(release, after, self.clock.sleep)
+
+    # --- orders ----------------------------------------------------------------------------------
+
+    def promote(self, service: str, *, who: str) -> Event:
+        """Order the release under way to go on. Refused when it is not at a point where that means something."""
+        return self._journal.order(
+            self._current(service), EventKind.PROMOTED, {"who": who}, self.clock.now(), _may_be_promoted
+        )
+
+    def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
+        """Order the return to blue. Refused once blue is being retired; the hint says what to do instead."""
+        release = self._current(service, failed=True)
+        facts = {"who": who, "why": why}
+        return self._journal.order(
+            release, EventKind.ROLLBACK_ORDERED, facts, self.clock.now(), self._may_be_rolled_back
+        )
+
+    def resume(self, service: str, *, who: str) -> Release:
+        """The release to drive on; one that failed is reopened where it stopped."""
+        release = self._journal.load(self._current(service, failed=True))
+        if release.outcome is Outcome.FAILED:
+            facts = {"who": who}
+            self._journal.order(release.id, EventKind.RESUMED, facts, self.clock.now(), _has_failed)
+            return self._journal.load(release.id)
+        return release
+
+    def image_of(self, service: str, number: int) -> str:
+        """The AMI of an earlier release, for returning to it. ConfigError when there is none."""
+        summary = self._journal.summary(service, number)
+        if summary is None or not summary.image:
+            hint = f"`bluegreen history {service}` lists those that have an image."
+            raise ConfigError(f"there is no image of {release_id(service, number)}", hint=hint)
+        return summary.image
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def load(self, release: str) -> Release:
+        """A release as its events tell it."""
+        return self._journal.load(release)
+
+    def status(self, service: str | None = None) -> list[ServiceStatus]:
+        """Every service that the journal knows, or the one asked for."""
+        records = self._journal.services() if service is None else [self._record(service)]
+        return [self._status(record) for record in records if record]
+
+    def history(self, service: str, limit: int = 20) -> list[Summary]:
+        """The service's releases, the newest first."""
+        return self._journal.history(service, limit)
+
+    def freeze(self, service: str, *, who: str, why: str, until: float | None = None) -> None:
+        """Refuse new releases of the service until then (epoch seconds), or until it is lifted."""
+        self._journal.ensure_table(self.clock.sleep)
+        self._journal.freeze(service, who=who, why=why, until=until, now=self.clock.now())
+
+    def unfreeze(self, service: str, *, who: str) -> None:
+        """Lift the freeze."""
+        self._journal.unfreeze(service, who=who)
+
+    def undriven(self) -> list[str]:
+        """The releases under way that no living driver holds."""
+        return [s.release.id for s in self.status() if s.record.under_way and s.release and not s.driver]
+
+    def who(self) -> str:
+        """The AWS principal that calls, as an ARN; an assumed role's session is part of it (STS API)."""
+        from bluegreen.aws import caller
+
+        return caller(self._session)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    @property
+    def _session(self) -> boto3.Session:
+        if self._given_session is None:
+            import boto3
+
+            self._given_session = boto3.Session(region_name=self._region)
+        return self._given_session
+
+    @property
+    def _journal(self) -> Journal:
+        if self._made_journal is None:
+            from bluegreen.journal import Journal
+
+            self._made_journal = Journal(self._session, self.table)
+        return self._made_journal
+
+    def _cloud(self, config: Config) -> Cloud:
+        from bluegreen.aws import Cloud
+
+        return Cloud(config, self._session)
+
+    def _record(self, service: str) -> ServiceRecord | None:
+        return self._journal.service(service)
+
+    def _baseline(self, config: Config, record: ServiceRecord | None, commit: str, ami: str) -> Baseline:
+        group = record.live.group if record and record.live else config.group
+        return self._cloud(config).baseline(group, commit, ami)
+
+    def _started(
+        self, config: Config, baseline: Baseline, *, commit: str, who: str, hold: bool
+    ) -> Callable[[int], Facts]:
+        def facts(number: int) -> Facts:
+            return {
+                "service": config.id,
+                "number": number,
+                "who": who,
+                "commit": commit,
+                "image": baseline.image,
+                "hold": hold,
+                "config": config.to_dict(),
+                "blue_group": baseline.blue.name,
+                "target_groups": list(baseline.target_groups),
+                "builder": baseline.builder,
+                "account": baseline.account,
+                "region": baseline.region,
+                **names(config.id, number, commit),
+            }
+
+        return facts
+
+    def _refuse_unresolved(self, config: Config, record: ServiceRecord | None) -> None:
+        """A failed release may have left its green group or its pins; a new one would build on them."""
+        if record is None or not record.last or record.under_way:
+            return
+        last = self._journal.load(release_id(config.id, record.last))
+        if last.outcome is not Outcome.FAILED or last.phase is Phase.BAKING:
+            return
+        seen = self._cloud(_config(last)).observe(last, self.clock.now())
+        pinned = bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
+        if pinned or seen.green is not None:
+            left = ", ".join(last.left_behind)
+            hint = f"`bluegreen rollback {config.id}` returns to blue and tidies up, `bluegreen resume` goes on."
+            raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
+
+    def _current(self, service: str, *, failed: bool = False) -> str:
+        record = self._record(service)
+        if record and record.under_way:
+            return release_id(service, record.under_way)
+        if failed and record and record.last:
+            last = self._journal.load(release_id(service, record.last))
+            if last.outcome is Outcome.FAILED:
+                return last.id
+            self._may_be_rolled_back(last)
+        hint = f"`bluegreen history {service}` shows what was."
+        raise Refused("no release is under way", reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
+
+    def _may_be_rolled_back(self, release: Release) -> None:
+        if release.outcome is Outcome.ROLLED_BACK or (release.phase is Phase.ROLLING_BACK and not release.outcome):
+            raise Refused("is rolled back already", reason=Reason.MOVED_ON, where=release.id)
+        if release.phase is Phase.RETIRING or release.outcome is Outcome.LIVE:
+            raise Refused(
+                "blue is retired, so there is nothing left to return to in seconds",
+                reason=Reason.MOVED_ON,
+                where=release.id,
+                hint=self._way_back(release),
+            )
+
+    def _way_back(self, release: Release) -> str:
+        earlier = (s for s in self._journal.history(release.service, 50) if s.number < release.number)
+        live = next((s for s in earlier if s.outcome == Outcome.LIVE and s.image), None)
+        if live is None:
+            return f"`bluegreen release --ami AMI` releases the image that {release.blue_group} ran."
+        return f"`bluegreen rollback {release.service} --to {live.number}` releases {live.image} again."
+
+    def _status(self, record: ServiceRecord) -> ServiceStatus:
+        number = record.under_way or record.last
+        release = self._journal.load(release_id(record.service, number)) if number else None
+        driver = self._journal.driver(release.id, self.clock.now()) if release and record.under_way else ""
+        return ServiceStatus(record.service, record, release, driver)
+
+    def _follow_driver(self, release_id_: str, tell: Tell, stop: Callable[[], bool]) -> Release:
+        """Tell what another driver does, for as long as it lives."""
+        release = self._journal.load(release_id_)
+        while not release.outcome and self._journal.driver(release.id, self.clock.now()):
+            checked = self.clock.now()
+            while self.clock.now() - checked < TAKE_OVER and not release.outcome:
+                if stop():
+                    raise Interrupted("stopped watching", where=release.id, hint="Its driver goes on.")
+                self.clock.sleep(1.0)
+                release = _tell_news(release, self._journal.read(release.id, release.seq), tell)
+        return release
+
+
+def _tell_news(release: Release, news: list[Event], tell: Tell) -> Release:
+    from bluegreen.release import apply
+
+    for event in news:
+        release = apply(release, event)
+        tell(release, event, None, None)
+    return release
+
+
+def _may_be_promoted(release: Release) -> None:
+    if release.rollback_by or release.outcome or not release.phase.awaits_promotion:
+        state = release.outcome or release.phase
+        early = list(Phase).index(release.phase) < list(Phase).index(Phase.OVERLAPPING)
+        hint = "It can be promoted once blue and green both serve." if early else "It has moved on."
+        raise Refused(f"cannot be promoted while {state}", reason=Reason.MOVED_ON, where=release.id, hint=hint)
+
+
+def _has_failed(release: Release) -> None:
+    if release.outcome is not Outcome.FAILED:
+        raise Refused("has not failed", reason=Reason.MOVED_ON, where=release.id)
+
+
+def _held(config: Config) -> bool:
+    return config.promotion.by == "person"
+
+
+def _config(release: Release) -> Config:
+    from bluegreen.config import Config
+
+    return Config.from_dict(dict(release.config))
+
+
+def _unrecorded(id_: str, facts: Facts, now: float) -> Release:
+    from bluegreen.release import fold
+
+    return fold([Event(id_, 1, now, EventKind.STARTED, facts)])
+
+
+def _holder() -> str:
+    """Host, process and a random part: unique, and telling."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"

@@ -1,0 +1,348 @@
+"""The loop: look, decide, record, act. The one place where decisions meet effects, sleep and the clock.
+
+Nothing is kept in memory that the journal does not hold: a driver may die at any line, and the next one
+that takes the lease goes on from the events and a fresh look. The order inside a round matters:
+
+    look → decide → append `began` → act → append `did`
+
+`began` carries the next number after the events that the decision was made from. If anybody (a person
+ordering a rollback, another driver) wrote meanwhile, that number is taken and the act is not done.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bluegreen import phases
+from bluegreen.errors import AwsError, Conflict, Interrupted, Refused
+from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
+from bluegreen.release import Awaited, Event, EventKind, Facts, Phase, Reason, Release, Verb, apply
+
+if TYPE_CHECKING:
+    from bluegreen.config import Config
+    from bluegreen.observation import Observation
+
+log = logging.getLogger("bluegreen")
+
+#: The journal is read this often while waiting, so that an order is heard within a second.
+LISTEN = 1.0
+#: The lease is renewed when less than this is left of its 30 s; one call to AWS takes less.
+MARGIN = 20.0
+#: An act is not done on a look older than this.
+FRESH = 15.0
+#: How long the journal may be out of reach before the driver gives up; the release can be resumed.
+PATIENCE = 600.0
+#: How long we wait for another driver's lease to lapse (it lasts 30 s, plus clock skew).
+LAPSE = 45.0
+
+
+class Until(StrEnum):
+    """Where a driver stops by itself; whoever takes the release up later goes on from there."""
+
+    HELD = "held"  # when a person must promote
+    SWITCHED = "switched"  # when green serves alone and the soak goes on
+    LIVE = "live"  # when the release has settled
+
+
+#: What a driver that was asked to go no further does not wait for.
+_NOT_OURS: Mapping[Until, frozenset[Awaited]] = {
+    Until.HELD: frozenset({Awaited.PROMOTION}),
+    Until.SWITCHED: frozenset({Awaited.PROMOTION, Awaited.SOAK}),
+    Until.LIVE: frozenset(),
+}
+
+#: Called with each new event, and without one at each wait: (release, event, awaited, deadline).
+Tell = Callable[[Release, Event | None, Awaited | None, float | None], None]
+
+
+class Clock(Protocol):
+    """Time, passed in so that tests need not wait."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Return after so many seconds, or earlier when the process is asked to stop."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Block for so many seconds."""
+        time.sleep(seconds)
+
+
+class Journal(Protocol):
+    """What a driver needs of the journal; `journal.Journal` is it, and says what each call raises."""
+
+    def read(self, release_id: str, after: int = 0) -> list[Event]:
+        """Events after a number, in order."""
+        ...
+
+    def append(self, release_id: str, seq: int, kind: EventKind, facts: Facts, now: float) -> Event:
+        """Write the next event; Conflict when its number is taken."""
+        ...
+
+    def settle(self, release: Release, seq: int, facts: Facts, now: float) -> Event:
+        """Write the last event and the service's new state at once."""
+        ...
+
+    def claim_builder(self, builder: str, release_id: str, now: float) -> str:
+        """Empty when the builder is ours now, else the release that holds it."""
+        ...
+
+    def free_builder(self, builder: str, release_id: str) -> None:
+        """Give the claim up."""
+        ...
+
+    def take_lease(self, release_id: str, holder: str, now: float) -> Any:
+        """A lease (with `expires`, epoch seconds), or None while another driver's lives."""
+        ...
+
+    def renew(self, lease: Any, now: float) -> Any:
+        """The lease, longer; LeaseLost when another driver has it."""
+        ...
+
+    def drop(self, lease: Any) -> None:
+        """End the lease."""
+        ...
+
+
+class Cloud(Protocol):
+    """What a driver needs of AWS; `aws.Cloud` is it."""
+
+    def observe(self, release: Release, now: float) -> Observation:
+        """One picture of what the release's phase needs; AwsError when there is none to be had."""
+        ...
+
+    def perform(self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None]) -> dict[str, Any]:
+        """Do one act; `permit` is called before every changing call, and raises when it may not be made."""
+        ...
+
+
+class Driver:
+    """Drives one release. `holder` names this driver in the lease, for people to read.
+
+    `release` is what the journal said when it was last read; any other driver would read the same.
+    """
+
+    def __init__(
+        self,
+        release: Release,
+        *,
+        journal: Journal,
+        cloud: Cloud,
+        config: Config,
+        clock: Clock,
+        holder: str,
+        tell: Tell,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.release = release
+        self.journal = journal
+        self.cloud = cloud
+        self.config = config
+        self.clock = clock
+        self.holder = holder
+        self.tell = tell
+        self.stop = stop
+        self._lease: Any = None  # the journal's own kind of lease
+        self._looked = 0.0
+        self._parked = False
+        self._unreachable: float | None = None  # since when the journal fails
+
+    def drive(self, until: Until = Until.LIVE) -> Release:
+        """Drive the release to its end, or as far as `until`; returns it as it then stands.
+
+        Raises Refused when another driver goes on driving it, LeaseLost when another took it over,
+        Interrupted when `stop` said so (recorded, and resumable), AwsError when the journal cannot be reached.
+        """
+        self._take_lease()
+        try:
+            self._catch_up()
+            while not self.release.outcome and not self._parked:
+                self._round(until)
+        except Interrupted:
+            self._record_interruption()
+            raise
+        finally:
+            self._drop_lease()
+        return self.release
+
+    def _round(self, until: Until) -> None:
+        try:
+            self._permit()
+            self._carry_out(self._decide(), until)
+            self._unreachable = None
+        except Conflict:
+            self._catch_up()
+        except AwsError as error:  # those of the cloud are dealt with where they arise: this is the journal's
+            self._wait_for_journal(error)
+
+    # --- look and decide -------------------------------------------------------------------------
+
+    def _decide(self) -> Decision:
+        try:
+            seen = self.cloud.observe(self.release, self.clock.now())
+        except AwsError as error:
+            return self._blind(error)
+        self._looked = self.clock.now()
+        for facts in phases.noticed(self.release, seen, self.config):
+            self._append(EventKind.OBSERVED, facts)
+        return phases.decide(self.release, seen, self.config, self._looked)
+
+    def _blind(self, error: AwsError) -> Decision:
+        if self.release.blind_since is None:
+            self._append(EventKind.BLINDED, {"code": error.code, "message": str(error)})
+        return phases.blind(self.release, self.clock.now(), denied=error.denied, message=str(error))
+
+    # --- carry out -------------------------------------------------------------------------------
+
+    def _carry_out(self, decision: Decision, until: Until) -> None:
+        match decision:
+            case Act():
+                self._act(decision)
+            case Enter():
+                self._append(EventKind.ENTERED, {"phase": decision.phase, **decision.facts})
+            case RollBack():
+                facts = {"phase": Phase.ROLLING_BACK, "reason": decision.reason, "message": decision.message}
+                self._append(EventKind.ENTERED, facts)
+            case Wait():
+                self._wait(decision, until)
+            case Rest():
+                self._settle(decision)
+
+    def _act(self, act: Act) -> None:
+        self._append(EventKind.BEGAN, {"verb": act.verb, **act.facts})
+        if self.clock.now() - self._looked > FRESH:
+            return
+        try:
+            made = self._perform(act)
+        except AwsError as error:
+            self._append(EventKind.STUMBLED, _stumble(act.verb, error))
+        else:
+            self._append(EventKind.DID, {"verb": act.verb, **made})
+
+    def _perform(self, act: Act) -> dict[str, Any]:
+        self._permit()
+        if act.verb is Verb.CLAIM_BUILDER:
+            return self._claim_builder()
+        if act.verb is Verb.FREE_BUILDER:
+            self.journal.free_builder(self.release.builder, self.release.id)
+            return {}
+        return self.cloud.perform(act.verb, self.release, act.facts, self._permit)
+
+    def _claim_builder(self) -> dict[str, Any]:
+        builder = self.release.builder
+        other = self.journal.claim_builder(builder, self.release.id, self.clock.now())
+        if other:
+            busy = f"{builder} is baking for {other}"
+            raise AwsError(busy, code="BuilderBusy", operation="claim", transient=True)
+        return {"builder": builder}
+
+    def _settle(self, rest: Rest) -> None:
+        facts = {"outcome": rest.outcome, "reason": rest.reason, "message": rest.message, "left": list(rest.left)}
+        event = self.journal.settle(self.release, self.release.seq + 1, facts, self.clock.now())
+        self._heard(event)
+
+    # --- wait ------------------------------------------------------------------------------------
+
+    def _wait(self, wait: Wait, until: Until) -> None:
+        if wait.awaited in _NOT_OURS[until]:
+            self._parked = True
+            return
+        self._say(None, wait.awaited, wait.deadline)
+        ends = self.clock.now() + wait.seconds
+        while (left := ends - self.clock.now()) > 0:
+            self.clock.sleep(min(left, LISTEN))
+            self._permit()
+            if self._catch_up():
+                return
+
+    def _wait_for_journal(self, error: AwsError) -> None:
+        now = self.clock.now()
+        self._unreachable = now if self._unreachable is None else self._unreachable
+        if not error.transient or now - self._unreachable >= PATIENCE:
+            raise error
+        log.warning("the journal cannot be reached, trying again: %s", error)
+        self.clock.sleep(LISTEN)
+
+    # --- the journal -----------------------------------------------------------------------------
+
+    def _append(self, kind: EventKind, facts: Facts) -> None:
+        event = self.journal.append(self.release.id, self.release.seq + 1, kind, facts, self.clock.now())
+        self._heard(event)
+
+    def _catch_up(self) -> bool:
+        """Read what others wrote; whether there was anything."""
+        news = self.journal.read(self.release.id, after=self.release.seq)
+        for event in news:
+            self._heard(event)
+        return bool(news)
+
+    def _heard(self, event: Event) -> None:
+        self.release = apply(self.release, event)
+        self._say(event, None, None)
+
+    def _say(self, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
+        """Nobody who listens may stop a release (S10)."""
+        try:
+            self.tell(self.release, event, awaited, deadline)
+        except Exception:
+            log.exception("could not tell of %s", event or awaited)
+
+    def _record_interruption(self) -> None:
+        try:
+            self._catch_up()
+            if not self.release.outcome:
+                self._append(EventKind.INTERRUPTED, {"holder": self.holder})
+        except (AwsError, Conflict):
+            log.warning("the interruption could not be recorded; the release can be resumed all the same")
+
+    # --- the lease -------------------------------------------------------------------------------
+
+    def _permit(self) -> None:
+        """Raise unless something new may be begun now: nobody asked us to stop, and the lease is ours."""
+        if self.stop():
+            raise Interrupted("stopped on request", where=self.release.id, hint="resume goes on from here")
+        now = self.clock.now()
+        if self._lease.expires - now < MARGIN:
+            self._lease = self.journal.renew(self._lease, now)
+
+    def _take_lease(self) -> None:
+        gives_up = self.clock.now() + LAPSE
+        while (lease := self.journal.take_lease(self.release.id, self.holder, self.clock.now())) is None:
+            if self.stop():
+                raise Interrupted("stopped on request", where=self.release.id)
+            if self.clock.now() >= gives_up:
+                hint = "It goes on by itself; `bluegreen status` shows it."
+                raise Refused("another driver is at work", reason=Reason.UNDER_WAY, where=self.release.id, hint=hint)
+            self.clock.sleep(LISTEN)
+        self._lease = lease
+
+    def _drop_lease(self) -> None:
+        try:
+            self.journal.drop(self._lease)
+        except AwsError:
+            log.warning("the lease of %s could not be given back; it lapses by itself", self.release.id)
+
+
+def _stumble(verb: Verb, error: AwsError) -> dict[str, Any]:
+    return {
+        "verb": verb,
+        "code": error.code,
+        "message": str(error),
+        "transient": error.transient,
+        "denied": error.denied,
+    }

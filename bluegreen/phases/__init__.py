@@ -1,0 +1,114 @@
+"""The story of a release: what to do next, as a pure function of what is known.
+
+    baking → launching → checking → overlapping → holding → switching → soaking → retiring → live
+      └──────────┴──────────┴───────────┴────────────┴──────────┴──────────┘
+                                  rolling_back → rolled_back
+
+`decide` reads the release (its events), one observation, the config and the time; it does nothing.
+Every phase is called again after every act and every wait, by whichever driver holds the release, so
+each looks at what is there rather than at what it did last. One module holds one part of the story:
+`baking`, `launching` (with checking), `traffic` (overlapping to soaking), `retiring`, `rollback`.
+`outside` sees what others changed, `checks` judges green, `noticing` says what is worth telling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bluegreen.observation import Observation
+from bluegreen.phases.baking import baking
+from bluegreen.phases.launching import checking, launching
+from bluegreen.phases.noticing import noticed
+from bluegreen.phases.retiring import retiring
+from bluegreen.phases.rollback import rolling_back
+from bluegreen.phases.scene import (
+    GRACE,
+    PATIENCE,
+    TARGETS,
+    TRIES,
+    Act,
+    Decision,
+    Enter,
+    Rest,
+    RollBack,
+    Scene,
+    Wait,
+    halt,
+    leftovers,
+)
+from bluegreen.phases.traffic import holding, overlapping, soaking, switching
+from bluegreen.release import Awaited, Outcome, Phase, Reason, Release, Verb
+
+if TYPE_CHECKING:
+    from bluegreen.config import Config
+
+__all__ = [
+    "GRACE",
+    "PATIENCE",
+    "TARGETS",
+    "Act",
+    "Decision",
+    "Enter",
+    "Rest",
+    "RollBack",
+    "Wait",
+    "blind",
+    "decide",
+    "noticed",
+]
+
+
+def decide(release: Release, seen: Observation, config: Config, now: float) -> Decision:
+    """What to do next. Pure; total over every release that has not settled."""
+    scene = Scene(release, seen, config, now)
+    return _ordered(scene) or _stumbled(scene) or _STORY[release.phase](scene)
+
+
+def blind(release: Release, now: float, *, denied: bool, message: str) -> Decision:
+    """What to do when AWS could not be looked at: wait, then give up the way the phase allows."""
+    since = release.blind_since if release.blind_since is not None else now
+    if not denied and now - since < PATIENCE:
+        return Wait(Awaited.SIGHT, _backoff(int((now - since) // 10) + 1), since + PATIENCE)
+    reason = Reason.DENIED if denied else Reason.BLIND
+    if release.phase.can_roll_back:
+        return RollBack(reason, message)
+    return Rest(Outcome.FAILED, reason, message, leftovers(release))
+
+
+def _ordered(s: Scene) -> Decision | None:
+    if s.release.rollback_pending:
+        return RollBack(Reason.ORDERED, f"ordered by {s.release.rollback_by}")
+    return None
+
+
+def _stumbled(s: Scene) -> Decision | None:
+    stumble = s.release.stumble
+    if stumble is None:
+        return None
+    patience = s.config.timeouts.bake if stumble.verb is Verb.CLAIM_BUILDER else PATIENCE
+    finishing = not s.release.phase.can_roll_back
+    passing = stumble.transient and s.now - stumble.first < patience
+    if passing or (finishing and not stumble.transient and stumble.count < TRIES):
+        again = stumble.last + _backoff(stumble.count)
+        waited = Awaited.BUILDER_FREE if stumble.verb is Verb.CLAIM_BUILDER else Awaited.RETRY
+        return Wait(waited, again - s.now, again) if s.now < again else None
+    reason = Reason.DENIED if stumble.denied else Reason.AWS_ERROR
+    return halt(s, reason, stumble.message) if finishing else RollBack(reason, stumble.message)
+
+
+def _backoff(count: int) -> float:
+    return float(min(2 ** min(count - 1, 4), 15))
+
+
+_STORY: Mapping[Phase, Callable[[Scene], Decision]] = {
+    Phase.BAKING: baking,
+    Phase.LAUNCHING: launching,
+    Phase.CHECKING: checking,
+    Phase.OVERLAPPING: overlapping,
+    Phase.HOLDING: holding,
+    Phase.SWITCHING: switching,
+    Phase.SOAKING: soaking,
+    Phase.RETIRING: retiring,
+    Phase.ROLLING_BACK: rolling_back,
+}

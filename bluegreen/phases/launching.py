@@ -1,0 +1,59 @@
+"""Launching and checking: make green, and judge it before it gets any traffic."""
+
+from __future__ import annotations
+
+from bluegreen.observation import Group
+from bluegreen.phases.checks import check_failed, checks_pending
+from bluegreen.phases.outside import intruded
+from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, duration
+from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb
+
+
+def launching(s: Scene) -> Decision:
+    """Pin blue, make the template version and green, and wait until green is in service."""
+    return _pin_blue(s) or intruded(s) or _make_green(s) or Enter(Phase.CHECKING)
+
+
+def _pin_blue(s: Scene) -> Decision | None:
+    if s.did(Verb.PIN_BLUE):
+        return None if s.did(Verb.SUSPEND_BLUE) else Act(Verb.SUSPEND_BLUE)
+    if s.seen.blue is None:
+        return RollBack(Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
+    before = s.release.blue or _snapshot(s, s.seen.blue)
+    return Act(Verb.PIN_BLUE, {"blue": before.to_facts()})
+
+
+def _snapshot(s: Scene, blue: Group) -> BlueBefore:
+    template = s.seen.template
+    meant = {"$Latest": str(template.latest), "$Default": str(template.default)} if template else {}
+    return BlueBefore(
+        desired=blue.desired,
+        minimum=blue.minimum,
+        maximum=blue.maximum,
+        template=blue.template,
+        template_version=blue.template_version,
+        resolved_version=meant.get(blue.template_version, blue.template_version),
+        suspended=tuple(sorted(blue.suspended)),
+        routes=s.seen.routes or (),
+    )
+
+
+def _make_green(s: Scene) -> Decision | None:
+    for verb in (Verb.MAKE_TEMPLATE_VERSION, Verb.CREATE_GREEN):
+        if not s.did(verb):
+            return Act(verb)
+    green = s.seen.green
+    up = len(green.in_service) if green else 0
+    deadline = s.release.in_phase_since + s.config.timeouts.launch
+    if up >= s.release.size:
+        return None if s.did(Verb.SUSPEND_GREEN) else Act(Verb.SUSPEND_GREEN)
+    if s.now >= deadline:
+        why = f": {green.activity}" if green and green.activity else ""
+        late = f"{up} of {s.release.size} instances in service after {duration(s.phase_age)}{why}"
+        return RollBack(Reason.LAUNCH_LATE, late)
+    return s.wait(Awaited.GREEN_UP, deadline)
+
+
+def checking(s: Scene) -> Decision:
+    """Judge green before it gets any traffic."""
+    return intruded(s) or check_failed(s) or checks_pending(s) or Enter(Phase.OVERLAPPING)

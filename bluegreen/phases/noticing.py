@@ -1,0 +1,102 @@
+"""What a look shows that is worth an event: only what has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bluegreen.observation import CheckResult, Group, Observation
+from bluegreen.phases.scene import TARGETS
+from bluegreen.release import CheckState, Phase, Release, Verb
+
+if TYPE_CHECKING:
+    from bluegreen.config import Config
+
+
+def noticed(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
+    """Facts of the `observed` events that this look gives rise to: only what has changed (design, journal)."""
+    changed = [*_fleets(release, seen), *_baked(seen), *_traffic(release, seen)]
+    told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
+    return told + _answers(release, seen, config)
+
+
+def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:
+    groups = {"blue": seen.blue, "green": seen.green}
+    serving = {name: len(seen.serving(group)) for name, group in groups.items()}
+    total = sum(serving.values())
+    return [
+        _fleet(name, group, serving[name], round(100 * serving[name] / total) if total else None)
+        for name, group in groups.items()
+        if group is not None
+    ] + [
+        {"subject": "activity", "value": group.activity}
+        for group in (seen.green,)
+        if group is not None and (group.activity or "activity" in release.sights)
+    ]
+
+
+def _fleet(name: str, group: Group, serving: int, share: int | None) -> dict[str, Any]:
+    up = len(group.in_service)
+    value = f"{up} of {group.desired} in service" + (f", {serving} serving" if share is not None else "")
+    return {
+        "subject": name,
+        "value": value,
+        "desired": group.desired,
+        "in_service": up,
+        "serving": serving,
+        "share": share,
+    }
+
+
+def _baked(seen: Observation) -> list[dict[str, Any]]:
+    facts = [{"subject": "image", "value": seen.image.state, "image": seen.image.id}] if seen.image else []
+    commands = (("build", seen.builder.build), ("build check", seen.builder.check)) if seen.builder else ()
+    return facts + [{"subject": name, "value": command.state} for name, command in commands if command]
+
+
+def _traffic(release: Release, seen: Observation) -> list[dict[str, Any]]:
+    if not seen.targets:
+        return []
+    blue, green = (bool(seen.serving(g)) or seen.in_traffic(g) for g in (seen.blue, seen.green))
+    value = {(True, True): "both", (True, False): "blue", (False, True): "green"}.get((blue, green), "nobody")
+    return [{"subject": "traffic", "value": value}]
+
+
+def _answers(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
+    results = [*_target_health(release, seen), *seen.checks]
+    needs = {check.name: check.needs for check in config.checks}
+    return [
+        facts
+        for result in results
+        if (facts := _counted(release.checks.get(result.name), result, needs.get(result.name, 3)))
+    ]
+
+
+def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
+    watched = (Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING)
+    if release.phase not in watched or not seen.targets or Verb.JOIN_GREEN not in release.did:
+        return []
+    serving = len(seen.serving(seen.green))
+    value = f"{serving} of {release.size} healthy"
+    return [CheckResult(TARGETS, serving >= release.size, value, seen.at)]
+
+
+def _counted(state: CheckState | None, result: CheckResult, needs: int) -> dict[str, Any] | None:
+    """One more answer to a check; None when it only repeats what is known."""
+    same = state is not None and state.passed == result.passed
+    if state is not None and same and state.streak >= needs:
+        return None
+    streak = state.streak + 1 if state is not None and same else 1
+    held_since = state.held_since if state else None
+    lost = state.lost if state else False
+    if streak >= needs:
+        lost = not result.passed and (lost or held_since is not None)
+        held_since = (held_since or result.at) if result.passed else None
+    return {
+        "subject": result.name,
+        "value": result.value,
+        "passed": result.passed,
+        "streak": streak,
+        "since": state.since if state is not None and same else result.at,
+        "held_since": held_since,
+        "lost": lost,
+    }

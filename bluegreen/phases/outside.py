@@ -1,0 +1,59 @@
+"""What others may have changed while we work (S9): it is told, not fought."""
+
+from __future__ import annotations
+
+from bluegreen.observation import Group
+from bluegreen.phases.scene import Rest, Scene, halt
+from bluegreen.release import Phase, Reason, Verb
+
+
+def intruded(s: Scene) -> Rest | None:
+    found = _blue_changed(s) or _green_changed(s) or _routes_changed(s)
+    return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
+
+
+def _blue_changed(s: Scene) -> str:
+    blue, before = s.seen.blue, s.before
+    if blue is None or blue.deleting:
+        return f"the group {s.release.blue_group} was deleted"
+    if not s.settled(Verb.PIN_BLUE):
+        return ""
+    if blue.desired < before.desired:
+        return f"{blue.name} was shrunk from {before.desired} to {blue.desired}"
+    if blue.minimum != before.desired:
+        return f"the minimum of {blue.name} was changed from {before.desired} to {blue.minimum}"
+    if blue.template_version != before.resolved_version:
+        return f"{blue.name} was put on template version {blue.template_version} (it was on {before.resolved_version})"
+    return _attachment_changed(s, blue)
+
+
+def _attachment_changed(s: Scene, blue: Group) -> str:
+    attached = set(s.release.target_groups) <= blue.target_groups
+    if not attached and not s.began(Verb.TAKE_BLUE_OUT):
+        return f"{blue.name} was taken out of the load balancer"
+    if s.settled(Verb.TAKE_BLUE_OUT) and s.release.phase is Phase.SOAKING and s.seen.in_traffic(blue):
+        return f"{blue.name} was put back into the load balancer"
+    return ""
+
+
+def _green_changed(s: Scene) -> str:
+    green = s.seen.green
+    if not s.settled(Verb.CREATE_GREEN):
+        return ""
+    if green is None or green.deleting:
+        return f"the group {s.release.green_group} was deleted"
+    resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
+    if green.desired != s.release.size and not resizing:
+        return f"{green.name} was resized from {s.release.size} to {green.desired}"
+    if s.settled(Verb.JOIN_GREEN) and not set(s.release.target_groups) <= green.target_groups:
+        return f"{green.name} was taken out of the load balancer"
+    return ""
+
+
+def _routes_changed(s: Scene) -> str:
+    routes = s.seen.routes
+    if routes is None or not s.did(Verb.PIN_BLUE) or routes == s.before.routes:
+        return ""
+    gone = "; ".join(sorted(set(s.before.routes) - set(routes))) or "nothing"
+    come = "; ".join(sorted(set(routes) - set(s.before.routes))) or "nothing"
+    return f"the load balancer was changed: gone: {gone}; new: {come}"

@@ -1,0 +1,80 @@
+"""Retiring: blue is emptied and removed, green inherits its settings."""
+
+from __future__ import annotations
+
+from bluegreen.phases.scene import LONGEST_RETIRE, PROTECTION_BATCH, Act, Decision, Rest, Scene, drained, duration, halt
+from bluegreen.release import Awaited, Outcome, Reason, Verb
+
+
+def retiring(s: Scene) -> Decision:
+    """Empty blue through its hooks, hand its settings to green, delete it, tidy up."""
+    return (
+        _green_must_serve(s)
+        or drained(s, s.seen.blue)
+        or _empty_blue(s)
+        or _restore_green(s)
+        or _blue_gone(s)
+        or _tidy(s)
+        or Rest(Outcome.LIVE, Reason.COMPLETED, f"{s.release.green_group} serves alone", _kept(s))
+    )
+
+
+def _green_must_serve(s: Scene) -> Decision | None:
+    """S3 and S8: blue is not touched, and the release is not called live, unless green serves alone."""
+    green = s.seen.green
+    borne = min(green.desired, s.release.size) if green else 1
+    alone = not s.seen.in_traffic(s.seen.blue)
+    if alone and len(s.seen.serving(green)) >= borne:
+        return None
+    if s.phase_age >= LONGEST_RETIRE:
+        return halt(s, Reason.RETIRE_LATE, "green does not serve alone, so blue was not touched further")
+    return s.wait(Awaited.CHECKS)
+
+
+def _empty_blue(s: Scene) -> Decision | None:
+    blue = s.seen.blue
+    if blue is None or (blue.desired == 0 and blue.minimum == 0):
+        return None
+    protected = [i.id for i in blue.instances if i.protected]
+    if protected:
+        return Act(Verb.UNPROTECT_BLUE, {"instances": protected[:PROTECTION_BATCH]})
+    return Act(Verb.EMPTY_BLUE)
+
+
+def _restore_green(s: Scene) -> Decision | None:
+    for verb in (Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION):
+        if not s.did(verb) and verb not in s.release.gave_up:
+            return Act(verb)
+    return None
+
+
+def _blue_gone(s: Scene) -> Decision | None:
+    blue = s.seen.blue
+    if blue is None:
+        return None
+    if s.phase_age >= LONGEST_RETIRE:
+        still = f"{len(blue.instances)} instances of {blue.name} are still there after {duration(s.phase_age)}"
+        return halt(s, Reason.RETIRE_LATE, still)
+    if blue.instances:
+        return s.wait(Awaited.BLUE_EMPTY)
+    if s.config.retire == "empty":
+        return None
+    if blue.deleting or (s.did(Verb.DELETE_BLUE) and s.fresh(Verb.DELETE_BLUE)):
+        return s.wait(Awaited.GROUP_GONE)
+    return Act(Verb.DELETE_BLUE)
+
+
+def _tidy(s: Scene) -> Decision | None:
+    if not s.seen.droppable or Verb.DROP_IMAGE in s.release.gave_up:
+        return None
+    last = s.release.did.get(Verb.DROP_IMAGE)
+    if last is not None and last.facts.get("image") == s.seen.droppable[0] and s.fresh(Verb.DROP_IMAGE):
+        return s.wait(Awaited.READ_BACK)
+    return Act(Verb.DROP_IMAGE, {"image": s.seen.droppable[0]})
+
+
+def _kept(s: Scene) -> tuple[str, ...]:
+    kept = [f"group {s.release.blue_group}, kept empty"] if s.seen.blue else []
+    if Verb.DROP_IMAGE in s.release.gave_up:
+        kept += [f"image {image}" for image in s.seen.droppable]
+    return tuple(kept)

@@ -1,0 +1,165 @@
+"""Rolling back: one function for each phase that can be left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bluegreen.phases.baking import free_builder
+from bluegreen.phases.scene import LONGEST_RETIRE, Act, Decision, Rest, Scene, drained, duration, halt
+from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb
+
+
+def rolling_back(s: Scene) -> Decision:
+    """Return to blue; how depends on the phase that was left."""
+    assert s.release.left is not None
+    return _UNDO[s.release.left](s)
+
+
+def undo_baking(s: Scene) -> Decision:
+    """Stop the builder if we started it; nothing else was touched."""
+    return _stop_builder(s) or _drop_failed_image(s) or free_builder(s) or _rolled_back(s)
+
+
+def undo_launching(s: Scene) -> Decision:
+    """Blue never stopped serving alone: remove green, put blue's settings back."""
+    return _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
+
+
+def undo_checking(s: Scene) -> Decision:
+    """As while launching: green has had no traffic."""
+    return undo_launching(s)
+
+
+def undo_overlapping(s: Scene) -> Decision:
+    """Both served: blue must bear everything, then green leaves."""
+    return _blue_bears(s) or _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
+
+
+def undo_holding(s: Scene) -> Decision:
+    """As in the overlap: both served."""
+    return undo_overlapping(s)
+
+
+def undo_switching(s: Scene) -> Decision:
+    """Blue may be out already: it joins first and is seen healthy before green leaves."""
+    return undo_overlapping(s)
+
+
+def undo_soaking(s: Scene) -> Decision:
+    """Green served alone: blue joins first and is seen healthy before green leaves."""
+    return undo_overlapping(s)
+
+
+def _blue_bears(s: Scene) -> Decision | None:
+    blue = s.seen.blue
+    if blue is None:
+        return halt(s, Reason.BLUE_UNHEALTHY, f"the group {s.release.blue_group} is gone, green was left as it is")
+    if s.blue_serves:
+        return None
+    if s.phase_age >= s.config.timeouts.healthy:
+        serving = f"{len(s.seen.serving(blue))} of {s.before.desired}"
+        sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
+        return halt(s, Reason.BLUE_UNHEALTHY, sick)
+    attached = blue.target_groups >= set(s.release.target_groups)
+    if attached or len(blue.in_service) < s.before.desired or (s.did(Verb.JOIN_BLUE) and s.fresh(Verb.JOIN_BLUE)):
+        return s.wait(Awaited.BLUE_HEALTHY)
+    return Act(Verb.JOIN_BLUE)
+
+
+def _take_green_out(s: Scene) -> Decision | None:
+    """S4: green is out when the load balancer shows it."""
+    if not s.seen.in_traffic(s.seen.green):
+        return None
+    if not s.blue_serves:
+        return _wait_for_blue(s)
+    if s.did(Verb.TAKE_GREEN_OUT) and s.fresh(Verb.TAKE_GREEN_OUT):
+        return s.wait(Awaited.READ_BACK)
+    return Act(Verb.TAKE_GREEN_OUT)
+
+
+def _wait_for_blue(s: Scene) -> Decision:
+    if s.phase_age >= s.config.timeouts.healthy:
+        return halt(s, Reason.BLUE_UNHEALTHY, "green is in the load balancer and blue cannot bear the traffic")
+    return s.wait(Awaited.BLUE_HEALTHY)
+
+
+def _remove_what_was_made(s: Scene) -> Decision | None:
+    """Green, its template version, and the pins on blue; in that order, for a group on $Latest must not move."""
+    return drained(s, s.seen.green) or _remove_green(s) or _remove_template_version(s) or _unpin_blue(s)
+
+
+def _remove_green(s: Scene) -> Decision | None:
+    green = s.seen.green
+    if not s.began(Verb.CREATE_GREEN):
+        return None
+    if green is None:
+        unseen = s.fresh(Verb.CREATE_GREEN) and not s.did(Verb.DELETE_GREEN)
+        return s.wait(Awaited.GROUP_GONE) if unseen else None
+    if green.release != s.release.id:
+        return None
+    if s.began(Verb.DELETE_GREEN) and s.age(Verb.DELETE_GREEN) >= LONGEST_RETIRE:
+        return halt(s, Reason.RETIRE_LATE, f"{green.name} is still there after {duration(s.phase_age)}")
+    if green.deleting or s.did(Verb.DELETE_GREEN):
+        return s.wait(Awaited.GROUP_GONE)
+    return Act(Verb.DELETE_GREEN)
+
+
+def _remove_template_version(s: Scene) -> Decision | None:
+    verb = Verb.DELETE_TEMPLATE_VERSION
+    if not s.began(Verb.MAKE_TEMPLATE_VERSION) or s.did(verb) or verb in s.release.gave_up:
+        return None
+    if s.seen.template is None or s.seen.template.ours is None:
+        return s.wait(Awaited.READ_BACK) if s.fresh(Verb.MAKE_TEMPLATE_VERSION) else None
+    return Act(verb)
+
+
+def _unpin_blue(s: Scene) -> Decision | None:
+    if not s.began(Verb.PIN_BLUE):
+        return None
+    if s.seen.blue is None:
+        return halt(s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
+    for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE):
+        if not s.did(verb):
+            return Act(verb)
+    return None
+
+
+def _stop_builder(s: Scene) -> Decision | None:
+    builder = s.seen.builder
+    if not s.began(Verb.START_BUILDER) or builder is None:
+        return None
+    if builder.state in ("pending", "running"):
+        if s.did(Verb.STOP_BUILDER) and s.fresh(Verb.STOP_BUILDER):
+            return s.wait(Awaited.BUILDER_STOPPED)
+        return Act(Verb.STOP_BUILDER)
+    if builder.state == "stopping" or (s.fresh(Verb.START_BUILDER) and not s.did(Verb.STOP_BUILDER)):
+        return s.wait(Awaited.BUILDER_STOPPED)
+    return None
+
+
+def _drop_failed_image(s: Scene) -> Decision | None:
+    image = s.seen.image
+    ours = image is not None and image.tagged_release == s.release.id and image.state not in ("pending", "available")
+    if image is None or not ours or Verb.DROP_IMAGE in s.release.gave_up or s.did(Verb.DROP_IMAGE):
+        return None
+    return Act(Verb.DROP_IMAGE, {"image": image.id})
+
+
+def _rolled_back(s: Scene) -> Rest:
+    reason = s.release.reason or Reason.ORDERED
+    made = s.release.made_image and not s.did(Verb.DROP_IMAGE)
+    left = [f"image {s.release.made_image}"] if made else []
+    if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
+        left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
+    return Rest(Outcome.ROLLED_BACK, reason, s.release.message, tuple(left))
+
+
+_UNDO: Mapping[Phase, Callable[[Scene], Decision]] = {
+    Phase.BAKING: undo_baking,
+    Phase.LAUNCHING: undo_launching,
+    Phase.CHECKING: undo_checking,
+    Phase.OVERLAPPING: undo_overlapping,
+    Phase.HOLDING: undo_holding,
+    Phase.SWITCHING: undo_switching,
+    Phase.SOAKING: undo_soaking,
+}

@@ -1,0 +1,197 @@
+"""What one decision is made from, and what it can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bluegreen.observation import Group, Observation
+from bluegreen.release import Awaited, BlueBefore, CheckState, Facts, Outcome, Phase, Reason, Release, Verb
+
+if TYPE_CHECKING:
+    from bluegreen.config import Check, Config
+
+#: How long what AWS was just told may be missing from what it shows (its reads are eventually consistent).
+GRACE = 60.0
+#: How long calls may fail for passing reasons (throttling, 5xx, no connection) before we give up.
+PATIENCE = 600.0
+#: The longest deregistration delay a target group can have (ELBv2, deregistration_delay.timeout_seconds).
+LONGEST_DRAIN = 3600.0
+#: How long emptying and deleting a group may take: lifecycle hooks may hold an instance for an hour or more.
+LONGEST_RETIRE = 7200.0
+#: Tries of a call that AWS refuses for good while we undo or finish; before that the first refusal is enough.
+TRIES = 3
+#: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
+PROTECTION_BATCH = 50
+#: The name of the check that every release has: green's own targets are healthy.
+TARGETS = "targets"
+
+
+@dataclass(frozen=True)
+class Act:
+    """Do this one thing."""
+
+    verb: Verb
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Enter:
+    """Go on to this phase."""
+
+    phase: Phase
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RollBack:
+    """Return to blue."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again in `seconds`. `deadline` (epoch seconds): when the waiting ends by itself, if it does."""
+
+    awaited: Awaited
+    seconds: float
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The release is over. `left` names what it made that is still there and is not live."""
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+    left: tuple[str, ...] = ()
+
+
+Decision = Act | Enter | RollBack | Wait | Rest
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one decision is made from."""
+
+    release: Release
+    seen: Observation
+    config: Config
+    now: float
+
+    @property
+    def before(self) -> BlueBefore:
+        """Blue as it was before it was pinned; only asked for after PIN_BLUE began."""
+        assert self.release.blue is not None
+        return self.release.blue
+
+    @property
+    def phase_age(self) -> float:
+        """Seconds since the phase was entered."""
+        return self.now - self.release.in_phase_since
+
+    def began(self, verb: Verb) -> bool:
+        """The act was at least attempted."""
+        return verb in self.release.began
+
+    def did(self, verb: Verb) -> bool:
+        """The act was done, and not begun again since."""
+        done, begun = self.release.did.get(verb), self.release.began.get(verb)
+        return done is not None and begun is not None and done.seq > begun.seq
+
+    def age(self, verb: Verb) -> float:
+        """Seconds since the act was last begun."""
+        return self.now - self.release.began[verb].at
+
+    def fresh(self, verb: Verb) -> bool:
+        """The act was begun so lately that AWS may not show it yet."""
+        return self.began(verb) and self.age(verb) < GRACE
+
+    def settled(self, verb: Verb) -> bool:
+        """The act was done so long ago that AWS must show it."""
+        return self.did(verb) and not self.fresh(verb)
+
+    def wait(self, awaited: Awaited, deadline: float | None = None, *, calm: bool = False) -> Wait:
+        """Look again after `poll`; when calm, at the pace of the checks; never past the deadline."""
+        pace = self.config.poll
+        if calm:
+            pace = min([2 * pace, *(check.every for check in self.checks)])
+        left = pace if deadline is None else min(pace, deadline - self.now)
+        return Wait(awaited, max(left, 0.05), deadline)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The configured checks of this phase."""
+        return tuple(check for check in self.config.checks if when_word(self.release.phase) in check.when)
+
+    @property
+    def all_held_since(self) -> float | None:
+        """When the last of this phase's checks came to hold; None while any does not."""
+        names = [check.name for check in self.checks]
+        if self.release.phase is not Phase.CHECKING:
+            names.append(TARGETS)
+        since = [held_since_of(self.release.checks.get(name)) for name in names]
+        if None in since:
+            return None
+        return max((at for at in since if at is not None), default=self.release.in_phase_since)
+
+    @property
+    def green_serves(self) -> bool:
+        """Green alone can bear what blue bears (S1, S2, S3)."""
+        return len(self.seen.serving(self.seen.green)) >= self.release.size
+
+    @property
+    def blue_serves(self) -> bool:
+        """Blue alone can bear what it bore before the release (S1, S11)."""
+        return len(self.seen.serving(self.seen.blue)) >= self.before.desired
+
+
+def halt(s: Scene, reason: Reason, message: str) -> Rest:
+    """Stop and call for a person; nothing more is touched."""
+    return Rest(Outcome.FAILED, reason, message, leftovers(s.release))
+
+
+def leftovers(release: Release) -> tuple[str, ...]:
+    """What this release made or changed and may still be there (S5)."""
+    made = release.began
+    left = [f"group {release.green_group}"] if Verb.CREATE_GREEN in made else []
+    if release.template_version is not None and release.blue is not None:
+        left.append(f"version {release.template_version} of the launch template {release.blue.template}")
+    if release.made_image:
+        left.append(f"image {release.made_image}")
+    if Verb.START_BUILDER in made and Verb.STOP_BUILDER not in release.did:
+        left.append(f"builder {release.builder}, perhaps running")
+    if Verb.PIN_BLUE in made and Verb.UNPIN_BLUE not in release.did and release.blue is not None:
+        left.append(_pins(release, release.blue))
+    return tuple(left)
+
+
+def _pins(release: Release, before: BlueBefore) -> str:
+    version = f"template version {before.template_version}"
+    return f"pins on group {release.blue_group} (its own: minimum {before.minimum}, {version})"
+
+
+def held_since_of(state: CheckState | None) -> float | None:
+    return state.held_since if state else None
+
+
+def when_word(phase: Phase) -> str:
+    """The word in a check's `when` for a phase: both serve in holding and switching as they do in overlapping."""
+    return "overlapping" if phase in (Phase.HOLDING, Phase.SWITCHING) else phase.value
+
+
+def duration(seconds: float) -> str:
+    """`90 s`, `15 min`, `2 h`: whole units, as a person says it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def drained(s: Scene, group: Group | None) -> Decision | None:
+    """Requests in flight end before their instances do; a target group drains for an hour at most."""
+    if s.seen.draining(group) and s.phase_age < LONGEST_DRAIN + GRACE:
+        return s.wait(Awaited.DRAINED, calm=True)
+    return None

@@ -1,0 +1,245 @@
+"""What a release would do, step by step, without doing it: the story played on a model of AWS.
+
+`plan` shows this. The decisions are those of `phases`, so plan and release cannot come to differ; only the
+world is a model, in which every act succeeds at once and every check holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bluegreen import phases
+from bluegreen.observation import Baseline, Builder, CheckResult, Command, Group, Image, Instance, Observation, Template
+from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
+from bluegreen.release import Awaited, Event, EventKind, Facts, Phase, Release, Verb, apply
+
+if TYPE_CHECKING:
+    from bluegreen.config import Config
+
+#: A release that takes more rounds than this would not end: a mistake of ours, not a long release.
+ROUNDS = 500
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that would be done in a phase (`act`), or waited for (`awaited`)."""
+
+    phase: Phase
+    act: Act | None = None
+    awaited: Awaited | None = None
+
+
+def rehearse(release: Release, baseline: Baseline, config: Config) -> tuple[Step, ...]:
+    """The steps of the release from where it stands to its end, if nothing goes wrong."""
+    return tuple(_play(release, _scene(release, baseline), config))
+
+
+def rehearse_rollback(release: Release, baseline: Baseline, config: Config, left: Phase) -> tuple[Step, ...]:
+    """The steps of a rollback that is ordered when the release has just entered the phase `left`."""
+    steps: list[Step] = []
+    world = _scene(release, baseline)
+    for moment in _moments(release, world, config):
+        if moment.release.phase is left and not isinstance(moment.decision, Act):
+            release = _told(moment.release, EventKind.ROLLBACK_ORDERED, {"who": "you"}, moment.seen.at)
+            steps = list(_play(release, moment.seen, config))
+            break
+    return tuple(steps)
+
+
+@dataclass(frozen=True)
+class _Moment:
+    release: Release
+    seen: Observation
+    decision: Decision
+
+
+def _play(release: Release, seen: Observation, config: Config) -> Iterator[Step]:
+    waited: tuple[Phase, Awaited] | None = None
+    for moment in _moments(release, seen, config):
+        phase = moment.release.phase
+        match moment.decision:
+            case Act():
+                yield Step(phase, act=moment.decision)
+            case Wait(awaited=awaited) if (phase, awaited) != waited:
+                waited = (phase, awaited)
+                yield Step(phase, awaited=awaited)
+
+
+def _moments(release: Release, seen: Observation, config: Config) -> Iterator[_Moment]:
+    for _ in range(ROUNDS):
+        for facts in phases.noticed(release, seen, config):
+            release = _told(release, EventKind.OBSERVED, facts, seen.at)
+        decision = phases.decide(release, seen, config, seen.at)
+        yield _Moment(release, seen, decision)
+        if isinstance(decision, Rest):
+            return
+        release, seen = _after(release, seen, decision)
+    raise AssertionError(f"the rehearsal of {release.id} does not end")
+
+
+def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Release, Observation]:
+    match decision:
+        case Act(verb=verb, facts=facts):
+            release = _told(release, EventKind.BEGAN, {"verb": verb, **facts}, seen.at)
+            seen, made = _EFFECTS.get(verb, _nothing)(release, seen)
+            release = _told(release, EventKind.DID, {"verb": verb, **made}, seen.at)
+        case Enter(phase=phase, facts=facts):
+            release = _told(release, EventKind.ENTERED, {"phase": phase, **facts}, seen.at)
+        case RollBack(reason=reason, message=message):
+            facts = {"phase": Phase.ROLLING_BACK, "reason": reason, "message": message}
+            release = _told(release, EventKind.ENTERED, facts, seen.at)
+        case Wait(awaited=Awaited.PROMOTION):
+            release = _told(release, EventKind.PROMOTED, {"who": f"person {release.seq}"}, seen.at)
+        case Wait(seconds=seconds):
+            seen = replace(_settled(seen), at=seen.at + max(seconds, phases.GRACE))
+    return release, replace(seen, checks=_passing(release, seen))
+
+
+def _told(release: Release, kind: EventKind, facts: Facts, at: float) -> Release:
+    return apply(release, Event(release.id, release.seq + 1, at, kind, facts))
+
+
+# --- the model: what each act makes AWS show ------------------------------------------------------
+
+Effect = Callable[[Release, Observation], tuple[Observation, dict[str, Any]]]
+
+
+def _scene(release: Release, baseline: Baseline) -> Observation:
+    blue = baseline.blue
+    return Observation(
+        at=release.last_at,
+        builder=Builder(baseline.builder, "stopped", online=True) if baseline.builder else None,
+        image=Image(baseline.image, "", "available") if baseline.image else None,
+        template=baseline.template,
+        blue=blue,
+        targets={arn: {i.id: "healthy" for i in blue.instances} for arn in baseline.target_groups},
+        routes=baseline.routes,
+    )
+
+
+def _passing(release: Release, seen: Observation) -> tuple[CheckResult, ...]:
+    return tuple(CheckResult(check["name"], True, "passes", seen.at) for check in release.config.get("checks", ()))
+
+
+def _settled(seen: Observation) -> Observation:
+    """What was on its way has arrived: instances up, targets healthy or drained, the empty group gone."""
+    targets = {
+        arn: {id_: "healthy" for id_, state in members.items() if state != "draining"}
+        for arn, members in seen.targets.items()
+    }
+    blue, green = _arrived(seen.blue), _arrived(seen.green)
+    image = replace(seen.image, state="available") if seen.image else None
+    return replace(seen, targets=targets, image=image, builder=_ready(seen.builder), blue=blue, green=green)
+
+
+def _arrived(group: Group | None) -> Group | None:
+    if group is None or group.deleting:
+        return None
+    ids = [f"{group.name}-{n}" for n in range(group.desired - len(group.instances))]
+    more = tuple(Instance(id_, "InService") for id_ in ids)
+    return replace(group, instances=(*group.instances, *more)[: group.desired])
+
+
+def _ready(builder: Builder | None) -> Builder | None:
+    if builder is None:
+        return None
+    ended = {name: replace(c, state="succeeded") for name in ("build", "check") if (c := getattr(builder, name))}
+    state = {"pending": "running", "stopping": "stopped"}.get(builder.state, builder.state)
+    return replace(builder, state=state, **ended)
+
+
+def _with(seen: Observation, which: str, group: Group) -> Observation:
+    return replace(seen, blue=group) if which == "blue" else replace(seen, green=group)
+
+
+def _nothing(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    return seen, {}
+
+
+def _builder(**changes: Any) -> Effect:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+        assert seen.builder is not None
+        return replace(seen, builder=replace(seen.builder, **changes)), {"builder": seen.builder.id}
+
+    return effect
+
+
+def _make_image(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    image = Image("the new image", release.image_name, "pending", tagged_release=release.id)
+    return replace(seen, image=image), {"image": image.id}
+
+
+def _make_version(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    template = seen.template or Template("", 0, 0)
+    ours = template.latest + 1
+    return replace(seen, template=replace(template, latest=ours, ours=ours)), {"template_version": ours}
+
+
+def _pin(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    assert seen.blue is not None
+    assert release.blue is not None
+    before = release.blue
+    pinned = replace(seen.blue, minimum=before.desired, template_version=before.resolved_version)
+    return replace(seen, blue=pinned), {}
+
+
+def _create(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    green = Group(release.green_group, release.size, release.size, release.size, release=release.id)
+    return replace(seen, green=green), {"group": green.name}
+
+
+def _join(which: str) -> Effect:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+        group: Group = getattr(seen, which)
+        joined = replace(group, target_groups=frozenset(release.target_groups))
+        added = {i.id: "initial" for i in group.instances}
+        targets = {arn: {**members, **added} for arn, members in seen.targets.items()}
+        return _with(replace(seen, targets=targets), which, joined), {}
+
+    return effect
+
+
+def _leave(which: str) -> Effect:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+        group: Group = getattr(seen, which)
+        gone = {i.id: "draining" for i in group.instances}
+        targets = {arn: {**members, **gone} for arn, members in seen.targets.items()}
+        return _with(replace(seen, targets=targets), which, replace(group, target_groups=frozenset())), {}
+
+    return effect
+
+
+def _change(which: str, **changes: Any) -> Effect:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+        return _with(seen, which, replace(getattr(seen, which), **changes)), {}
+
+    return effect
+
+
+def _unprotect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    assert seen.blue is not None
+    chosen = set(release.began[Verb.UNPROTECT_BLUE].facts["instances"])
+    free = tuple(replace(i, protected=i.protected and i.id not in chosen) for i in seen.blue.instances)
+    return replace(seen, blue=replace(seen.blue, instances=free)), {}
+
+
+_EFFECTS: Mapping[Verb, Effect] = {
+    Verb.START_BUILDER: _builder(state="pending"),
+    Verb.RUN_BUILD: _builder(build=Command("build", "running")),
+    Verb.RUN_BUILD_CHECK: _builder(check=Command("check", "running")),
+    Verb.STOP_BUILDER: _builder(state="stopping"),
+    Verb.MAKE_IMAGE: _make_image,
+    Verb.PIN_BLUE: _pin,
+    Verb.MAKE_TEMPLATE_VERSION: _make_version,
+    Verb.CREATE_GREEN: _create,
+    Verb.JOIN_GREEN: _join("green"),
+    Verb.JOIN_BLUE: _join("blue"),
+    Verb.TAKE_BLUE_OUT: _leave("blue"),
+    Verb.TAKE_GREEN_OUT: _leave("green"),
+    Verb.UNPROTECT_BLUE: _unprotect,
+    Verb.EMPTY_BLUE: _change("blue", desired=0, minimum=0),
+    Verb.DELETE_BLUE: _change("blue", deleting=True),
+    Verb.DELETE_GREEN: _change("green", deleting=True),
+}

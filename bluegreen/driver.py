@@ -159,6 +159,7 @@ class Driver:
         self.stop = stop
         self._lease: Any = None  # the journal's own kind of lease
         self._looked = 0.0
+        self._taken_up = False
         self._parked = False
         self._unreachable: float | None = None  # since when the journal fails
 
@@ -170,7 +171,6 @@ class Driver:
         """
         self._take_lease()
         try:
-            self._catch_up()
             while not self.release.outcome and not self._parked:
                 self._round(until)
         except Interrupted:
@@ -183,7 +183,10 @@ class Driver:
     def _round(self, until: Until) -> None:
         try:
             self._permit()
-            self._carry_out(self._decide(), until)
+            if not self._taken_up:
+                self._take_up()
+            else:
+                self._carry_out(self._decide(), until)
             self._unreachable = None
         except Conflict:
             self._catch_up()
@@ -283,6 +286,13 @@ class Driver:
     def _append(self, kind: EventKind, facts: Facts) -> None:
         event = self.journal.append(self.release.id, self.release.seq + 1, kind, facts, self.clock.now())
         self._heard(event)
+
+    def _take_up(self) -> None:
+        """Go on where the journal stands; say so unless we are the release's first driver."""
+        self._catch_up()
+        if self.release.seq > 1 and not self.release.outcome:
+            self._append(EventKind.TAKEN_UP, {"holder": self.holder})
+        self._taken_up = True
 
     def _catch_up(self) -> bool:
         """Read what others wrote; whether there was anything."""

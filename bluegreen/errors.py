@@ -1,12 +1,12 @@
 """Every error that reaches a person says where, what, and what to do next.
 
-    BlueGreenError
-    ├── ConfigError      the configuration or the way of calling is wrong              exit 2
-    ├── Refused          right, but not now or not by you (carries a Reason)           exit 4
-    ├── AwsError         one call to AWS failed: its code, its words, worth retrying?
-    ├── Conflict         somebody else wrote the journal's next event: read and decide again
-    ├── LeaseLost        another driver has taken this release: stop at once
-    └── Interrupted      this driver was asked to stop; the release can be resumed     exit 130
+BlueGreenError
+├── ConfigError      the configuration or the way of calling is wrong              exit 2
+├── Refused          right, but not now or not by you (carries a Reason)           exit 4
+├── AwsError         one call to AWS failed: its code, its words, worth retrying?
+├── Conflict         somebody else wrote the journal's next event: read and decide again
+├── LeaseLost        another driver has taken this release: stop at once
+└── Interrupted      this driver was asked to stop; the release can be resumed     exit 130
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class EventKind(StrEnum):
     PROMOTED = "promoted"  # a person ordered to go on
     ROLLBACK_ORDERED = "rollback_ordered"  # a person ordered to return to blue
     INTERRUPTED = "interrupted"  # the driver was told to stop
+    TAKEN_UP = "taken_up"  # a driver goes on where another left the release
     RESUMED = "resumed"  # a person ordered another try after `failed`
     SETTLED = "settled"  # the outcome
 
@@ -270,6 +271,7 @@ class Release:
     left_behind: tuple[str, ...] = ()  # what the last event names as still there
     gave_up: frozenset[Verb] = frozenset()
     blind_since: float | None = None
+    taken_up_at: float = 0.0  # since when the present driver watches; limits on AWS count from here
     interrupted: bool = False
     outcome: Outcome | None = None
     settled_at: float | None = None
@@ -429,6 +431,10 @@ def _interrupted(release: Release, event: Event) -> Release:
     return replace(release, interrupted=True)
 
 
+def _taken_up(release: Release, event: Event) -> Release:
+    return replace(release, taken_up_at=event.at, interrupted=False)
+
+
 def _resumed(release: Release, event: Event) -> Release:
     return replace(
         release,
@@ -438,7 +444,7 @@ def _resumed(release: Release, event: Event) -> Release:
         blind_since=None,
         gave_up=frozenset(),
         checks={},
-        entered={**release.entered, release.phase: event.at},
+        taken_up_at=event.at,
     )
 
 
@@ -464,6 +470,7 @@ _FOLD = {
     EventKind.PROMOTED: _promoted,
     EventKind.ROLLBACK_ORDERED: _rollback_ordered,
     EventKind.INTERRUPTED: _interrupted,
+    EventKind.TAKEN_UP: _taken_up,
     EventKind.RESUMED: _resumed,
     EventKind.SETTLED: _settled,
 }

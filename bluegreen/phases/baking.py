@@ -29,7 +29,7 @@ def _judge_image(s: Scene, image: Image) -> Decision:
     if image.state != "pending":
         why = f": {image.reason}" if image.reason else ""
         return RollBack(Reason.IMAGE_FAILED, f"the image {image.id} is {image.state}{why}")
-    deadline = s.release.in_phase_since + s.config.timeouts.bake
+    deadline = s.watched_since + s.config.timeouts.bake
     if s.now >= deadline:
         return RollBack(Reason.BUILD_LATE, f"the image {image.id} is still pending after {duration(s.phase_age)}")
     return s.wait(Awaited.IMAGE, deadline)

@@ -44,7 +44,7 @@ def _make_green(s: Scene) -> Decision | None:
             return Act(verb)
     green = s.seen.green
     up = len(green.in_service) if green else 0
-    deadline = s.release.in_phase_since + s.config.timeouts.launch
+    deadline = s.watched_since + s.config.timeouts.launch
     if up >= s.release.size:
         return None if s.did(Verb.SUSPEND_GREEN) else Act(Verb.SUSPEND_GREEN)
     if s.now >= deadline:

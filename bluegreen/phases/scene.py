@@ -90,8 +90,13 @@ class Scene:
 
     @property
     def phase_age(self) -> float:
-        """Seconds since the phase was entered."""
-        return self.now - self.release.in_phase_since
+        """Seconds since the phase was entered, or since a driver took it up: time that nobody watched is no delay."""
+        return self.now - self.watched_since
+
+    @property
+    def watched_since(self) -> float:
+        """When the present driver began to watch this phase, epoch seconds."""
+        return max(self.release.in_phase_since, self.release.taken_up_at)
 
     def began(self, verb: Verb) -> bool:
         """The act was at least attempted."""

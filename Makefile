@@ -1,0 +1,65 @@
+# Everything starts here, on any machine with make and Python 3.11 or newer: `make help`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+CODE   := $(wildcard bluegreen bot lab tests)
+T      ?= tests
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types layers cover benchmark lock clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "  PYTHON=python3.12 picks the interpreter for a new $(VENV)."
+
+demo: $(READY) ## a whole release on this machine, without an account (ARGS=...)
+	$(BIN)/python -m bluegreen demo $(ARGS)
+
+test: $(READY) ## the tests, or some of them (T=tests/test_config.py, ARGS='-k name')
+	$(BIN)/python -m pytest -n auto $(T) $(ARGS)
+
+check: format lint types layers cover ## everything that must hold before a merge
+
+format: $(READY) ## the format is ruff's (correct it with `.venv/bin/ruff format`)
+	$(BIN)/ruff format --check $(CODE)
+
+lint: $(READY) ## ruff's rules
+	$(BIN)/ruff check $(CODE)
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy $(CODE)
+
+layers: $(READY) ## who may import whom
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+cover: $(READY) ## the tests, and every branch of the core covered
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+
+benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
+	$(BIN)/python -m lab.benchmark $(ARGS)
+
+lock: $(READY) ## write requirements/dev.txt anew from what pyproject.toml allows
+	$(PYTHON) -m venv --clear $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet 'setuptools>=77,<100' '.[github,bot,lab,dev]'
+	sed -n '/^#/p' requirements/dev.txt > requirements/dev.new
+	$(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude bluegreen >> requirements/dev.new
+	mv requirements/dev.new requirements/dev.txt
+	rm -rf $(VENV)-lock
+
+clean: ## remove what was made here
+	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "bluegreen needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)

@@ -1,0 +1,6 @@
+"""`python -m bluegreen`: the command."""
+
+from bluegreen.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""The builder: the one instance that makes images and is normally stopped."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.config import Config
+from bluegreen.errors import AwsError, ConfigError, Refused
+from bluegreen.observation import Builder, Command
+from bluegreen.release import Reason, Release, Verb
+
+Mask = Callable[[str], str]
+
+BUILD, CHECK = "build", "check"
+SHELL = "AWS-RunShellScript"
+TAIL_LINES = 20
+#: What SSM takes at most as a comment (Systems Manager API, SendCommand).
+COMMENT_MAX = 100
+#: How long a command may wait for the agent to take it, in seconds.
+DELIVERY = 120
+#: The longest that AWS-RunShellScript may run, in seconds.
+EXECUTION_MAX = 172_800
+#: SSM's states of an invocation, in our words (Systems Manager API, ListCommandInvocations).
+STATES = {"Pending": "pending", "Delayed": "pending", "InProgress": "running", "Cancelling": "running"}
+_GONE = {"shutting-down", "terminated"}
+
+
+# --- before a release ----------------------------------------------------------------------------
+
+
+def find(calls: Calls, config: Config) -> str:
+    """Id of the builder that the config names; it must be the only one, and stopped."""
+    named = config.image.builder
+    assert named is not None
+    key, value = ("instance", named.instance) if named.instance else ("tag", named.tag)
+    where = f"image.builder.{key}"
+    instances = _of_id(calls, str(value)) if named.instance else _tagged(calls, str(value))
+    if not instances:
+        asked = f"instance `{value}`" if named.instance else f"instance with the Name `{value}`"
+        raise ConfigError(f"there is no {asked} {calls.place}", where=where, hint="Correct it in bluegreen.yml.")
+    if len(instances) > 1:
+        ids = ", ".join(sorted(i["InstanceId"] for i in instances))
+        hint = "Name the builder by `instance`, or rename the others."
+        raise ConfigError(f"{len(instances)} instances have the Name `{value}`: {ids}", where=where, hint=hint)
+    return _stopped(instances[0], where)
+
+
+def _stopped(instance: Answer, where: str) -> str:
+    id_, state = instance["InstanceId"], instance["State"]["Name"]
+    if state != "stopped":
+        hint = "An image is made only of a builder that nobody else uses: stop it, then release again."
+        raise Refused(f"the builder {id_} is {state}", reason=Reason.BUILDER_RUNNING, where=where, hint=hint)
+    if instance.get("RootDeviceType") == "instance-store":
+        raise ConfigError(f"the builder {id_} cannot be stopped", where=where, hint="Use one with an EBS root volume.")
+    return str(id_)
+
+
+def _of_id(calls: Calls, id_: str) -> list[Answer]:
+    """The instance, unless it does not exist or is gone (EC2 API, DescribeInstances)."""
+    try:
+        answer = calls.ec2.describe_instances(InstanceIds=[id_])
+    except ClientError as error:
+        if code(error) in ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
+            return []
+        raise
+    return [i for i in _instances(answer) if i["State"]["Name"] not in _GONE]
+
+
+def _tagged(calls: Calls, name: str) -> list[Answer]:
+    states = ["pending", "running", "stopping", "stopped"]
+    filters = [{"Name": "tag:Name", "Values": [name]}, {"Name": "instance-state-name", "Values": states}]
+    return _instances(calls.ec2.describe_instances(Filters=filters))
+
+
+def _instances(answer: Answer) -> list[Answer]:
+    return [instance for reservation in answer["Reservations"] for instance in reservation["Instances"]]
+
+
+# --- looking -------------------------------------------------------------------------------------
+
+
+def look(calls: Calls, release: Release, mask: Mask) -> Builder | None:
+    """The builder and our commands on it; None when AWS does not show it."""
+    state = _state(calls, release.builder)
+    if state is None:
+        return None
+    ran = _commands(calls, release, mask) if Verb.RUN_BUILD in release.began else {}
+    build, check = ran.get(comment(release, BUILD)), ran.get(comment(release, CHECK))
+    # A command under way is an agent that answers: one call less in each of many looks.
+    busy = any(command is not None and command.state == "running" for command in (build, check))
+    online = state == "running" and (busy or _online(calls, release.builder))
+    return Builder(release.builder, state, online, build, check)
+
+
+def _state(calls: Calls, id_: str) -> str | None:
+    try:
+        found = _instances(calls.ec2.describe_instances(InstanceIds=[id_]))
+    except ClientError as error:
+        if code(error).startswith("InvalidInstanceID"):
+            return None
+        raise
+    return str(found[0]["State"]["Name"]) if found else None
+
+
+def _online(calls: Calls, id_: str) -> bool:
+    """Whether its SSM agent answers (Systems Manager API, DescribeInstanceInformation)."""
+    answer = calls.ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [id_]}])
+    return any(i["InstanceId"] == id_ and i["PingStatus"] == "Online" for i in answer["InstanceInformationList"])
+
+
+def _commands(calls: Calls, release: Release, mask: Mask) -> dict[str, Command]:
+    """Our commands on the builder by comment; of two with one comment, the first sent."""
+    answer = calls.ssm.list_command_invocations(InstanceId=release.builder, Details=True)
+    wanted = {comment(release, BUILD), comment(release, CHECK)}
+    ours = [i for i in answer["CommandInvocations"] if i.get("Comment") in wanted]
+    newest_first = sorted(ours, key=lambda i: i["RequestedDateTime"], reverse=True)
+    return {i["Comment"]: _command(i, mask) for i in newest_first}
+
+
+def _command(invocation: Answer, mask: Mask) -> Command:
+    ended = "succeeded" if invocation["Status"] == "Success" else "failed"
+    state = STATES.get(invocation["Status"], ended)
+    return Command(invocation["CommandId"], state, mask(tail(invocation)) if state in ("succeeded", "failed") else "")
+
+
+def tail(invocation: Answer, lines: int = TAIL_LINES) -> str:
+    """The last lines that a command printed; when it printed nothing, what SSM says of its end."""
+    printed = "\n".join(plugin.get("Output", "") for plugin in invocation.get("CommandPlugins", []))
+    last = [line.rstrip() for line in printed.splitlines() if line.strip()][-lines:]
+    silent = "" if invocation["Status"] == "Success" else invocation.get("StatusDetails") or invocation["Status"]
+    return "\n".join(last) or silent
+
+
+def comment(release: Release, what: str) -> str:
+    """How our commands are found again, by whichever driver."""
+    return f"{release.id} {what}"[:COMMENT_MAX]
+
+
+# --- acting --------------------------------------------------------------------------------------
+
+
+def start(calls: Calls, release: Release) -> Answer:
+    """Start the builder; one that runs or comes up already is left so."""
+    state = _state(calls, release.builder)
+    if state == "stopping":
+        raise _not_now("StartInstances", f"the builder {release.builder} is still stopping", passing=True)
+    if state not in ("pending", "running"):
+        calls.ec2.start_instances(InstanceIds=[release.builder])
+    return {"builder": release.builder}
+
+
+def stop(calls: Calls, release: Release) -> Answer:
+    """Stop the builder; one that is stopped, stopping or gone is left so."""
+    if _state(calls, release.builder) in ("pending", "running"):
+        calls.ec2.stop_instances(InstanceIds=[release.builder])
+    return {"builder": release.builder}
+
+
+def build(calls: Calls, release: Release, config: Config) -> Answer:
+    """Send the config's `run` to the builder, unless it was sent already."""
+    named = config.image.builder
+    assert named is not None
+    return _once(calls, release, config, BUILD, named.run)
+
+
+def check(calls: Calls, release: Release, config: Config) -> Answer:
+    """Send the config's `check` to the builder, unless it was sent already."""
+    named = config.image.builder
+    assert named is not None and named.check is not None
+    return _once(calls, release, config, CHECK, named.check)
+
+
+def _once(calls: Calls, release: Release, config: Config, what: str, commands: str) -> Answer:
+    sent = _commands(calls, release, lambda text: text).get(comment(release, what))
+    if sent is not None:
+        return {"command": sent.id}
+    text = script(release, commands)
+    return {"command": send(calls, [release.builder], comment(release, what), text, config.timeouts.bake)}
+
+
+def send(calls: Calls, ids: list[str], said: str, text: str, seconds: float) -> str:
+    """Send a shell script to up to 50 instances; the command's id (Systems Manager API, SendCommand)."""
+    parameters = {"commands": [text], "executionTimeout": [str(min(max(int(seconds), 1), EXECUTION_MAX))]}
+    try:
+        answer = calls.ssm.send_command(
+            InstanceIds=ids,
+            DocumentName=SHELL,
+            Comment=said,
+            Parameters=parameters,
+            TimeoutSeconds=DELIVERY,
+            # The defaults are 50 at a time, and nothing more is sent after one failure: we want every answer.
+            MaxConcurrency="100%",
+            MaxErrors="100%",
+        )
+    except ClientError as error:
+        if code(error) != "InvalidInstanceId":
+            raise
+        raise _not_now("SendCommand", f"SSM does not know {', '.join(ids)}", passing=True) from error
+    return str(answer["Command"]["CommandId"])
+
+
+def script(release: Release, commands: str) -> str:
+    """The commands with their environment; they stop at the first failure. A `#!` line stays the first."""
+    first, newline, rest = commands.partition("\n")
+    shebang, body = (first + newline, rest) if first.startswith("#!") else ("", commands)
+    variables = {
+        "BLUEGREEN_COMMIT": release.commit,
+        "BLUEGREEN_SERVICE": release.service,
+        "BLUEGREEN_RELEASE": release.id,
+    }
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    return f"{shebang}set -e\n{exports}{body}"
+
+
+def must_be_stopped(calls: Calls, release: Release) -> None:
+    """An image of a running builder would hold half-written files, or reboot it."""
+    state = _state(calls, release.builder)
+    if state != "stopped":
+        what = f"the builder {release.builder} is {state or 'gone'}, not stopped"
+        raise _not_now("CreateImage", what, passing=state == "stopping")
+
+
+def _not_now(operation: str, what: str, **kind: Any) -> AwsError:
+    return AwsError(what, code="IncorrectInstanceState", operation=operation, transient=kind["passing"])

@@ -1,0 +1,180 @@
+"""The wire: clients, the count of calls, the permit before every changing call, and AWS's errors in our words.
+
+Whatever is asked of AWS goes through one `Calls`. botocore tells it of every attempt before it is sent, so
+no module here can forget to count a call, or to ask for the permit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
+
+from bluegreen.errors import AwsError, ConfigError
+
+Answer = dict[str, Any]
+Permit = Callable[[], None]
+
+#: Seconds. With three attempts a call ends within the 30 s of a lease, unless everything goes wrong at once; and
+#: a changing call asks for the permit before each attempt.
+CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
+
+_READING = re.compile(r"(Describe|List|Get)[A-Z]")
+#: IAM's name of a service where it is not botocore's.
+_IAM = {"elbv2": "elasticloadbalancing"}
+_DENIED = re.compile(r"AccessDenied|Unauthorized|NotAuthorized|AuthFailure|OptInRequired")
+_EXPIRED = re.compile(r"Expired|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidAccessKeyId")
+_NAMED_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
+_PASSING = re.compile(
+    r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|BandwidthLimit|PriorRequestNotComplete"
+    r"|ResourceContention|ScalingActivityInProgress|ResourceInUse|ConcurrentModification"
+    r"|InternalError|InternalFailure|InternalServer|ServiceUnavailable|Unavailable$|RequestTimeout"
+    # What was made a moment ago may not be shown yet (EC2 API, eventual consistency).
+    r"|InvalidAMIID\.NotFound|InvalidLaunchTemplateId\.VersionNotFound"
+)
+
+
+class Calls:
+    """Clients made when first used, and every call they make."""
+
+    def __init__(self, region: str | None, session: boto3.Session | None, attempts: int = ATTEMPTS) -> None:
+        self._session = session or boto3.Session()
+        self._region = region
+        self._attempts = attempts
+        self._permit: Permit | None = None
+        self._last = ("", "")
+        self.count: Counter[str] = Counter()
+
+    @cached_property
+    def autoscaling(self) -> Any:
+        """EC2 Auto Scaling."""
+        return self._client("autoscaling")
+
+    @cached_property
+    def ec2(self) -> Any:
+        """EC2."""
+        return self._client("ec2")
+
+    @cached_property
+    def elb(self) -> Any:
+        """Elastic Load Balancing, second version."""
+        return self._client("elbv2")
+
+    @cached_property
+    def ssm(self) -> Any:
+        """Systems Manager."""
+        return self._client("ssm")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        """CloudWatch."""
+        return self._client("cloudwatch")
+
+    @cached_property
+    def account(self) -> tuple[str, str]:
+        """Account id and region (STS API, GetCallerIdentity needs no permission)."""
+        client = self._client("sts")
+        return str(client.get_caller_identity()["Account"]), str(client.meta.region_name)
+
+    @cached_property
+    def place(self) -> str:
+        """Where was looked, as errors say it: `in ap-northeast-2 of account 123456789012`."""
+        account, region = self.account
+        return f"in {region} of account {account}"
+
+    def _client(self, service: str) -> Any:
+        config = BotoConfig(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"mode": "adaptive", "total_max_attempts": self._attempts},
+            user_agent_extra="bluegreen",
+        )
+        client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]
+        client.meta.events.register_first("before-call", self._before_call)
+        client.meta.events.register_first("before-send", self._before_send)
+        return client
+
+    def _before_call(self, model: Any, **_: object) -> None:
+        self._last = (model.service_model.service_name, model.name)
+        self.count[":".join(self._last)] += 1
+
+    def _before_send(self, **_: object) -> None:
+        """Each attempt of a changing call needs the permit: the lease may have run out since the last one."""
+        if self._permit is not None and not _READING.match(self._last[1]):
+            self._permit()
+
+    @contextmanager
+    def permitted(self, permit: Permit) -> Iterator[None]:
+        """Within, `permit` is called immediately before everything that changes AWS; it raises to prevent it."""
+        self._permit = permit
+        try:
+            yield
+        finally:
+            self._permit = None
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Within, what botocore raises becomes `AwsError`, or `ConfigError` where credentials are missing."""
+        try:
+            yield
+        except ClientError as error:
+            raise _from_answer(error, *self._last) from error
+        except BotoCoreError as error:
+            raise _from_wire(error, self._last[1]) from error
+
+
+def code(error: ClientError) -> str:
+    """AWS's error code."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _from_answer(error: ClientError, service: str, operation: str) -> AwsError:
+    said = code(error)
+    words = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+    if _DENIED.search(said):
+        return _denied(said, words, service, operation)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    expired = bool(_EXPIRED.search(said))
+    return AwsError(
+        f"{said}: {words}" if words else said,
+        code=said,
+        operation=error.operation_name,
+        transient=bool(_PASSING.search(said)) or status >= 500 or status == 429,
+        denied=expired,
+        hint="Renew the AWS credentials and try again." if expired else "",
+    )
+
+
+def _denied(said: str, words: str, service: str, operation: str) -> AwsError:
+    named = _NAMED_ACTION.search(words)  # may be another action than the one called, such as iam:PassRole
+    action = named[1] if named else f"{_IAM.get(service, service)}:{operation}"
+    hint = f"Add {action} to the policy of the role that bluegreen uses (`bluegreen iam-policy` prints it whole)."
+    return AwsError(f"not allowed: {action}", code=said, operation=operation, denied=True, hint=hint)
+
+
+def _from_wire(error: BotoCoreError, operation: str) -> AwsError | ConfigError:
+    if isinstance(error, NoRegionError):
+        return ConfigError("no AWS region is known", where="region", hint="Set `region`, or AWS_REGION.")
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        hint = "Give AWS credentials, for example by a role to assume or a profile."
+        return ConfigError("there are no AWS credentials", where="AWS", hint=hint)
+    passing = isinstance(error, ConnectionError | HTTPClientError | ReadTimeoutError | CredentialRetrievalError)
+    words = " ".join(str(error).split())
+    return AwsError(words, code=type(error).__name__, operation=operation or "AWS", transient=passing)

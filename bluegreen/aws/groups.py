@@ -1,0 +1,292 @@
+"""Auto Scaling groups: looked at, pinned, sized, and removed. How green is copied of blue stands in `copy`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bluegreen.aws import copy, tags, templates
+from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.errors import AwsError
+from bluegreen.observation import Group, Instance
+from bluegreen.release import BlueBefore, Facts, Release
+
+#: Processes that would change a group's size, or move its instances, by themselves.
+OWN_MIND = ("AZRebalance", "ScheduledActions")
+#: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
+PROTECTION_BATCH = 50
+#: Activities that are looked through for the last failed launch; the newest come first.
+ACTIVITIES = 20
+
+
+# --- looking -------------------------------------------------------------------------------------
+
+
+def describe(calls: Calls, *names: str) -> dict[str, Answer]:
+    """The groups that exist of these, by name, in one call (EC2 Auto Scaling API, DescribeAutoScalingGroups)."""
+    answer = calls.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))
+    return {group["AutoScalingGroupName"]: group for group in answer["AutoScalingGroups"]}
+
+
+def of_service(calls: Calls, service: str) -> list[Answer]:
+    """Every group that bears the service's tag."""
+    return everything(calls, Filters=[{"Name": f"tag:{tags.SERVICE}", "Values": [service]}])
+
+
+def everything(calls: Calls, **filters: Any) -> list[Answer]:
+    """Every group that the filters leave."""
+    pages = calls.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(**filters)
+    return [group for page in pages for group in page["AutoScalingGroups"]]
+
+
+def seen(group: Answer | None, activity: str = "") -> Group | None:
+    """A group in our words."""
+    if group is None:
+        return None
+    template, version = templates.reference(group)
+    return Group(
+        name=group["AutoScalingGroupName"],
+        desired=group["DesiredCapacity"],
+        minimum=group["MinSize"],
+        maximum=group["MaxSize"],
+        template=template,
+        template_version=version,
+        instances=tuple(_instance(i) for i in group.get("Instances", [])),
+        suspended=frozenset(p["ProcessName"] for p in group.get("SuspendedProcesses", [])),
+        target_groups=frozenset(target_groups(group)),
+        deleting=bool(group.get("Status")),
+        release=tags.as_dict(group.get("Tags")).get(tags.RELEASE, ""),
+        activity=activity,
+    )
+
+
+def _instance(instance: Answer) -> Instance:
+    return Instance(
+        id=instance["InstanceId"],
+        lifecycle=instance["LifecycleState"],
+        healthy=instance["HealthStatus"] == "Healthy",
+        protected=instance.get("ProtectedFromScaleIn", False),
+    )
+
+
+def target_groups(group: Answer) -> set[str]:
+    """ARNs of the target groups that the group is attached to, in either way."""
+    return {*group.get("TargetGroupARNs", []), *traffic_sources(group)}
+
+
+def traffic_sources(group: Answer) -> set[str]:
+    """ARNs of the target groups that were attached by AttachTrafficSources.
+
+    They need DetachTrafficSources (EC2 Auto Scaling API, DetachLoadBalancerTargetGroups). A target group
+    that is listed in both ways was attached as a target group.
+    """
+    sources = {s["Identifier"] for s in group.get("TrafficSources", []) if ":targetgroup/" in s["Identifier"]}
+    return sources - set(group.get("TargetGroupARNs", []))
+
+
+def last_failure(calls: Calls, name: str) -> str:
+    """Why the group's last failed launch failed, in AWS's words (API, DescribeScalingActivities)."""
+    answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=ACTIVITIES)
+    failed = (a for a in answer["Activities"] if a["StatusCode"] in ("Failed", "Cancelled"))
+    return " ".join(next((a.get("StatusMessage") or a["StatusCode"] for a in failed), "").split())
+
+
+# --- blue ----------------------------------------------------------------------------------------
+
+
+def pin(calls: Calls, release: Release, facts: Facts) -> Answer:
+    """Blue's minimum to its desired size and its template reference to a number, in one call."""
+    before = release.blue or BlueBefore.from_facts(facts["blue"])
+    blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
+    _update(calls, release.blue_group, MinSize=before.desired, **copy.on_version(blue, before.resolved_version))
+    return {}
+
+
+def unpin(calls: Calls, release: Release) -> Answer:
+    """Blue's minimum and template reference back.
+
+    A reference that means our version now (it could not be deleted) stays a number, or blue would bring up
+    what was just rolled back; the answer says so.
+    """
+    before = _before(release)
+    blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
+    version = before.template_version
+    if version != before.resolved_version:
+        template = templates.look(calls, before.template, release)
+        if template.ours is not None and templates.resolved(template, version) == str(template.ours):
+            version = before.resolved_version
+    _update(calls, release.blue_group, MinSize=before.minimum, **copy.on_version(blue, version))
+    return {} if version == before.template_version else {"stays_on_version": version}
+
+
+def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Answer:
+    """Lift the scale-in protection of these instances, as far as they are still there and protected."""
+    blue = seen(describe(calls, release.blue_group).get(release.blue_group))
+    still = {i.id for i in blue.instances if i.protected} if blue else set()
+    wanted = [id_ for id_ in ids if id_ in still]
+    for batch in batches(wanted, PROTECTION_BATCH):
+        calls.autoscaling.set_instance_protection(
+            AutoScalingGroupName=release.blue_group, InstanceIds=batch, ProtectedFromScaleIn=False
+        )
+    return {}
+
+
+def empty(calls: Calls, release: Release) -> Answer:
+    """Blue to size 0: its instances go through their lifecycle hooks. Its maximum is left as it is."""
+    _update(calls, release.blue_group, MinSize=0, DesiredCapacity=0)
+    return {}
+
+
+def delete_blue(calls: Calls, release: Release) -> Answer:
+    """Delete the empty blue group; never by force, so AWS refuses while anything runs in it."""
+    blue = describe(calls, release.blue_group).get(release.blue_group)
+    if blue is not None and not blue.get("Status"):
+        _delete(calls, release.blue_group)
+    return {}
+
+
+# --- green ---------------------------------------------------------------------------------------
+
+
+def create(calls: Calls, release: Release) -> Answer:
+    """Green as a faithful copy of blue; one that is there already is it if it bears our tag."""
+    there = describe(calls, release.blue_group, release.green_group)
+    if release.green_group in there:
+        return _ours(there[release.green_group], release)
+    if release.blue_group not in there:
+        raise _gone(release.blue_group, "CreateAutoScalingGroup")
+    hooks = calls.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=release.blue_group)["LifecycleHooks"]
+    try:
+        calls.autoscaling.create_auto_scaling_group(**copy.green(there[release.blue_group], hooks, release))
+    except ClientError as error:
+        if code(error) not in ("AlreadyExists", "AlreadyExistsFault"):
+            raise
+        found = describe(calls, release.green_group).get(release.green_group)
+        if found is None:
+            what = f"AWS says that the group {release.green_group} exists, but does not show it yet"
+            raise AwsError(what, code=code(error), operation="CreateAutoScalingGroup", transient=True) from error
+        return _ours(found, release)
+    return {"group": release.green_group}
+
+
+def _ours(green: Answer, release: Release) -> Answer:
+    """The group is what we would have made; AwsError when it is somebody else's, or not as we make it."""
+    name = release.green_group
+    made_by = tags.as_dict(green.get("Tags")).get(tags.RELEASE)
+    if made_by != release.id:
+        what = f"the name {name} is taken by a group of {made_by or 'somebody else'}"
+        hint = "Delete that group, then release again."
+        raise AwsError(what, code="AlreadyExists", operation="CreateAutoScalingGroup", hint=hint)
+    if templates.reference(green)[1] != str(release.template_version):
+        what = f"the group {name} is on template version {templates.reference(green)[1]}, not {release.template_version}"
+        raise AwsError(what, code="AlreadyExists", operation="CreateAutoScalingGroup")
+    return {"group": name}
+
+
+def grow(calls: Calls, release: Release, size: int) -> Answer:
+    """Green to this size; never smaller."""
+    green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
+    size = max(size, green["DesiredCapacity"])
+    _update(calls, release.green_group, MinSize=size, DesiredCapacity=size, MaxSize=max(size, green["MaxSize"]))
+    return {"size": size}
+
+
+def restore(calls: Calls, release: Release) -> Answer:
+    """Blue's own minimum and maximum for green, and blue's template reference where it means our version now."""
+    before = _before(release)
+    green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
+    changes: Answer = {
+        "MinSize": before.minimum,
+        "MaxSize": max(before.maximum, green["DesiredCapacity"]),
+    }
+    if before.template_version in (templates.DEFAULT, templates.LATEST):
+        meant = templates.resolved(templates.look(calls, before.template), before.template_version)
+        if meant == str(release.template_version):
+            changes |= copy.on_version(green, before.template_version)
+    _update(calls, release.green_group, **changes)
+    return {}
+
+
+def delete_green(calls: Calls, release: Release) -> Answer:
+    """Delete green with its instances; only if it is this release's. Blue's deletion protection was copied: lifted."""
+    green = describe(calls, release.green_group).get(release.green_group)
+    if green is None or green.get("Status"):
+        return {}
+    _ours_to_delete(green, release)
+    if green.get("DeletionProtection", "none") != "none":
+        _update(calls, release.green_group, DeletionProtection="none")
+    _delete(calls, release.green_group, ForceDelete=True)
+    return {}
+
+
+def _ours_to_delete(green: Answer, release: Release) -> None:
+    made_by = tags.as_dict(green.get("Tags")).get(tags.RELEASE)
+    if made_by != release.id:
+        what = f"the group {release.green_group} is of {made_by or 'somebody else'}, so it is not deleted"
+        raise AwsError(what, code="NotOurs", operation="DeleteAutoScalingGroup")
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def suspend_blue(calls: Calls, release: Release) -> Answer:
+    """Suspend what would change blue by itself; alarms may still make it grow."""
+    _suspend(calls, release.blue_group, OWN_MIND)
+    return {}
+
+
+def suspend_green(calls: Calls, release: Release) -> Answer:
+    """Suspend on green what blue had suspended, and what would change it by itself."""
+    _suspend(calls, release.green_group, sorted({*OWN_MIND, *_before(release).suspended}))
+    return {}
+
+
+def resume(calls: Calls, release: Release, name: str) -> Answer:
+    """Resume what only we suspended."""
+    ours = [process for process in OWN_MIND if process not in _before(release).suspended]
+    if ours:
+        calls.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
+    return {}
+
+
+def _suspend(calls: Calls, name: str, processes: Iterable[str]) -> None:
+    calls.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+def batches(items: list[str], size: int) -> list[list[str]]:
+    """The items in lists of at most `size`."""
+    return [items[n : n + size] for n in range(0, len(items), size)]
+
+
+def _before(release: Release) -> BlueBefore:
+    assert release.blue is not None
+    return release.blue
+
+
+def _update(calls: Calls, name: str, **changes: Any) -> None:
+    calls.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, **changes)
+
+
+def _delete(calls: Calls, name: str, **how: Any) -> None:
+    """Delete; a group that went in between is as good (the API has no error of its own for it)."""
+    try:
+        calls.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name, **how)
+    except ClientError as error:
+        if code(error) != "ValidationError" or "not found" not in str(error):
+            raise
+
+
+def _must_exist(calls: Calls, name: str, operation: str) -> Mapping[str, Any]:
+    group = describe(calls, name).get(name)
+    if group is None:
+        raise _gone(name, operation)
+    return group
+
+
+def _gone(name: str, operation: str) -> AwsError:
+    return AwsError(f"the group {name} does not exist", code="NotFound", operation=operation)

@@ -1,0 +1,192 @@
+"""Images: found, made, and dropped when they are neither new nor in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bluegreen.aws import builder, tags, templates
+from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.config import Config
+from bluegreen.errors import AwsError, ConfigError
+from bluegreen.observation import Image
+from bluegreen.release import Release
+
+SSM = "resolve:ssm:"
+#: DescribeInstances takes this many values a filter (EC2 API, filters).
+FILTER_VALUES = 200
+
+
+def look(calls: Calls, release: Release) -> Image | None:
+    """The image of the release: the one it was given or made, or one of the same service and commit."""
+    known = release.image or release.made_image
+    if known:
+        return _seen(_of_id(calls, known))
+    images = _own(calls, {tags.SERVICE: release.service, tags.COMMIT: release.commit})
+    named = [image for image in images if image["Name"] == release.image_name]
+    return _seen(named[0] if named else _newest_available(images))
+
+
+def _seen(image: Answer | None) -> Image | None:
+    if image is None:
+        return None
+    return Image(
+        id=image["ImageId"],
+        name=image.get("Name", ""),
+        state=image["State"],
+        reason=image.get("StateReason", {}).get("Message", ""),
+        tagged_release=tags.as_dict(image.get("Tags")).get(tags.RELEASE, ""),
+    )
+
+
+def _of_id(calls: Calls, id_: str) -> Answer | None:
+    """The image, None when AWS does not show it (EC2 API, DescribeImages)."""
+    try:
+        found = calls.ec2.describe_images(ImageIds=[id_])["Images"]
+    except ClientError as error:
+        if code(error) in ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"):
+            return None
+        raise
+    return found[0] if found else None
+
+
+def _own(calls: Calls, wanted: dict[str, str]) -> list[Answer]:
+    """Own images with all these tags, oldest first."""
+    filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in wanted.items()]
+    images = _pages(calls, "describe_images", "Images", Owners=["self"], Filters=filters)
+    return sorted(images, key=lambda image: str(image.get("CreationDate", "")))
+
+
+def _pages(calls: Calls, operation: str, member: str, **wanted: Any) -> list[Answer]:
+    pages = calls.ec2.get_paginator(operation).paginate(**wanted)
+    return [item for page in pages for item in page[member]]
+
+
+def _newest_available(images: list[Answer]) -> Answer | None:
+    return next((image for image in reversed(images) if image["State"] == "available"), None)
+
+
+# --- before a release ----------------------------------------------------------------------------
+
+
+def given(calls: Calls, ami: str, where: str) -> str:
+    """Id of the image that is named by its id or by an SSM parameter; it must be available."""
+    id_ = _parameter(calls, ami, where) if ami.startswith(SSM) else ami
+    image = _of_id(calls, id_)
+    if image is None:
+        hint = "Correct the id, or have the image shared with this account."
+        raise ConfigError(f"there is no image `{id_}` {calls.place}", where=where, hint=hint)
+    if image["State"] != "available":
+        raise ConfigError(f"the image {id_} is {image['State']}", where=where, hint="Release it once it is available.")
+    return id_
+
+
+def _parameter(calls: Calls, ami: str, where: str) -> str:
+    name = ami.removeprefix(SSM)
+    try:
+        return str(calls.ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except ClientError as error:
+        if code(error) not in ("ParameterNotFound", "ParameterVersionNotFound", "ValidationException"):
+            raise
+        what = f"there is no SSM parameter `{name}` {calls.place}"
+        raise ConfigError(what, where=where, hint="Correct the name, or create it.") from error
+
+
+def of_commit(calls: Calls, service: str, commit: str) -> str:
+    """Id of an available image of the service and commit that an earlier release made, "" if there is none."""
+    image = _newest_available(_own(calls, {tags.SERVICE: service, tags.COMMIT: commit})) if commit else None
+    return str(image["ImageId"]) if image else ""
+
+
+# --- acting --------------------------------------------------------------------------------------
+
+
+def make(calls: Calls, release: Release) -> Answer:
+    """Make the image of the stopped builder (EC2 API, CreateImage); one that bears its name and tag is it."""
+    there = _named(calls, release)
+    if there is not None:
+        return {"image": there}
+    builder.must_be_stopped(calls, release)
+    marked = tags.as_list({"Name": release.image_name, **tags.ours(release)})
+    try:
+        answer = calls.ec2.create_image(
+            InstanceId=release.builder,
+            Name=release.image_name,
+            Description=f"bluegreen release {release.id}",
+            TagSpecifications=[{"ResourceType": kind, "Tags": marked} for kind in ("image", "snapshot")],
+        )
+    except ClientError as error:
+        if code(error) != "InvalidAMIName.Duplicate":
+            raise
+        return {"image": _named(calls, release) or _unseen(release)}
+    return {"image": answer["ImageId"]}
+
+
+def _named(calls: Calls, release: Release) -> str | None:
+    """Id of our image by name; AwsError when the name belongs to somebody else's."""
+    filters = [{"Name": "name", "Values": [release.image_name]}]
+    images = calls.ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
+    if not images:
+        return None
+    ours = [i for i in images if tags.as_dict(i.get("Tags")).get(tags.RELEASE) == release.id]
+    if not ours:
+        what = f"the image name {release.image_name} is taken by {images[0]['ImageId']}, which is not of {release.id}"
+        hint = "Rename or deregister that image, then release again."
+        raise AwsError(what, code="InvalidAMIName.Duplicate", operation="CreateImage", hint=hint)
+    return str(ours[0]["ImageId"])
+
+
+def _unseen(release: Release) -> str:
+    what = f"AWS says that the image {release.image_name} exists, but does not show it yet"
+    raise AwsError(what, code="InvalidAMIName.Duplicate", operation="CreateImage", transient=True)
+
+
+def drop(calls: Calls, release: Release, id_: str) -> Answer:
+    """Deregister one image of this service with its snapshots (EC2 API, DeregisterImage)."""
+    image = _of_id(calls, id_)
+    if image is None:
+        return {"image": id_}
+    if tags.as_dict(image.get("Tags")).get(tags.SERVICE) != release.service:
+        what = f"the image {id_} is not of {release.service}, so it is not dropped"
+        raise AwsError(what, code="NotOurs", operation="DeregisterImage")
+    # A snapshot that belongs to another image too is kept by AWS.
+    calls.ec2.deregister_image(ImageId=id_, DeleteAssociatedSnapshots=True)
+    return {"image": id_}
+
+
+# --- which may be dropped ------------------------------------------------------------------------
+
+
+def droppable(calls: Calls, release: Release, config: Config, groups: Iterable[Answer]) -> tuple[str, ...]:
+    """Images of this service that are neither among the newest nor used by anything, oldest first."""
+    images = _own(calls, {tags.SERVICE: release.service})
+    whole = [image["ImageId"] for image in images if image["State"] == "available"]
+    failed = [image["ImageId"] for image in images if image["State"] in ("failed", "error", "invalid")]
+    spare = [*failed, *whole[: max(len(whole) - config.image.keep, 0)]]
+    if not spare:
+        return ()
+    used = {release.image} | _of_templates(calls, release, groups) | _of_instances(calls, spare)
+    return tuple(id_ for id_ in spare if id_ not in used)
+
+
+def _of_instances(calls: Calls, images: list[str]) -> set[str]:
+    """Those images that an existing instance was launched from; a stopped one may be started again."""
+    found: set[str] = set()
+    for n in range(0, len(images), FILTER_VALUES):
+        filters = [{"Name": "image-id", "Values": images[n : n + FILTER_VALUES]}]
+        for reservation in _pages(calls, "describe_instances", "Reservations", Filters=filters):
+            found |= {i["ImageId"] for i in reservation["Instances"] if i["State"]["Name"] != "terminated"}
+    return found
+
+
+def _of_templates(calls: Calls, release: Release, groups: Iterable[Answer]) -> set[str]:
+    """Images of the default and latest versions of this service's templates, and of those its groups are on."""
+    wanted: dict[str, set[str]] = {}
+    if release.blue is not None:
+        wanted[release.blue.template] = {release.blue.resolved_version}
+    for group in groups:
+        template, version = templates.reference(group)
+        wanted.setdefault(template, set()).add(version)
+    return {image for template, versions in wanted.items() for image in templates.images(calls, template, versions)}

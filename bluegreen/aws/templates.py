@@ -1,0 +1,147 @@
+"""Launch templates: what a group's reference means, and our one version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.errors import AwsError
+from bluegreen.observation import Template
+from bluegreen.release import Release
+
+DEFAULT, LATEST = "$Default", "$Latest"
+ABSENT = "InvalidLaunchTemplateId.VersionNotFound"
+
+
+def reference(group: Answer) -> tuple[str, str]:
+    """Template id and version that a group is on, as it says it; ("", "") when it is on none."""
+    policy = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
+    said = group.get("LaunchTemplate") or policy or {}
+    # A group that names no version is on the default one (EC2 Auto Scaling API, LaunchTemplateSpecification).
+    return said.get("LaunchTemplateId", ""), said.get("Version") or (DEFAULT if said else "")
+
+
+def look(calls: Calls, template: str, release: Release | None = None) -> Template:
+    """The template's numbers; `ours` by its recorded number, else by its description."""
+    recorded = release.template_version if release else None
+    versions = _versions(calls, template, [DEFAULT, LATEST, *([str(recorded)] if recorded else [])])
+    default = next((v["VersionNumber"] for v in versions if v.get("DefaultVersion")), 0)
+    latest = max(v["VersionNumber"] for v in versions)
+    ours = None
+    if release is not None:
+        ours = next((v["VersionNumber"] for v in versions if v.get("VersionDescription") == release.id), None)
+        if ours is None and recorded is None and release.blue is not None:
+            ours = next((v["VersionNumber"] for v in _since(calls, release) if _is_ours(v, release)), None)
+    return Template(template, default, latest, ours)
+
+
+def resolved(template: Template, version: str) -> str:
+    """The number that a reference means now."""
+    return {DEFAULT: str(template.default), LATEST: str(template.latest)}.get(version, version)
+
+
+def images(calls: Calls, template: str, versions: Iterable[str]) -> set[str]:
+    """Image ids of the template's default, latest and given versions."""
+    wanted = sorted({DEFAULT, LATEST, *versions})
+    return {v["LaunchTemplateData"].get("ImageId", "") for v in _versions(calls, template, wanted)}
+
+
+def data(calls: Calls, template: str, version: str) -> Answer:
+    """What a version says."""
+    found = _versions(calls, template, [version])
+    said: Answer = found[0]["LaunchTemplateData"] if found else {}
+    return said
+
+
+def _versions(calls: Calls, template: str, wanted: list[str]) -> list[Answer]:
+    """The versions that exist of those wanted; AWS refuses the whole call when one does not."""
+    try:
+        answer = calls.ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=wanted)
+    except ClientError as error:
+        numbers = [version for version in wanted if version not in (DEFAULT, LATEST)]
+        if code(error) != ABSENT or not numbers:
+            raise
+        known = [version for version in wanted if version not in numbers]
+        return _versions(calls, template, known) if known else []
+    found: list[Answer] = answer["LaunchTemplateVersions"]
+    return found
+
+
+def _since(calls: Calls, release: Release) -> list[Answer]:
+    """Every version from blue's on."""
+    assert release.blue is not None
+    wanted = {"LaunchTemplateId": release.blue.template, "MinVersion": release.blue.resolved_version}
+    pages = calls.ec2.get_paginator("describe_launch_template_versions").paginate(**wanted)
+    return [version for page in pages for version in page["LaunchTemplateVersions"]]
+
+
+def _is_ours(version: Answer, release: Release) -> bool:
+    # The image is compared too: with a new journal, numbers begin again and may meet old descriptions.
+    same_image = version["LaunchTemplateData"].get("ImageId") == release.image
+    return version.get("VersionDescription") == release.id and same_image
+
+
+# --- acting --------------------------------------------------------------------------------------
+
+
+def make(calls: Calls, release: Release) -> Answer:
+    """Make blue's version again with the new image (EC2 API, CreateLaunchTemplateVersion), unless it exists."""
+    assert release.blue is not None
+    known = _since(calls, release)
+    ours = next((version for version in known if _is_ours(version, release)), None)
+    if ours is not None:
+        return {"template_version": ours["VersionNumber"]}
+    source = release.blue.resolved_version
+    said: Answer = next((v["LaunchTemplateData"] for v in known if str(v["VersionNumber"]) == source), {})
+    answer = calls.ec2.create_launch_template_version(
+        LaunchTemplateId=release.blue.template,
+        SourceVersion=source,
+        VersionDescription=release.id,
+        LaunchTemplateData={"ImageId": release.image, **_snapshots(said)},
+        ClientToken=_token(release),
+    )
+    return {"template_version": answer["LaunchTemplateVersion"]["VersionNumber"]}
+
+
+def _snapshots(said: Answer) -> dict[str, Any]:
+    """Snapshots in the block device mapping are not inherited unless they are said again (same page of the API)."""
+    mapping = said.get("BlockDeviceMappings", [])
+    named = any("SnapshotId" in device.get("Ebs", {}) for device in mapping)
+    return {"BlockDeviceMappings": mapping} if named else {}
+
+
+def _token(release: Release) -> str:
+    """One token a release, also when a new journal begins its numbers again."""
+    return hashlib.sha256(f"{release.id} {release.started_at} {release.image}".encode()).hexdigest()
+
+
+def set_default(calls: Calls, release: Release) -> Answer:
+    """Make our version the default (EC2 API, ModifyLaunchTemplate)."""
+    assert release.blue is not None and release.template_version is not None
+    version = str(release.template_version)
+    calls.ec2.modify_launch_template(LaunchTemplateId=release.blue.template, DefaultVersion=version)
+    return {}
+
+
+def delete(calls: Calls, release: Release) -> Answer:
+    """Delete our version, and never one that is the default (EC2 API, DeleteLaunchTemplateVersions)."""
+    assert release.blue is not None
+    template = look(calls, release.blue.template, release)
+    if template.ours is None:
+        return {}
+    if template.ours == template.default:
+        raise _kept(template.ours, template.id, "is the default one", "VersionIsDefault")
+    answer = calls.ec2.delete_launch_template_versions(LaunchTemplateId=template.id, Versions=[str(template.ours)])
+    for refused in answer.get("UnsuccessfullyDeletedLaunchTemplateVersions", []):
+        said = refused.get("ResponseError", {})
+        raise _kept(template.ours, template.id, said.get("Message", "was not deleted"), said.get("Code", "NotDeleted"))
+    return {}
+
+
+def _kept(version: int, template: str, why: str, said: str) -> AwsError:
+    what = f"version {version} of the launch template {template}: {why}"
+    return AwsError(what, code=said, operation="DeleteLaunchTemplateVersions")

@@ -1,0 +1,300 @@
+"""The command `bluegreen`: parse, call, print.
+
+Whatever is heavy is imported when a command needs it: `bluegreen --help` must come at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bluegreen import Engine, Until, __version__
+from bluegreen.cli import door, output
+from bluegreen.cli.door import Door, Doors
+from bluegreen.errors import BlueGreenError, ConfigError
+from bluegreen.release import Outcome, Release
+
+if TYPE_CHECKING:
+    from bluegreen.config import Config
+    from bluegreen.driver import Tell
+
+#: How many releases `reconcile` drives at the same time; the others wait for their turn.
+AT_ONCE = 16
+
+Show = Callable[["Tell", door.Stop], Release]
+
+
+@click.group(cls=Doors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    r"""Zero-downtime blue/green releases for EC2 Auto Scaling groups.
+
+    \b
+    Exit codes: 0 live, or parked where it was asked to park; 1 failed; 2 wrong usage or
+    configuration; 3 rolled back; 4 refused; 130 interrupted, to be resumed.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="bluegreen")
+
+
+def command(**settings: Any) -> Callable[[Callable[..., int | None]], click.Command]:
+    """A command with the options that all have; the function gets a Door and returns its exit code."""
+
+    def made(function: Callable[..., int | None]) -> click.Command:
+        @functools.wraps(function)
+        @click.pass_context
+        def call(ctx: click.Context, /, **given: Any) -> None:
+            names = ("config_path", "environment", "as_json", "table", "region")
+            opened = Door(**{name: given.pop(name) for name in names})
+            ctx.find_root().meta["bluegreen.json"] = opened.as_json
+            ctx.exit(function(opened, **given) or door.OK)
+
+        for option in reversed(_EVERYWHERE):
+            call = option(call)
+        return cli.command(**settings)(call)
+
+    return made
+
+
+_EVERYWHERE = (
+    click.option("--config", "config_path", metavar="FILE", help=f"The configuration.  [default: {door.CONFIG}]"),
+    click.option("--environment", metavar="NAME", help="The environment in it.  [default: its own]"),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line; the last is the result."),
+    click.option("--table", metavar="NAME", help="The journal.  [default: $BLUEGREEN_TABLE, else bluegreen]"),
+    click.option("--region", metavar="NAME", help="The AWS region.  [default: the configuration's, else the AWS one]"),
+)
+_service = click.argument("service", required=False)
+_commit = click.option("--commit", metavar="SHA", default="", help="What to release.  [default: HEAD, if built]")
+_ami = click.option("--ami", metavar="AMI", default="", help="Release this image; build none.")
+_no_wait = click.option("--no-wait", is_flag=True, help="Only give the order.")
+_reason = click.option("--reason", default="", help="Why, for whoever asks later.")
+
+
+# --- releasing ---------------------------------------------------------------------------------------------
+
+
+@command()
+@_commit
+@_ami
+@click.option("--until", type=click.Choice(["held", "switched", "live"]), help="Stop there; a later command goes on.")
+def release(at: Door, commit: str, ami: str, until: str | None) -> int:
+    """Release a commit or an image, and show it to its end."""
+    config = at.config()
+    engine = at.engine(config)
+    sha = door.commit_of(config, commit, ami, _folder(at))
+
+    return _watch(at, _begin(engine, config, sha, ami, until))
+
+
+@command()
+@_commit
+@_ami
+def plan(at: Door, commit: str, ami: str) -> None:
+    """Show what a release would do, and what a rollback would; change nothing."""
+    from bluegreen.cli.planned import print_plan
+
+    config = at.config()
+    sha = door.commit_of(config, commit, ami, _folder(at))
+    print_plan(at.engine(config).plan(config, commit=sha, ami=ami), as_json=at.as_json)
+
+
+@command()
+@_service
+@_no_wait
+def promote(at: Door, service: str | None, no_wait: bool) -> int:
+    """Let the release that is held go on, and show it to its end."""
+    engine, meant = at.meant(service)
+    ordered = engine.promote(meant, who=engine.who())
+    return _given(at, engine, ordered.release) if no_wait else _attend(at, engine, ordered.release)
+
+
+@command()
+@_service
+@click.option("--to", "number", type=click.IntRange(1), metavar="N", help="Release the image of release N again.")
+@_no_wait
+@_reason
+def rollback(at: Door, service: str | None, number: int | None, no_wait: bool, reason: str) -> int:
+    """Give blue all traffic again, and remove green. Exits with 0 when blue serves alone."""
+    engine, meant = at.meant(service)
+    if number is not None:
+        return _release_again(at, engine, meant, number, no_wait)
+    ordered = engine.roll_back(meant, who=engine.who(), why=reason)
+    if no_wait:
+        return _given(at, engine, ordered.release)
+    return _attend(at, engine, ordered.release, code=_rollback_code)
+
+
+@command()
+@_service
+def resume(at: Door, service: str | None) -> int:
+    """Drive on a release that was interrupted, that nobody drives, or that failed."""
+    engine, meant = at.meant(service)
+    return _attend(at, engine, engine.resume(meant, who=engine.who()).id)
+
+
+@command()
+def reconcile(at: Door) -> int:
+    """Drive every release that nobody drives, as far as it goes without a person."""
+    from bluegreen.cli.reconciling import drive_all
+
+    return drive_all(at, at.engine(at.config_if_any()).undriven(), AT_ONCE)
+
+
+# --- looking -----------------------------------------------------------------------------------------------
+
+
+@command()
+@_service
+def status(at: Door, service: str | None) -> None:
+    """Show every service, or one, and what is under way."""
+    from bluegreen.cli import listing
+
+    if service:
+        engine, meant = at.meant(service)
+        listing.print_status(engine.status(meant), as_json=at.as_json)
+        return
+    listing.print_status(at.engine(at.config_if_any()).status(), as_json=at.as_json)
+
+
+@command()
+@_service
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+def history(at: Door, service: str | None, limit: int) -> None:
+    """Show a service's releases, the newest first."""
+    from bluegreen.cli import listing
+
+    engine, meant = at.meant(service)
+    listing.print_history(meant, engine.history(meant, limit), as_json=at.as_json)
+
+
+@command()
+@_service
+@_reason
+@click.option("--until", metavar="TIME", default="", help="4h, 2d, or a time as in 2030-01-31T18:00.")
+def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
+    """Refuse new releases of a service; promoting and rolling back stay possible."""
+    ends = _moment(until, time.time()) if until else None
+    engine, meant = at.meant(service)
+    engine.freeze(meant, who=engine.who(), why=reason, until=ends)
+    _say(at, meant, f"{meant} is frozen{f' until {output.date(ends)}' if ends else ''}", frozen=True)
+
+
+@command()
+@_service
+def unfreeze(at: Door, service: str | None) -> None:
+    """Allow releases of a service again."""
+    engine, meant = at.meant(service)
+    engine.unfreeze(meant, who=engine.who())
+    _say(at, meant, f"{meant} is not frozen", frozen=False)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def demo(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Show a real release on this machine, without an AWS account."""
+    try:
+        shown = importlib.import_module("lab.demo")
+    except ImportError as error:
+        what = f"the lab is not installed ({error})"
+        hint = "Install it: pip install 'bluegreen[lab]', or in a clone: pip install -e '.[lab]'."
+        raise ConfigError(what, where="demo", hint=hint) from None
+    ctx.exit(shown.main(list(arguments)))
+
+
+# --- inside ------------------------------------------------------------------------------------------------
+
+
+def _watch(at: Door, show: Show, code: Callable[[Release], int] = door.exit_code) -> int:
+    """Show a release while `show` drives or follows it; print how it stands then."""
+    screen = output.screen_for(as_json=at.as_json)
+    try:
+        with screen, output.warnings_to(screen), door.stopping(screen.note) as stop:
+            release = show(screen.tell, stop)
+    except BlueGreenError as error:
+        output.failure(error, screen.release, as_json=at.as_json)
+        return door.error_code(error)
+    output.ended(release, as_json=at.as_json, said=screen.says_the_end and screen.release is not None)
+    return code(release)
+
+
+def _begin(engine: Engine, config: Config, commit: str, ami: str, until: str | None) -> Show:
+    """Start a release, then show it."""
+
+    def show(tell: Tell, stop: door.Stop) -> Release:
+        begun = engine.start(config, commit=commit, ami=ami, who=engine.who(), hold=until == "held")
+        tell(begun, next(engine.follow(begun.id)), None, None)
+        return engine.attend(begun.id, until=_until(until, begun), tell=tell, stop=stop)
+
+    return show
+
+
+def _attend(
+    at: Door, engine: Engine, id_: str, until: str = "held", code: Callable[[Release], int] = door.exit_code
+) -> int:
+    return _watch(at, lambda tell, stop: engine.attend(id_, until=Until(until), tell=tell, stop=stop), code)
+
+
+def _until(asked: str | None, release: Release) -> Until:
+    """As far as was asked; else to the end, but nobody waits at a terminal for a promotion by default."""
+    return Until(asked) if asked else Until.HELD if release.hold else Until.LIVE
+
+
+def _rollback_code(release: Release) -> int:
+    """A rollback has succeeded when blue serves alone again, and in no other case."""
+    return door.OK if release.outcome is Outcome.ROLLED_BACK else door.FAILED
+
+
+def _release_again(at: Door, engine: Engine, service: str, number: int, no_wait: bool) -> int:
+    config = at.config()
+    if config.id != service:
+        where = at.config_path or door.CONFIG
+        raise ConfigError(f"describes {config.id}, not {service}", where=where, hint="Name another with --config.")
+    image = engine.image_of(service, number)
+
+    if no_wait:
+        return _given(at, engine, engine.start(config, ami=image, who=engine.who()).id)
+    return _watch(at, _begin(engine, config, "", image, None))
+
+
+def _given(at: Door, engine: Engine, id_: str) -> int:
+    """After an order that nobody waits for: how the release stands."""
+    output.ended(engine.load(id_), as_json=at.as_json)
+    return door.OK
+
+
+def _folder(at: Door) -> Path:
+    return Path(at.config_path or door.CONFIG).resolve().parent
+
+
+def _say(at: Door, service: str, text: str, **facts: Any) -> None:
+    if at.as_json:
+        output.echo_json({"schema_version": output.SCHEMA_VERSION, "service": service, **facts})
+    else:
+        click.echo(text)
+
+
+def _moment(text: str, now: float) -> float:
+    """`4h` from now, or a local date and time."""
+    from bluegreen.config import duration
+
+    try:
+        if re.fullmatch(r"[0-9.]+ ?[smhd]?", text):
+            return now + duration(text)
+        at = datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise ConfigError("is no time", where=f"--until {text}", hint="Write 4h, 2d, or 2030-01-31T18:00.") from None
+    if at <= now:
+        raise ConfigError("is past", where=f"--until {text}", hint="Name a time to come.")
+    return at

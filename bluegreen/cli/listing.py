@@ -1,0 +1,112 @@
+"""What `status` and `history` print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bluegreen import ServiceStatus, wording
+from bluegreen.cli import output
+from bluegreen.release import Release
+
+if TYPE_CHECKING:
+    from bluegreen.journal import Freeze, Summary
+
+
+# --- status ------------------------------------------------------------------------------------------------
+
+
+def print_status(statuses: Sequence[ServiceStatus], *, as_json: bool) -> None:
+    """A table of services; of a single one also what a person can do."""
+    if as_json:
+        output.echo_json({"schema_version": output.SCHEMA_VERSION, "services": [_service(s) for s in statuses]})
+        return
+    if not statuses:
+        click.echo("No service has been released yet.")
+        output.hint("begin: bluegreen release")
+        return
+    now = time.time()
+    heads = ("service", "state", "release", "since", "serving", "driver")
+    output.table(heads, [_status_row(status, now) for status in statuses])
+    for status in statuses:
+        _explain(status, now)
+
+
+def _status_row(status: ServiceStatus, now: float) -> tuple[str, ...]:
+    release = status.release
+    live = status.record.live.group if status.record.live else release.blue_group if release else "-"
+    since = wording.age(now - _since(release)) if release else "-"
+    driver = status.driver or ("nobody" if status.record.under_way else "-")
+    return (status.service, _state(status, now), release.id if release else "-", since, live, driver)
+
+
+def _state(status: ServiceStatus, now: float) -> str:
+    release = status.release
+    words = (release.outcome.value if release.outcome else release.phase.value) if release else "unreleased"
+    frozen = ", frozen" if status.record.freeze and status.record.freeze.holds(now) else ""
+    return f"{words.replace('_', ' ')}{frozen}"
+
+
+def _since(release: Release) -> float:
+    return release.settled_at if release.settled_at is not None else release.in_phase_since
+
+
+def _explain(status: ServiceStatus, now: float) -> None:
+    freeze, release = status.record.freeze, status.release
+    if freeze and freeze.holds(now):
+        click.echo(wording.one_line(f"{status.service} is frozen {_freeze(freeze, now)}"))
+    if release is not None and (status.record.under_way or release.outcome == "failed"):
+        click.echo(wording.outcome_line(release))
+        output.hint(wording.next_step(release))
+
+
+def _freeze(freeze: Freeze, now: float) -> str:
+    until = f"until {output.date(freeze.until)}, " if freeze.until else ""
+    why = f": {freeze.why}" if freeze.why else ""
+    return f"{until}by {wording.person(freeze.who)} {wording.age(now - freeze.since)}{why}"
+
+
+def _service(status: ServiceStatus) -> dict[str, Any]:
+    record, release = status.record, status.release
+    return {
+        "service": status.service,
+        "under_way": record.under_way,
+        "live": vars(record.live) if record.live else None,
+        "freeze": vars(record.freeze) if record.freeze else None,
+        "driver": status.driver,
+        "release": output.result(release, _decision(release)) if release else None,
+        "next": wording.next_step(release) if release else "",
+    }
+
+
+def _decision(release: Release) -> str:
+    """A release that goes on has no decision yet."""
+    return release.outcome or "under_way"
+
+
+# --- history -----------------------------------------------------------------------------------------------
+
+
+def print_history(service: str, releases: Sequence[Summary], *, as_json: bool) -> None:
+    """A table of releases, the newest first."""
+    if as_json:
+        rows = [vars(summary) for summary in releases]
+        output.echo_json({"schema_version": output.SCHEMA_VERSION, "service": service, "releases": rows})
+        return
+    if not releases:
+        click.echo(f"{service} has not been released yet.")
+        return
+    now = time.time()
+    heads = ("release", "outcome", "when", "took", "commit", "image", "by")
+    output.table(heads, [_history_row(summary, now) for summary in releases])
+
+
+def _history_row(summary: Summary, now: float) -> tuple[str, ...]:
+    outcome = summary.outcome.value.replace("_", " ") if summary.outcome else "under way"
+    took = wording.duration((summary.settled or now) - summary.started)
+    by = wording.person(summary.who)
+    when = wording.age(now - summary.started)
+    return (f"#{summary.number}", outcome, when, took, summary.commit[:8] or "-", summary.image or "-", by)

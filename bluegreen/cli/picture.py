@@ -1,0 +1,262 @@
+"""The live picture of one release on a terminal: what is, what is awaited, what happened last.
+
+`draw` is pure, so that every state of it can be looked at in a test; `Picture` keeps it on the screen.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bluegreen import wording
+from bluegreen.release import Awaited, CheckState, Event, EventKind, Facts, Outcome, Phase, Release, Verb
+
+_BAR = 24  # cells of a group's bar
+_MOST_CHECKS = 6
+_MOST_EVENTS = 6
+_STORY = tuple(phase for phase in Phase if phase is not Phase.ROLLING_BACK)
+_OUTCOMES = {Outcome.LIVE: "bold green", Outcome.ROLLED_BACK: "bold yellow", Outcome.FAILED: "bold red"}
+#: Kinds whose sentence is followed at once by another that says more.
+_UNTOLD = frozenset({EventKind.BEGAN})
+_MARKS = {EventKind.STUMBLED: "yellow", EventKind.BLINDED: "yellow", EventKind.ROLLBACK_ORDERED: "yellow"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that the picture shows."""
+
+    release: Release
+    events: Sequence[tuple[float, EventKind, str]] = ()  # at, kind, sentence; the newest last
+    awaited: Awaited | None = None
+    deadline: float | None = None
+    note: str = ""
+    closed: bool = False  # it stays on the screen, and what is printed below it goes on from there
+
+
+class Picture:
+    """Keeps the picture on the screen; the clock in it goes on while nothing is told."""
+
+    says_the_end = False  # it would have to cut it short
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.release: Release | None = None
+        self._scene: Scene | None = None
+        self._note = ""
+        self._events: deque[tuple[float, EventKind, str]] = deque(maxlen=_MOST_EVENTS)
+        self._console = console or Console(highlight=False)
+        self._closed = threading.Event()
+        self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the last picture on the screen, and the cursor below it."""
+        self._closed.set()
+        self._live.stop()
+
+    def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
+        """Take up what happened, or what is awaited; the next refresh shows it."""
+        self.release = release
+        if event is not None and event.kind not in _UNTOLD:
+            self._events.append((event.at, event.kind, wording.sentence(event, release)))
+        self._scene = Scene(release, tuple(self._events), awaited, deadline)
+
+    def note(self, text: str) -> None:
+        """Show a remark until the end."""
+        self._note = text
+
+    def _draw(self) -> RenderableType:
+        scene, size = self._scene, self._console.size
+        if scene is None:
+            return Text(self._note) if self._closed.is_set() else Text(self._note or "looking at AWS …", style="dim")
+        closed = self._closed.is_set()
+        return draw(replace(scene, note=self._note, closed=closed), time.time(), size.width, size.height)
+
+
+def draw(scene: Scene, now: float, width: int = 80, height: int = 24) -> RenderableType:
+    """The picture at that time, at most so wide and high."""
+    release = scene.release
+    width = min(width, 100)
+    parts: list[RenderableType] = [_head(release, now, width), Text(), *_phases(release), Text(), _fleet(release)]
+    if release.checks:
+        parts += [Text(), _checks(release, width)]
+    if not scene.closed:
+        parts += [Text(), *_now(scene, now, width)]
+    used = sum(part.row_count if isinstance(part, Table) else 1 for part in parts)
+    room = max(1, min(_MOST_EVENTS, height - used - 3))
+    return Group(*parts, Text(), *_events(scene.events[-room:], width))
+
+
+def _head(release: Release, now: float, width: int) -> Table:
+    """What is released, and for how long it has been under way."""
+    what = Text.assemble((release.id, "bold"), ("  ", ""), (_content(release), "dim"))
+    elapsed = wording.duration((release.settled_at or now) - release.started_at)
+    row = Table.grid(expand=False)
+    row.add_column(width=width - 12, no_wrap=True, overflow="ellipsis")
+    row.add_column(width=10, justify="right", no_wrap=True)
+    row.add_row(Text("  ") + what, Text(elapsed))
+    return row
+
+
+def _content(release: Release) -> str:
+    return "  ".join(part for part in (release.commit[:8], release.image) if part)
+
+
+# --- the phases --------------------------------------------------------------------------------------------
+
+
+def _phases(release: Release) -> Iterator[Text]:
+    """A bar with one part a phase, and their names below it."""
+    bar, names = Text("  "), Text("  ")
+    for title, style, mark in _phase_parts(release):
+        bar.append(mark * len(title) + " ", style)
+        names.append(title + " ", style)
+    yield bar
+    yield names
+
+
+def _phase_parts(release: Release) -> Iterator[tuple[str, str, str]]:
+    at = release.left or release.phase
+    back = release.phase is Phase.ROLLING_BACK
+    for phase in _STORY:
+        if phase is Phase.HOLDING and not release.hold and at is not phase:
+            continue
+        past = _STORY.index(phase) < _STORY.index(at) or release.outcome is Outcome.LIVE
+        if past or (back and phase is at):
+            yield wording.phase_title(phase), "dim" if back else "green", "━"
+        elif phase is at:
+            yield wording.phase_title(phase), _present(release), "━"
+        elif not back:
+            yield wording.phase_title(phase), "bright_black", "─"
+    if back:
+        yield wording.phase_title(Phase.ROLLING_BACK), _present(release), "━"
+
+
+def _present(release: Release) -> str:
+    if release.outcome:
+        return _OUTCOMES[release.outcome]
+    return "bold yellow" if release.phase is Phase.ROLLING_BACK else "bold cyan"
+
+
+# --- the groups --------------------------------------------------------------------------------------------
+
+
+def _fleet(release: Release) -> Table:
+    """Both groups: healthy of all, as a bar and a number, and their share of the traffic."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=7)
+    grid.add_column(min_width=8, max_width=24, no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=_BAR)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_row(*_group_row("blue", release.blue_group, "blue", release, _gone(release, Verb.DELETE_BLUE)))
+    grid.add_row(*_group_row("green", release.green_group, "green", release, _gone(release, Verb.DELETE_GREEN)))
+    return grid
+
+
+def _gone(release: Release, deleting: Verb) -> bool:
+    return deleting in release.did
+
+
+def _group_row(which: str, name: str, colour: str, release: Release, gone: bool) -> tuple[Text, ...]:
+    seen = release.sights.get(which)
+    title = Text(f"  {which}", colour)
+    if gone or seen is None:
+        return title, Text(name), Text("─" * _BAR, "bright_black"), Text(), Text("removed" if gone else "", "dim")
+    up, wanted, share = _healthy(seen), max(1, seen["desired"]), seen.get("share")
+    filled = min(_BAR, int(_BAR * up / wanted))
+    bar = Text.assemble(("━" * filled, colour if share else f"dim {colour}"), ("─" * (_BAR - filled), "bright_black"))
+    short = Text(f"{up}/{seen['desired']}", "" if up >= seen["desired"] else "bold yellow")
+    return title, Text(name), bar, short, _share(share)
+
+
+def _healthy(seen: Facts) -> int:
+    """Healthy in the load balancer's eyes once it has any, else in its group's."""
+    return int(seen["serving"] or (0 if seen.get("share") else seen["in_service"]))
+
+
+def _share(share: float | None) -> Text:
+    return Text(f"{share:.0f} % of traffic") if share else Text("no traffic", "dim")
+
+
+# --- the checks --------------------------------------------------------------------------------------------
+
+
+def _checks(release: Release, width: int) -> Table:
+    """Every check with what it saw last; those that fail first when there are too many."""
+    states = list(release.checks.values())
+    if len(states) > _MOST_CHECKS:
+        states = sorted(states, key=lambda s: (s.passed, s.held))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, max_width=24, overflow="ellipsis")
+    grid.add_column(no_wrap=True, max_width=width - 48, overflow="ellipsis")
+    grid.add_column(no_wrap=True)
+    for state in states[:_MOST_CHECKS]:
+        grid.add_row(*_check_row(state, wording.needed(release, state.name)))
+    if len(states) > _MOST_CHECKS:
+        grid.add_row(Text(f"  and {len(states) - _MOST_CHECKS} more", "dim"), Text(), Text())
+    return grid
+
+
+def _check_row(state: CheckState, needs: int) -> tuple[Text, Text, Text]:
+    value = Text(wording.one_line(state.value), "dim" if state.held else "")
+    if not state.passed:
+        times = f"failed {state.streak}×" if state.streak > 1 else "failed"
+        return Text.assemble(("  ✗ ", "bold red"), state.name), value, Text(times, "red")
+    if state.held:
+        return Text.assemble(("  ✓ ", "green"), state.name), value, Text("holds", "dim")
+    count = f"{state.streak} of {needs}" if needs else f"{state.streak}×"
+    return Text.assemble(("  · ", "cyan"), state.name), value, Text(count, "cyan")
+
+
+# --- now, and what happened --------------------------------------------------------------------------------
+
+
+def _now(scene: Scene, now: float, width: int) -> Iterable[Text]:
+    """What is awaited and for how long yet; what a person can do, or a remark. Always two lines."""
+    release = scene.release
+    if release.outcome:
+        yield _fit(wording.outcome_line(release), width, _OUTCOMES[release.outcome])
+    elif scene.awaited:
+        yield _waiting(scene.awaited, scene.deadline, now, release, width)
+    else:
+        yield _fit(wording.phase_meaning(release.phase), width, "bold")
+    if scene.note:
+        yield _fit(scene.note, width, "bold yellow")
+    else:
+        yield _fit(wording.next_step(release), width, "dim")
+
+
+def _waiting(awaited: Awaited, deadline: float | None, now: float, release: Release, width: int) -> Text:
+    """The time left stands at the right edge, whatever must be cut from what is awaited."""
+    left = wording.time_left(awaited, deadline, now)
+    room = width - len(left) - 4
+    what = _fit(wording.awaiting(awaited, None, now, release), room, "bold")
+    what.pad_right(room - what.cell_len)
+    return what.append(f"  {left}", "cyan")
+
+
+def _events(events: Sequence[tuple[float, EventKind, str]], width: int) -> Iterable[Text]:
+    for at, kind, said in events:
+        line = Text.assemble((time.strftime("%H:%M:%S", time.localtime(at)), "bright_black"), "  ")
+        line.append(said, _MARKS.get(kind, ""))
+        yield _fit(line, width)
+
+
+def _fit(text: Text | str, width: int, style: str = "") -> Text:
+    """The text as one line of the picture, cut with an ellipsis when it is too long."""
+    line = Text.assemble("  ", text if isinstance(text, Text) else (text, style))
+    line.truncate(width - 1, overflow="ellipsis")
+    return line

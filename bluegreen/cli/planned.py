@@ -1,0 +1,95 @@
+"""What `plan` prints: every step in order, and what a rollback would do in each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bluegreen import Plan, wording
+from bluegreen.cli import output
+from bluegreen.release import BlueBefore, Phase, Release, Verb
+
+if TYPE_CHECKING:
+    from bluegreen.rehearsal import Step
+
+
+def print_plan(plan: Plan, *, as_json: bool) -> None:
+    """The plan for people, or as one object."""
+    if as_json:
+        output.echo_json(_object(plan))
+        return
+    for line in _lines(plan):
+        click.echo(line)
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    release, blue = _pinned(plan), plan.baseline.blue
+    yield f"{release.id} would replace {blue.name} ({wording.count_of(blue.desired, 'instance')})"
+    yield f"by {release.green_group}; nothing has been changed."
+    for target_group in plan.baseline.target_groups:
+        yield f"  target group {target_group}"
+    for warning in plan.baseline.warnings:
+        yield f"  warning: {wording.one_line(warning)}"
+    yield from _steps(plan.steps, release)
+    if plan.rollback:
+        yield ""
+        yield "A rollback would, by the phase in which it is ordered:"
+        yield from _rollbacks(plan, release)
+    yield ""
+    yield "From retiring on, the way back is a release of the image before."
+
+
+def _rollbacks(plan: Plan, release: Release) -> Iterator[str]:
+    """Phases whose rollback is the same are told together."""
+    told = [(phase, tuple(_words(steps, release))) for phase, steps in plan.rollback]
+    for words, same in groupby(told, key=lambda pair: pair[1]):
+        yield ""
+        yield f"  {', '.join(wording.phase_title(phase) for phase, _ in same)}"
+        yield from (f"    {word}" for word in words)
+
+
+def _steps(steps: Sequence[Step], release: Release) -> Iterator[str]:
+    for phase, own in groupby(steps, key=lambda step: step.phase):
+        yield ""
+        yield f"{wording.phase_title(phase)}: {wording.phase_meaning(phase)}"
+        yield from (f"  {word}" for word in _words(own, release))
+
+
+def _words(steps: Iterator[Step] | Sequence[Step], release: Release) -> Iterator[str]:
+    for step in steps:
+        if step.act is not None:
+            yield wording.intent(step.act.verb, step.act.facts, release)
+        elif step.awaited is not None:
+            yield f"wait for {wording.awaited_text(step.awaited, release)}"
+
+
+def _pinned(plan: Plan) -> Release:
+    """The release as it will be once blue is pinned: its words know blue's size and template then."""
+    pins = (step.act for step in plan.steps if step.act is not None and step.act.verb is Verb.PIN_BLUE)
+    act = next(pins, None)
+    if act is None:
+        return plan.release
+    before = BlueBefore.from_facts(act.facts["blue"])
+    return replace(plan.release, blue=before, size=before.desired)
+
+
+def _object(plan: Plan) -> dict[str, Any]:
+    release = _pinned(plan)
+    return {
+        **output.result(plan.release, "planned"),
+        "message": f"{release.id} would replace {release.blue_group} by {release.green_group}",
+        "warnings": list(plan.baseline.warnings),
+        "steps": [_step(step, release) for step in plan.steps],
+        "rollback": {phase: [_step(step, release) for step in steps] for phase, steps in plan.rollback},
+    }
+
+
+def _step(step: Step, release: Release) -> dict[str, Any]:
+    phase: dict[str, Any] = {"phase": Phase(step.phase)}
+    if step.act is not None:
+        return {**phase, "act": step.act.verb, "sentence": wording.intent(step.act.verb, step.act.facts, release)}
+    return {**phase, "awaited": step.awaited, "sentence": next(_words([step], release))}

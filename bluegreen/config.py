@@ -1,0 +1,801 @@
+"""`bluegreen.yml` -> one frozen `Config`, or every error in it at once, each with its path.
+
+    load(path) ─ read, find duplicate keys ─┐
+                                            ├─ parse ─ choose the environment, validate ─ Config
+    a mapping (tests, the journal) ─────────┘
+
+`EXAMPLE` is the documented example: what it shows is what there is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    Strict,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from bluegreen.errors import ConfigError
+
+EXAMPLE = """\
+service: web
+environment: production            # default: production
+region: ap-northeast-2             # default: the AWS environment's
+group: web-asg                     # the Auto Scaling group that serves before the first release
+traffic:
+  target_groups: [web]             # every target group that it is registered in (names or ARNs)
+  overlap: 5m                      # how long blue and green both serve
+image:                             # exactly one of builder, ami
+  builder:
+    instance: i-0123               # or tag: web-builder (its Name)
+    run: |                         # as root; BLUEGREEN_COMMIT, BLUEGREEN_SERVICE, BLUEGREEN_RELEASE are set
+      cd /srv/web && git fetch origin && git checkout --force "$BLUEGREEN_COMMIT" && ./install
+    check: systemctl is-active web # must pass before the image is made
+  # ami: ami-0123                  # or resolve:ssm:/path/to/parameter
+  keep: 5                          # images kept per service; one in use is never dropped
+checks:                            # target health is always checked
+  - {name: home, http: "https://web.example.com/healthz", status: 200, contains: ok, headers: {x-preview: green}}
+  - {name: unit, run: "curl -fsS localhost/healthz"}  # on every green instance, over SSM
+  - {name: errors, alarm: web-5xx}                    # this CloudWatch alarm must not be in ALARM
+  # each may say: every: 10s, needs: 3, within: 5m, when: [checking, overlapping, soaking]
+promotion: {by: auto, timeout: 4h, on_timeout: rollback, approvals: 1}  # by: auto | person
+soak: 15m                          # how long blue stays whole, for a rollback in seconds
+retire: delete                     # or empty: keep the group at size 0
+timeouts: {bake: 2h, launch: 15m, healthy: 10m}
+poll: 5s
+slack: {channel: C0123, promoters: [S0GROUP, U0123], rollbackers: ["*"]}
+environments:                      # keys here replace those above
+  staging: {group: web-staging-asg, promotion: {by: auto}}
+"""
+
+DEFAULT_ENVIRONMENT = "production"
+LONGEST_NAME = 60  # of service and environment together: the names of groups and images are made of them
+DURATIONS = "Write 90s, 15m, 4h, 2d, or a number of seconds."
+NAMES = "Use small letters, digits and hyphens, as in web-2."
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd]?)")
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_WEIGHTED = "weighted traffic is not supported by this version"
+_METRIC = "metric checks are not supported by this version"
+_KINDS = ("http", "run", "alarm", "metric")
+
+Loc = tuple[str | int, ...]
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where (`checks.2.every`), what, and what to do. `line` counts from 1."""
+
+    loc: Loc
+    what: str
+    hint: str = ""
+    line: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The key's path, parts joined by dots; "" is the whole file."""
+        return ".".join(str(part) for part in self.loc)
+
+    def __str__(self) -> str:
+        """One line: `line 7, traffic.overlap: what. What to do.`"""
+        spots = [f"line {self.line}"] * bool(self.line) + [self.path] * bool(self.loc)
+        said = f"{', '.join(spots)}: {self.what}" if spots else self.what
+        return f"{said}. {self.hint}" if self.hint else f"{said}."
+
+
+class InvalidConfig(ConfigError):
+    """Everything that is wrong with a configuration; `problems` holds it one by one."""
+
+    def __init__(self, problems: Iterable[Problem], *, where: str) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        things = "1 thing is" if len(self.problems) == 1 else f"{len(self.problems)} things are"
+        super().__init__("\n  ".join([f"{things} wrong", *map(str, self.problems)]), where=where)
+
+
+class _Wrong(ValueError):
+    """Raised by validators: what is wrong, and what to do."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.hint = what, hint
+
+
+class _Missing(_Wrong):
+    """A required key is not there."""
+
+
+#: pydantic's error types in words: what is wrong, what to do.
+_WORDS = {
+    "string_type": ("must be text, but is {got}", "Put it in quotes if it is meant as text."),
+    "int_type": ("must be a whole number, but is {got}", "Write digits without quotes."),
+    "float_type": ("must be a number, but is {got}", "Write digits without quotes."),
+    "literal_error": ("must be {expected}, but is {got}", ""),
+    "tuple_type": ("must be a list, but is {got}", "Write [one, two], or one `- item` a line."),
+    "mapping_type": ("must be keys with values, but is {got}", "Write `key: value` lines below it."),
+    "model_type": ("must be keys with values, but is {got}", "Write `key: value` lines below it."),
+    "greater_than_equal": ("must be at least {ge}, but is {got}", ""),
+    "less_than_equal": ("must be at most {le}, but is {got}", ""),
+    "invalid_key": ("is no key: {got} is not text", "Put the key in quotes."),
+    "union_tag_not_found": ("says nothing to check", "Give it exactly one of http, run, alarm."),
+    "union_tag_invalid": (_METRIC, "Remove the check, or let a CloudWatch alarm watch the metric and check `alarm`."),
+}
+
+
+def _got(value: object) -> str:
+    """The value as a person would name it."""
+    match value:
+        case None:
+            return "empty"
+        case bool():
+            return f"{str(value).lower()} (to YAML, yes, no, on and off are truth values)"
+        case Mapping():
+            return "keys with values"
+        case list() | tuple():
+            return "a list"
+    text = str(value)
+    return f"`{text[:57]}...`" if len(text) > 60 else f"`{text}`"
+
+
+def _problem(error: Mapping[str, Any]) -> Problem:
+    """One of pydantic's errors in our words."""
+    loc = tuple(part for n, part in enumerate(error["loc"]) if not (n == 2 and part in _TAGS))
+    context = dict(error.get("ctx", {}))
+    match context.get("error"):
+        case _Wrong() as wrong:
+            return Problem(loc, wrong.what, wrong.hint)
+    what, hint = _WORDS.get(error["type"], ("{msg}", ""))
+    context["expected"] = str(context.get("expected", "")).replace("'", "`")
+    return Problem(loc, what.format(got=_got(error["input"]), msg=error["msg"], **context), hint)
+
+
+def _like(word: str, known: Iterable[str]) -> str:
+    """What to do about a word that is not one of the known ones."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(known)}."
+
+
+# --- values ----------------------------------------------------------------------------------------------
+
+
+def duration(value: object) -> float:
+    """Seconds meant by `90s`, `15m`, `4h`, `2d`, or a number; ValueError says what is wrong.
+
+    >>> duration("15m")
+    900.0
+    """
+    match value:
+        case bool():
+            seconds = math.nan
+        case int() | float():
+            seconds = _float(value)
+        case str():
+            found = _DURATION.fullmatch(value.strip())
+            seconds = float(found[1]) * _SECONDS[found[2]] if found else math.nan
+        case _:
+            seconds = math.nan
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise _Wrong(f"{_got(value)} is not a duration", DURATIONS)
+    return seconds
+
+
+def _float(number: float) -> float:
+    """The number as a float; one too big for a float is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _more_than_nothing(seconds: float) -> float:
+    if seconds == 0:
+        raise _Wrong("must be longer than nothing", DURATIONS)
+    return seconds
+
+
+def _not_hasty(seconds: float) -> float:
+    if seconds < 0.1:
+        raise _Wrong("must be at least 0.1 seconds", "Looking more often only gets calls refused by AWS.")
+    return seconds
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise _Wrong("must not be empty", "Write something, or remove the key.")
+    return text
+
+
+def _matching(pattern: str, what: str, hint: str) -> AfterValidator:
+    """A validator: the whole text matches the pattern."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise _Wrong(f"{_got(text)} is not {what}", hint)
+        return text
+
+    return AfterValidator(check)
+
+
+def _web_address(url: str) -> str:
+    """An http or https URL with a host; never with a password, as the config is kept in the journal."""
+    try:
+        parts = urlsplit(url)
+        fit = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fit = False
+    if not fit or re.search(r"\s", url):
+        raise _Wrong(f"{_got(url)} is not a URL to ask", "Write it whole, as in https://web.example.com/healthz.")
+    if "@" in parts.netloc:
+        raise _Wrong("has a name or password in the URL", "Remove it: the config is kept in the journal.")
+    return url
+
+
+def _plain_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers that can be sent, and that are no secrets, as the config is kept in the journal."""
+    for name, value in headers.items():
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or re.search(r"[^\t -~]", value):
+            raise _Wrong(f"`{name}` is not a header that can be sent", "Use one line of plain ASCII.")
+        if name.lower() in _SECRET_HEADERS:
+            raise _Wrong(f"`{name}` would be kept in the journal", "Remove it, and check a page that needs no secret.")
+    return headers
+
+
+def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """At least one item, none of them twice."""
+    if not items:
+        raise _Wrong("must not be empty", "Name at least one.")
+    for n, item in enumerate(items):
+        if item in items[:n]:
+            raise _Wrong(f"names {_got(item)} twice", "Remove one.")
+    return items
+
+
+def _listed(value: object) -> object:
+    """A lone status as a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+_SPAN = WithJsonSchema(
+    {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^ *[0-9]+(\.[0-9]+)? ?[smhd]? *$"}]}
+)
+_STATUS = {"type": "integer", "minimum": 100, "maximum": 599}
+#: Seconds; may be 0.
+Duration = Annotated[float, BeforeValidator(duration), _SPAN]
+#: Seconds; more than 0.
+Span = Annotated[float, AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN]
+Pace = Annotated[float, AfterValidator(_not_hasty), BeforeValidator(duration), _SPAN]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Text = Annotated[str, AfterValidator(_filled)]
+Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]*", "a name", NAMES)]
+Label = Annotated[
+    str, _matching(r"(?=.*\S)[^\r\n\t]{1,40}", "a name for a check", "Use one line of 1 to 40 characters.")
+]
+Region = Annotated[str, _matching(r"[a-z]{2}(-[a-z]+)+-[0-9]+", "a region", "Write it as in ap-northeast-2.")]
+Ami = Annotated[
+    str,
+    _matching(r"ami-[0-9a-f]+|resolve:ssm:\S+", "an AMI", "Write ami-0123… or resolve:ssm:/path/to/parameter."),
+]
+InstanceId = Annotated[str, _matching(r"i-[0-9a-f]+", "an instance id", "Write i-0123…, or use `tag` for its Name.")]
+Channel = Annotated[
+    str,
+    _matching(r"[CGD][A-Z0-9]+", "a channel's id", "Write C0123…, from the channel's About page: names can change."),
+]
+Person = Annotated[
+    str,
+    _matching(r"\*|[UWS][A-Z0-9]+", "a Slack id", "Write a person's U0123…, a user group's S0123…, or * for everyone."),
+]
+Url = Annotated[str, AfterValidator(_web_address)]
+Headers = Annotated[Mapping[str, str], AfterValidator(_plain_headers)]
+Status = Annotated[int, Strict(), Field(ge=100, le=599)]
+Statuses = Annotated[
+    tuple[Status, ...],
+    BeforeValidator(_listed),
+    AfterValidator(_distinct),
+    WithJsonSchema({"anyOf": [_STATUS, {"type": "array", "minItems": 1, "items": _STATUS}]}),
+]
+TargetGroups = Annotated[tuple[Text, ...], AfterValidator(_distinct)]
+When = Literal["checking", "overlapping", "soaking"]
+Whens = Annotated[tuple[When, ...], AfterValidator(_distinct)]
+People = tuple[Person, ...]
+
+
+# --- the models ------------------------------------------------------------------------------------------
+
+
+class _Model(BaseModel):
+    """Frozen, closed, and telling all that is wrong at once.
+
+    pydantic asks about a model as a whole only when every field is right; `_conflicts` is asked anyway.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    _later: ClassVar[Mapping[str, tuple[str, str]]] = {}  # keys that are known, but not for this version
+
+    @classmethod
+    def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
+        """What is wrong between keys of the raw data, whatever else is wrong."""
+        yield from ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        conflicts = cls._conflicts(data) if isinstance(data, Mapping) else ()
+        lines = [_line(loc, wrong) for loc, wrong in conflicts]
+        try:
+            made = handler(data)
+        except ValidationError as error:
+            lines += [cls._reworded(dict(line)) for line in error.errors(include_url=False)]
+        if lines:
+            raise ValidationError.from_exception_data(cls.__name__, lines)
+        return made
+
+    @classmethod
+    def _reworded(cls, line: dict[str, Any]) -> Any:
+        """The error, with the words that only this model knows for its own keys."""
+        key = line["loc"][0] if len(line["loc"]) == 1 else None
+        match line["type"]:
+            case "extra_forbidden" if isinstance(key, str):
+                return _line(line["loc"], cls._unknown(key))
+            case "missing" if isinstance(key, str):
+                return _line(line["loc"], _Missing("is missing", f"Add {cls.model_fields[key].description}."))
+        return line
+
+    @classmethod
+    def _unknown(cls, key: str) -> _Wrong:
+        if key in cls._later:
+            return _Wrong(*cls._later[key])
+        return _Wrong("is not a known key", _like(key, cls.model_fields))
+
+
+def _line(loc: Loc, wrong: _Wrong) -> Any:
+    """The error as pydantic takes it."""
+    return {"type": "value_error", "loc": loc, "input": None, "ctx": {"error": wrong}}
+
+
+def _one_of(data: Mapping[str, Any], keys: tuple[str, str]) -> Iterator[tuple[Loc, _Wrong]]:
+    """Exactly one of the two keys is said."""
+    said = [key for key in keys if data.get(key) is not None]
+    if len(said) != 1:
+        one, other = keys
+        what = "says both `{}` and `{}`" if said else "says neither `{}` nor `{}`"
+        yield (), _Wrong(what.format(one, other), f"Give it exactly one of {one}, {other}.")
+
+
+_REMOVE = "Remove `{}` to release with shared target groups."
+
+
+class Traffic(_Model):
+    """How traffic reaches the groups: shared target groups."""
+
+    _later: ClassVar[Mapping[str, tuple[str, str]]] = {
+        key: (_WEIGHTED, _REMOVE.format(key)) for key in ("listeners", "steps")
+    }
+    target_groups: TargetGroups = Field(
+        description="every target group that blue is registered in, names or ARNs, as in target_groups: [web]"
+    )
+    overlap: Duration = Field(default=300.0, description="how long blue and green both serve")
+
+
+class Builder(_Model):
+    """The instance that makes images: its id, or its Name tag."""
+
+    instance: InstanceId | None = Field(default=None, description="the builder's instance id")
+    tag: Text | None = Field(default=None, description="the builder's Name tag")
+    run: Text = Field(description="the commands that bring the builder to $BLUEGREEN_COMMIT, as root")
+    check: Text | None = Field(default=None, description="a command that must pass before the image is made")
+
+    @classmethod
+    def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
+        return _one_of(data, ("instance", "tag"))
+
+
+class Image(_Model):
+    """Where the AMI comes from: a builder, or one that is there."""
+
+    builder: Builder | None = Field(default=None, description="the instance that makes images")
+    ami: Ami | None = Field(default=None, description="an AMI id, or resolve:ssm:/path/to/parameter")
+    keep: Count = Field(default=5, description="images kept per service; one in use is never dropped")
+
+    @classmethod
+    def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
+        return _one_of(data, ("builder", "ami"))
+
+
+class _Check(_Model):
+    """What every check says. It holds when it passed `needs` times in a row, `within` that time."""
+
+    name: Label = Field(description="a name for the check, as in name: home")
+    every: Span = Field(default=10.0, description="the time from one look to the next")
+    needs: Count = Field(default=3, description="how many times in a row it must pass")
+    within: Span = Field(default=300.0, description="the time in which it must come to hold")
+    when: Whens = Field(default=("overlapping", "soaking"), description="the phases in which it is looked at")
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> Self:
+        least = (self.needs - 1) * self.every
+        if least > self.within:
+            what = f"can never hold: {self.needs} looks every {self.every:g}s take {least:g}s"
+            raise _Wrong(f"{what}, but within is {self.within:g}s", "Raise `within`, or lower `every` or `needs`.")
+        return self
+
+    @classmethod
+    def _unknown(cls, key: str) -> _Wrong:
+        if key in _KINDS:
+            return _Wrong("is a second thing to check", "Make it a check of its own, with its own name.")
+        return super()._unknown(key)
+
+
+class HttpCheck(_Check):
+    """A GET from the driver. By default not in `checking`: before green joins, only blue would answer."""
+
+    http: Url = Field(description="the URL to ask")
+    status: Statuses = Field(default=(200,), description="the status, or statuses, that pass")
+    contains: Text | None = Field(default=None, description="text that the answer must contain")
+    headers: Headers = Field(default={}, description="headers to send; no secrets, they are kept in the journal")
+    timeout: Span = Field(default=5.0, description="how long to wait for the answer")
+
+
+class RunCheck(_Check):
+    """A command on every green instance, over SSM; passes with exit code 0."""
+
+    run: Text = Field(description="the command")
+    when: Whens = Field(
+        default=("checking", "overlapping", "soaking"), description="the phases in which it is looked at"
+    )
+
+
+class AlarmCheck(_Check):
+    """A CloudWatch alarm that must not be in ALARM."""
+
+    alarm: Text = Field(description="the alarm's name")
+
+
+def _kind(data: object) -> str | None:
+    """The tag of the check's model; None when the check says nothing to check."""
+    said = data if isinstance(data, Mapping) else vars(data) if isinstance(data, _Check) else {}
+    return next((f"{kind} check" for kind in _KINDS if kind in said), None)
+
+
+_TAGS = frozenset(f"{kind} check" for kind in _KINDS)
+Check = Annotated[
+    Annotated[HttpCheck, Tag("http check")]
+    | Annotated[RunCheck, Tag("run check")]
+    | Annotated[AlarmCheck, Tag("alarm check")],
+    Discriminator(_kind),
+]
+
+
+class Promotion(_Model):
+    """Who lets a release go on after the overlap."""
+
+    by: Literal["auto", "person"] = Field(
+        default="auto", description="auto: checks alone decide; person: somebody promotes"
+    )
+    timeout: Span = Field(default=14400.0, description="how long a release is held for a person")
+    on_timeout: Literal["rollback", "promote"] = Field(default="rollback", description="what happens then")
+    approvals: Count = Field(default=1, description="how many people must promote")
+
+    @model_validator(mode="after")
+    def _asks_somebody(self) -> Self:
+        if self.by == "auto" and self.approvals > 1:
+            raise _Wrong("asks for approvals, but `by: auto` asks nobody", "Set by: person, or remove approvals.")
+        return self
+
+
+class Timeouts(_Model):
+    """How long AWS may take for what a release waits for."""
+
+    bake: Span = Field(default=7200.0, description="until the image is available")
+    launch: Span = Field(default=900.0, description="until green's instances are in service")
+    healthy: Span = Field(default=600.0, description="until every target is healthy")
+
+
+class Slack(_Model):
+    """Where releases are told, and who may order what there. Nobody, unless said."""
+
+    channel: Channel | None = Field(default=None, description="the id of the channel that is told")
+    promoters: People = Field(default=(), description="ids of those who may promote; * for everyone")
+    rollbackers: People = Field(default=(), description="ids of those who may roll back; * for everyone")
+
+
+class Config(_Model):
+    """One service in one environment: all that a release needs to know."""
+
+    service: Name = Field(description="the service's name, as in service: web")
+    environment: Name = Field(
+        default=DEFAULT_ENVIRONMENT, description="the environment that the top-level keys describe"
+    )
+    region: Region | None = Field(default=None, description="the AWS region; otherwise the AWS environment's")
+    group: Text = Field(description="the Auto Scaling group that serves before the first release, as in group: web-asg")
+    traffic: Traffic = Field(description="how traffic reaches the group, as in traffic: {target_groups: [web]}")
+    image: Image = Field(description="where images come from, as in image: {ami: ami-0123}")
+    checks: tuple[Check, ...] = Field(default=(), description="what must hold for green, besides target health")
+    promotion: Promotion = Field(default=Promotion(), description="who lets a release go on after the overlap")
+    soak: Duration = Field(default=900.0, description="how long blue stays whole after the switch")
+    retire: Literal["delete", "empty"] = Field(
+        default="delete", description="what becomes of blue; empty keeps it at size 0"
+    )
+    timeouts: Timeouts = Field(default=Timeouts(), description="how long AWS may take")
+    poll: Pace = Field(default=5.0, description="the time from one look at AWS to the next")
+    slack: Slack = Field(default=Slack(), description="where releases are told, and who may order what there")
+
+    @property
+    def id(self) -> str:
+        """The service with its environment: `web/production`."""
+        return f"{self.service}/{self.environment}"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of everything made for it begin with: `web-production`."""
+        return f"{self.service}-{self.environment}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every key with its value, as JSON can hold it."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Config:
+        """What `to_dict` gave, back again."""
+        config, problems = _validated(data)
+        if config is None:
+            raise InvalidConfig(problems, where="the journal's config")
+        return config
+
+    @classmethod
+    def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
+        service, environment = data.get("service", ""), data.get("environment", DEFAULT_ENVIRONMENT)
+        both = isinstance(service, str) and isinstance(environment, str)
+        if both and len(service + environment) > LONGEST_NAME:
+            what = f"with the environment `{environment}` is longer than {LONGEST_NAME} characters"
+            yield ("service",), _Wrong(what, "Shorten one: groups and images are named after both.")
+        yield from _same_names(data.get("checks"))
+
+
+def _same_names(checks: object) -> Iterator[tuple[Loc, _Wrong]]:
+    """Checks that bear the name of an earlier one."""
+    first: dict[str, int] = {}
+    for n, check in enumerate(checks if isinstance(checks, list) else ()):
+        name = check.get("name") if isinstance(check, Mapping) else None
+        if isinstance(name, str) and first.setdefault(name, n) != n:
+            what = f"`{name}` is also the name of checks.{first[name]}"
+            yield ("checks", n, "name"), _Wrong(what, "Give each check its own name.")
+
+
+def _validated(data: Mapping[str, Any]) -> tuple[Config | None, tuple[Problem, ...]]:
+    """The config, or what is wrong with it."""
+    try:
+        return Config.model_validate(data), ()
+    except ValidationError as error:
+        return None, tuple(_problem(line) for line in error.errors(include_url=False))
+
+
+# --- the file --------------------------------------------------------------------------------------------
+
+
+def load(path: str | Path, environment: str | None = None) -> Config:
+    """The config in the file for the environment; InvalidConfig names the line of each problem."""
+    where = str(path)
+    node, mapping = _read(_text(where), where)
+    try:
+        return parse(mapping, environment, where)
+    except InvalidConfig as error:
+        found = (replace(problem, line=_line_of(node, problem.loc)) for problem in error.problems)
+        raise InvalidConfig(sorted(found, key=lambda problem: problem.line or 0), where=where) from None
+
+
+def parse(mapping: object, environment: str | None = None, where: str = "bluegreen.yml") -> Config:
+    """The config that the file's content means for the environment.
+
+    The environment is the one given, else the file's own, else `production`. The keys that
+    `environments` holds for it replace the file's; a key without a value counts as not written.
+    Environments that are not asked for are checked too, but need not be complete.
+    """
+    if not isinstance(mapping, Mapping):
+        what = Problem((), f"must be keys with values, but is {_got(mapping)}", "`bluegreen init` writes an example.")
+        raise InvalidConfig([what], where=where)
+    base, own = _said(mapping), _own(mapping)
+    overrides, problems = _overrides(mapping)
+    problems += _unheard_of(environment or own, (own, *overrides))
+    config, wrong = _chosen(base, overrides, own if problems else environment or own)
+    problems += [*wrong, *_elsewhere(base, overrides)]
+    if config is None or problems:
+        raise InvalidConfig(problems, where=where)
+    return config
+
+
+def _own(mapping: Mapping[str, Any]) -> str:
+    """The environment that the top-level keys describe."""
+    own = mapping.get("environment")
+    return own if own and isinstance(own, str) else DEFAULT_ENVIRONMENT
+
+
+Keys = dict[str, Any]
+
+
+def _said(mapping: Mapping[str, Any]) -> Keys:
+    """The keys that have a value, without `environments`."""
+    return {key: value for key, value in mapping.items() if value is not None and key != "environments"}
+
+
+def _overrides(mapping: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[Problem]]:
+    """What each environment replaces, and what is wrong with how that is written."""
+    environments = mapping.get("environments") or {}
+    if not isinstance(environments, Mapping):
+        return {}, [Problem(("environments",), *_no_mapping(environments))]
+    good: dict[str, Mapping[str, Any]] = {}
+    problems = []
+    for name, keys in environments.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+            problems.append(Problem(("environments", str(name)), f"{_got(name)} is not a name", NAMES))
+        elif not isinstance(keys, Mapping | None):
+            problems.append(Problem(("environments", name), *_no_mapping(keys)))
+        else:
+            good[name] = keys or {}
+            problems += [_nested(name, key) for key in ("environment", "environments") if key in good[name]]
+    return good, problems
+
+
+def _nested(name: str, key: str) -> Problem:
+    return Problem(("environments", name, key), "has no place in an environment", "Remove it.")
+
+
+def _no_mapping(value: object) -> tuple[str, str]:
+    what, hint = _WORDS["mapping_type"]
+    return what.format(got=_got(value)), hint
+
+
+def _merged(base: Keys, override: Mapping[str, Any], name: str) -> Keys:
+    """The base with the environment's keys in place of its own."""
+    both = {**base, **override, "environment": name}
+    both.pop("environments", None)
+    return {key: value for key, value in both.items() if value is not None}
+
+
+def _chosen(
+    base: Keys, overrides: Mapping[str, Mapping[str, Any]], name: str
+) -> tuple[Config | None, tuple[Problem, ...]]:
+    """The config of the environment that is asked for, or what is wrong with it."""
+    override = overrides.get(name, {})
+    config, problems = _validated(_merged(base, override, name))
+    return config, tuple(_placed(problem, name, override) for problem in problems)
+
+
+def _placed(problem: Problem, name: str, override: Mapping[str, Any]) -> Problem:
+    """The problem at the path where its key is written."""
+    if set(problem.loc[:1]) & override.keys():
+        return replace(problem, loc=("environments", name, *problem.loc))
+    return problem
+
+
+def _elsewhere(base: Keys, overrides: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """What is wrong in keys that the environment asked for does not use."""
+    _, problems = _validated(base)
+    yield from (problem for problem in problems if not _lacking(problem))
+    for name, override in overrides.items():
+        _, problems = _validated(_merged(base, override, name))
+        yield from (_placed(problem, name, override) for problem in problems if set(problem.loc[:1]) & override.keys())
+
+
+def _lacking(problem: Problem) -> bool:
+    """Whether a top-level key is missing: an environment may bring it."""
+    return len(problem.loc) == 1 and problem.what == "is missing"
+
+
+def _unheard_of(chosen: str, known: Iterable[str]) -> Iterator[Problem]:
+    names = sorted(set(known))
+    if chosen not in names:
+        yield Problem(("environments",), f"has no `{chosen}`", _like(chosen, names))
+
+
+def _text(where: str) -> str:
+    try:
+        return Path(where).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        hint = "Write one with `bluegreen init`, or name another with --config."
+        raise ConfigError("there is no such file", where=where, hint=hint) from None
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text", where=where, hint="Save it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=where, hint="Name a file to read.") from None
+
+
+def _read(text: str, where: str) -> tuple[yaml.Node | None, Any]:
+    """The YAML document as nodes, which know their lines, and as plain values."""
+    try:
+        node, value = _composed(text)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(_yaml_problem(error), where=where, hint="Correct the YAML there.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        what = f"is not YAML: {' '.join(str(error).split())}"
+        raise ConfigError(what, where=where, hint="Correct the YAML.") from None
+    if twice := tuple(_twice(node)):
+        raise InvalidConfig(twice, where=where)
+    return node, value
+
+
+def _composed(text: str) -> tuple[yaml.Node | None, Any]:
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        return node, loader.construct_document(deepcopy(node)) if node else None
+    finally:
+        loader.dispose()
+
+
+def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    spot = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{spot}is not YAML: {error.problem or error.context}"
+
+
+def _twice(node: yaml.Node | None, loc: Loc = (), above: tuple[yaml.Node | None, ...] = ()) -> Iterator[Problem]:
+    """Keys that are written twice in one mapping: YAML would silently take the last."""
+    if node in above:  # an alias of what it stands in
+        return
+    first: dict[str, int] = {}
+    for part, key, value in _parts(node):
+        line = key.start_mark.line + 1
+        if part in first:
+            yield Problem((*loc, part), f"is already said in line {first[part]}", "Remove one.", line)
+        first.setdefault(part, line)
+        yield from _twice(value, (*loc, part), (*above, node))
+
+
+def _parts(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+    """What the node holds: (part of the path, node that says where it is written, node of its value)."""
+    match node:
+        case yaml.MappingNode():
+            yield from ((str(key.value), key, value) for key, value in node.value)
+        case yaml.SequenceNode():
+            yield from ((str(n), item, item) for n, item in enumerate(node.value))
+
+
+def _line_of(node: yaml.Node | None, loc: Loc) -> int | None:
+    """The line of the key at the path, or of the nearest thing above it that is written."""
+    line = node.start_mark.line + 1 if node else None
+    for wanted in loc:
+        found = [(key, value) for part, key, value in _parts(node) if part == str(wanted)]
+        if not found:
+            break
+        key, node = found[-1]
+        line = key.start_mark.line + 1
+    return line
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of `bluegreen.yml`, for editors; `parse` knows more, and says it better."""
+    schema = Config.model_json_schema()
+    replaced = {key: value for key, value in schema["properties"].items() if key != "environment"}
+    any_environment = {"type": ["object", "null"], "properties": replaced, "additionalProperties": False}
+    schema["properties"]["environments"] = {
+        "type": ["object", "null"],
+        "description": "per environment, the keys that replace those above",
+        "additionalProperties": any_environment,
+    }
+    schema |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bluegreen.yml"}
+    schema["required"] = ["service"]
+    return schema

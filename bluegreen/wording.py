@@ -1,0 +1,509 @@
+"""Events, acts and waits in plain sentences: the only place where progress is worded.
+
+Plain text, one line, no markup: a log, a terminal and a chat message show the same words.
+A sentence says only what is known: an act that was *done* is a call that AWS took, not yet its effect.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from bluegreen.release import (
+    Awaited,
+    CheckState,
+    Event,
+    EventKind,
+    Facts,
+    Outcome,
+    Phase,
+    Reason,
+    Release,
+    Verb,
+)
+
+#: verb -> (what is to be done, what was done)
+_ACTS: Mapping[Verb, tuple[str, str]] = {
+    Verb.CLAIM_BUILDER: ("claim {builder}", "claimed {builder}"),
+    Verb.START_BUILDER: ("start {builder}", "started {builder}"),
+    Verb.RUN_BUILD: ("run the build of {commit} on {builder}", "sent the build of {commit} to {builder}"),
+    Verb.RUN_BUILD_CHECK: ("run the check of the build on {builder}", "sent the check of the build to {builder}"),
+    Verb.STOP_BUILDER: ("stop {builder}", "told {builder} to stop"),
+    Verb.MAKE_IMAGE: ("make image {image_name} of {builder}", "ordered image {image_name} of {builder}{made_image}"),
+    Verb.FREE_BUILDER: ("free {builder} for other releases", "freed {builder} for other releases"),
+    Verb.DROP_IMAGE: ("drop the old image {image}", "dropped the old image {image}"),
+    Verb.PIN_BLUE: (
+        "pin {blue}: template version {blue_version}, minimum as its size",
+        "pinned {blue}: template version {blue_version}, minimum as its size",
+    ),
+    Verb.SUSPEND_BLUE: ("suspend {processes} on {blue}", "suspended {processes} on {blue}"),
+    Verb.MAKE_TEMPLATE_VERSION: (
+        "make a new version of launch template {template} with image {image}",
+        "made version {version} of launch template {template} with image {image}",
+    ),
+    Verb.CREATE_GREEN: ("create {green} with {servers}", "created {green} with {servers}"),
+    Verb.SUSPEND_GREEN: ("suspend {processes} on {green}", "suspended {processes} on {green}"),
+    Verb.JOIN_GREEN: ("join {green} to {targets}{share}", "joined {green} to {targets}{share}"),
+    Verb.GROW_GREEN: ("grow {green} to {servers}", "told {green} to grow to {servers}"),
+    Verb.TAKE_BLUE_OUT: ("take {blue} out of {targets}", "took {blue} out of {targets}"),
+    Verb.JOIN_BLUE: ("join {blue} to {targets} again", "joined {blue} to {targets} again"),
+    Verb.TAKE_GREEN_OUT: ("take {green} out of {targets}", "took {green} out of {targets}"),
+    Verb.UNPROTECT_BLUE: ("lift the scale-in protection of {blue}", "lifted the scale-in protection of {blue}"),
+    Verb.EMPTY_BLUE: ("set the size of {blue} to 0", "set the size of {blue} to 0"),
+    Verb.DELETE_BLUE: ("delete {blue}", "ordered the deletion of {blue}"),
+    Verb.RESTORE_GREEN: ("give {green} the sizes that {blue} had", "gave {green} the sizes that {blue} had"),
+    Verb.RESUME_GREEN: ("resume {processes} on {green}", "resumed {processes} on {green}"),
+    Verb.SET_DEFAULT_VERSION: (
+        "make version {version} the default of launch template {template}",
+        "made version {version} the default of launch template {template}",
+    ),
+    Verb.DELETE_GREEN: ("delete {green}", "ordered the deletion of {green}"),
+    Verb.DELETE_TEMPLATE_VERSION: (
+        "delete version {version} of launch template {template}",
+        "deleted version {version} of launch template {template}",
+    ),
+    Verb.UNPIN_BLUE: ("put back what was pinned on {blue}{sizes}", "put back what was pinned on {blue}{sizes}"),
+    Verb.RESUME_BLUE: ("resume {processes} on {blue}", "resumed {processes} on {blue}"),
+}
+
+_REASONS: Mapping[Reason, str] = {
+    Reason.COMPLETED: "everything held",
+    Reason.ORDERED: "a person ordered it",
+    Reason.CHECK_FAILED: "a check did not hold",
+    Reason.NEVER_HEALTHY: "green did not become healthy in time",
+    Reason.BUILD_FAILED: "the build failed",
+    Reason.BUILD_LATE: "the image was not ready in time",
+    Reason.BUILDER_RUNNING: "the builder was running already, and this release had not started it",
+    Reason.BUILDER_LOST: "the builder is gone or was stopped during the build",
+    Reason.IMAGE_FAILED: "AWS could not make the image",
+    Reason.LAUNCH_LATE: "green's instances did not come up in time",
+    Reason.HOLD_EXPIRED: "nobody promoted in time",
+    Reason.DENIED: "a permission is missing",
+    Reason.AWS_ERROR: "AWS refused a call",
+    Reason.BLIND: "AWS could not be asked for too long",
+    Reason.CHANGED_OUTSIDE: "somebody else changed what the release works on",
+    Reason.BLUE_UNHEALTHY: "blue is not healthy, so it may not be given traffic",
+    Reason.RETIRE_LATE: "blue could not be emptied in time",
+    Reason.UNDER_WAY: "another release of the service is under way",
+    Reason.UNRESOLVED: "the last release failed and its leftovers are still there",
+    Reason.FROZEN: "the service is frozen",
+    Reason.NOT_PERMITTED: "this person may not do it",
+    Reason.MOVED_ON: "the release is past that",
+    Reason.NOTHING_TO_DO: "there is no such release",
+}
+
+#: Reasons whose message says it all.
+_ALONE = frozenset(
+    {
+        Reason.CHECK_FAILED,
+        Reason.NEVER_HEALTHY,
+        Reason.BUILD_FAILED,
+        Reason.BUILD_LATE,
+        Reason.BUILDER_RUNNING,
+        Reason.BUILDER_LOST,
+        Reason.IMAGE_FAILED,
+        Reason.HOLD_EXPIRED,
+    }
+)
+
+_PHASES: Mapping[Phase, str] = {
+    Phase.BAKING: "the image is made, or looked up",
+    Phase.LAUNCHING: "blue is pinned and green boots",
+    Phase.CHECKING: "green is judged before it gets traffic",
+    Phase.OVERLAPPING: "blue and green both serve",
+    Phase.HOLDING: "both serve until a person promotes",
+    Phase.SWITCHING: "blue is taken out of the load balancer",
+    Phase.SOAKING: "green serves alone; blue stays whole, so going back takes seconds",
+    Phase.RETIRING: "blue is emptied and removed; from here there is no rolling back",
+    Phase.ROLLING_BACK: "the traffic returns to blue, then green is removed",
+}
+
+_WAITS: Mapping[Awaited, str] = {
+    Awaited.BUILDER_FREE: "another release to free {builder}",
+    Awaited.BUILDER_UP: "{builder} to boot and answer",
+    Awaited.BUILD: "the build on {builder}",
+    Awaited.BUILDER_STOPPED: "{builder} to stop",
+    Awaited.IMAGE: "image {image_name} to become available",
+    Awaited.GREEN_UP: "green's instances to come in service{green_count}",
+    Awaited.CHECKS: "every check to hold{open_checks}",
+    Awaited.OVERLAP: "the overlap to pass{open_checks}",
+    Awaited.PROMOTION: "a person to promote{approvals}",
+    Awaited.GREEN_GROWN: "green to catch up with blue's size{green_count}",
+    Awaited.READ_BACK: "the load balancer to show the last change",
+    Awaited.SOAK: "the soak to pass",
+    Awaited.DRAINED: "requests in flight to end",
+    Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}",
+    Awaited.BLUE_EMPTY: "blue's instances to leave through their lifecycle hooks{blue_count}",
+    Awaited.GROUP_GONE: "the deleted group to be gone",
+    Awaited.RETRY: "the next try{stumble}",
+    Awaited.SIGHT: "AWS to answer again",
+}
+
+_TRAFFIC = {
+    "blue": "blue serves alone",
+    "both": "blue and green both serve",
+    "green": "green serves alone",
+    "nobody": "nobody serves",
+}
+
+
+# --- what happened -----------------------------------------------------------------------------------------
+
+
+def sentence(event: Event, release: Release) -> str:
+    """What happened, in one plain sentence. `release` is the release with the event folded in."""
+    return one_line(_TELL[event.kind](event, release))
+
+
+def _started(event: Event, release: Release) -> str:
+    what = f"{release.commit[:8]} " if release.commit else ""
+    image = f"with image {release.image} " if release.image else ""
+    return (
+        f"{person(event.facts['who'])} started {release.id}: {what}{image}"
+        f"from {release.blue_group} to {release.green_group}"
+    )
+
+
+def _entered(event: Event, release: Release) -> str:
+    phase = Phase(event.facts["phase"])
+    if phase is Phase.ROLLING_BACK:
+        return f"going back to blue: {because(release, Reason(event.facts['reason']), event.facts.get('message', ''))}"
+    return _PHASES[phase]
+
+
+def _began(event: Event, release: Release) -> str:
+    return f"about to {_act(event, release, 0)}"
+
+
+def _did(event: Event, release: Release) -> str:
+    return _act(event, release, 1)
+
+
+def _stumbled(event: Event, release: Release) -> str:
+    f = event.facts
+    code = f" ({f['code']})" if f.get("code") and f["code"] not in f["message"] else ""
+    then = "; trying again soon" if f["transient"] else "; a permission is missing" if f["denied"] else ""
+    return f"could not {_act(event, release, 0)}: {f['message'].rstrip('.')}{code}{then}"
+
+
+def _observed(event: Event, release: Release) -> str:
+    f = event.facts
+    if "passed" in f:
+        return _answer(f, release)
+    subject, value = f["subject"], f.get("value", "")
+    if subject in ("blue", "green"):
+        return f"{subject}: {_group(f)}"
+    match subject:
+        case "traffic":
+            return _TRAFFIC.get(value, f"traffic: {value}")
+        case "image":
+            return f"image {release.image or release.image_name} is {value}"
+        case "build" | "build check":
+            return f"the {subject} on builder {release.builder}: {value}"
+        case "activity":
+            return f"AWS could not launch an instance of green: {value}"
+    return f"{subject}: {value}"
+
+
+def _blinded(event: Event, release: Release) -> str:
+    message = event.facts.get("message", "")
+    return f"AWS could not be asked{': ' + message if message else ''}; nothing is changed until it answers"
+
+
+def _promoted(event: Event, release: Release) -> str:
+    return f"{person(event.facts['who'])} promoted {release.id}{_approvals(release)}"
+
+
+def _rollback_ordered(event: Event, release: Release) -> str:
+    why = event.facts.get("why", "")
+    return f"{person(event.facts['who'])} ordered the rollback of {release.id}{': ' + why if why else ''}"
+
+
+def _interrupted(event: Event, release: Release) -> str:
+    return f"the driver was told to stop; nothing new was begun, and {release.id} can be resumed"
+
+
+def _taken_up(event: Event, release: Release) -> str:
+    return f"{event.facts.get('holder') or 'a driver'} drives {release.id} on"
+
+
+def _resumed(event: Event, release: Release) -> str:
+    return f"{person(event.facts['who'])} resumed {release.id} in {phase_title(release.phase)}"
+
+
+def _settled(event: Event, release: Release) -> str:
+    f = event.facts
+    return _outcome(release, Outcome(f["outcome"]), Reason(f["reason"]), f.get("message", ""))
+
+
+_TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {
+    EventKind.STARTED: _started,
+    EventKind.ENTERED: _entered,
+    EventKind.BEGAN: _began,
+    EventKind.DID: _did,
+    EventKind.STUMBLED: _stumbled,
+    EventKind.OBSERVED: _observed,
+    EventKind.BLINDED: _blinded,
+    EventKind.PROMOTED: _promoted,
+    EventKind.ROLLBACK_ORDERED: _rollback_ordered,
+    EventKind.INTERRUPTED: _interrupted,
+    EventKind.TAKEN_UP: _taken_up,
+    EventKind.RESUMED: _resumed,
+    EventKind.SETTLED: _settled,
+}
+
+
+def _group(f: Facts) -> str:
+    share = f.get("share")
+    if f.get("serving") or share:
+        count = f"{f['serving']} of {f['desired']} serving"
+    else:
+        count = f"{f['in_service']} of {f['desired']} in service"
+    return f"{count}, {share_text(share)}" if share is not None else count
+
+
+def _answer(f: Facts, release: Release) -> str:
+    name, value = f"check {f['subject']}", f": {f['value']}" if f.get("value") else ""
+    if f["lost"]:
+        return f"{name} no longer holds{value}"
+    if not f["passed"]:
+        return f"{name} fails{times(f['streak'])}{value}"
+    if f["held_since"] is not None:
+        return f"{name} holds{value}"
+    needs, streak = needed(release, f["subject"]), f["streak"]
+    return f"{name} passes{f' ({streak} of {needs})' if needs else times(streak)}{value}"
+
+
+# --- what is, what is to come ------------------------------------------------------------------------------
+
+
+def phase_title(phase: Phase) -> str:
+    """The phase as people write it: `rolling back`."""
+    return phase.value.replace("_", " ")
+
+
+def phase_meaning(phase: Phase) -> str:
+    """What goes on in the phase, in one clause."""
+    return _PHASES[phase]
+
+
+def intent(verb: Verb, facts: Facts, release: Release) -> str:
+    """What would be done, imperative, with the real names: `create web-production-v42 with 4 instances`."""
+    full = _targets([f"{short(arn)} ({arn})" if arn != short(arn) else arn for arn in release.target_groups])
+    return one_line(_ACTS[verb][0].format_map({**_names(facts, release), "targets": full}))
+
+
+def awaiting(awaited: Awaited, deadline: float | None, now: float, release: Release) -> str:
+    """What is waited for, and for how long yet: `waiting for the overlap to pass, 3m 12s to go`."""
+    text = f"waiting for {awaited_text(awaited, release)}"
+    left = time_left(awaited, deadline, now)
+    return f"{text}, {left}" if left else text
+
+
+def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:
+    """`3m 12s to go`, `at most 8m more`, `due now`; empty when no end is known."""
+    if deadline is None:
+        return ""
+    if deadline <= now:
+        return "due now"
+    # Of a time that simply passes the end is known; of everything else only when patience ends.
+    passes = awaited in (Awaited.OVERLAP, Awaited.SOAK, Awaited.RETRY)
+    left = duration(deadline - now)
+    return f"{left} to go" if passes else f"at most {left} more"
+
+
+def awaited_text(awaited: Awaited, release: Release) -> str:
+    """What is waited for, without the time."""
+    counts = {
+        "green_count": _count(release, "green"),
+        "blue_count": _count(release, "blue"),
+        "blue_serving": _count(release, "blue", "serving"),
+        "open_checks": _open_checks(release),
+        "approvals": _approvals(release),
+        "stumble": f" (could not {_ACTS[s.verb][0].format_map(_names({}, release))})" if (s := release.stumble) else "",
+    }
+    return one_line(_WAITS[awaited].format_map({**_names({}, release), **counts}))
+
+
+def outcome_line(release: Release) -> str:
+    """Where the release stands or how it ended, in one sentence that names it."""
+    if release.outcome is None:
+        stopped = ", interrupted" if release.interrupted else ""
+        return f"{release.id} is {phase_title(release.phase)}{stopped}: {_PHASES[release.phase]}"
+    return one_line(_outcome(release, release.outcome, release.reason or Reason.COMPLETED, release.message))
+
+
+def next_step(release: Release) -> str:
+    """What a person can do now: a command, or a short sentence with one. Empty when there is nothing."""
+    promote, back, on = (f"bluegreen {word} {release.service}" for word in ("promote", "rollback", "resume"))
+    if release.outcome is not None:
+        return _next_after(release, release.outcome)
+    if release.interrupted:
+        return f"go on: {on}"
+    if release.rollback_pending or release.phase is Phase.ROLLING_BACK:
+        return ""
+    if release.phase is Phase.RETIRING:
+        return _back_by_release(release)
+    if release.phase is Phase.HOLDING:
+        return f"go on: {promote}; go back: {back}"
+    return f"go back: {back}"
+
+
+def _next_after(release: Release, outcome: Outcome) -> str:
+    match outcome:
+        case Outcome.LIVE:
+            return _back_by_release(release)
+        case Outcome.ROLLED_BACK:
+            return "try again once the cause is found: bluegreen release"
+        case Outcome.FAILED:
+            back = f"; go back: bluegreen rollback {release.service}" if release.phase.can_roll_back else ""
+            return f"when that is put right: bluegreen resume {release.service}{back}"
+
+
+def _back_by_release(release: Release) -> str:
+    """Once blue is retired, going back is a release of the image before."""
+    if (number := previous_number(release)) is None:
+        return "go back: bluegreen release --ami AMI, with the image from before"
+    return f"go back: bluegreen rollback {release.service} --to {number}"
+
+
+def previous_number(release: Release) -> int | None:
+    """Number of the release that made blue; None when blue is from before the first release."""
+    made = re.fullmatch(re.escape(release.service.replace("/", "-")) + r"-v(\d+)", release.blue_group)
+    return int(made[1]) if made else None
+
+
+def _outcome(release: Release, outcome: Outcome, reason: Reason, message: str) -> str:
+    why = f"{because(release, reason, message)}{_left_behind(release)}"
+    took = duration((release.settled_at or release.last_at) - release.started_at)
+    match outcome:
+        case Outcome.LIVE:
+            return f"{release.id} is live after {took}: {release.green_group} serves alone{_left_behind(release)}"
+        case Outcome.ROLLED_BACK:
+            return f"{release.id} was rolled back after {took}, {release.blue_group} serves alone: {why}"
+        case Outcome.FAILED:
+            return f"{release.id} failed in {phase_title(release.phase)}, a person must act: {why}"
+
+
+def _left_behind(release: Release) -> str:
+    return f"; still there: {', '.join(release.left_behind)}" if release.left_behind else ""
+
+
+def because(release: Release, reason: Reason, message: str = "") -> str:
+    """Why, in one clause, with what is known beside it."""
+    if reason is Reason.ORDERED and release.rollback_by:
+        return f"ordered by {person(release.rollback_by)}"
+    if not message or reason in _ALONE:
+        return message.rstrip(".") or _REASONS[reason]
+    return f"{_REASONS[reason]}: {message.rstrip('.')}"
+
+
+# --- small words -------------------------------------------------------------------------------------------
+
+
+def duration(seconds: float) -> str:
+    """`45s`, `3m 12s`, `2h 5m`, `3d 4h`."""
+    whole = max(0, round(seconds))
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days}d {h}h" if h else f"{days}d"
+    if hours:
+        return f"{hours}h {m}m" if m else f"{hours}h"
+    if minutes:
+        return f"{minutes}m {s}s" if s else f"{minutes}m"
+    return f"{s}s"
+
+
+def age(seconds: float) -> str:
+    """`just now`, `3 minutes ago`, `2 days ago`."""
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{count_of(int(seconds // size), word)} ago"
+    return "just now"
+
+
+def count_of(number: int, word: str) -> str:
+    """`1 instance`, `4 instances`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def share_text(share: float) -> str:
+    """A share in percent: `50 % of the traffic`."""
+    return f"{share:g} % of the traffic" if share else "no traffic"
+
+
+def times(streak: int) -> str:
+    """`, 3 times in a row`; empty for a single time."""
+    return f", {streak} times in a row" if streak > 1 else ""
+
+
+def short(arn: str) -> str:
+    """The name in a target group's ARN; anything else as it is."""
+    return arn.split("/")[1] if ":targetgroup/" in arn else arn
+
+
+def person(who: str) -> str:
+    """The readable end of an AWS principal (`Admin/alice`); anything else as it is."""
+    if not who.startswith("arn:"):
+        return who or "somebody"
+    return who.rsplit(":", 1)[1].split("/", 1)[-1]
+
+
+def one_line(text: str) -> str:
+    """What AWS or a command said may hold line ends and terminal codes: one printable line of it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def needed(release: Release, check: str) -> int:
+    """How often in a row the check must pass, by the frozen config; 0 when it does not say."""
+    return next((int(c["needs"]) for c in release.config.get("checks") or () if c["name"] == check), 0)
+
+
+def _act(event: Event, release: Release, form: int) -> str:
+    return _ACTS[Verb(event.facts["verb"])][form].format_map(_names(event.facts, release))
+
+
+def _names(f: Facts, release: Release) -> dict[str, str]:
+    """Every name that an act's words may hold; what is not known yet is said in words."""
+    before = release.blue
+    size = f.get("size") or release.size
+    version = f.get("template_version") or release.template_version
+    return {
+        "blue": release.blue_group,
+        "green": release.green_group,
+        "builder": f"builder {release.builder}" if release.builder else "the builder",
+        "commit": release.commit[:8] or "the source",
+        "image": f.get("image") or release.image or release.image_name,
+        "made_image": f" ({f['image']})" if f.get("image") else "",
+        "image_name": release.image_name,
+        "template": f.get("template") or (before.template if before else "") or "of blue",
+        "blue_version": before.resolved_version if before else "as it is now",
+        "version": str(version) if version else "of this release",
+        "processes": ", ".join(f.get("processes") or ()) or "the scaling processes",
+        "servers": count_of(size, "instance") if size else "as many instances as blue has",
+        "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",
+        "targets": _targets([short(arn) for arn in release.target_groups]),
+        "share": f" with {share_text(f['share'])}" if f.get("share") is not None else "",
+    }
+
+
+def _targets(names: list[str]) -> str:
+    return f"target group{'' if len(names) == 1 else 's'} {', '.join(names)}"
+
+
+def _count(release: Release, subject: str, which: str = "in_service") -> str:
+    f = release.sights.get(subject)
+    return f" ({f[which]} of {f['desired']})" if f else ""
+
+
+def _open_checks(release: Release) -> str:
+    states: list[CheckState] = list(release.checks.values())
+    still = [s.name for s in states if not s.held]
+    return f" (not yet: {', '.join(still)})" if still else ""
+
+
+def _approvals(release: Release) -> str:
+    wanted = int((release.config.get("promotion") or {}).get("approvals") or 1)
+    return f" ({len(release.promoters)} of {wanted})" if wanted > 1 else ""

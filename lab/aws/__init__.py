@@ -1,0 +1,16 @@
+"""A pretend AWS with time and physics, on a clock that is passed in.
+
+    pretend = PretendAws(VirtualClock())             # or RealClock() and Timings.quick()
+    ec2 = pretend.session().client("ec2")            # in-process: no sockets, survives fork
+    url = pretend.serve()                            # or by HTTP, for AWS_ENDPOINT_URL
+
+What has time in it is ours: instances, images, launch templates, Auto Scaling groups, targets and their health, SSM
+commands. What has none is moto's: networks, load balancers and their rules, alarms, parameters, all of DynamoDB.
+"""
+
+from lab.aws.engine import Timings
+from lab.aws.faults import Crashed, Faults
+from lab.aws.pretend import Call, PretendAws
+from lab.aws.wire import AwsError
+
+__all__ = ["AwsError", "Call", "Crashed", "Faults", "PretendAws", "Timings"]

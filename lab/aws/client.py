@@ -1,0 +1,131 @@
+"""boto3 clients that are answered in this process: everything of botocore is at work but the socket."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.endpoint import Endpoint
+from botocore.exceptions import ConnectionClosedError
+from botocore.hooks import first_non_none_response
+from botocore.retries import standard
+
+from lab.aws.faults import LostAnswer
+from lab.aws.wire import Answer, Incoming, incoming
+from lab.clock import Clock
+
+Answers = Callable[[Incoming, bool], Answer]
+
+_models: dict[tuple[str, str, str], BaseClient] = {}
+"""Clients cost some 30 ms to make; they are made once a process and then copied, which costs microseconds."""
+
+
+class Body(io.BytesIO):
+    """An answer's body as botocore reads it from a socket."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        """All of it at once."""
+        yield self.read()
+
+
+class PretendEndpoint(Endpoint):  # type: ignore[misc]  # botocore has no types
+    """Where requests leave botocore: straight into the pretend AWS. Waits between retries are the lab's time."""
+
+    def attach(self, service: str, region: str, answers: Answers, clock: Clock, recorded: bool) -> None:
+        """Say who answers."""
+        self._service, self._region, self._recorded = service, region, recorded
+        self._answers, self._clock = answers, clock
+
+    def _send(self, request: AWSPreparedRequest) -> AWSResponse:
+        body = request.body or b""
+        body = body.encode() if isinstance(body, str) else body
+        asked = incoming(request.method, request.url, request.headers, body, self._service, self._region)
+        try:
+            answer = self._answers(asked, self._recorded)
+        except LostAnswer:
+            raise ConnectionClosedError(endpoint_url=request.url) from None
+        return AWSResponse(request.url, answer.status, dict(answer.headers), Body(answer.body))
+
+    def _needs_retry(
+        self, attempts: int, operation_model: Any, request_dict: Any, response: Any = None, caught_exception: Any = None
+    ) -> bool:
+        """As in botocore, which would sleep by the computer's clock."""
+        answers = self._event_emitter.emit(
+            f"needs-retry.{operation_model.service_model.service_id.hyphenize()}.{operation_model.name}",
+            response=response,
+            endpoint=self,
+            operation=operation_model,
+            attempts=attempts,
+            caught_exception=caught_exception,
+            request_dict=request_dict,
+        )
+        seconds = first_non_none_response(answers)
+        if seconds is None or seconds is False:
+            return False
+        self._clock.sleep(float(seconds))
+        return True
+
+
+class PretendSession(boto3.Session):  # type: ignore[misc]  # boto3 has no types
+    """A boto3 session on the pretend AWS."""
+
+    def __init__(self, answers: Answers, clock: Clock, region: str, recorded: bool) -> None:
+        """Be somebody with keys that mean nothing."""
+        self.__dict__.update(vars(_maker()))  # not super(): it would add its handlers to botocore's session each time
+        self._how = (answers, clock, recorded)
+        self._region = region
+
+    @property
+    def region_name(self) -> str:
+        """The region that clients are made for unless told."""
+        return self._region
+
+    def client(self, service_name: str, region_name: str | None = None, **options: Any) -> Any:
+        """A client; only `config` of the other options means something here."""
+        region, config = region_name or self._region, options.get("config")
+        key = (service_name, region, repr(sorted(vars(config).items())) if config else "")
+        if key not in _models:
+            _models[key] = self._model(service_name, region, config)
+        return self._copy(_models[key], service_name, region)
+
+    def _model(self, service: str, region: str, config: Config | None) -> Any:
+        # AWS_ENDPOINT_URL may be set for others in this process; this client has nothing to do with it
+        mine = Config(ignore_configured_endpoint_urls=True, parameter_validation=True)
+        return _maker().client(service, region_name=region, config=mine.merge(config) if config else mine)
+
+    def _copy(self, model: BaseClient, service: str, region: str) -> Any:
+        client = copy.copy(model)
+        client.meta = copy.copy(model.meta)
+        client.meta.events = copy.copy(model.meta.events)
+        old = model._endpoint
+        client._endpoint = PretendEndpoint(
+            old.host, old._endpoint_prefix, client.meta.events, old._response_parser_factory, old.http_session
+        )
+        client._endpoint.attach(service, region, *self._how)
+        client._cache = {}
+        _renew_retries(client)
+        return client
+
+
+def _renew_retries(client: Any) -> None:
+    """Standard retries draw on a quota that belongs to one client; a copy gets its own."""
+    retries = client.meta.config.retries or {}
+    if retries.get("mode") != "standard":
+        return
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+    standard.register_retry_handler(client, retries.get("total_max_attempts", standard.DEFAULT_MAX_ATTEMPTS))
+
+
+@lru_cache
+def _maker() -> boto3.Session:
+    """The one session that makes clients; it keeps loaded models, and nothing of any world."""
+    return boto3.Session("LAB", "lab", region_name="us-east-1", botocore_session=botocore.session.Session())

@@ -1,0 +1,284 @@
+"""The engine: what there is, what is due when, and how what is due comes true as the clock moves."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import heapq
+import itertools
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.aws.faults import Faults
+from lab.aws.wire import AwsError, Params
+from lab.clock import Clock
+from lab.machines import Machines
+
+
+@dataclass(frozen=True)
+class Timings:
+    """How long things take, in seconds."""
+
+    launch: float = 10  # an instance is `pending`; then it is `running`, though its service does not answer yet
+    boot: float = 45  # from the start until its service can answer
+    ssm: float = 10  # from having booted until the SSM agent is online
+    stop: float = 20  # `stopping`
+    terminate: float = 20  # `shutting-down`
+    image: float = 120  # an image is `pending`
+    react: float = 2  # until an Auto Scaling group begins to do what it was told
+    register: float = 5  # from being registered until the first health check
+    send: float = 1  # a command that was sent cannot be looked up yet (InvocationDoesNotExist)
+    command: float = 3  # from sending a command until it can be seen to have ended, at the earliest
+    hook: float = 10  # the longest a lifecycle hook waits, whatever its HeartbeatTimeout
+    retry: float = 30  # between two attempts of a group to launch what failed to launch
+    poll: float = 1  # between two looks at a running script
+
+    @classmethod
+    def quick(cls) -> Timings:
+        """For demos on a real clock: a second or two each."""
+        return cls(1, 2, 0.5, 1, 1, 2, 0.3, 0.3, 0.2, 0.3, 1, 2, 0.1)
+
+
+@dataclass
+class Instance:
+    """One EC2 instance."""
+
+    id: str
+    launched: float
+    launch: Params  # the RunInstances members that it was made with
+    subnet: str
+    zone: str
+    address: str
+    state: str = "pending"
+    reason: str = ""
+    booted: float | None = None  # since when the machine is on
+    start: int = 0  # which start of it this is: what was due for an earlier one is void
+
+    @property
+    def image(self) -> str:
+        """The image it was launched from."""
+        return str(self.launch["ImageId"])
+
+
+@dataclass
+class Image:
+    """One AMI."""
+
+    id: str
+    name: str
+    made: float
+    source: str | None
+    snapshot: str
+    state: str = "pending"
+    reason: str = ""
+    description: str = ""
+
+
+@dataclass
+class Version:
+    """One launch template version."""
+
+    number: int
+    data: Params
+    description: str | None
+    made: float
+
+
+@dataclass
+class Template:
+    """One launch template."""
+
+    id: str
+    name: str
+    made: float
+    versions: dict[int, Version] = field(default_factory=dict)
+    default: int = 1
+    latest: int = 0
+    tokens: dict[str, tuple[Params, int]] = field(default_factory=dict)
+
+
+@dataclass
+class Member:
+    """One instance of an Auto Scaling group."""
+
+    id: str
+    zone: str
+    kind: str
+    template: Params | None
+    lifecycle: str = "Pending"
+    healthy: bool = True
+    protected: bool = False
+    joined: float = 0  # when it came into service (epoch seconds)
+    activity: Params = field(default_factory=dict)  # the launch or termination under way
+
+
+@dataclass
+class Group:
+    """One Auto Scaling group."""
+
+    name: str
+    arn: str
+    made: float
+    config: Params
+    members: dict[str, Member] = field(default_factory=dict)
+    suspended: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    hooks: dict[str, Params] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)  # target group -> by which call: "group" or "source"
+    leaving: dict[str, float] = field(default_factory=dict)  # target group detached -> until when it is `Removing`
+    activities: list[Params] = field(default_factory=list)
+    attached: dict[str, dict[str, Params]] = field(default_factory=dict)  # policies, schedules, notifications, metrics
+    deleting: bool = False
+
+    def active(self) -> list[Member]:
+        """Members that are not on their way out."""
+        return [member for member in self.members.values() if not member.lifecycle.startswith("Terminat")]
+
+
+@dataclass
+class Target:
+    """One instance in one target group."""
+
+    id: str
+    port: int
+    since: float
+    state: str = "initial"
+    reason: str | None = "Elb.RegistrationInProgress"
+    passed: int = 0
+    failed: int = 0
+    life: int = 0  # which registration of it this is: checks that were due for an earlier one are void
+
+
+@dataclass
+class Invocation:
+    """One command on one instance."""
+
+    command: str
+    instance: str
+    sent: float
+    status: str = "Pending"
+    began: float | None = None
+    ended: float | None = None
+    exit_code: int = -1
+    output: str = ""
+    error: str = ""
+
+
+@dataclass
+class Command:
+    """One SendCommand."""
+
+    id: str
+    sent: float
+    params: Params
+    invocations: dict[str, Invocation] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """Everything that is ours rather than moto's. Plain data only, so that it can be pickled as a picture of itself."""
+
+    instances: dict[str, Instance] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
+    snapshots: dict[str, Params] = field(default_factory=dict)
+    templates: dict[str, Template] = field(default_factory=dict)
+    configurations: dict[str, Params] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    targets: dict[str, dict[str, Target]] = field(default_factory=dict)
+    commands: dict[str, Command] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class Engine:
+    """State, and the transitions that are due. It has no thread: `advance` brings it up to the clock."""
+
+    def __init__(self, clock: Clock, machines: Machines, timings: Timings, faults: Faults) -> None:
+        """Begin with nothing at the clock's present."""
+        self.clock, self.machines, self.timings, self.faults = clock, machines, timings, faults
+        self.state = State()
+        self.now = clock.now()
+        self._due: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._number = itertools.count(1)
+        self._pictures: list[tuple[float, bytes]] = []
+        faults.on_stale = self.keep
+
+    def new_id(self, prefix: str) -> str:
+        """An id that AWS could have given: the same ones in every run."""
+        return f"{prefix}-{next(self._number):017x}"
+
+    def after(self, seconds: float, act: Callable[..., None], *arguments: object) -> None:
+        """Have `act(*arguments)` happen so many seconds after what happens now."""
+        heapq.heappush(self._due, (self.now + seconds, next(self._number), act, arguments))
+
+    def advance(self) -> None:
+        """Let everything happen that is due by the clock, each at its own time and in order."""
+        until, moved = self.clock.now(), False
+        while self._due and self._due[0][0] <= until:
+            when, _, act, arguments = heapq.heappop(self._due)
+            self.now, moved = max(self.now, when), True
+            act(*arguments)
+            self.keep()
+        self.now = max(self.now, until)
+
+    def next_due(self) -> float | None:
+        """When something will happen by itself (epoch seconds)."""
+        return self._due[0][0] if self._due else None
+
+    def keep(self) -> None:
+        """Take a picture of the state, if reads are to be stale; AWS's own reads are eventually consistent."""
+        if not self.faults.staleness:
+            return
+        self._pictures.append((self.now, pickle.dumps(self.state, pickle.HIGHEST_PROTOCOL)))
+        while len(self._pictures) > 1 and self._pictures[1][0] <= self.now - self.faults.staleness:
+            self._pictures.pop(0)
+
+    @contextlib.contextmanager
+    def as_seen(self) -> Iterator[None]:
+        """While inside, the state is the one that a stale read shows."""
+        seen = [picture for when, picture in self._pictures if when <= self.now - self.faults.staleness]
+        if not self.faults.staleness or not self._pictures:
+            yield
+            return
+        real = self.state
+        self.state = pickle.loads(seen[-1] if seen else self._pictures[0][1])  # noqa: S301 - our own bytes
+        try:
+            yield
+        finally:
+            self.state = real
+
+
+def page(items: Sequence[Any], params: Params, size_key: str, default: int, limit: int = 1000) -> tuple[list[Any], Params]:
+    """One page of a listing, and the `NextToken` to the next, if there is one."""
+    size = int(params.get(size_key) or default)
+    if not 1 <= size <= limit:
+        raise AwsError("ValidationError", f"{size_key} must be between 1 and {limit}")
+    first = int(params.get("NextToken") or 0)
+    more: Params = {"NextToken": str(first + size)} if first + size < len(items) else {}
+    return list(items[first : first + size]), more
+
+
+def matches(filters: Iterable[Params] | None, values: Callable[[str], Iterable[str] | None]) -> bool:
+    """Whether a resource passes EC2's filters: each must match with any of its values, which may hold `*` and `?`."""
+    return all(_passes(wanted, values(wanted["Name"])) for wanted in filters or ())
+
+
+def _passes(wanted: Params, values: Iterable[str] | None) -> bool:
+    if values is None:
+        raise AwsError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
+    return any(fnmatch.fnmatchcase(value, pattern) for value in values for pattern in wanted.get("Values", []))
+
+
+def tag_values(name: str, tags: dict[str, str]) -> list[str] | None:
+    """The values that the filters `tag:<key>` and `tag-key` see, None for other filters."""
+    if name == "tag-key":
+        return list(tags)
+    if not name.startswith("tag:"):
+        return None
+    return [value for key, value in tags.items() if key == name[4:]]
+
+
+def tag_list(tags: dict[str, str]) -> list[Params]:
+    """Tags as EC2 shows them."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

@@ -1,0 +1,261 @@
+"""The pretend AWS as its users see it: two ways in, faults, a record of calls, and looks inside."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import moto.backends
+
+from lab.aws.client import PretendSession
+from lab.aws.commands import Commands
+from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
+from lab.aws.engine import Engine, Timings
+from lab.aws.faults import Faults, LostAnswer
+from lab.aws.groups import Attached, Groups
+from lab.aws.scaling import Scaling
+from lab.aws.server import Server
+from lab.aws.targets import Targets
+from lab.aws.wire import Answer, AwsError, Incoming, for_moto, parse, refuse, serialise
+from lab.clock import Clock, VirtualClock
+from lab.machines import Machines, PretendMachines
+
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of images that nobody here looks at
+
+_accounts = itertools.count(100_000_000_001)
+_free: list[str] = []
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request that was answered (or was to be)."""
+
+    service: str
+    operation: str
+    region: str
+    when: float
+    """Epoch seconds by the lab's clock."""
+    mutating: bool
+    error: str | None
+    """The error code that it was answered with; "LostAnswer" when the connection was cut after the effect."""
+
+    @property
+    def name(self) -> str:
+        """As IAM writes it."""
+        return f"{self.service}:{self.operation}"
+
+
+class PretendAws:
+    """One account in one region. Any number of them may live in one process; they share nothing."""
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        machines: Machines | None = None,
+        timings: Timings | None = None,
+        region: str = "ap-northeast-2",
+    ) -> None:
+        """Begin with an empty account on this clock (a virtual one unless told)."""
+        self.clock: Clock = clock or VirtualClock()
+        self.machines: Machines = machines or PretendMachines(self.clock)
+        self.region, self.account = region, _free.pop() if _free else str(next(_accounts))
+        self.faults = Faults()
+        self.calls: list[Call] = []
+        self.engine = Engine(self.clock, self.machines, timings or Timings(), self.faults)
+        self.lock = threading.RLock()
+        self._server: Server | None = None
+        self._subnets: dict[str, str] | None = None
+        self._build()
+        self._forget = weakref.finalize(self, _forget, self.account)
+
+    def _build(self) -> None:
+        ec2, templates = Ec2(self.engine, self._zones), Templates(self.engine)
+        self._targets = Targets(self.engine, lambda: self._moto("elbv2"))
+        scaling = Scaling(self.engine, ec2, templates, self._targets)
+        groups = Groups(self.engine, scaling, templates, self.region, self.account)
+        self._operations: dict[str, dict[str, Handler]] = {
+            "ec2": {**ec2.operations(), **templates.operations()},
+            "autoscaling": {**groups.operations(), **Attached(groups).operations()},
+            "elbv2": self._targets.operations(),
+            "ssm": Commands(self.engine).operations(),
+        }
+
+    # -- ways in -----------------------------------------------------------------------------------------------------
+
+    def session(self, recorded: bool = True) -> boto3.Session:
+        """A boto3 session whose clients are answered here, without sockets or threads.
+
+        With `recorded=False` it is somebody else's: its calls are not in `calls`, and no fault strikes them.
+        """
+        return PretendSession(self._answer_in_process, self.clock, self.region, recorded)
+
+    def serve(self, port: int = 0, tick: float = 0.1) -> str:
+        """Listen on 127.0.0.1 and give the URL for AWS_ENDPOINT_URL; `tick` is how often time is looked at (seconds)."""
+        if self._server is None:
+            self._server = Server(self, port, tick)
+        return self._server.url
+
+    def close(self) -> None:
+        """Stop listening, and let moto forget the account."""
+        if self._server:
+            self._server.close()
+            self._server = None
+        self._forget()
+
+    def advance(self) -> None:
+        """Let everything happen that is due by the clock. Every request does it first."""
+        with self.lock:
+            self.engine.advance()
+
+    def answer(self, request: Incoming, recorded: bool = True) -> Answer:
+        """Answer one request. LostAnswer: the effect happened, but the connection is to be cut."""
+        with self.lock:
+            self.engine.advance()
+            if not recorded:
+                return self._effect(request)
+            number, error = len(self.calls) + 1, "Crashed"
+            try:
+                answer = self._struck(request, number)
+                error = answer.error_code or ""
+            except LostAnswer:
+                error = "LostAnswer"
+                raise
+            finally:
+                where = (request.service, request.operation, request.region)
+                self.calls.append(Call(*where, self.engine.now, request.mutating, error or None))
+            return answer
+
+    def _struck(self, request: Incoming, number: int) -> Answer:
+        try:
+            self.faults.before(request, number)
+        except AwsError as error:
+            return refuse(request, error)
+        answer = self._effect(request)
+        self.faults.later(request, number)
+        return answer
+
+    def _answer_in_process(self, request: Incoming, recorded: bool) -> Answer:
+        return self.answer(request, recorded)
+
+    def _effect(self, request: Incoming) -> Answer:
+        ours = self._operations.get(request.service, {})
+        handler = ours.get(request.operation)
+        if handler is None and request.service == "autoscaling":
+            return refuse(request, AwsError("InvalidAction", f"The lab does not know {request.name}"))
+        if handler is None:
+            return self._by_moto(request)
+        try:
+            return serialise(request, self._ours(request, handler))
+        except AwsError as error:
+            return refuse(request, error)
+        except ElsewhereError:
+            return self._by_moto(request)
+
+    def _ours(self, request: Incoming, handler: Handler) -> dict[str, Any]:
+        if not request.mutating:
+            with self.engine.as_seen():
+                return handler(parse(request))
+        result = handler(parse(request))
+        self.engine.keep()
+        return result
+
+    # -- moto --------------------------------------------------------------------------------------------------------
+
+    def _by_moto(self, request: Incoming) -> Answer:
+        asked = for_moto(request, self.account)
+        handler = _moto_handler(request.service, asked.path)
+        status, headers, body = handler(asked, asked.url, asked.headers)
+        if request.mutating:
+            self._subnets = None
+            self._targets.balancing_changed()
+        return Answer(int(status), dict(headers), body if isinstance(body, bytes) else str(body).encode())
+
+    def _moto(self, service: str) -> Any:  # a moto backend: each has a class of its own
+        return moto.backends.get_backend(service)[self.account][self.region]  # type: ignore[call-overload]
+
+    def _zones(self) -> dict[str, str]:
+        if self._subnets is None:
+            zones = self._moto("ec2").subnets.values()
+            self._subnets = {s.id: s.availability_zone for zone in zones for s in zone.values()}
+        return self._subnets
+
+    # -- looks inside, for tests -------------------------------------------------------------------------------------
+
+    def instances(self) -> dict[str, str]:
+        """Every instance's EC2 state."""
+        self.advance()
+        return {instance.id: instance.state for instance in self.engine.state.instances.values()}
+
+    def members(self, group: str) -> dict[str, str]:
+        """A group's instances and their lifecycle states; none if there is no such group."""
+        self.advance()
+        found = self.engine.state.groups.get(group)
+        return {member.id: member.lifecycle for member in found.members.values()} if found else {}
+
+    def serving(self, target_group_arn: str) -> dict[str, str]:
+        """The state of each target that is registered or draining."""
+        self.advance()
+        have = self.engine.state.targets.get(target_group_arn, {})
+        return {one: self._targets.state(target_group_arn, target)[0] for one, target in have.items()}
+
+    def routes(self, target_group_arn: str) -> list[str]:
+        """To whom a load balancer sends new requests now: the healthy, or with none of them all that are registered."""
+        states = self.serving(target_group_arn)
+        healthy = [one for one, state in states.items() if state == "healthy"]
+        return healthy or [one for one, state in states.items() if state not in ("draining", "unused")]
+
+    def weights(self, listener_or_rule_arn: str) -> dict[str, int]:
+        """The weight of each target group that a listener's or rule's first forward action names."""
+        for listener in _listeners(self._moto("elbv2")):
+            for rule in listener.rules.values():
+                if listener_or_rule_arn == (listener.arn if rule.is_default else rule.arn):
+                    actions = listener.default_actions if rule.is_default else rule.actions
+                    return _weights(actions)
+        return {}
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each instance serves: what `machines.address` says if it can, else its private address."""
+        tell: Callable[[str], str | None] = getattr(self.machines, "address", lambda _: None)
+        return {i.id: tell(i.id) or f"http://{i.address}" for i in self.engine.state.instances.values()}
+
+
+def _listeners(backend: Any) -> list[Any]:
+    return [listener for balancer in backend.load_balancers.values() for listener in balancer.listeners.values()]
+
+
+def _weights(actions: list[Any]) -> dict[str, int]:
+    for data in [getattr(action, "data", action) for action in actions]:
+        if groups := (data.get("ForwardConfig") or {}).get("TargetGroups"):
+            return {group["TargetGroupArn"]: int(group.get("Weight", 1)) for group in groups}
+        if arn := data.get("TargetGroupArn"):
+            return {arn: 1}
+    return {}
+
+
+_handlers: dict[tuple[str, str], Any] = {}
+
+
+def _moto_handler(service: str, path: str) -> Any:  # moto's dispatch functions
+    if (service, path) not in _handlers:
+        backend = moto.backends.get_backend(service)["123456789012"]  # type: ignore[call-overload]
+        backend = backend["aws" if "aws" in backend.regions and "us-east-1" not in backend.regions else "us-east-1"]
+        _handlers[service, path] = next(h for pattern, h in backend.url_paths.items() if re.match(f"{pattern}$", path))
+    return _handlers[service, path]
+
+
+def _forget(account: str) -> None:
+    """Throw away what moto keeps for an account, and let the next one have its number."""
+    from moto.core.base_backend import BackendDict
+
+    for backend in BackendDict._instances:
+        backend.pop(account, None)
+    if account not in _free:
+        _free.append(account)

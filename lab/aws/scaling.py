@@ -1,0 +1,331 @@
+"""What Auto Scaling groups do by themselves: launch, replace, scale in, join and leave target groups.
+
+    Pending --running--> [Pending:Wait, a hook] -> InService, registered
+    InService -> Terminating: deregistered, drained -> [Terminating:Wait, a hook] -> EC2 terminates it -> gone
+
+InService means that EC2 runs it, not that it answers; who wants to know whether it answers must ask the target group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lab.aws.ec2 import Ec2, Templates
+from lab.aws.engine import Engine, Group, Instance, Member, Target
+from lab.aws.targets import Targets
+from lab.aws.wire import AwsError, Params
+
+LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
+TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+
+
+class Scaling:
+    """The will of the groups."""
+
+    def __init__(self, engine: Engine, ec2: Ec2, templates: Templates, targets: Targets) -> None:
+        """Listen to instances and targets."""
+        self.engine, self.ec2, self.templates, self.targets = engine, ec2, templates, targets
+        ec2.on_change.append(self.instance_changed)
+        targets.on_change.append(self.target_changed)
+
+    def wake(self, group: Group, seconds: float | None = None) -> None:
+        """Have the group look at itself in a moment."""
+        self.engine.after(self.engine.timings.react if seconds is None else seconds, self._look, group.name, group.made)
+
+    def _group(self, name: str) -> Group | None:
+        return self.engine.state.groups.get(name)
+
+    def _look(self, name: str, made: float) -> None:
+        """Is the group what it should be? If not, begin to make it so."""
+        group = self._group(name)
+        if group is None or group.made != made:
+            return
+        if group.deleting:
+            self._wind_up(group)
+            return
+        self._replace(group)
+        missing = int(group.config["DesiredCapacity"]) - len(group.active())
+        if missing > 0 and "Launch" not in group.suspended:
+            self._launch_some(group, missing)
+        elif missing < 0 and "Terminate" not in group.suspended:
+            for member in self._victims(group, -missing):
+                self.terminate(group, member, "instance was selected for termination: the group is larger than desired.")
+
+    def _wind_up(self, group: Group) -> None:
+        for member in group.active():
+            self.terminate(group, member, "the Auto Scaling group is being deleted.")
+        if group.members:
+            return
+        if group.attached.pop("leaving", None) is None:  # the name stays taken for a while
+            group.attached["leaving"] = {}
+            self.wake(group)
+            return
+        del self.engine.state.groups[group.name]
+
+    def _replace(self, group: Group) -> None:
+        if {"Terminate", "ReplaceUnhealthy"} & group.suspended.keys():
+            return
+        for member in [member for member in group.active() if not member.healthy]:
+            self.terminate(group, member, "an instance was taken out of service in response to a health check failure.")
+
+    # -- launching ---------------------------------------------------------------------------------------------------
+
+    def _launch_some(self, group: Group, count: int) -> None:
+        for _ in range(count):
+            if not self._launch(group):
+                self.wake(group, self.engine.timings.retry)
+                return
+
+    def _launch(self, group: Group) -> bool:
+        """Launch one instance; whether that began well."""
+        cause = f"difference between desired and actual capacity of {group.name}"
+        activity = self._activity(group, "Launching a new EC2 instance", cause)
+        try:
+            launch, spec = self._recipe(group)
+            zone, subnet = self._where(group)
+            kind = str(launch.get("InstanceType", "t3.micro"))
+            if why := self.engine.faults.launch_failure(group.name, kind, zone):
+                raise AwsError("InsufficientInstanceCapacity", why)
+            instance = self.ec2.launch(launch, subnet, self._launch_tags(group, launch, spec), group.name)
+        except AwsError as error:
+            self._close(activity, "Failed", error.message)
+            return False
+        activity["Description"] += f": {instance.id}"
+        member = Member(instance.id, zone, kind, spec, activity=activity)
+        member.protected = bool(group.config.get("NewInstancesProtectedFromScaleIn"))
+        group.members[instance.id] = member
+        return True
+
+    def _recipe(self, group: Group) -> tuple[Params, Params | None]:
+        """What to launch by, and the template reference with the number that it means now."""
+        if name := group.config.get("LaunchConfigurationName"):
+            return self.engine.state.configurations[name], None
+        override: Params = {}
+        spec = group.config.get("LaunchTemplate")
+        if spec is None:
+            mixed = group.config["MixedInstancesPolicy"]["LaunchTemplate"]
+            override = next(iter(mixed.get("Overrides") or [{}]))
+            spec = override.get("LaunchTemplateSpecification") or mixed["LaunchTemplateSpecification"]
+        template = self.templates.find(spec)
+        version = self.templates.version(template, str(spec.get("Version") or "$Default"))
+        own = {key: override[key] for key in ("InstanceType", "ImageId") if key in override}
+        named = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(version.number)}
+        return {**version.data, **own}, named
+
+    def _where(self, group: Group) -> tuple[str, str]:
+        """The zone with the fewest members, and a subnet in it."""
+        zones = self.ec2.subnets()
+        wanted = [one.strip() for one in (group.config.get("VPCZoneIdentifier") or "").split(",") if one.strip()]
+        wanted = wanted or [subnet for subnet, zone in zones.items() if zone in group.config["AvailabilityZones"]]
+        taken = [member.zone for member in group.active()]
+        subnet = min(wanted, key=lambda one: taken.count(zones[one]))
+        return zones[subnet], subnet
+
+    def _launch_tags(self, group: Group, launch: Params, spec: Params | None) -> dict[str, str]:
+        asked = [one for one in launch.get("TagSpecifications", []) if one.get("ResourceType") == "instance"]
+        tags = {tag["Key"]: tag.get("Value", "") for one in asked for tag in one.get("Tags", [])}
+        tags |= {key: value for key, (value, spread) in group.tags.items() if spread}
+        tags["aws:autoscaling:groupName"] = group.name
+        if spec:
+            tags["aws:ec2launchtemplate:id"] = spec["LaunchTemplateId"]
+            tags["aws:ec2launchtemplate:version"] = spec["Version"]
+        return tags
+
+    def _arrived(self, group: Group, member: Member) -> None:
+        """EC2 runs it: on to its hooks, or straight into service."""
+        if not self._wait(group, member, LAUNCHING, "Pending"):
+            self._serve(group, member)
+
+    def _serve(self, group: Group, member: Member) -> None:
+        member.lifecycle, member.joined = "InService", self.engine.now
+        self._close(member.activity, "Successful")
+        self._join(group, member)
+        self.wake(group)
+
+    # -- hooks -------------------------------------------------------------------------------------------------------
+
+    def _wait(self, group: Group, member: Member, transition: str, word: str) -> bool:
+        """Whether hooks make the member wait here; the lab waits for the longest of them, up to `timings.hook`."""
+        hooks = [hook for hook in group.hooks.values() if hook["LifecycleTransition"] == transition]
+        if not hooks:
+            return False
+        member.lifecycle = f"{word}:Wait"
+        seconds = min(max(float(hook["HeartbeatTimeout"]) for hook in hooks), self.engine.timings.hook)
+        result = "ABANDON" if any(hook["DefaultResult"] == "ABANDON" for hook in hooks) else "CONTINUE"
+        self.engine.after(seconds, self.go_on, group.name, member.id, member.lifecycle, result)
+        return True
+
+    def go_on(self, name: str, instance_id: str, waiting: str, result: str) -> None:
+        """A hook is over: into service, or out; on the way out both results mean out."""
+        group = self._group(name)
+        member = group.members.get(instance_id) if group else None
+        if group is None or member is None or member.lifecycle != waiting:
+            return
+        if waiting == "Terminating:Wait":
+            self._finish(group, member)
+        elif result == "CONTINUE":
+            self._serve(group, member)
+        else:
+            self._close(member.activity, "Cancelled", "Lifecycle hook was abandoned")
+            self.terminate(group, member, "its launch was abandoned by a lifecycle hook.")
+
+    # -- leaving -----------------------------------------------------------------------------------------------------
+
+    def _victims(self, group: Group, count: int) -> list[Member]:
+        """Who goes at a scale-in: unprotected members, balanced by zone, oldest version, then oldest instance."""
+        chosen: list[Member] = []
+        for _ in range(count):
+            left = [member for member in group.active() if not member.protected and member not in chosen]
+            if not left:
+                break
+            stay = [member.zone for member in group.active() if member not in chosen]
+            newest = "NewestInstance" in group.config.get("TerminationPolicies", [])
+            chosen.append(min(left, key=lambda m: _rank(m, stay.count(m.zone), newest)))  # noqa: B023 - used at once
+        return chosen
+
+    def terminate(self, group: Group, member: Member, cause: str) -> None:
+        """Begin to take one member out: out of its target groups first, and drained, before EC2 terminates it."""
+        if member.lifecycle.startswith("Terminating"):
+            return
+        if member.activity.get("StatusCode") == "InProgress":
+            self._close(member.activity, "Cancelled")
+        member.lifecycle = "Terminating"
+        member.activity = self._activity(group, f"Terminating EC2 instance: {member.id}", cause)
+        waits = [self.targets.deregister(arn, member.id) for arn in self.engine.state.targets]
+        self.engine.after(max(waits, default=0.0), self._drained, group.name, member.id)
+
+    def _drained(self, name: str, instance_id: str) -> None:
+        group = self._group(name)
+        member = group.members.get(instance_id) if group else None
+        if group and member and not self._wait(group, member, TERMINATING, "Terminating"):
+            self._finish(group, member)
+
+    def _finish(self, group: Group, member: Member) -> None:
+        member.lifecycle = "Terminating:Proceed"
+        instance = self.engine.state.instances.get(member.id)
+        if instance is None or instance.state == "terminated":
+            self._gone(group, member)
+        else:
+            self.ec2.terminate(member.id)
+
+    def _gone(self, group: Group, member: Member) -> None:
+        del group.members[member.id]
+        self._close(member.activity, "Successful")
+        self.wake(group)
+
+    # -- what is heard -----------------------------------------------------------------------------------------------
+
+    def instance_changed(self, instance: Instance) -> None:
+        """EC2 tells: it runs, it stops, it is gone."""
+        self.targets.note(instance)
+        found = self._home(instance.id)
+        if found is None:
+            return
+        group, member = found
+        if instance.state == "running" and member.lifecycle == "Pending":
+            self._arrived(group, member)
+        elif instance.state == "terminated" and member.lifecycle == "Terminating:Proceed":
+            self._gone(group, member)
+        elif instance.state in ("stopping", "stopped", "shutting-down", "terminated"):
+            self._ail(group, member)
+
+    def target_changed(self, arn: str, target: Target) -> None:
+        """A target group tells: a member is unhealthy there. It counts after the grace period, if ELB checks count."""
+        found = self._home(target.id)
+        if found is None or target.state != "unhealthy" or arn not in found[0].sources:
+            return
+        group, member = found
+        if "ELB" not in group.config["HealthCheckType"] or member.lifecycle != "InService":
+            return
+        left = member.joined + float(group.config["HealthCheckGracePeriod"]) - self.engine.now
+        if left > 0:
+            self.engine.after(left, self._recheck, arn, target.id)
+        else:
+            self._ail(group, member)
+
+    def _recheck(self, arn: str, instance_id: str) -> None:
+        target = self.engine.state.targets.get(arn, {}).get(instance_id)
+        if target is not None:
+            self.target_changed(arn, target)
+
+    def _ail(self, group: Group, member: Member) -> None:
+        if "HealthCheck" not in group.suspended and member.healthy:
+            member.healthy = False
+            self.wake(group)
+
+    def _home(self, instance_id: str) -> tuple[Group, Member] | None:
+        name = self.engine.state.tags.get(instance_id, {}).get("aws:autoscaling:groupName", "")
+        group = self._group(name)
+        return (group, group.members[instance_id]) if group and instance_id in group.members else None
+
+    # -- target groups -----------------------------------------------------------------------------------------------
+
+    def traffic_changed(self, group: Group) -> None:
+        """Target groups were attached: members join them in a moment."""
+        self.engine.after(self.engine.timings.react, self._join_all, group.name)
+
+    def leave(self, group: Group, arns: Iterable[str]) -> None:
+        """Target groups were detached: members leave them in a moment, and drain."""
+        for arn in arns:
+            group.leaving[arn] = self.engine.now + self.engine.timings.react + self.targets.delay(arn)
+            self.engine.after(self.engine.timings.react, self._leave_all, group.name, arn)
+
+    def joined(self, group: Group, arn: str) -> str:
+        """How far an attached target group has come: Adding, Added (all registered), InService (one is healthy)."""
+        have = self.engine.state.targets.get(arn, {})
+        ours = [have[m.id] for m in group.active() if m.lifecycle == "InService" and m.id in have]
+        if any(target.state == "healthy" for target in ours):
+            return "InService"
+        serving = [member for member in group.active() if member.lifecycle == "InService"]
+        return "Added" if len(ours) == len(serving) and ours else "Adding"
+
+    def leaving(self, group: Group) -> list[str]:
+        """Target groups that were detached and still drain."""
+        return [arn for arn, until in group.leaving.items() if until > self.engine.now]
+
+    def _join_all(self, name: str) -> None:
+        group = self._group(name)
+        for member in group.active() if group else []:
+            if group and member.lifecycle == "InService":
+                self._join(group, member)
+
+    def _join(self, group: Group, member: Member) -> None:
+        if "AddToLoadBalancer" in group.suspended:
+            return
+        for arn in group.sources:
+            if self.targets.exists(arn):
+                self.targets.register(arn, member.id)
+
+    def _leave_all(self, name: str, arn: str) -> None:
+        group = self._group(name)
+        if group is None or arn in group.sources:
+            return
+        for member in group.members.values():
+            self.targets.deregister(arn, member.id)
+
+    # -- activities --------------------------------------------------------------------------------------------------
+
+    def _activity(self, group: Group, description: str, cause: str) -> Params:
+        activity: Params = {
+            "ActivityId": self.engine.new_id("activity").rpartition("-")[2].rjust(36, "0"),
+            "AutoScalingGroupName": group.name,
+            "AutoScalingGroupARN": group.arn,
+            "Description": description,
+            "Cause": f"At {int(self.engine.now)}: {cause}",
+            "StartTime": self.engine.now,
+            "StatusCode": "InProgress",
+            "Progress": 50,
+            "Details": "{}",
+        }
+        group.activities.append(activity)
+        return activity
+
+    def _close(self, activity: Params, status: str, message: str = "") -> None:
+        activity.update(StatusCode=status, EndTime=self.engine.now, Progress=100)
+        if message:
+            activity["StatusMessage"] = message
+
+
+def _rank(member: Member, in_zone: int, newest: bool) -> tuple[int, int, float]:
+    version = int(member.template["Version"]) if member.template else 0
+    return (-in_zone, 0 if newest else version, -member.joined if newest else member.joined)

@@ -1,0 +1,85 @@
+"""The pretend AWS by HTTP, for any client that knows AWS_ENDPOINT_URL, and the thread that moves its time."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from lab.aws.faults import LostAnswer
+from lab.aws.wire import AwsError, incoming
+
+if TYPE_CHECKING:
+    from lab.aws.pretend import PretendAws
+
+
+class Server:
+    """A server on 127.0.0.1, and a ticker."""
+
+    def __init__(self, pretend: PretendAws, port: int, tick: float) -> None:
+        """Listen at once; `tick` is how often time is looked at (seconds)."""
+        self._pretend, self._tick = pretend, tick
+        self._ended = threading.Event()
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(pretend))
+        self._http.daemon_threads = True
+        self._threads = [
+            threading.Thread(target=work, name=f"pretend-aws-{work.__name__}", daemon=True)
+            for work in (self._http.serve_forever, self._keep_time)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def close(self) -> None:
+        """Stop listening, and stop the ticker."""
+        self._ended.set()
+        self._http.shutdown()
+        self._http.server_close()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep_time(self) -> None:
+        while not self._ended.wait(self._tick):
+            self._pretend.advance()
+
+
+def _handler(pretend: PretendAws) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """One connection."""
+
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1  # header and body in one packet
+
+        def do_POST(self) -> None:
+            """Answer one request, or cut the connection."""
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            try:
+                answer = pretend.answer(incoming(self.command, self.path, dict(self.headers), body))
+                status, headers, content = answer.status, answer.headers, answer.body
+            except AwsError as error:
+                status, headers, content = error.status, {}, error.message.encode()
+            except LostAnswer:
+                self.close_connection = True
+                return
+            self._reply(status, dict(headers), content)
+
+        do_GET = do_POST  # noqa: N815 - the base class's naming
+
+        def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in ("content-length", "date", "server", "connection"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler

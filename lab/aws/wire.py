@@ -1,0 +1,162 @@
+"""The wire: requests as any AWS client sends them, answers as any AWS client reads them.
+
+Both ways in, HTTP and in-process, meet in `Incoming`. What a request means and how an answer looks is read from
+botocore's own model by moto's parser and serializer, so there is no format of our own to get wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from xml.sax.saxutils import escape
+
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request
+from moto.core.serialize import ResponseSerializer, get_serializer_class
+from moto.core.utils import get_service_model
+
+Params = dict[str, Any]
+"""An AWS structure: parsed from requests, or to be serialised. Its types are in botocore's model, not in Python's."""
+
+SIGNED_AS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
+"""Services whose name in a signature is not the one boto3 uses."""
+SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet", "Lookup")
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"
+
+
+class AwsError(Exception):
+    """A refusal, as AWS words it."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        """Keep the error code, the message, and the HTTP status that it travels with."""
+        super().__init__(f"{code}: {message}")
+        self.code, self.message, self.status = code, message, status
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One request, not yet understood further than who is asked for what."""
+
+    service: str
+    operation: str
+    region: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def name(self) -> str:
+        """As IAM writes it: `autoscaling:CreateAutoScalingGroup`."""
+        return f"{self.service}:{self.operation}"
+
+    @property
+    def mutating(self) -> bool:
+        """Whether the operation, by its name, changes something."""
+        return not self.operation.startswith(READS)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def error_code(self) -> str | None:
+        """The error code inside, if it is a refusal."""
+        if self.status < 400:
+            return None
+        found = re.search(rb'<Code>([^<]+)</Code>|"__type":\s*"(?:[^"#]*#)?([^"]+)"', self.body)
+        return next((group.decode() for group in found.groups() if group), "?") if found else str(self.status)
+
+
+def incoming(
+    method: str, url: str, headers: Mapping[str, str], body: bytes, service: str | None = None, region: str | None = None
+) -> Incoming:
+    """Understand a request as far as needed to know whom to ask; the signature's scope tells the service."""
+    lower = {key.lower(): _text(value) for key, value in headers.items()}
+    if service is None or region is None:
+        scope = SCOPE.search(lower.get("authorization", ""))
+        if scope is None:
+            raise AwsError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+        service = SIGNED_AS.get(scope["service"], scope["service"])
+        region = scope["region"]
+    return Incoming(service, _operation(lower, url, body), region, method, url, lower, body)
+
+
+def _operation(headers: Mapping[str, str], url: str, body: bytes) -> str:
+    if target := headers.get("x-amz-target"):
+        return target.rpartition(".")[2]
+    if found := re.search(rb"(?:^|&)Action=(\w+)", body):
+        return found[1].decode()
+    path, query = urlsplit(url)[2:4]  # smithy RPC: /service/<name>/operation/<operation>
+    return dict(parse_qsl(query)).get("Action") or path.rpartition("/")[2]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@lru_cache
+def _model(service: str, operation: str) -> Any:  # moto's OperationModel
+    return _service(service).operation_model(operation)
+
+
+@lru_cache
+def _service(service: str) -> Any:  # moto's ServiceModel: botocore's, with moto's shapes
+    return get_service_model(service)
+
+
+def parse(request: Incoming) -> Params:
+    """The parameters of a request, as boto3 callers write them (timestamps naive, in UTC)."""
+    model = _model(request.service, request.operation)
+    protocol = str(model.service_model.protocol)
+    values = {} if protocol == "json" else dict(parse_qsl(request.body.decode(), keep_blank_values=True))
+    raw = {"body": request.body, "headers": {}, "method": "POST", "url_params": {}, "url_path": "/", "values": values}
+    parsed: Params = PROTOCOL_PARSERS[protocol](model).parse(raw)
+    return parsed
+
+
+def serialise(request: Incoming, result: Params) -> Answer:
+    """What the client gets for a result. Times in it are epoch seconds."""
+    model = _model(request.service, request.operation)
+    kind = get_serializer_class(request.service, str(model.service_model.protocol))
+    serializer: ResponseSerializer = kind(operation_model=model)
+    done = serializer.serialize(result)
+    body = done["body"]
+    return Answer(done["status_code"], dict(done["headers"]), body if isinstance(body, bytes) else body.encode())
+
+
+def refuse(request: Incoming, error: AwsError) -> Answer:
+    """What the client gets for a refusal, in the service's own format."""
+    code, message = escape(error.code), escape(error.message)
+    if request.service == "ec2":
+        text = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        return _xml(error.status, f"{text}<RequestID>{REQUEST_ID}</RequestID></Response>")
+    if _service(request.service).protocol == "query":
+        text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+        return _xml(error.status, f"{text}<RequestId>{REQUEST_ID}</RequestId></ErrorResponse>")
+    body = json.dumps({"__type": error.code, "message": error.message}).encode()
+    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": error.code}
+    return Answer(error.status, headers, body)
+
+
+def _xml(status: int, text: str) -> Answer:
+    return Answer(status, {"Content-Type": "text/xml"}, text.encode())
+
+
+def for_moto(request: Incoming, account: str) -> Request:
+    """The request as moto wants it: at AWS's own address, in the account that is ours alone."""
+    prefix = _service(request.service).endpoint_prefix
+    path = urlsplit(request.url).path or "/"
+    url = f"https://{prefix}.{request.region}.amazonaws.com{path}"
+    return Request.from_primitives(request.method, url, {**request.headers, "x-moto-account-id": account}, request.body)

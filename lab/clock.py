@@ -1,0 +1,70 @@
+"""Time as a thing that is passed in: real for the demo, virtual for tests and the simulation."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Whatever tells the time and can wait."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Come back when so many seconds have passed."""
+        ...
+
+
+class RealClock:
+    """The computer's own clock."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait in earnest."""
+        time.sleep(max(0.0, seconds))
+
+
+class VirtualClock:
+    """A clock that stands still until somebody sleeps; then it jumps, and runs on its way what was put on it.
+
+    It has no thread: `sleep` is what moves it, so a test of a two hours' release takes milliseconds and always the same way.
+    """
+
+    def __init__(self, start: float = 1_767_225_600.0) -> None:
+        """Begin at `start` (epoch seconds; 2026-01-01 unless told)."""
+        self._now = start
+        self._number = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        """Seconds since the epoch, as far as this clock has been moved."""
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Move on by so many seconds at once; callbacks due on the way run in the order of their time."""
+        self.move_to(self._now + max(0.0, seconds))
+
+    def move_to(self, when: float) -> None:
+        """Move on to that moment; a moment that has passed moves nothing. A callback may itself sleep."""
+        while self._due and self._due[0][0] <= when:
+            due, _, callback = heapq.heappop(self._due)
+            self._now = max(self._now, due)
+            callback()
+        self._now = max(self._now, when)
+
+    def at(self, when: float, callback: Callable[[], None]) -> None:
+        """Have `callback` run when the clock reaches `when`; of two at one moment, the one put first runs first."""
+        heapq.heappush(self._due, (when, next(self._number), callback))
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Have `callback` run so many seconds from now."""
+        self.at(self._now + seconds, callback)

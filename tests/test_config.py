@@ -1,5 +1,7 @@
 """`bluegreen.yml`: what it means, and every way in which it can be wrong, one line a rule."""
 
+# ruff: noqa: E501 (one line a rule)
+
 from __future__ import annotations
 
 import json
@@ -248,7 +250,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(group=" "), "group: must not be empty. Write something, or remove the key."),
         (small(trafic={}), "trafic: is not a known key. Did you mean `traffic`?"),
         (small(zzz={}), "zzz: is not a known key. Known are: checks, environment, group, image, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
-        ({**SMALL, 7: 1}, "7: is no key: `7` is not text. Put the key in quotes."),
+        (dict[object, object]({**SMALL}) | {7: 1}, "7: is no key: `7` is not text. Put the key in quotes."),
         (small(traffic=5), f"traffic: {MAPPING.format('`5`')}"),
         (small(traffic={}), "traffic.target_groups: is missing. Add every target group that blue is registered in, names or ARNs, as in target_groups: [web]."),
         (small(traffic={"target_groups": "web"}), "traffic.target_groups: must be a list, but is `web`. Write [one, two], or one `- item` a line."),
@@ -380,16 +382,16 @@ def test_no_durations(value: object) -> None:
 _texts = st.text(min_size=1).filter(str.strip)
 _spans = st.floats(0.1, 1e6)
 _common = {"needs": st.integers(1, 3), "every": _spans.map(lambda s: s / 10), "within": st.just(1e6)}
-_checks = st.one_of(
+_checks: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(dict, run=_texts, **_common),
     st.builds(dict, alarm=_texts, **_common),
     st.builds(dict, http=st.just("https://a/b"), status=st.lists(st.integers(100, 599), min_size=1, unique=True)),
 )
-_images = st.one_of(
+_images: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(dict, ami=st.sampled_from(["ami-01", "resolve:ssm:/a"]), keep=st.integers(1)),
     st.builds(dict, builder=st.builds(dict, tag=_texts, run=_texts)),
 )
-_mappings = st.builds(
+_mappings: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     service=st.from_regex(r"[a-z0-9][a-z0-9-]{0,40}", fullmatch=True),
     group=_texts,
@@ -446,8 +448,8 @@ def test_lines_of_problems(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig) as caught:
         load(path)
     assert [(p.line, p.path) for p in caught.value.problems] == [
-        (1, "group"), (9, "image.builder.run"), (11, "image.builder.rn"), (20, "checks.2"), (23, "soak"),
-        (29, "environments.staging.retire"),
+        (1, "group"), (9, "image.builder.run"), (11, "image.builder.rn"), (19, "checks.2"), (22, "soak"),
+        (28, "environments.staging.retire"),
     ]  # fmt: skip
     assert f"{path}: 6 things are wrong\n  line 1, group: is missing." in str(caught.value)
 

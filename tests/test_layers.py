@@ -144,7 +144,7 @@ def of_libraries(name: str, used: set[str]) -> Iterator[str]:
 
 def of_ours(name: str, used: set[str]) -> Iterator[str]:
     """Imports among our own modules that go the wrong way."""
-    top = name.split(".")[0]
+    top = name.partition(".")[0]
     parts = parts_of_bluegreen()
     ours = {u.split(".")[1] if "." in u else "__init__" for u in used if under(u, "bluegreen")}
     ours = {part if part in parts else "__init__" for part in ours}

@@ -766,3 +766,22 @@ def test_an_empty_look_serves_nobody() -> None:
     assert seen.serving(group("g")) == ()
     assert not seen.in_traffic(None)
     assert not seen.draining(None)
+
+
+def test_a_halt_names_everything_that_may_be_left() -> None:
+    """S5: what was begun and not seen to be undone."""
+    s = Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).rolls_back()
+    decision = phases.blind(s.release, s.now, denied=True, message="no")
+    assert isinstance(decision, Rest)
+    assert decision.left == ("builder i-0123456789abcdef0, perhaps running",)
+    s = Stage().did(Verb.MAKE_IMAGE, image="ami-1").launched().rolls_back().did(Verb.UNPIN_BLUE)
+    decision = phases.blind(s.release, s.now, denied=True, message="no")
+    assert isinstance(decision, Rest)
+    assert decision.left == ("group web-production-v42", "version 8 of the launch template lt-1", "image ami-1")
+
+
+def test_a_hold_whose_check_wavers_is_not_promoted() -> None:
+    """A promotion counts once every check holds again."""
+    s = Stage(hold=True, checks=[{"name": "home", "http": "https://x"}]).joined().enters(Phase.HOLDING)
+    s.told(EventKind.PROMOTED, who="U1")
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)

@@ -100,7 +100,7 @@ class Problem:
         return ".".join(str(part) for part in self.loc)
 
     def __str__(self) -> str:
-        """One line: `line 7, traffic.overlap: what. What to do.`"""
+        """`line 7, traffic.overlap: what. What to do.` on one line."""
         spots = [f"line {self.line}"] * bool(self.line) + [self.path] * bool(self.loc)
         said = f"{', '.join(spots)}: {self.what}" if spots else self.what
         return f"{said}. {self.hint}" if self.hint else f"{said}."
@@ -134,7 +134,7 @@ _WORDS = {
     "float_type": ("must be a number, but is {got}", "Write digits without quotes."),
     "literal_error": ("must be {expected}, but is {got}", ""),
     "tuple_type": ("must be a list, but is {got}", "Write [one, two], or one `- item` a line."),
-    "mapping_type": ("must be keys with values, but is {got}", "Write `key: value` lines below it."),
+    "dict_type": ("must be keys with values, but is {got}", "Write `key: value` lines below it."),
     "model_type": ("must be keys with values, but is {got}", "Write `key: value` lines below it."),
     "greater_than_equal": ("must be at least {ge}, but is {got}", ""),
     "less_than_equal": ("must be at most {le}, but is {got}", ""),
@@ -664,7 +664,7 @@ def _nested(name: str, key: str) -> Problem:
 
 
 def _no_mapping(value: object) -> tuple[str, str]:
-    what, hint = _WORDS["mapping_type"]
+    what, hint = _WORDS["dict_type"]
     return what.format(got=_got(value)), hint
 
 

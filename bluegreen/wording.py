@@ -39,7 +39,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.SUSPEND_BLUE: ("suspend {processes} on {blue}", "suspended {processes} on {blue}"),
     Verb.MAKE_TEMPLATE_VERSION: (
         "make a new version of launch template {template} with image {image}",
-        "made version {version} of launch template {template} with image {image}",
+        "made {version} of launch template {template} with image {image}",
     ),
     Verb.CREATE_GREEN: ("create {green} with {servers}", "created {green} with {servers}"),
     Verb.SUSPEND_GREEN: ("suspend {processes} on {green}", "suspended {processes} on {green}"),
@@ -54,13 +54,13 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.RESTORE_GREEN: ("give {green} the sizes that {blue} had", "gave {green} the sizes that {blue} had"),
     Verb.RESUME_GREEN: ("resume {processes} on {green}", "resumed {processes} on {green}"),
     Verb.SET_DEFAULT_VERSION: (
-        "make version {version} the default of launch template {template}",
-        "made version {version} the default of launch template {template}",
+        "make {version} the default of launch template {template}",
+        "made {version} the default of launch template {template}",
     ),
     Verb.DELETE_GREEN: ("delete {green}", "ordered the deletion of {green}"),
     Verb.DELETE_TEMPLATE_VERSION: (
-        "delete version {version} of launch template {template}",
-        "deleted version {version} of launch template {template}",
+        "delete {version} of launch template {template}",
+        "deleted {version} of launch template {template}",
     ),
     Verb.UNPIN_BLUE: ("put back what was pinned on {blue}{sizes}", "put back what was pinned on {blue}{sizes}"),
     Verb.RESUME_BLUE: ("resume {processes} on {blue}", "resumed {processes} on {blue}"),
@@ -138,6 +138,9 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.RETRY: "the next try{stumble}",
     Awaited.SIGHT: "AWS to answer again",
 }
+
+#: Control sequences of terminals (ECMA-48, 5.4).
+_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 _TRAFFIC = {
     "blue": "blue serves alone",
@@ -287,10 +290,12 @@ def phase_meaning(phase: Phase) -> str:
     return _PHASES[phase]
 
 
-def intent(verb: Verb, facts: Facts, release: Release) -> str:
+def intent(verb: Verb, facts: Facts, release: Release, *, arns: bool = True) -> str:
     """What would be done, imperative, with the real names: `create web-production-v42 with 4 instances`."""
-    full = _targets([f"{short(arn)} ({arn})" if arn != short(arn) else arn for arn in release.target_groups])
-    return one_line(_ACTS[verb][0].format_map({**_names(facts, release), "targets": full}))
+    names = _names(facts, release)
+    if arns:
+        names["targets"] = _targets([f"{short(arn)} ({arn})" for arn in release.target_groups])
+    return one_line(_ACTS[verb][0].format_map(names))
 
 
 def awaiting(awaited: Awaited, deadline: float | None, now: float, release: Release) -> str:
@@ -345,7 +350,7 @@ def next_step(release: Release) -> str:
     if release.phase is Phase.RETIRING:
         return _back_by_release(release)
     if release.phase is Phase.HOLDING:
-        return f"go on: {promote}; go back: {back}"
+        return f"{promote}, or {back}"
     return f"go back: {back}"
 
 
@@ -453,7 +458,7 @@ def person(who: str) -> str:
 
 def one_line(text: str) -> str:
     """What AWS or a command said may hold line ends and terminal codes: one printable line of it."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join("".join(c if c.isprintable() else " " for c in _CODES.sub("", text)).split())
 
 
 def needed(release: Release, check: str) -> int:
@@ -480,7 +485,7 @@ def _names(f: Facts, release: Release) -> dict[str, str]:
         "image_name": release.image_name,
         "template": f.get("template") or (before.template if before else "") or "of blue",
         "blue_version": before.resolved_version if before else "as it is now",
-        "version": str(version) if version else "of this release",
+        "version": f"version {version}" if version else "the new version",
         "processes": ", ".join(f.get("processes") or ()) or "the scaling processes",
         "servers": count_of(size, "instance") if size else "as many instances as blue has",
         "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",

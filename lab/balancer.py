@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -64,6 +64,23 @@ class Counts:
     by_version: Counter[str] = field(default_factory=Counter)
     by_status: Counter[int] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+
+
+class Routes(Protocol):
+    """What a table needs of the pretend AWS (`lab.aws.PretendAws`)."""
+
+    def weights(self, listener_or_rule_arn: str, /) -> dict[str, int]:
+        """The weight of each target group that it forwards to."""
+        ...
+
+    def serving(self, target_group_arn: str, /) -> dict[str, str]:
+        """The state of each target in the group."""
+        ...
+
+
+def table_of(aws: Routes, listener: str) -> Callable[[], list[Pool]]:
+    """The routing table that a listener of the pretend AWS means, read anew whenever it is asked for."""
+    return lambda: [Pool(arn, aws.serving(arn), weight) for arn, weight in aws.weights(listener).items()]
 
 
 class Turns:

@@ -36,7 +36,7 @@ class RealClock:
 class VirtualClock:
     """A clock that stands still until somebody sleeps; then it jumps, and runs on its way what was put on it.
 
-    It has no thread: `sleep` is what moves it, so a test of a two hours' release takes milliseconds and always the same way.
+    It has no thread: `sleep` is what moves it, so two hours of a release take milliseconds, always in the same way.
     """
 
     def __init__(self, start: float = 1_767_225_600.0) -> None:

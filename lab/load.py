@@ -6,6 +6,7 @@ What they saw is kept request by request, with the time, so that it can be said 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -89,6 +90,7 @@ class Load:
         self._left = requests
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._seen: list[Visit] = []
+        self._failed = 0
         self._stopped = False
         self._loop: Loop | None = None
         self._wait: Callable[[], None] = lambda: None
@@ -110,6 +112,16 @@ class Load:
     def seen(self) -> Visits:
         """What they have seen so far."""
         return Visits(tuple(self._seen))
+
+    def lately(self, seconds: float) -> Visits:
+        """What they have seen in so many last seconds."""
+        since = time.time() - seconds
+        recent = itertools.takewhile(lambda visit: visit.ended >= since, reversed(self._seen.copy()))
+        return Visits(tuple(recent)[::-1])
+
+    def totals(self) -> tuple[int, int]:
+        """How many requests have been answered or given up so far, and how many of them failed."""
+        return len(self._seen), self._failed
 
     def stop(self) -> Visits:
         """Let every visitor finish the request under way, send no more, and tell what they saw."""
@@ -133,7 +145,9 @@ class Load:
     async def _visitor(self, client: aiohttp.ClientSession, deadline: float) -> None:
         while not self._stopped and self._left > 0 and time.monotonic() < deadline:
             self._left -= 1
-            self._seen.append(await self._request(client))
+            visit = await self._request(client)
+            self._seen.append(visit)
+            self._failed += visit.failed
             await asyncio.sleep(self._pause)
 
     async def _request(self, client: aiohttp.ClientSession) -> Visit:

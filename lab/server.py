@@ -25,6 +25,7 @@ from typing import IO, Self
 
 from lab.machines import Result
 
+BASH, GIT = shutil.which("bash") or "/bin/bash", shutil.which("git") or "git"
 SAMPLE = Path(__file__).with_name("sample")
 HOST = "127.0.0.1"
 LOOK_TIMEOUT = 1.0
@@ -61,7 +62,7 @@ class Group:
     def __init__(self) -> None:
         """Start the guard, whose process group the others join."""
         self._guard = subprocess.Popen(
-            ["bash", "-c", GUARD], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
+            [BASH, "-c", GUARD], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
         )
         self._members: list[subprocess.Popen[bytes]] = []
 
@@ -159,7 +160,7 @@ class Repository:
         date = f"{FIRST_DAY + self._commits} +0000"
         environment = {**os.environ, **GIT_ENVIRONMENT, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         done = subprocess.run(
-            ["git", *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=True
+            [GIT, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=True
         )
         return done.stdout
 
@@ -190,8 +191,8 @@ class Machine:
 
     def submit(self, script: str) -> Callable[[], Result | None]:
         """Start a shell script in the machine's folder; the answer tells, when asked, how it ended."""
-        output = tempfile.TemporaryFile()
-        command = ["bash", "-c", script]
+        output = tempfile.TemporaryFile()  # noqa: SIM115 - open until somebody has asked for the result
+        command = [BASH, "-c", script]
         process = self._group.run(command, folder=self._disk, environment=self._environment, output=output)
         return _Outcome(process, output)
 

@@ -83,22 +83,24 @@ class World:
 
     def client(self, service: str) -> Any:
         """A client of somebody else: not recorded, not struck by faults."""
-        return self.pretend.session(recorded=False).client(service)
+        session: Any = self.pretend.session(recorded=False)  # boto3's overloads want literal names
+        return session.client(service)
 
     def wait_until_healthy(self, patience: float = 600) -> None:
         """Sleep on the lab's clock until all instances are healthy wherever the group is attached."""
         end = self.pretend.clock.now() + patience
         while not self.healthy():
             if self.pretend.clock.now() > end:
-                raise TimeoutError(f"{self.group} is not healthy after {patience} s: {self.pretend.members(self.group)}")
+                raise TimeoutError(f"{self.group} is not healthy: {self.pretend.members(self.group)}")
             self.pretend.clock.sleep(min(1.0, max(0.05, self.pretend.engine.timings.poll)))
 
     def healthy(self) -> bool:
         """Whether the group has all its instances, and all are healthy in each of its target groups."""
-        shown = self.describe()
-        inside = {one["InstanceId"] for one in shown["Instances"] if one["LifecycleState"] == "InService"}
-        states = [self.pretend.serving(arn) for arn in shown["TargetGroupARNs"]]
-        return len(inside) == shown["DesiredCapacity"] and all(
+        self.pretend.advance()
+        group = self.pretend.engine.state.groups[self.group]
+        inside = {member.id for member in group.active() if member.lifecycle == "InService"}
+        states = [self.pretend.serving(arn) for arn in group.sources]
+        return len(inside) == group.config["DesiredCapacity"] and all(
             inside == {one for one, state in have.items() if state == "healthy"} for have in states
         )
 
@@ -127,8 +129,10 @@ class World:
         return {key: value for key, value in {**standard, **changes}.items() if value is not None}
 
     def leftovers(self, group: str | None = None) -> list[str]:
-        """What releases made and is neither the live group (the one with healthy targets, unless told), nor its image
-        or template version; one sentence each."""
+        """What releases made and is neither the live group nor its image or template version; a few words each.
+
+        Live is the group with most healthy targets, unless told.
+        """
         groups = _all(self.client("autoscaling"), "describe_auto_scaling_groups", "AutoScalingGroups")
         live = group or self._live(groups)
         mine = [one for one in groups if self._made_here(one["AutoScalingGroupName"], one.get("Tags", []))]

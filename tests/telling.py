@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from stage import SERVICE, config
-
 from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb, apply, fold, names
+from tests.stage import SERVICE, config
 
 ARN = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:targetgroup/web/0123456789abcdef"
 ALICE = "arn:aws:sts::123456789012:assumed-role/Admin/alice"

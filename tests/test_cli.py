@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
-from telling import ALICE, ARN, BEFORE, ID, Telling
 
 import bluegreen
 from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus
@@ -29,6 +28,7 @@ from bluegreen.observation import Baseline, Group, Template
 from bluegreen.phases import Act
 from bluegreen.rehearsal import Step
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from tests.telling import ALICE, ARN, BEFORE, ID, Telling
 
 ROOT = Path(__file__).parent.parent
 CONFIG = """\
@@ -619,7 +619,8 @@ def test_a_plan_names_everything_and_changes_nothing(engine: type[_Engine]) -> N
     text = run("plan").stdout
     assert "create web-production-v42 with 4 instances" in text
     assert "wait for green's instances to come in service" in text
-    assert f"take web-production-v41 out of target group web ({ARN})" in text
+    assert "take web-production-v41 out of target group web\n" in text
+    assert f"target group web: {ARN}" in text
     assert "  launching, checking\n    delete web-production-v42\n" in text
     assert "warning: mind the gap" in text
     found = last_object(run("plan", "--json"))

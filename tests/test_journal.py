@@ -35,6 +35,7 @@ WEB = "web/production"
 FIRST, SECOND = release_id(WEB, 1), release_id(WEB, 2)
 T = 1_700_000_000.0
 COMMIT = "4f0c1d2e3a4b5c6d7e8f"
+ANSWERED = "x-answered"
 Handler = Callable[..., Any]
 
 
@@ -67,7 +68,15 @@ def rival(journal: Journal) -> Journal:
 
 def another(table: str = TABLE) -> Journal:
     """A journal with a connection of its own."""
-    return Journal(session(), table)
+    journal = Journal(session(), table)
+    journal._client.meta.events.unregister("before-send", botocore_stubber)
+    journal._client.meta.events.register("before-send", unless_answered)
+    return journal
+
+
+def unless_answered(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+    """moto, but for requests that `fail` has answered: botocore calls every handler and takes the first answer."""
+    return None if ANSWERED in request.headers else botocore_stubber(event_name, request)
 
 
 @cache
@@ -170,6 +179,7 @@ def fail(journal: Journal, operation: str, code: str, *, status: int = 400, time
     body = json.dumps(said).encode()
 
     def handler(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
+        request.headers[ANSWERED] = "yes"
         return AWSResponse(request.url, status, HTTPHeaders(), _Raw(body))
 
     on_send(journal, operation, handler, times)
@@ -185,6 +195,20 @@ def table_of(journal: Journal) -> list[dict[str, Any]]:
     """Everything in the table."""
     items: list[dict[str, Any]] = journal._client.scan(TableName=TABLE)["Items"]
     return items
+
+
+def test_faults(journal: Journal) -> None:
+    """A failed request has no effect, one whose answer is lost has; each happens as often as was said."""
+    opened(journal)
+    fail(journal, "PutItem", "ValidationException")
+    with pytest.raises(AwsError, match="ValidationException it is"):
+        journal.append(FIRST, 2, EventKind.BLINDED, {}, T)
+    assert len(journal.read(FIRST)) == 1
+    lose_answer(journal, "PutItem", times=3)
+    with pytest.raises(AwsError, match="Read timeout"):
+        journal.append(FIRST, 2, EventKind.BLINDED, {}, T)
+    assert len(journal.read(FIRST)) == 2
+    assert journal.append(FIRST, 3, EventKind.BLINDED, {}, T).seq == 3
 
 
 # --- the table ---------------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def test_visits_tell_when(balancer: Balancer, table: Table) -> None:
 class Echo(BaseHTTPRequestHandler):
     """Answers with what it was sent."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         """Say it back."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(302)

@@ -785,3 +785,9 @@ def test_a_hold_whose_check_wavers_is_not_promoted() -> None:
     s = Stage(hold=True, checks=[{"name": "home", "http": "https://x"}]).joined().enters(Phase.HOLDING)
     s.told(EventKind.PROMOTED, who="U1")
     assert s.decision == Wait(Awaited.CHECKS, 5.0)
+
+
+def test_short_limits_are_told_in_seconds() -> None:
+    """As a person says it."""
+    s = Stage(checks=[{"name": "unit", "run": "true", "within": "60s"}]).launched().enters(Phase.CHECKING).passes(60)
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 60 s: never answered")

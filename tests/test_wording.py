@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from telling import ARN, ID, Telling
 
 from bluegreen import wording
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from tests.telling import ARN, ID, Telling
 
 WHO = {"who": "slack:U0ALICE"}
 FACTS: dict[EventKind, dict[str, Any]] = {

@@ -1,0 +1,116 @@
+"""The one door to AWS: `baseline` before a release, then `observe` and `perform`, each at once and repeatable.
+
+    preflight   what a release may start from          builder    the instance that makes images
+    looks       what one look covers, by phase         images     found, made, dropped
+    calls       clients, counts, permits, errors       templates  our one launch template version
+    probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy
+                                                       traffic    joining, leaving, what the load balancer shows
+
+No sleep, no clock and no environment in here; boto3 and its errors go no further.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+
+from bluegreen.aws import builder, groups, images, preflight, templates, traffic
+from bluegreen.aws.calls import ATTEMPTS, Calls, caller
+from bluegreen.aws.looks import Looks
+from bluegreen.aws.probes import Fetch, Mask, Page, Probes, Stopwatch, fetcher
+from bluegreen.config import Config
+from bluegreen.observation import Baseline, Observation
+from bluegreen.release import Facts, Release, Verb
+
+__all__ = ["Cloud", "Fetch", "Page", "caller"]
+
+
+class Cloud:
+    """AWS as one service's releases need it.
+
+    `mask` hides secrets in what commands printed. `stopwatch` (seconds from any start) times the answers to HTTP
+    checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3. `attempts` is
+    how often botocore tries a call that fails for passing reasons.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        session: boto3.Session | None = None,
+        *,
+        mask: Mask = lambda text: text,
+        stopwatch: Stopwatch | None = None,
+        fetch: Fetch | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        self._config = config
+        self._calls = Calls(config.region, session, attempts)
+        self._looks = Looks(self._calls, config, mask, Probes(self._calls, config, mask, fetch or fetcher(stopwatch)))
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each operation was called: `autoscaling:DescribeAutoScalingGroups` -> number."""
+        return self._calls.count
+
+    def account(self) -> tuple[str, str]:
+        """Account id and region."""
+        with self._calls.told():
+            return self._calls.account
+
+    def baseline(self, blue_group: str, commit: str, ami: str = "") -> Baseline:
+        """What a release of the group would start from; ConfigError or Refused when it may not start."""
+        with self._calls.told():
+            return preflight.baseline(self._calls, self._config, blue_group, commit, ami)
+
+    def observe(self, release: Release, now: float) -> Observation:
+        """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none."""
+        with self._calls.told():
+            return self._looks.observe(release, now)
+
+    def perform(self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None]) -> dict[str, Any]:
+        """Do one act; what its `did` event records.
+
+        `permit` is called immediately before every attempt to change something, and raises when it may not.
+        """
+        if verb not in _ACTS:
+            raise ValueError(f"{verb} is not done in AWS")
+        with self._calls.told(), self._calls.permitted(permit):
+            done = _ACTS[verb](self._calls, self._config, release, facts)
+        if verb is Verb.DROP_IMAGE:
+            self._looks.dropped(release, facts["image"])
+        return done
+
+
+_Act = Callable[[Calls, Config, Release, Facts], dict[str, Any]]
+
+_ACTS: Mapping[Verb, _Act] = {
+    Verb.START_BUILDER: lambda calls, config, release, facts: builder.start(calls, release),
+    Verb.RUN_BUILD: lambda calls, config, release, facts: builder.build(calls, release, config),
+    Verb.RUN_BUILD_CHECK: lambda calls, config, release, facts: builder.check(calls, release, config),
+    Verb.STOP_BUILDER: lambda calls, config, release, facts: builder.stop(calls, release),
+    Verb.MAKE_IMAGE: lambda calls, config, release, facts: images.make(calls, release),
+    Verb.DROP_IMAGE: lambda calls, config, release, facts: images.drop(calls, release, facts["image"]),
+    Verb.PIN_BLUE: lambda calls, config, release, facts: groups.pin(calls, release, facts),
+    Verb.SUSPEND_BLUE: lambda calls, config, release, facts: groups.suspend_blue(calls, release),
+    Verb.MAKE_TEMPLATE_VERSION: lambda calls, config, release, facts: templates.make(calls, release),
+    Verb.CREATE_GREEN: lambda calls, config, release, facts: groups.create(calls, release),
+    Verb.SUSPEND_GREEN: lambda calls, config, release, facts: groups.suspend_green(calls, release),
+    Verb.JOIN_GREEN: lambda calls, config, release, facts: traffic.join(calls, release, release.green_group),
+    Verb.GROW_GREEN: lambda calls, config, release, facts: groups.grow(calls, release, facts["size"]),
+    Verb.TAKE_BLUE_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.blue_group),
+    Verb.JOIN_BLUE: lambda calls, config, release, facts: traffic.join(calls, release, release.blue_group),
+    Verb.TAKE_GREEN_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.green_group),
+    Verb.UNPROTECT_BLUE: lambda calls, config, release, facts: groups.unprotect(calls, release, facts["instances"]),
+    Verb.EMPTY_BLUE: lambda calls, config, release, facts: groups.empty(calls, release),
+    Verb.DELETE_BLUE: lambda calls, config, release, facts: groups.delete_blue(calls, release),
+    Verb.RESTORE_GREEN: lambda calls, config, release, facts: groups.restore(calls, release),
+    Verb.RESUME_GREEN: lambda calls, config, release, facts: groups.resume(calls, release, release.green_group),
+    Verb.SET_DEFAULT_VERSION: lambda calls, config, release, facts: templates.set_default(calls, release),
+    Verb.DELETE_GREEN: lambda calls, config, release, facts: groups.delete_green(calls, release),
+    Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, facts: templates.delete(calls, release),
+    Verb.UNPIN_BLUE: lambda calls, config, release, facts: groups.unpin(calls, release),
+    Verb.RESUME_BLUE: lambda calls, config, release, facts: groups.resume(calls, release, release.blue_group),
+}

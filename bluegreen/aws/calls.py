@@ -18,7 +18,6 @@ from botocore.config import Config as BotoConfig
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
@@ -26,6 +25,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ReadTimeoutError,
 )
+from botocore.exceptions import ConnectionError as BrokenConnection
 
 from bluegreen.errors import AwsError, ConfigError
 
@@ -88,10 +88,14 @@ class Calls:
         return self._client("cloudwatch")
 
     @cached_property
+    def sts(self) -> Any:
+        """Security Token Service."""
+        return self._client("sts")
+
+    @cached_property
     def account(self) -> tuple[str, str]:
         """Account id and region (STS API, GetCallerIdentity needs no permission)."""
-        client = self._client("sts")
-        return str(client.get_caller_identity()["Account"]), str(client.meta.region_name)
+        return str(self.sts.get_caller_identity()["Account"]), str(self.sts.meta.region_name)
 
     @cached_property
     def place(self) -> str:
@@ -103,7 +107,8 @@ class Calls:
         config = BotoConfig(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            retries={"mode": "adaptive", "total_max_attempts": self._attempts},
+            # Not adaptive: that sleeps between our permit and the sending, for as long as it likes.
+            retries={"mode": "standard", "total_max_attempts": self._attempts},
             user_agent_extra="bluegreen",
         )
         client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]
@@ -138,6 +143,13 @@ class Calls:
             raise _from_answer(error, *self._last) from error
         except BotoCoreError as error:
             raise _from_wire(error, self._last[1]) from error
+
+
+def caller(session: boto3.Session | None = None) -> str:
+    """ARN of the principal that calls (STS API, GetCallerIdentity needs no permission)."""
+    calls = Calls(None, session)
+    with calls.told():
+        return str(calls.sts.get_caller_identity()["Arn"])
 
 
 def code(error: ClientError) -> str:
@@ -175,6 +187,6 @@ def _from_wire(error: BotoCoreError, operation: str) -> AwsError | ConfigError:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         hint = "Give AWS credentials, for example by a role to assume or a profile."
         return ConfigError("there are no AWS credentials", where="AWS", hint=hint)
-    passing = isinstance(error, ConnectionError | HTTPClientError | ReadTimeoutError | CredentialRetrievalError)
+    passing = isinstance(error, BrokenConnection | HTTPClientError | ReadTimeoutError | CredentialRetrievalError)
     words = " ".join(str(error).split())
     return AwsError(words, code=type(error).__name__, operation=operation or "AWS", transient=passing)

@@ -106,7 +106,9 @@ def on_version(group: Shown, version: str) -> dict[str, Any]:
     policy = group["MixedInstancesPolicy"]
     template = policy["LaunchTemplate"]
     specification = _reference(template["LaunchTemplateSpecification"], version)
-    return {"MixedInstancesPolicy": {**policy, "LaunchTemplate": {**template, "LaunchTemplateSpecification": specification}}}
+    return {
+        "MixedInstancesPolicy": {**policy, "LaunchTemplate": {**template, "LaunchTemplateSpecification": specification}}
+    }
 
 
 def _reference(shown: Shown, version: str) -> dict[str, str]:

@@ -73,17 +73,8 @@ def _instance(instance: Answer) -> Instance:
 
 def target_groups(group: Answer) -> set[str]:
     """ARNs of the target groups that the group is attached to, in either way."""
-    return {*group.get("TargetGroupARNs", []), *traffic_sources(group)}
-
-
-def traffic_sources(group: Answer) -> set[str]:
-    """ARNs of the target groups that were attached by AttachTrafficSources.
-
-    They need DetachTrafficSources (EC2 Auto Scaling API, DetachLoadBalancerTargetGroups). A target group
-    that is listed in both ways was attached as a target group.
-    """
     sources = {s["Identifier"] for s in group.get("TrafficSources", []) if ":targetgroup/" in s["Identifier"]}
-    return sources - set(group.get("TargetGroupARNs", []))
+    return {*group.get("TargetGroupARNs", []), *sources}
 
 
 def last_failure(calls: Calls, name: str) -> str:
@@ -180,7 +171,9 @@ def _ours(green: Answer, release: Release) -> Answer:
         hint = "Delete that group, then release again."
         raise AwsError(what, code="AlreadyExists", operation="CreateAutoScalingGroup", hint=hint)
     if templates.reference(green)[1] != str(release.template_version):
-        what = f"the group {name} is on template version {templates.reference(green)[1]}, not {release.template_version}"
+        what = (
+            f"the group {name} is on template version {templates.reference(green)[1]}, not {release.template_version}"
+        )
         raise AwsError(what, code="AlreadyExists", operation="CreateAutoScalingGroup")
     return {"group": name}
 

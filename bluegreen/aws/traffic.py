@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from bluegreen.aws import groups
-from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.aws.calls import Answer, Calls
 from bluegreen.errors import AwsError
 from bluegreen.release import Release
 
@@ -16,8 +14,8 @@ from bluegreen.release import Release
 BATCH = 10
 #: Protocols whose listeners have rules of their own; the others have their default action only.
 WITH_RULES = frozenset({"HTTP", "HTTPS"})
-#: Of a target that is registered on several ports, the state that counts: whatever keeps it from being trusted.
-GRAVEST = ("unhealthy", "unhealthy.draining", "unavailable", "initial", "draining", "healthy", "unused")
+#: States that keep a target from being trusted although it may get requests, gravest first.
+GRAVE = ("unhealthy", "unhealthy.draining", "unavailable", "initial")
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -29,15 +27,18 @@ def targets(calls: Calls, arns: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def _states(answer: Answer) -> dict[str, str]:
-    found: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
     for shown in answer["TargetHealthDescriptions"]:
-        id_, state = shown["Target"]["Id"], shown["TargetHealth"]["State"]
-        found[id_] = min(found.get(id_, state), state, key=_gravity)
-    return found
+        found.setdefault(shown["Target"]["Id"], set()).add(shown["TargetHealth"]["State"])
+    return {id_: _one_state(states) for id_, states in found.items()}
 
 
-def _gravity(state: str) -> int:
-    return GRAVEST.index(state) if state in GRAVEST else -1
+def _one_state(states: set[str]) -> str:
+    """One state of a target that may be registered on several ports: trusted only if all are, out only if all are."""
+    if len(states) == 1:
+        return next(iter(states))
+    grave = next((state for state in GRAVE if state in states), None)
+    return grave or ("initial" if "healthy" in states else "draining")
 
 
 def routes(calls: Calls, arns: Iterable[str], described: list[Answer] | None = None) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def _of_balancer(calls: Calls, balancer: str, wanted: set[str]) -> list[str]:
     lines = []
     for page in calls.elb.get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer):
         for listener in page["Listeners"]:
-            name = f"listener {listener['Protocol']}:{listener['Port']} of {balancer.split('loadbalancer/')[-1]}"
+            name = f"listener {listener['Protocol']}:{listener['Port']} of {balancer.rpartition('loadbalancer/')[2]}"
             if listener["Protocol"] in WITH_RULES:
                 lines += _of_rules(calls, listener["ListenerArn"], name, wanted)
             elif _forwarded(listener["DefaultActions"]).keys() & wanted:
@@ -88,7 +89,7 @@ def _values(condition: Answer) -> list[str]:
 
 
 def _said(actions: list[Answer]) -> str:
-    shares = sorted((arn.split("targetgroup/")[-1], weight) for arn, weight in _forwarded(actions).items())
+    shares = sorted((arn.rpartition("targetgroup/")[2], weight) for arn, weight in _forwarded(actions).items())
     return "forward " + ", ".join(f"{name} ({weight})" for name, weight in shares)
 
 
@@ -111,41 +112,38 @@ def join(calls: Calls, release: Release, name: str) -> Answer:
     there = groups.describe(calls, release.blue_group, release.green_group)
     if name not in there:
         raise _gone(name, "AttachLoadBalancerTargetGroups")
-    sources = {arn for group in there.values() for arn in groups.traffic_sources(group)}
     missing = [arn for arn in release.target_groups if arn not in groups.target_groups(there[name])]
-    _attach(calls, name, [arn for arn in missing if arn not in sources], [arn for arn in missing if arn in sources])
-    return {}
-
-
-def _attach(calls: Calls, name: str, plain: list[str], sources: list[str]) -> None:
-    for batch in groups.batches(plain, BATCH):
+    other = release.green_group if name == release.blue_group else release.blue_group
+    sources = _traffic_sources(calls, there[other]) if missing and other in there else set()
+    for batch in groups.batches([arn for arn in missing if arn not in sources], BATCH):
         calls.autoscaling.attach_load_balancer_target_groups(AutoScalingGroupName=name, TargetGroupARNs=batch)
-    for batch in groups.batches(sources, BATCH):
+    for batch in groups.batches([arn for arn in missing if arn in sources], BATCH):
         calls.autoscaling.attach_traffic_sources(AutoScalingGroupName=name, TrafficSources=_sources(batch))
+    return {}
 
 
 def leave(calls: Calls, release: Release, name: str) -> Answer:
     """Detach a group from the release's target groups; its instances drain and run on."""
-    group = groups.describe(calls, name).get(name)
-    if group is None:
-        return {}
+    group = groups.describe(calls, name).get(name, {})
     attached = [arn for arn in release.target_groups if arn in groups.target_groups(group)]
-    sources = groups.traffic_sources(group)
+    sources = _traffic_sources(calls, group) if attached else set()
     for batch in groups.batches([arn for arn in attached if arn not in sources], BATCH):
-        _detach(calls, name, batch)
+        calls.autoscaling.detach_load_balancer_target_groups(AutoScalingGroupName=name, TargetGroupARNs=batch)
     for batch in groups.batches([arn for arn in attached if arn in sources], BATCH):
         calls.autoscaling.detach_traffic_sources(AutoScalingGroupName=name, TrafficSources=_sources(batch))
     return {}
 
 
-def _detach(calls: Calls, name: str, batch: list[str]) -> None:
-    """Where a group lists a traffic source as a target group too, AWS refuses the one call and takes the other."""
-    try:
-        calls.autoscaling.detach_load_balancer_target_groups(AutoScalingGroupName=name, TargetGroupARNs=batch)
-    except ClientError as error:
-        if code(error) != "ValidationError":
-            raise
-        calls.autoscaling.detach_traffic_sources(AutoScalingGroupName=name, TrafficSources=_sources(batch))
+def _traffic_sources(calls: Calls, group: Answer) -> set[str]:
+    """Target groups that were attached by AttachTrafficSources, and can be detached only so.
+
+    A group may show them in both of its lists; what DescribeLoadBalancerTargetGroups leaves out tells them
+    apart (EC2 Auto Scaling API, on that page and on DetachLoadBalancerTargetGroups).
+    """
+    pages = calls.autoscaling.get_paginator("describe_load_balancer_target_groups")
+    shown = list(pages.paginate(AutoScalingGroupName=group["AutoScalingGroupName"]))
+    plain = {state["LoadBalancerTargetGroupARN"] for page in shown for state in page["LoadBalancerTargetGroups"]}
+    return groups.target_groups(group) - plain
 
 
 def _sources(arns: list[str]) -> list[dict[str, str]]:

@@ -31,7 +31,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"{release.id} would replace {blue.name} ({wording.count_of(blue.desired, 'instance')})"
     yield f"by {release.green_group}; nothing has been changed."
     for target_group in plan.baseline.target_groups:
-        yield f"  target group {target_group}"
+        yield f"  target group {wording.short(target_group)}: {target_group}"
     for warning in plan.baseline.warnings:
         yield f"  warning: {wording.one_line(warning)}"
     yield from _steps(plan.steps, release)
@@ -60,9 +60,10 @@ def _steps(steps: Sequence[Step], release: Release) -> Iterator[str]:
 
 
 def _words(steps: Iterator[Step] | Sequence[Step], release: Release) -> Iterator[str]:
+    """ARNs stand at the top of the plan, once."""
     for step in steps:
         if step.act is not None:
-            yield wording.intent(step.act.verb, step.act.facts, release)
+            yield wording.intent(step.act.verb, step.act.facts, release, arns=False)
         elif step.awaited is not None:
             yield f"wait for {wording.awaited_text(step.awaited, release)}"
 

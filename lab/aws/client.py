@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ConnectionClosedError
@@ -24,7 +23,7 @@ from lab.clock import Clock
 
 Answers = Callable[[Incoming, bool], Answer]
 
-_models: dict[tuple[str, str, str], BaseClient] = {}
+_models: dict[tuple[str, str, str], Any] = {}
 """Clients cost some 30 ms to make; they are made once a process and then copied, which costs microseconds."""
 
 
@@ -36,7 +35,11 @@ class Body(io.BytesIO):
         yield self.read()
 
 
-class PretendEndpoint(Endpoint):  # type: ignore[misc]  # botocore has no types
+class NoSession:
+    """No HTTP at all: whatever would use it fails."""
+
+
+class PretendEndpoint(Endpoint):
     """Where requests leave botocore: straight into the pretend AWS. Waits between retries are the lab's time."""
 
     def attach(self, service: str, region: str, answers: Answers, clock: Clock, recorded: bool) -> None:
@@ -45,20 +48,23 @@ class PretendEndpoint(Endpoint):  # type: ignore[misc]  # botocore has no types
         self._answers, self._clock = answers, clock
 
     def _send(self, request: AWSPreparedRequest) -> AWSResponse:
-        body = request.body or b""
-        body = body.encode() if isinstance(body, str) else body
-        asked = incoming(request.method, request.url, request.headers, body, self._service, self._region)
+        body: Any = request.body or b""
+        body = body.encode() if isinstance(body, str) else bytes(body)
+        headers: Any = request.headers
+        asked = incoming(str(request.method), str(request.url), headers, body, self._service, self._region)
         try:
             answer = self._answers(asked, self._recorded)
         except LostAnswer:
             raise ConnectionClosedError(endpoint_url=request.url) from None
-        return AWSResponse(request.url, answer.status, dict(answer.headers), Body(answer.body))
+        told: Any = dict(answer.headers)
+        return AWSResponse(str(request.url), answer.status, told, Body(answer.body))
 
     def _needs_retry(
         self, attempts: int, operation_model: Any, request_dict: Any, response: Any = None, caught_exception: Any = None
     ) -> bool:
         """As in botocore, which would sleep by the computer's clock."""
-        answers = self._event_emitter.emit(
+        emitter: Any = vars(self)["_event_emitter"]
+        answers = emitter.emit(
             f"needs-retry.{operation_model.service_model.service_id.hyphenize()}.{operation_model.name}",
             response=response,
             endpoint=self,
@@ -74,7 +80,7 @@ class PretendEndpoint(Endpoint):  # type: ignore[misc]  # botocore has no types
         return True
 
 
-class PretendSession(boto3.Session):  # type: ignore[misc]  # boto3 has no types
+class PretendSession(boto3.Session):
     """A boto3 session on the pretend AWS."""
 
     def __init__(self, answers: Answers, clock: Clock, region: str, recorded: bool) -> None:
@@ -88,7 +94,9 @@ class PretendSession(boto3.Session):  # type: ignore[misc]  # boto3 has no types
         """The region that clients are made for unless told."""
         return self._region
 
-    def client(self, service_name: str, region_name: str | None = None, **options: Any) -> Any:
+    def client(  # type: ignore[override]  # boto3-stubs have an overload a service
+        self, service_name: str, region_name: str | None = None, **options: Any
+    ) -> Any:
         """A client; only `config` of the other options means something here."""
         region, config = region_name or self._region, options.get("config")
         key = (service_name, region, repr(sorted(vars(config).items())) if config else "")
@@ -98,19 +106,20 @@ class PretendSession(boto3.Session):  # type: ignore[misc]  # boto3 has no types
 
     def _model(self, service: str, region: str, config: Config | None) -> Any:
         # AWS_ENDPOINT_URL may be set for others in this process; this client has nothing to do with it
-        mine = Config(ignore_configured_endpoint_urls=True, parameter_validation=True)
-        return _maker().client(service, region_name=region, config=mine.merge(config) if config else mine)
+        kind: Any = Config  # whose stubs do not know this option
+        mine = kind(ignore_configured_endpoint_urls=True)
+        maker: Any = _maker()
+        return maker.client(service, region_name=region, config=mine.merge(config) if config else mine)
 
-    def _copy(self, model: BaseClient, service: str, region: str) -> Any:
-        client = copy.copy(model)
+    def _copy(self, model: Any, service: str, region: str) -> Any:
+        client: Any = object.__new__(type(model))  # copy.copy would ask it for attributes before it has any
+        client.__dict__.update(vars(model))
         client.meta = copy.copy(model.meta)
         client.meta.events = copy.copy(model.meta.events)
-        old = model._endpoint
-        client._endpoint = PretendEndpoint(
-            old.host, old._endpoint_prefix, client.meta.events, old._response_parser_factory, old.http_session
-        )
-        client._endpoint.attach(service, region, *self._how)
-        client._cache = {}
+        nothing: Any = NoSession()
+        endpoint = PretendEndpoint("https://lab.invalid", service, client.meta.events, http_session=nothing)
+        endpoint.attach(service, region, *self._how)
+        vars(client).update(_endpoint=endpoint, _cache={})
         _renew_retries(client)
         return client
 

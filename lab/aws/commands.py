@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from lab.aws.ec2 import Handler
 from lab.aws.engine import Command, Engine, Invocation, page
@@ -51,7 +51,7 @@ class Commands:
         return {"Command": self._show(command)}
 
     def list_commands(self, params: Params) -> Params:
-        """Commands, newest first, by id, instance, and the filters InvokedAfter, InvokedBefore, Status, DocumentName."""
+        """Commands, newest first, by id, instance and filters (InvokedAfter, InvokedBefore, Status, DocumentName)."""
         commands = [c for c in reversed(self.engine.state.commands.values()) if self._listed(c, params)]
         shown, more = page(commands, params, "MaxResults", 50, 50)
         return {"Commands": [self._show(command) for command in shown], **more}
@@ -63,12 +63,13 @@ class Commands:
         rows = [(c, i) for c in commands for i in c.invocations.values() if wanted in (None, i.instance)]
         rows = [(c, i) for c, i in rows if self._visible(c)]
         shown, more = page(rows, params, "MaxResults", 50, 50)
-        return {"CommandInvocations": [_listed_invocation(*row, bool(params.get("Details"))) for row in shown], **more}
+        details = bool(params.get("Details"))
+        return {"CommandInvocations": [_listed_invocation(c, i, details) for c, i in shown], **more}
 
     def get_command_invocation(self, params: Params) -> Params:
         """One invocation. InvocationDoesNotExist just after sending, as AWS does."""
         command = self.engine.state.commands.get(params["CommandId"])
-        invocation = command and command.invocations.get(params["InstanceId"])
+        invocation = command.invocations.get(params["InstanceId"]) if command else None
         if command is None or invocation is None or not self._visible(command):
             raise AwsError("InvocationDoesNotExist", "")
         return {
@@ -204,7 +205,7 @@ def _limit(params: Params) -> float:
 
 def _passes(command: Command, key: str, value: str) -> bool:
     if key in ("InvokedAfter", "InvokedBefore"):
-        when = datetime.datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
+        when = datetime.fromisoformat(value).timestamp()
         return command.sent >= when if key == "InvokedAfter" else command.sent < when
     return value == {"Status": _overall(command), "DocumentName": command.params["DocumentName"]}.get(key)
 
@@ -242,4 +243,4 @@ def _listed_invocation(command: Command, invocation: Invocation, details: bool) 
 
 
 def _iso(when: float | None) -> str:
-    return "" if when is None else datetime.datetime.fromtimestamp(when, datetime.UTC).isoformat()
+    return "" if when is None else datetime.fromtimestamp(when, UTC).isoformat()

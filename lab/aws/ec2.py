@@ -1,8 +1,8 @@
 """EC2 as far as a release touches it: instances, images, snapshots, launch templates and their tags.
 
-    instance  pending --launch--> running --stop--> stopping -> stopped; shutting-down -> terminated, gone an hour later
-    machine   on `boot` seconds after the start, whatever state EC2 shows by then
-    image     pending --image--> available | failed
+instance  pending --launch--> running --stop--> stopping -> stopped; shutting-down -> terminated, gone an hour later
+machine   on `boot` seconds after the start, whatever state EC2 shows by then
+image     pending --image--> available | failed
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from lab.aws.engine import Engine, Image, Instance, Template, Version, matches, page, tag_list, tag_values
@@ -80,7 +81,7 @@ class Ec2:
         if subnet not in subnets:
             raise AwsError("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
         new = self.engine.new_id("i")
-        number = int(new[2:], 16)
+        number = int(new.removeprefix("i-"), 16)
         address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
         instance = Instance(new, self.engine.now, {**launch, "ImageId": image.id}, subnet, subnets[subnet], address)
         self.engine.state.instances[new] = instance
@@ -139,7 +140,7 @@ class Ec2:
 
     def describe_instances(self, params: Params) -> Params:
         """One reservation each."""
-        found = [i for i in self._instances(params) if matches(params.get("Filters"), lambda f, i=i: self._values(i, f))]
+        found = [i for i in self._instances(params) if matches(params.get("Filters"), self._values, i)]
         shown, more = page(found, params, "MaxResults", 1000)
         owner = {"ReservationId": "r-1", "OwnerId": ""}
         return {"Reservations": [{**owner, "Instances": [self.show(instance)]} for instance in shown], **more}
@@ -266,7 +267,7 @@ class Ec2:
         """Images, all of which are our own."""
         have = self.engine.state.images
         found = [have[i] for i in _known(params.get("ImageIds"), have)]
-        found = [i for i in found if matches(params.get("Filters"), lambda f, i=i: self._image_values(i, f))]
+        found = [i for i in found if matches(params.get("Filters"), self._image_values, i)]
         shown, more = page(found, params, "MaxResults", 1000)
         return {"Images": [self._show_image(image) for image in shown], **more}
 
@@ -285,7 +286,7 @@ class Ec2:
         """Snapshots, all of which are our own."""
         have = self.engine.state.snapshots
         found = [have[i] for i in _known(params.get("SnapshotIds"), have)]
-        found = [s for s in found if matches(params.get("Filters"), lambda f, s=s: self._snapshot_values(s, f))]
+        found = [s for s in found if matches(params.get("Filters"), self._snapshot_values, s)]
         shown, more = page(found, params, "MaxResults", 1000)
         tags = self.engine.state.tags
         return {"Snapshots": [{**s, "Tags": tag_list(tags.get(s["SnapshotId"], {}))} for s in shown], **more}
@@ -400,7 +401,7 @@ class Ec2:
             for resource, tags in sorted(self.engine.state.tags.items())
             for key, value in sorted(tags.items())
         ]
-        found = [row for row in rows if matches(params.get("Filters"), lambda name, row=row: _tag_row(row, name))]
+        found = [row for row in rows if matches(params.get("Filters"), _tag_row, row)]
         shown, more = page(found, params, "MaxResults", 1000)
         return {"Tags": shown, **more}
 
@@ -475,7 +476,7 @@ class Templates:
         found = [self.find({"LaunchTemplateId": i}) for i in ids]
         found += [self.find({"LaunchTemplateName": name}) for name in names]
         found = found if ids or names else list(self.engine.state.templates.values())
-        found = [t for t in found if matches(params.get("Filters"), lambda f, t=t: self._values(t, f))]
+        found = [t for t in found if matches(params.get("Filters"), self._values, t)]
         shown, more = page(found, params, "MaxResults", 200)
         return {"LaunchTemplates": [self._show(template) for template in shown], **more}
 
@@ -656,6 +657,4 @@ def _status(instance: Instance) -> Params:
 
 
 def _iso(when: float) -> str:
-    import datetime
-
-    return datetime.datetime.fromtimestamp(when, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

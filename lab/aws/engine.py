@@ -9,12 +9,16 @@ import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.aws.faults import Faults
 from lab.aws.wire import AwsError, Params
 from lab.clock import Clock
 from lab.machines import Machines
+
+T = TypeVar("T")
+Page = tuple[list[Any], Params]
+"""Some rows of a listing, and what to add to the answer if there are more."""
 
 
 @dataclass(frozen=True)
@@ -214,10 +218,10 @@ class Engine:
 
     def advance(self) -> None:
         """Let everything happen that is due by the clock, each at its own time and in order."""
-        until, moved = self.clock.now(), False
+        until = self.clock.now()
         while self._due and self._due[0][0] <= until:
             when, _, act, arguments = heapq.heappop(self._due)
-            self.now, moved = max(self.now, when), True
+            self.now = max(self.now, when)
             act(*arguments)
             self.keep()
         self.now = max(self.now, until)
@@ -249,7 +253,7 @@ class Engine:
             self.state = real
 
 
-def page(items: Sequence[Any], params: Params, size_key: str, default: int, limit: int = 1000) -> tuple[list[Any], Params]:
+def page(items: Sequence[Any], params: Params, size_key: str, default: int, limit: int = 1000) -> Page:
     """One page of a listing, and the `NextToken` to the next, if there is one."""
     size = int(params.get(size_key) or default)
     if not 1 <= size <= limit:
@@ -259,9 +263,12 @@ def page(items: Sequence[Any], params: Params, size_key: str, default: int, limi
     return list(items[first : first + size]), more
 
 
-def matches(filters: Iterable[Params] | None, values: Callable[[str], Iterable[str] | None]) -> bool:
-    """Whether a resource passes EC2's filters: each must match with any of its values, which may hold `*` and `?`."""
-    return all(_passes(wanted, values(wanted["Name"])) for wanted in filters or ())
+def matches(filters: Iterable[Params] | None, values: Callable[[T, str], Iterable[str] | None], resource: T) -> bool:
+    """Whether a resource passes EC2's filters: each must match with any of its values, which may hold `*` and `?`.
+
+    `values` tells what a filter sees of a resource, None if there is no such filter.
+    """
+    return all(_passes(wanted, values(resource, wanted["Name"])) for wanted in filters or ())
 
 
 def _passes(wanted: Params, values: Iterable[str] | None) -> bool:

@@ -150,12 +150,12 @@ class Faults:
     def launch_failure(self, group: str, kind: str, zone: str) -> str | None:
         """Why this group cannot launch an instance now."""
         found = next((scarcity for scarcity in self._capacity if scarcity.strikes(group)), None)
-        return found and (found.text or NO_CAPACITY).format(kind=kind, zone=zone)
+        return (found.text or NO_CAPACITY).format(kind=kind, zone=zone) if found else None
 
     def image_failure(self) -> str | None:
         """Why an image that is to be available now fails instead."""
         found = next((scarcity for scarcity in self._images if scarcity.strikes("")), None)
-        return found and found.text
+        return found.text if found else None
 
     def boot_failure(self, *names: str) -> bool:
         """Whether an instance with these names hangs at boot."""

@@ -57,7 +57,9 @@ class Groups:
         """Work on the engine's state; `scaling` does what the groups do by themselves."""
         self.engine, self.scaling, self.templates = engine, scaling, templates
         self.arn = f"arn:aws:autoscaling:{region}:{account}"
-        self.role = f"arn:aws:iam::{account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        self.role = (
+            f"arn:aws:iam::{account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        )
 
     def operations(self) -> dict[str, Handler]:
         """Every call that is known; Auto Scaling has nothing of moto's."""
@@ -144,7 +146,9 @@ class Groups:
             text = "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s)"
             raise AwsError("ResourceInUse", f"{text} still in the group.")
         if not force and group.members:
-            text = "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group."
+            text = (
+                "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group."
+            )
             raise AwsError("ScalingActivityInProgress", text)
         group.deleting = True
         self.scaling.wake(group)
@@ -154,7 +158,7 @@ class Groups:
         """Groups by name (unknown names are left out) and by tag filters."""
         wanted = params.get("AutoScalingGroupNames")
         groups = [g for g in self.engine.state.groups.values() if not wanted or g.name in wanted]
-        groups = [g for g in groups if matches(params.get("Filters"), lambda f, g=g: _tag_filter(g, f))]
+        groups = [g for g in groups if matches(params.get("Filters"), _tag_filter, g)]
         shown, more = page(groups, params, "MaxRecords", 50, 100)
         return {"AutoScalingGroups": [self.show(group) for group in shown], **more}
 
@@ -287,7 +291,9 @@ class Groups:
         group, member = self._member(params["InstanceId"])
         if params["ShouldDecrementDesiredCapacity"]:
             if group.config["DesiredCapacity"] <= group.config["MinSize"]:
-                text = "Currently, desiredSize equals minSize ({}). Terminating instance without replacement will violate"
+                text = (
+                    "Currently, desiredSize equals minSize ({}). Terminating instance without replacement will violate"
+                )
                 raise invalid(f"{text.format(group.config['MinSize'])} group's min size constraint.")
             group.config["DesiredCapacity"] -= 1
         self.scaling.terminate(group, member, "instance was taken out of service in response to a user request.")
@@ -389,7 +395,7 @@ class Groups:
     def group_or_deleting(self, name: str) -> Group:
         """A group that is still there."""
         group = self.engine.state.groups.get(name)
-        return group if group else self.group(name)
+        return group or self.group(name)
 
     def create_tags(self, params: Params) -> Params:
         """Tag groups."""
@@ -406,8 +412,7 @@ class Groups:
     def describe_tags(self, params: Params) -> Params:
         """Tags of all groups, by the filters auto-scaling-group, key, value."""
         rows = [row for group in self.engine.state.groups.values() for row in _show_tags(group)]
-        names = {"auto-scaling-group": "ResourceId", "key": "Key", "value": "Value"}
-        found = [r for r in rows if matches(params.get("Filters"), lambda f, r=r: [r[names[f]]] if f in names else None)]
+        found = [row for row in rows if matches(params.get("Filters"), _tag_row, row)]
         shown, more = page(found, params, "MaxRecords", 50, 100)
         return {"Tags": shown, **more}
 
@@ -489,7 +494,9 @@ class Attached:
     def operations(self) -> dict[str, Handler]:
         """Policies, scheduled actions, notifications, metrics, warm pools, instance refreshes."""
         policies = self._describe("policies", "ScalingPolicies", "PolicyNames", "PolicyName")
-        actions = self._describe("schedules", "ScheduledUpdateGroupActions", "ScheduledActionNames", "ScheduledActionName")
+        actions = self._describe(
+            "schedules", "ScheduledUpdateGroupActions", "ScheduledActionNames", "ScheduledActionName"
+        )
         return {
             "PutScalingPolicy": self.put_policy,
             "DescribePolicies": policies,
@@ -654,11 +661,14 @@ def _tag_filter(group: Group, name: str) -> list[str] | None:
     return {"tag-key": list(values), "tag-value": list(values.values())}.get(name)
 
 
+def _tag_row(row: Params, name: str) -> list[str] | None:
+    key = {"auto-scaling-group": "ResourceId", "key": "Key", "value": "Value"}.get(name)
+    return [row[key]] if key else None
+
+
 def _show_tags(group: Group) -> list[Params]:
     common = {"ResourceId": group.name, "ResourceType": "auto-scaling-group"}
     return [
         {**common, "Key": key, "Value": value, "PropagateAtLaunch": spread}
         for key, (value, spread) in sorted(group.tags.items())
     ]
-
-

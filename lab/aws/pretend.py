@@ -97,7 +97,7 @@ class PretendAws:
         return PretendSession(self._answer_in_process, self.clock, self.region, recorded)
 
     def serve(self, port: int = 0, tick: float = 0.1) -> str:
-        """Listen on 127.0.0.1 and give the URL for AWS_ENDPOINT_URL; `tick` is how often time is looked at (seconds)."""
+        """Listen on 127.0.0.1 and give the URL for AWS_ENDPOINT_URL; every `tick` seconds, time moves things."""
         if self._server is None:
             self._server = Server(self, port, tick)
         return self._server.url
@@ -255,7 +255,8 @@ def _forget(account: str) -> None:
     """Throw away what moto keeps for an account, and let the next one have its number."""
     from moto.core.base_backend import BackendDict
 
-    for backend in BackendDict._instances:
+    backends: Any = vars(BackendDict)["_instances"]
+    for backend in backends:
         backend.pop(account, None)
     if account not in _free:
         _free.append(account)

@@ -49,7 +49,7 @@ class Scaling:
             self._launch_some(group, missing)
         elif missing < 0 and "Terminate" not in group.suspended:
             for member in self._victims(group, -missing):
-                self.terminate(group, member, "instance was selected for termination: the group is larger than desired.")
+                self.terminate(group, member, "an instance was selected for scale-in.")
 
     def _wind_up(self, group: Group) -> None:
         for member in group.active():
@@ -84,8 +84,7 @@ class Scaling:
             launch, spec = self._recipe(group)
             zone, subnet = self._where(group)
             kind = str(launch.get("InstanceType", "t3.micro"))
-            if why := self.engine.faults.launch_failure(group.name, kind, zone):
-                raise AwsError("InsufficientInstanceCapacity", why)
+            self._demand_capacity(group, kind, zone)
             instance = self.ec2.launch(launch, subnet, self._launch_tags(group, launch, spec), group.name)
         except AwsError as error:
             self._close(activity, "Failed", error.message)
@@ -95,6 +94,10 @@ class Scaling:
         member.protected = bool(group.config.get("NewInstancesProtectedFromScaleIn"))
         group.members[instance.id] = member
         return True
+
+    def _demand_capacity(self, group: Group, kind: str, zone: str) -> None:
+        if why := self.engine.faults.launch_failure(group.name, kind, zone):
+            raise AwsError("InsufficientInstanceCapacity", why)
 
     def _recipe(self, group: Group) -> tuple[Params, Params | None]:
         """What to launch by, and the template reference with the number that it means now."""
@@ -108,7 +111,7 @@ class Scaling:
             spec = override.get("LaunchTemplateSpecification") or mixed["LaunchTemplateSpecification"]
         template = self.templates.find(spec)
         version = self.templates.version(template, str(spec.get("Version") or "$Default"))
-        own = {key: override[key] for key in ("InstanceType", "ImageId") if key in override}
+        own: Params = {key: override[key] for key in ("InstanceType", "ImageId") if key in override}
         named = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(version.number)}
         return {**version.data, **own}, named
 
@@ -180,7 +183,7 @@ class Scaling:
                 break
             stay = [member.zone for member in group.active() if member not in chosen]
             newest = "NewestInstance" in group.config.get("TerminationPolicies", [])
-            chosen.append(min(left, key=lambda m: _rank(m, stay.count(m.zone), newest)))  # noqa: B023 - used at once
+            chosen.append(min(left, key=lambda m: _rank(m, stay.count(m.zone), newest)))
         return chosen
 
     def terminate(self, group: Group, member: Member, cause: str) -> None:

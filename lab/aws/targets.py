@@ -1,7 +1,7 @@
-"""Target groups' targets: registration, health checks, draining. Everything else of load balancing is moto's.
+r"""Target groups' targets: registration, health checks, draining. Everything else of load balancing is moto's.
 
     registered -> initial --one passed check--> healthy --UnhealthyThreshold failures in a row--> unhealthy
-                     \\------UnhealthyThreshold failures----------------------------------------> unhealthy
+                     \------UnhealthyThreshold failures----------------------------------------> unhealthy
     unhealthy --HealthyThreshold passes in a row--> healthy;  deregistered -> draining --delay--> gone
 
 A target that is newly registered needs one passed check only (AWS: "health checks for your target groups").
@@ -51,7 +51,7 @@ class Targets:
         for target in params["Targets"]:
             instance = self.engine.state.instances.get(target["Id"])
             if instance is None:
-                raise AwsError("InvalidTarget", f"The following targets are not in the target group VPC: {target['Id']}")
+                raise AwsError("InvalidTarget", f"The following targets are not in the VPC: {target['Id']}")
             if instance.state != "running":
                 text = f"The following targets are not in a running state and cannot be registered: '{target['Id']}'"
                 raise AwsError("InvalidTarget", text)

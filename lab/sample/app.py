@@ -86,7 +86,7 @@ class Page(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1  # one packet an answer
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """Answer one request; a stop waits for it."""
         with visitors:
             self.answer()

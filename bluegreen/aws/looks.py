@@ -1,0 +1,131 @@
+"""What one look at AWS covers, by phase: what the phase judges, in as few calls as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bluegreen.aws import builder, groups, images, templates, traffic
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws.probes import Mask, Probes
+from bluegreen.config import Config
+from bluegreen.observation import Group, Observation
+from bluegreen.release import Phase, Release, Verb
+
+#: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
+ROUTES_EVERY, DROPPABLE_EVERY = 30.0, 60.0
+
+Seen = dict[str, Any]
+
+
+class Looks:
+    """Observations of one service."""
+
+    def __init__(self, calls: Calls, config: Config, mask: Mask, probes: Probes) -> None:
+        self._calls, self._config, self._mask, self._probes = calls, config, mask, probes
+        self._routes_at: dict[str, float] = {}
+        self._droppable: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    def observe(self, release: Release, now: float) -> Observation:
+        """One look, as the release's phase needs it."""
+        return Observation(at=now, **self._look(release.phase)(release, now))
+
+    def _look(self, phase: Phase) -> Callable[[Release, float], Seen]:
+        match phase:
+            case Phase.BAKING:
+                return self._baking
+            case Phase.LAUNCHING:
+                return self._launching
+            case Phase.CHECKING:
+                return self._checking
+            case Phase.RETIRING:
+                return self._retiring
+            case Phase.ROLLING_BACK:
+                return self._rolling_back
+        return self._serving
+
+    def dropped(self, release: Release, image: str) -> None:
+        """The image is gone, and need not be looked for to know it."""
+        at, known = self._droppable.get(release.id, (0.0, ()))
+        self._droppable[release.id] = (at, tuple(id_ for id_ in known if id_ != image))
+
+    # --- one function a phase
+
+    def _baking(self, release: Release, now: float) -> Seen:
+        image = images.look(self._calls, release)
+        needed = release.builder and not release.image_given and (image is None or release.left is not None)
+        return {"image": image, "builder": builder.look(self._calls, release, self._mask) if needed else None}
+
+    def _launching(self, release: Release, now: float) -> Seen:
+        seen = self._groups(release, why_not=True)
+        if Verb.PIN_BLUE in release.did:
+            return {**seen, "routes": self._routes(release, now)}
+        blue: Group | None = seen["blue"]
+        template = templates.look(self._calls, blue.template, release) if blue and blue.template else None
+        return {**seen, "template": template, "routes": self._routes(release, now, ROUTES_EVERY)}
+
+    def _checking(self, release: Release, now: float) -> Seen:
+        seen = self._groups(release)
+        return {**seen, "routes": self._routes(release, now), "checks": self._checks(release, seen, now)}
+
+    def _serving(self, release: Release, now: float) -> Seen:
+        seen = self._groups(release)
+        return {
+            **seen,
+            "targets": traffic.targets(self._calls, release.target_groups),
+            "routes": self._routes(release, now, ROUTES_EVERY if release.phase is Phase.SWITCHING else 0.0),
+            "checks": self._checks(release, seen, now),
+        }
+
+    def _retiring(self, release: Release, now: float) -> Seen:
+        shown = self._shown(release)
+        blue = groups.seen(shown.get(release.blue_group))
+        green = groups.seen(shown.get(release.green_group))
+        targets = traffic.targets(self._calls, release.target_groups)
+        # Images are tidied up last, so they are not looked for before blue is out of the way.
+        done = blue is None or not blue.instances
+        droppable = self._droppables(release, now) if done else ()
+        return {"blue": blue, "green": green, "targets": targets, "droppable": droppable}
+
+    def _rolling_back(self, release: Release, now: float) -> Seen:
+        if release.left is Phase.BAKING:
+            return self._baking(release, now)
+        seen: Seen = {**self._groups(release), "targets": traffic.targets(self._calls, release.target_groups)}
+        if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and seen["green"] is None:
+            # Needed only for removing our version, which green is on as long as it is there.
+            seen["template"] = templates.look(self._calls, release.blue.template, release)
+        return seen
+
+    # --- parts
+
+    def _shown(self, release: Release) -> dict[str, Answer]:
+        return groups.describe(self._calls, release.blue_group, release.green_group)
+
+    def _groups(self, release: Release, *, why_not: bool = False) -> Seen:
+        shown = self._shown(release)
+        green = shown.get(release.green_group)
+        up = groups.seen(green)
+        lacking = why_not and up is not None and len(up.in_service) < up.desired
+        activity = groups.last_failure(self._calls, release.green_group) if lacking else ""
+        return {"blue": groups.seen(shown.get(release.blue_group)), "green": groups.seen(green, activity)}
+
+    def _routes(self, release: Release, now: float, overdue: float = 0.0) -> tuple[str, ...] | None:
+        """None when they were looked at lately; `overdue` seconds of impatience."""
+        last = self._routes_at.get(release.id)
+        if last is not None and now - last + overdue < ROUTES_EVERY:
+            return None
+        found = traffic.routes(self._calls, release.target_groups)
+        self._routes_at[release.id] = now
+        return found
+
+    def _checks(self, release: Release, seen: Seen, now: float) -> Any:
+        return self._probes.look(release, seen["green"], now)
+
+    def _droppables(self, release: Release, now: float) -> tuple[str, ...]:
+        at, known = self._droppable.get(release.id, (None, ()))
+        if at is not None and now - at < DROPPABLE_EVERY:
+            return known
+        mine = groups.of_service(self._calls, release.service)
+        known = images.droppable(self._calls, release, self._config, mine)
+        self._droppable[release.id] = (now, known)
+        return known

@@ -1,0 +1,303 @@
+"""The preflight: is what the config names there, can it be released this way, is it well. Read only.
+
+Refused here is what would go wrong later, when green is up or blue half gone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
+
+from botocore.exceptions import ClientError
+
+from bluegreen.aws import builder, groups, images, tags, templates, traffic
+from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.config import Config
+from bluegreen.errors import ConfigError, Refused
+from bluegreen.observation import HEALTHY, Baseline, Group
+from bluegreen.release import Reason
+
+#: Targets a target group can have unless AWS raised it (Elastic Load Balancing quotas).
+TARGETS_MAX = 1000
+#: DescribeAutoScalingInstances takes this many ids a call (EC2 Auto Scaling API).
+INSTANCES_BATCH = 50
+#: Processes without which a group cannot be launched, joined or emptied.
+NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")
+_ARN = "arn:"
+
+
+def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) -> Baseline:
+    """What a release of the group starts from; ConfigError or Refused when it cannot start."""
+    blue = _group(calls, config, group)
+    _must_be_plain(blue, config)
+    shown = _target_groups(calls, config)
+    arns = tuple(arn for arn, _ in shown)
+    _must_be_attached(blue, arns)
+    fleet = groups.seen(blue)
+    assert fleet is not None
+    targets = traffic.targets(calls, arns)
+    _must_be_healthy(fleet, targets)
+    image = _image(calls, config, commit, ami)
+    template = templates.look(calls, fleet.template)
+    version = templates.resolved(template, fleet.template_version)
+    account, region = calls.account
+    return Baseline(
+        blue=fleet,
+        target_groups=arns,
+        template=template,
+        resolved_version=version,
+        routes=traffic.routes(calls, arns, [described for _, described in shown]),
+        builder="" if image else builder.find(calls, config),
+        image=image,
+        account=account,
+        region=region,
+        warnings=(
+            *_warnings(blue, config),
+            *_crowding(targets, fleet, len(fleet.instances)),
+            *_strangers(calls, config, fleet, targets),
+            *_snapshots(calls, fleet.template, version),
+        ),
+    )
+
+
+# --- the group -----------------------------------------------------------------------------------
+
+
+def _group(calls: Calls, config: Config, name: str) -> Answer:
+    blue = groups.describe(calls, name).get(name)
+    if blue is None:
+        known = [group["AutoScalingGroupName"] for group in groups.everything(calls)]
+        what = f"there is no Auto Scaling group `{name}` {calls.place}"
+        raise ConfigError(what, where="group", hint=_like(name, known))
+    if blue.get("Status"):
+        _unfit(name, f"is being deleted ({blue['Status']})", "Set `group` to the group that serves now.")
+    return blue
+
+
+def _must_be_plain(blue: Answer, config: Config) -> None:
+    """Nothing about the group that this way of releasing cannot keep whole."""
+    for what, hint in (*_odd(blue), *_odd_overrides(blue), *_protected(blue, config)):
+        _unfit(blue["AutoScalingGroupName"], what, hint)
+
+
+def _odd(blue: Answer) -> Iterator[tuple[str, str]]:
+    if not any(templates.reference(blue)):
+        hint = (
+            "Create a launch template from it (EC2 console, Launch Configurations, Copy to launch template) "
+            "and put the group on that; then release."
+        )
+        yield f"has the launch configuration `{blue.get('LaunchConfigurationName', '')}`, not a launch template", hint
+    if blue.get("Operator"):
+        owner = blue["Operator"].get("Principal", "a service")
+        yield f"is managed by {owner}, and AWS lets nobody else change it", "Release a group of your own."
+    if blue.get("LoadBalancerNames"):
+        names = ", ".join(blue["LoadBalancerNames"])
+        yield f"is behind classic load balancers ({names})", "Move it behind an Application or Network Load Balancer."
+    if blue.get("DesiredCapacityType", "units") != "units":
+        yield f"counts its size in {blue['DesiredCapacityType']}", "Sizes must be numbers of instances (units)."
+    suspended = [p["ProcessName"] for p in blue.get("SuspendedProcesses", []) if p["ProcessName"] in NEEDED]
+    if suspended:
+        yield f"has {', '.join(sorted(suspended))} suspended", "Resume it: green could not launch, join or leave."
+
+
+def _odd_overrides(blue: Answer) -> Iterator[tuple[str, str]]:
+    overrides = blue.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", [])
+    for override in overrides:
+        kind = override.get("InstanceType", "an override")
+        if override.get("LaunchTemplateSpecification"):
+            hint = "One image cannot serve several templates: release them as groups of their own."
+            yield f"has a launch template of its own for {kind}", hint
+        if override.get("ImageId"):
+            yield f"has an image of its own for {kind}, which would stay the old one", "Remove it from the override."
+        if override.get("WeightedCapacity"):
+            yield f"counts {kind} with a weight", "Remove the weights: sizes must be numbers of instances."
+
+
+def _protected(blue: Answer, config: Config) -> Iterator[tuple[str, str]]:
+    """Blue is never deleted by force, so only the strictest protection is in the way."""
+    if blue.get("DeletionProtection") == "prevent-all-deletion" and config.retire == "delete":
+        yield "is protected from all deletion", "Set `retire: empty`, or lower its deletion protection."
+
+
+def _unfit(name: str, what: str, hint: str) -> NoReturn:
+    """The one place where a group that can never be released so is turned away."""
+    raise ConfigError(f"the group {name} {what}", where="group", hint=hint)
+
+
+def _warnings(blue: Answer, config: Config) -> Iterator[str]:
+    name = blue["AutoScalingGroupName"]
+    if blue.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers"):
+        yield f"{name} retains instances whose termination hook is abandoned: they cost until you end them"
+    owned = tags.as_dict(blue.get("Tags")).get("aws:cloudformation:stack-name")
+    if owned and config.retire == "delete":
+        yield f"{name} belongs to the CloudFormation stack {owned}, which will miss it when it is deleted"
+    reserved = blue.get("CapacityReservationSpecification", {}).get("CapacityReservationPreference")
+    if reserved == "capacity-reservations-only":
+        yield f"{name} launches into capacity reservations only: they must have room for both groups"
+    for what, member in (("warm pool", "WarmPoolConfiguration"), ("enabled metrics", "EnabledMetrics")):
+        if blue.get(member):
+            yield f"the {what} of {name} will not be copied to green"
+
+
+# --- target groups -------------------------------------------------------------------------------
+
+
+def _target_groups(calls: Calls, config: Config) -> list[tuple[str, Answer]]:
+    """The config's target groups, in its order, with their ARNs."""
+    named = config.traffic.target_groups
+    found = {**_described(calls, [n for n in named if n.startswith(_ARN)], "TargetGroupArns", "TargetGroupArn")}
+    found |= _described(calls, [n for n in named if not n.startswith(_ARN)], "Names", "TargetGroupName")
+    for n, name in enumerate(named):
+        where = f"traffic.target_groups.{n}"
+        if name not in found:
+            member = "TargetGroupArn" if name.startswith(_ARN) else "TargetGroupName"
+            known = [group[member] for group in _described(calls, [], "Names", member, every=True).values()]
+            raise ConfigError(f"there is no target group `{name}` {calls.place}", where=where, hint=_like(name, known))
+        _must_route(found[name], name, where)
+    shown = [(str(found[name]["TargetGroupArn"]), found[name]) for name in named]
+    if len({arn for arn, _ in shown}) < len(shown):
+        raise ConfigError("one target group is named twice", where="traffic.target_groups", hint="Remove one.")
+    return shown
+
+
+def _described(calls: Calls, named: list[str], key: str, member: str, *, every: bool = False) -> dict[str, Answer]:
+    """Those that exist by what they were named with; one that does not makes AWS refuse the whole call."""
+    if not named and not every:
+        return {}
+    asked = {} if every else {key: named}
+    try:
+        pages = [page["TargetGroups"] for page in calls.elb.get_paginator("describe_target_groups").paginate(**asked)]
+    except ClientError as error:
+        if code(error) not in ("TargetGroupNotFound", "ValidationError"):
+            raise
+        if len(named) == 1:
+            return {}
+        return {name: found for one in named for name, found in _described(calls, [one], key, member).items()}
+    return {group[member]: group for page in pages for group in page}
+
+
+def _must_route(group: Answer, name: str, where: str) -> None:
+    if group.get("TargetType", "instance") != "instance":
+        hint = "Auto Scaling groups register instances: use a target group of that type."
+        raise ConfigError(f"`{name}` has targets of type {group['TargetType']}", where=where, hint=hint)
+    if not group.get("LoadBalancerArns"):
+        hint = "Let a listener or rule forward to it, or remove it here."
+        raise ConfigError(f"no load balancer forwards to `{name}`", where=where, hint=hint)
+
+
+def _must_be_attached(blue: Answer, arns: Sequence[str]) -> None:
+    name, attached = blue["AutoScalingGroupName"], groups.target_groups(blue)
+    for n, arn in enumerate(arns):
+        if arn not in attached:
+            hint = "Attach the group to it, or remove it here."
+            where = f"traffic.target_groups.{n}"
+            raise ConfigError(f"the group {name} is not attached to {_short(arn)}", where=where, hint=hint)
+    more = sorted(attached - set(arns))
+    if more:
+        listed = ", ".join(_short(arn) for arn in more)
+        hint = "List it too: otherwise blue would go on serving there."
+        raise ConfigError(f"the group {name} is also attached to {listed}", where="traffic.target_groups", hint=hint)
+    lattice = [s["Identifier"] for s in blue.get("TrafficSources", []) if s["Identifier"] not in attached]
+    if lattice:
+        _unfit(name, f"gets traffic from {', '.join(lattice)} too", "Only target groups can be released.")
+
+
+# --- health --------------------------------------------------------------------------------------
+
+
+def _must_be_healthy(blue: Group, targets: dict[str, dict[str, str]]) -> None:
+    """A sick blue is nothing to return to."""
+    wrong = [*_unwell(blue), *_untargeted(blue, targets)]
+    if wrong:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        hint = "Bring it in order first: a release must be able to return to it."
+        raise Refused(
+            f"the group {blue.name} is not wholly healthy: {'; '.join(wrong[:3])}{more}",
+            reason=Reason.BLUE_UNHEALTHY,
+            where="group",
+            hint=hint,
+        )
+
+
+def _unwell(blue: Group) -> Iterator[str]:
+    if blue.desired == 0:
+        yield "its desired size is 0"
+    elif len(blue.instances) != blue.desired:
+        yield f"it has {len(blue.instances)} instances of {blue.desired}"
+    for instance in blue.instances:
+        if not instance.in_service:
+            yield f"{instance.id} is {instance.lifecycle}{'' if instance.healthy else ' and unhealthy'}"
+
+
+def _untargeted(blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str]:
+    for arn, states in targets.items():
+        for id_ in blue.in_service:
+            if states.get(id_) != HEALTHY:
+                yield f"{id_} is {states.get(id_, 'not registered')} in {_short(arn)}"
+
+
+def _crowding(targets: dict[str, dict[str, str]], blue: Group, more: int) -> Iterator[str]:
+    for arn, states in targets.items():
+        if len(states) + more > TARGETS_MAX:
+            both = f"{len(states) + more} targets while both groups serve"
+            yield f"{_short(arn)} would have {both}; the quota is {TARGETS_MAX} unless AWS raised it"
+
+
+def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str]:
+    """Who else serves there. A group of ours is what an earlier release left: it is refused."""
+    own = {instance.id for instance in blue.instances}
+    others = sorted({id_ for states in targets.values() for id_ in states} - own)
+    if not others:
+        return
+    named = _owners(calls, others)
+    for group in groups.describe(calls, *sorted(named)).values() if named else ():
+        if tags.as_dict(group.get("Tags")).get(tags.SERVICE) == config.id:
+            name = group["AutoScalingGroupName"]
+            hint = "Finish or roll back the release that left it, or detach it."
+            what = f"the group {name}, of an earlier release, is in the target groups too"
+            raise Refused(what, reason=Reason.UNRESOLVED, where="traffic.target_groups", hint=hint)
+    who = f" of {', '.join(sorted(named))}" if named else ""
+    yield f"{len(others)} other targets{who} are in the target groups: they go on serving beside green"
+
+
+def _owners(calls: Calls, ids: list[str]) -> set[str]:
+    instances = [i for i in ids if i.startswith("i-")]
+    shown = [
+        instance
+        for batch in groups.batches(instances, INSTANCES_BATCH)
+        for instance in calls.autoscaling.describe_auto_scaling_instances(InstanceIds=batch)["AutoScalingInstances"]
+    ]
+    return {instance["AutoScalingGroupName"] for instance in shown}
+
+
+# --- image and template --------------------------------------------------------------------------
+
+
+def _image(calls: Calls, config: Config, commit: str, ami: str) -> str:
+    """The AMI that is given, here or in the config, or that an earlier release made of this commit."""
+    wanted, where = (ami, "ami") if ami else (config.image.ami, "image.ami")
+    if wanted:
+        return images.given(calls, wanted, where)
+    return images.of_commit(calls, config.id, commit)
+
+
+def _snapshots(calls: Calls, template: str, version: str) -> Iterator[str]:
+    """A root volume from a snapshot of its own would not be the image's."""
+    for device in templates.data(calls, template, version).get("BlockDeviceMappings", []):
+        if device.get("Ebs", {}).get("SnapshotId"):
+            name = device.get("DeviceName", "a device")
+            yield f"the launch template takes {name} from a snapshot, so green's will not be the new image's"
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def _short(arn: str) -> str:
+    """A target group by its name."""
+    return arn.rpartition("targetgroup/")[2].partition("/")[0]
+
+
+def _like(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else "Correct it in bluegreen.yml."

@@ -1,0 +1,466 @@
+"""The demo: three releases of a web service under load, on this computer, told as they happen.
+
+    Act 1   version 2 goes live
+    Act 2   version 3 falls ill while both versions serve, and is rolled back by itself
+    Act 3   a person promotes version 4, changes their mind, and rolls it back
+
+AWS is pretended; servers, load balancer, visitors, git and every second are real. The product is used as anybody uses
+it: by the command `bluegreen`, a process of its own, that knows nothing of the lab but AWS_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lab.aws import PretendAws, Timings
+from lab.balancer import Balancer, table_of
+from lab.clock import RealClock
+from lab.load import Load, Visits
+from lab.server import Group, Servers
+from lab.world import World
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICE = "web/production"
+PATIENCE = 180.0
+"""Seconds after which a command that has not ended counts as stuck."""
+BUILD = 'git fetch --quiet origin && git checkout --quiet --force "$BLUEGREEN_COMMIT"'
+UNIT = {"name": "unit", "run": "python3 app.py --check", "every": 1, "needs": 2}
+HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2, "HealthyThresholdCount": 2}
+TIMINGS = replace(Timings.quick(), boot=1, register=1)
+BAR = 32
+TOLD = {"entered", "did", "stumbled", "promoted", "rollback_ordered", "settled"}
+STYLES = {"entered": "bold", "promoted": "bold green", "rollback_ordered": "bold yellow", "stumbled": "yellow"}
+OPENING = """\
+[bold]bluegreen[/bold] releases a web service three times, while visitors use it.
+
+[green]Real[/green]      {instances} web servers, each a process; the load balancer before them; {visitors} visitors who never stop
+          asking; the git commits; every second that passes
+[dim]Pretended[/dim] AWS itself, so no account is needed and nothing is paid for
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """One event of a release, as the command printed it with --json."""
+
+    release: str
+    seq: int
+    at: float
+    kind: str
+    phase: str
+    sentence: str
+    facts: dict[str, Any]
+
+
+class Command:
+    """One `bluegreen` command under way."""
+
+    def __init__(self, process: subprocess.Popen[bytes], hear: Callable[[Said | str], None]) -> None:
+        """Listen to it; `hear` is told each event, and each line that is none."""
+        self._process = process
+        self._hear = hear
+        self.result: dict[str, Any] = {}
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Its exit code, when it has ended and all it said is heard."""
+        code = self._process.wait(seconds)
+        self._listener.join()
+        return code
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as printed:
+            for line in printed:
+                self._take(line.decode(errors="replace").rstrip())
+
+    def _take(self, line: str) -> None:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return self._hear(line)
+        if "kind" in said:
+            names = ("release", "seq", "at", "kind", "phase", "sentence", "facts")
+            return self._hear(Said(**{name: said[name] for name in names}))
+        self.result = said
+        return None
+
+
+class Teller:
+    """What the demo prints: a story, and on a terminal below it one line that lives."""
+
+    def __init__(self, console: Console) -> None:
+        """Print there."""
+        self._console = console
+        self._began = time.time()
+        self._heard: set[tuple[str, int]] = set()
+        self.events: list[Said] = []
+
+    def say(self, text: str = "") -> None:
+        """Some words of ours."""
+        self._console.print(text, soft_wrap=True)
+
+    def command(self, arguments: Sequence[str]) -> None:
+        """A command as one would type it."""
+        self._console.print(Text(f"$ bluegreen {' '.join(arguments)}", "cyan"), soft_wrap=True)
+
+    def hear(self, said: Said | str) -> None:
+        """What a command said. Two that watch one release tell each event once."""
+        if isinstance(said, str):
+            return self._line(time.time(), "", Text(said, "yellow"))
+        if (said.release, said.seq) in self._heard:
+            return None
+        self._heard.add((said.release, said.seq))
+        self.events.append(said)
+        return self._line(said.at, said.phase, Text(said.sentence, STYLES.get(said.kind, ""))) if _worth(said) else None
+
+    def waiting(self, doing: str) -> contextlib.AbstractContextManager[object]:
+        """Say that something is being prepared."""
+        if self._console.is_terminal:
+            return self._console.status(doing)
+        self.say(f"{doing} …")
+        return contextlib.nullcontext()
+
+    def picture(self, load: Load, blue: str, green: str) -> contextlib.AbstractContextManager[object]:
+        """Show, while it lasts, which version the visitors see; nothing where lines cannot move."""
+        if not self._console.is_terminal:
+            return contextlib.nullcontext()
+        drawn = Picture(load, blue, green)
+        return Live(drawn, console=self._console, refresh_per_second=4, transient=True)
+
+    def table(self, table: Table) -> None:
+        """A table."""
+        self._console.print(table)
+
+    def _line(self, at: float, phase: str, text: Text) -> None:
+        seconds = max(0, int(at - self._began))
+        head = Text.assemble(
+            (f"  {seconds // 60}:{seconds % 60:02}  ", "dim"), (f"{phase.replace('_', ' '):<14}", "dim")
+        )
+        self._console.print(head + text, soft_wrap=True)
+
+
+def _worth(said: Said) -> bool:
+    """Whether a newcomer wants to read it: what happened, and of what was seen the traffic and the troubles."""
+    return said.kind in TOLD or said.facts.get("subject") == "traffic" or bool(said.facts.get("lost"))
+
+
+class Picture:
+    """One line: who answers the visitors just now, how often, and with how many failures."""
+
+    def __init__(self, load: Load, blue: str, green: str) -> None:
+        """Draw what these visitors see."""
+        self._load, self._blue, self._green = load, blue, green
+
+    def __rich__(self) -> Text:
+        """The line as it stands."""
+        seen, (total, failed) = self._load.lately(1.0), self._load.totals()
+        versions = seen.by_version()
+        share = versions.get(self._green, 0) / max(1, sum(versions.values()))
+        filled = round(BAR * share)
+        bar = (f"  version {self._blue} ", "blue"), ("━" * (BAR - filled), "blue"), ("━" * filled, "green")
+        rate = f"   {len(seen.all)} requests a second, {total:,} in all, "
+        troubles = (f"{failed:,} failed", "bold red" if failed else "")
+        return Text.assemble(*bar, (f" version {self._green}", "green"), (rate, "dim"), troubles)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one act ended."""
+
+    title: str
+    wrong: tuple[str, ...]
+    """What was not as told, one sentence each."""
+    visits: Visits
+    back: float | None = None
+    """Seconds from the order, or the decision, to the last request that the rolled-back version served."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as told, and no visitor was hurt."""
+        return not self.wrong and not self.visits.failed
+
+
+class Stage:
+    """Everything that an act plays with. Closed, it leaves nothing behind."""
+
+    def __init__(self, folder: Path, teller: Teller, instances: int, visitors: int) -> None:
+        """Build the world: servers, pretend AWS, load balancer, visitors."""
+        self.teller = teller
+        self._folder = folder
+        self._closing = contextlib.ExitStack()
+        with contextlib.ExitStack() as building:
+            self.servers = building.enter_context(Servers(folder / "lab"))
+            self._commands = Group()
+            building.callback(self._commands.kill)
+            self._aws = PretendAws(RealClock(), self.servers, TIMINGS)
+            building.callback(self._aws.close)
+            self._url = self._aws.serve()
+            world = World.standard(self._aws, instances, health=HEALTH, drain=2)
+            balancer = building.enter_context(Balancer(table_of(self._aws, world.listener), self.servers.address))
+            self.load = building.enter_context(Load(balancer.url, visitors=visitors, pause=0.05, seconds=900))
+            self._configure(world)
+            self._closing = building.pop_all()
+
+    def close(self) -> None:
+        """End all processes and threads."""
+        self._closing.close()
+
+    def bluegreen(self, *arguments: str, by: str = "auto") -> Command:
+        """Run the command, with the configuration that promotes automatically or by a person."""
+        self.teller.command([one[:8] if len(one) == 40 else one for one in arguments])
+        return Command(self._run(*arguments, "--json", "--config", str(self._config(by))), self.teller.hear)
+
+    def history(self) -> None:
+        """Let the product tell what it remembers."""
+        self.teller.command(["history", SERVICE])
+        Command(self._run("history", SERVICE, "--config", str(self._config("auto"))), self._quote).wait()
+
+    def seen_since(self, moment: float) -> Visits:
+        """What visitors saw from that moment on."""
+        return self.load.seen().since(moment)
+
+    def wait_until_alone(self, version: str, while_running: Command, seconds: float = PATIENCE) -> bool:
+        """Wait until visitors have seen that version only for two seconds; False when that never came."""
+        deadline = time.time() + seconds
+        while time.time() < deadline and while_running.running:
+            if set(self.load.lately(2.0).by_version()) == {version}:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _quote(self, said: Said | str) -> None:
+        self.teller.say(f"  {said}")
+
+    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "bluegreen", *arguments]
+        return self._commands.run(command, folder=self._folder, environment=self._environment(), output=subprocess.PIPE)
+
+    def _environment(self) -> dict[str, str]:
+        """This process's own, without a trace of an AWS account or a journal that somebody may really have."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "BLUEGREEN_"))}
+        path = os.pathsep.join(part for part in (str(ROOT), kept.get("PYTHONPATH")) if part)
+        account = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_REGION": self._aws.region}
+        files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        elsewhere = {"AWS_ENDPOINT_URL": self._url, "AWS_EC2_METADATA_DISABLED": "true", "PYTHONPATH": path}
+        return {**kept, **account, **files, **elsewhere}
+
+    def _configure(self, world: World) -> None:
+        for by in ("auto", "person"):
+            settings = world.config(
+                traffic={"target_groups": world.target_groups, "overlap": 8},
+                image={"builder": {"tag": "web-builder", "run": BUILD, "check": "test -s VERSION"}},
+                checks=[UNIT],
+                promotion={"by": by},
+                soak=10,
+                poll=1,
+            )
+            self._config(by).write_text(yaml.safe_dump(settings, sort_keys=False))
+
+    def _config(self, by: str) -> Path:
+        return self._folder / f"bluegreen-{by}.yml"
+
+
+# --- the three acts ------------------------------------------------------------------------------------------
+
+
+def goes_live(stage: Stage) -> Verdict:
+    """Version 2 goes live."""
+    stage.teller.say(
+        "A commit brings version 2. An image is made of it, as many new servers start from it as serve now,"
+    )
+    stage.teller.say(
+        "both versions serve for a while, then version 2 alone; the old servers wait a little before they go.\n"
+    )
+    began, commit = time.time(), stage.servers.repository.push("2")
+    with stage.teller.picture(stage.load, "1", "2"):
+        code = stage.bluegreen("release", "--commit", commit).wait()
+    wrong = _unless((code == 0, f"the command ended with {code}, not 0"), _alone(stage, "2"))
+    return Verdict("Version 2 goes live", wrong, stage.seen_since(began))
+
+
+def falls_ill(stage: Stage) -> Verdict:
+    """Version 3 falls ill."""
+    stage.teller.say(
+        "Version 3 starts well, passes every check, and falls ill once visitors use it. Nobody does anything.\n"
+    )
+    began, commit = time.time(), stage.servers.repository.push("3", sick_after_requests=30)
+    with stage.teller.picture(stage.load, stage_blue(stage), "3"):
+        code = stage.bluegreen("release", "--commit", commit).wait()
+    decided = next((said.at for said in stage.teller.events if _turned_back(said) and said.at >= began), None)
+    visits = stage.seen_since(began)
+    served = (visits.first("3") is not None, "no visitor ever saw version 3")
+    wrong = _unless((code == 3, f"the command ended with {code}, not 3"), served, _back_alone(stage, visits, "3"))
+    return Verdict("Version 3 is rolled back by itself", wrong, visits, _after(decided, visits.last("3")))
+
+
+def changes_mind(stage: Stage) -> Verdict:
+    """Version 4 is promoted and rolled back by a person."""
+    stage.teller.say("Version 4 is well, but this time a person decides. Both versions serve until somebody promotes;")
+    stage.teller.say(
+        "then version 4 serves alone, and while the old servers still wait, the person changes their mind.\n"
+    )
+    began, commit = time.time(), stage.servers.repository.push("4")
+    with stage.teller.picture(stage.load, stage_blue(stage), "4"):
+        held = stage.bluegreen("release", "--commit", commit, by="person")
+        codes = [held.wait()]
+        promoting = stage.bluegreen("promote", SERVICE, by="person")
+        alone = stage.wait_until_alone("4", promoting)
+        ordered = time.time()
+        codes += [stage.bluegreen("rollback", SERVICE, "--reason", "a change of mind", by="person").wait()]
+        codes += [promoting.wait()]
+    visits = stage.seen_since(began)
+    wrong = _unless(
+        (codes == [0, 0, 3], f"release, rollback and promote ended with {codes}, not 0, 0 and 3"),
+        (held.result.get("decision") == "held", f"the release was {held.result.get('decision')}, not held"),
+        (alone, "version 4 never served alone"),
+        _back_alone(stage, visits, "4"),
+    )
+    return Verdict("Version 4 is rolled back by order", wrong, visits, _after(ordered, visits.last("4")))
+
+
+ACTS: tuple[Callable[[Stage], Verdict], ...] = (goes_live, falls_ill, changes_mind)
+
+
+def stage_blue(stage: Stage) -> str:
+    """The version that serves before an act."""
+    versions = stage.load.lately(1.0).by_version()
+    return max(versions, key=lambda version: versions[version], default="?")
+
+
+def _unless(*claims: tuple[bool, str]) -> tuple[str, ...]:
+    return tuple(otherwise for true, otherwise in claims if not true)
+
+
+def _alone(stage: Stage, version: str) -> tuple[bool, str]:
+    """Whether visitors see that version and no other."""
+    time.sleep(0.5)
+    seen = set(stage.load.lately(0.4).by_version())
+    return seen == {version}, f"visitors see version {' and '.join(sorted(seen)) or 'nothing'}, not {version} alone"
+
+
+def _back_alone(stage: Stage, visits: Visits, gone: str) -> tuple[bool, str]:
+    """Whether what served before the act serves alone again."""
+    before = next((visit.version for visit in visits.all if visit.version), "?")
+    return _alone(stage, before) if before != gone else (False, f"version {gone} served before its act")
+
+
+def _turned_back(said: Said) -> bool:
+    return said.kind == "entered" and said.phase == "rolling_back"
+
+
+def _after(moment: float | None, last: float | None) -> float | None:
+    return None if moment is None or last is None else max(0.0, last - moment)
+
+
+# --- the frame -----------------------------------------------------------------------------------------------
+
+
+def play(teller: Teller, acts: Sequence[int], instances: int, visitors: int) -> bool:
+    """Play these acts; True when each ended as told and no request failed."""
+    teller.say(OPENING.format(instances=instances, visitors=visitors))
+    with _stage(teller, instances, visitors) as stage:
+        verdicts = [_perform(stage, number) for number in acts]
+        stage.history()
+    teller.table(_summary(verdicts))
+    good, total = all(one.good for one in verdicts), sum(len(one.visits.all) for one in verdicts)
+    failed = sum(len(one.visits.failed) for one in verdicts)
+    colour, word = ("green", "Everything ended as told") if good else ("red", "Not everything ended as told")
+    teller.say(f"[bold {colour}]{word}: {total:,} requests, {failed:,} failed.[/]")
+    return good
+
+
+@contextlib.contextmanager
+def _stage(teller: Teller, instances: int, visitors: int) -> Iterator[Stage]:
+    with tempfile.TemporaryDirectory(prefix="bluegreen-demo-", ignore_cleanup_errors=True) as folder:
+        with teller.waiting("Starting the servers of version 1"):
+            stage = Stage(Path(folder), teller, instances, visitors)
+        try:
+            yield stage
+        finally:
+            stage.close()
+
+
+def _perform(stage: Stage, number: int) -> Verdict:
+    act = ACTS[number - 1]
+    stage.teller.say(f"\n[bold]Act {number}   {(act.__doc__ or '').rstrip('.')}[/bold]")
+    verdict = act(stage)
+    stage.teller.say(f"\n  {_in_words(verdict)}")
+    for wrong in (*verdict.wrong, *_troubles(verdict.visits)):
+        stage.teller.say(f"  [red]{wrong}[/red]")
+    return verdict
+
+
+def _in_words(verdict: Verdict) -> str:
+    mark = "[green]✓[/green]" if verdict.good else "[red]✗[/red]"
+    back = f" Back in {verdict.back:.1f} s." if verdict.back is not None else ""
+    return f"{mark} {_versions(verdict.visits)}; {len(verdict.visits.failed):,} failed.{back}"
+
+
+def _versions(visits: Visits) -> str:
+    return ", ".join(f"version {version} answered {count:,}" for version, count in sorted(visits.by_version().items()))
+
+
+def _troubles(visits: Visits) -> list[str]:
+    return [f"{visit.status or 'no answer'}: {visit.trouble or 'an error page'}" for visit in visits.failed[:3]]
+
+
+def _summary(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(title="\nWhat visitors saw", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for head, side in (("", "left"), ("requests", "right"), ("failed", "right"), ("seconds to roll back", "right")):
+        table.add_column(head, justify="right" if side == "right" else "left")
+    for one in verdicts:
+        back = "" if one.back is None else f"{one.back:.1f}"
+        mark = "[green]✓[/green]" if one.good else "[red]✗[/red]"
+        table.add_row(f"{mark} {one.title}", f"{len(one.visits.all):,}", f"{len(one.visits.failed):,}", back)
+    return table
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play the demo. Exit code 0: all went as told; 1: something did not; 130: interrupted."""
+    parser = argparse.ArgumentParser(prog="bluegreen demo", description="Three releases on this machine, without AWS.")
+    parser.add_argument("--act", type=int, action="append", choices=(1, 2, 3), help="only this act (may be repeated)")
+    parser.add_argument("--instances", type=int, default=4, help="servers in the group (default: 4)")
+    parser.add_argument("--visitors", type=int, default=8, help="visitors at the same time (default: 8)")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    console = Console(highlight=False)
+    try:
+        return 0 if play(Teller(console), given.act or (1, 2, 3), given.instances, given.visitors) else 1
+    except KeyboardInterrupt:
+        console.print("\nStopped; nothing is left behind.")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -123,10 +123,6 @@ class _Wrong(ValueError):
         self.what, self.hint = what, hint
 
 
-class _Missing(_Wrong):
-    """A required key is not there."""
-
-
 #: pydantic's error types in words: what is wrong, what to do.
 _WORDS = {
     "string_type": ("must be text, but is {got}", "Put it in quotes if it is meant as text."),
@@ -361,7 +357,7 @@ class _Model(BaseModel):
             case "extra_forbidden" if isinstance(key, str):
                 return _line(line["loc"], cls._unknown(key))
             case "missing" if isinstance(key, str):
-                return _line(line["loc"], _Missing("is missing", f"Add {cls.model_fields[key].description}."))
+                return _line(line["loc"], _Wrong("is missing", f"Add {cls.model_fields[key].description}."))
         return line
 
     @classmethod

@@ -133,7 +133,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.SOAK: "the soak to pass",
     Awaited.DRAINED: "requests in flight to end",
     Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}",
-    Awaited.BLUE_EMPTY: "blue's instances to leave through their lifecycle hooks{blue_count}",
+    Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}",
     Awaited.GROUP_GONE: "the deleted group to be gone",
     Awaited.RETRY: "the next try{stumble}",
     Awaited.SIGHT: "AWS to answer again",
@@ -143,10 +143,10 @@ _WAITS: Mapping[Awaited, str] = {
 _CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 _TRAFFIC = {
-    "blue": "blue serves alone",
-    "both": "blue and green both serve",
-    "green": "green serves alone",
-    "nobody": "nobody serves",
+    "blue": "the traffic goes to blue alone",
+    "both": "the traffic goes to blue and green",
+    "green": "the traffic goes to green alone",
+    "nobody": "the traffic goes to nobody",
 }
 
 
@@ -260,6 +260,8 @@ def _group(f: Facts) -> str:
     share = f.get("share")
     if f.get("serving") or share:
         count = f"{f['serving']} of {f['desired']} serving"
+    elif f["in_service"] > f["desired"]:
+        count = f"{f['in_service']} in service, {f['desired']} wanted"
     else:
         count = f"{f['in_service']} of {f['desired']} in service"
     return f"{count}, {share_text(share)}" if share is not None else count
@@ -321,7 +323,7 @@ def awaited_text(awaited: Awaited, release: Release) -> str:
     """What is waited for, without the time."""
     counts = {
         "green_count": _count(release, "green"),
-        "blue_count": _count(release, "blue"),
+        "blue_left": _left_in(release, "blue"),
         "blue_serving": _count(release, "blue", "serving"),
         "open_checks": _open_checks(release),
         "approvals": _approvals(release),
@@ -501,6 +503,11 @@ def _targets(names: list[str]) -> str:
 def _count(release: Release, subject: str, which: str = "in_service") -> str:
     f = release.sights.get(subject)
     return f" ({f[which]} of {f['desired']})" if f else ""
+
+
+def _left_in(release: Release, subject: str) -> str:
+    f = release.sights.get(subject)
+    return f" ({f['in_service']} left)" if f else ""
 
 
 def _open_checks(release: Release) -> str:

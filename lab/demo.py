@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -53,9 +55,9 @@ STYLES = {"entered": "bold", "promoted": "bold green", "rollback_ordered": "bold
 OPENING = """\
 [bold]bluegreen[/bold] releases a web service three times, while visitors use it.
 
-[green]Real[/green]      {instances} web servers, each a process; the load balancer before them; {visitors} visitors who never stop
-          asking; the git commits; every second that passes
-[dim]Pretended[/dim] AWS itself, so no account is needed and nothing is paid for
+[green]Real[/green]       {instances} web servers, each a process; the load balancer before them; the git commits;
+           {visitors} visitors who never stop asking; every second that passes
+[dim]Pretended[/dim]  AWS itself: no account is needed, and nothing is paid for
 """
 
 
@@ -84,8 +86,12 @@ class Command:
         self._listener.start()
 
     def wait(self, seconds: float = PATIENCE) -> int:
-        """Its exit code, when it has ended and all it said is heard."""
-        code = self._process.wait(seconds)
+        """Its exit code, when it has ended and all it said is heard. What is stuck is killed: that is a code, too."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
         self._listener.join()
         return code
 
@@ -120,7 +126,7 @@ class Teller:
         self._console = console
         self._began = time.time()
         self._heard: set[tuple[str, int]] = set()
-        self.events: list[Said] = []
+        self._events: list[Said] = []
 
     def say(self, text: str = "") -> None:
         """Some words of ours."""
@@ -128,7 +134,7 @@ class Teller:
 
     def command(self, arguments: Sequence[str]) -> None:
         """A command as one would type it."""
-        self._console.print(Text(f"$ bluegreen {' '.join(arguments)}", "cyan"), soft_wrap=True)
+        self._console.print(Text(f"\n$ bluegreen {shlex.join(arguments)}", "cyan"), soft_wrap=True)
 
     def hear(self, said: Said | str) -> None:
         """What a command said. Two that watch one release tell each event once."""
@@ -137,8 +143,13 @@ class Teller:
         if (said.release, said.seq) in self._heard:
             return None
         self._heard.add((said.release, said.seq))
-        self.events.append(said)
+        self._events.append(said)
         return self._line(said.at, said.phase, Text(said.sentence, STYLES.get(said.kind, ""))) if _worth(said) else None
+
+    def moment(self, since: float, kind: str, phase: str = "") -> float | None:
+        """When that kind of event (in that phase) came first, since then."""
+        found = (said for said in self._events if said.kind == kind and phase in ("", said.phase) and said.at >= since)
+        return next((said.at for said in found), None)
 
     def waiting(self, doing: str) -> contextlib.AbstractContextManager[object]:
         """Say that something is being prepared."""
@@ -199,7 +210,7 @@ class Verdict:
     """What was not as told, one sentence each."""
     visits: Visits
     back: float | None = None
-    """Seconds from the order, or the decision, to the last request that the rolled-back version served."""
+    """Seconds from the recorded order, or the decision, to the last request that the rolled-back version served."""
 
     @property
     def good(self) -> bool:
@@ -256,7 +267,7 @@ class Stage:
         return False
 
     def _quote(self, said: Said | str) -> None:
-        self.teller.say(f"  {said}")
+        self.teller.say(f"  {escape(str(said))}")
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "bluegreen", *arguments]
@@ -311,10 +322,9 @@ def falls_ill(stage: Stage) -> Verdict:
         "Version 3 starts well, passes every check, and falls ill once visitors use it. Nobody does anything.\n"
     )
     began, commit = time.time(), stage.servers.repository.push("3", sick_after_requests=30)
-    with stage.teller.picture(stage.load, stage_blue(stage), "3"):
+    with stage.teller.picture(stage.load, _serving(stage), "3"):
         code = stage.bluegreen("release", "--commit", commit).wait()
-    decided = next((said.at for said in stage.teller.events if _turned_back(said) and said.at >= began), None)
-    visits = stage.seen_since(began)
+    decided, visits = stage.teller.moment(began, "entered", "rolling_back"), stage.seen_since(began)
     served = (visits.first("3") is not None, "no visitor ever saw version 3")
     wrong = _unless((code == 3, f"the command ended with {code}, not 3"), served, _back_alone(stage, visits, "3"))
     return Verdict("Version 3 is rolled back by itself", wrong, visits, _after(decided, visits.last("3")))
@@ -327,15 +337,14 @@ def changes_mind(stage: Stage) -> Verdict:
         "then version 4 serves alone, and while the old servers still wait, the person changes their mind.\n"
     )
     began, commit = time.time(), stage.servers.repository.push("4")
-    with stage.teller.picture(stage.load, stage_blue(stage), "4"):
+    with stage.teller.picture(stage.load, _serving(stage), "4"):
         held = stage.bluegreen("release", "--commit", commit, by="person")
         codes = [held.wait()]
         promoting = stage.bluegreen("promote", SERVICE, by="person")
         alone = stage.wait_until_alone("4", promoting)
-        ordered = time.time()
         codes += [stage.bluegreen("rollback", SERVICE, "--reason", "a change of mind", by="person").wait()]
         codes += [promoting.wait()]
-    visits = stage.seen_since(began)
+    ordered, visits = stage.teller.moment(began, "rollback_ordered"), stage.seen_since(began)
     wrong = _unless(
         (codes == [0, 0, 3], f"release, rollback and promote ended with {codes}, not 0, 0 and 3"),
         (held.result.get("decision") == "held", f"the release was {held.result.get('decision')}, not held"),
@@ -348,7 +357,7 @@ def changes_mind(stage: Stage) -> Verdict:
 ACTS: tuple[Callable[[Stage], Verdict], ...] = (goes_live, falls_ill, changes_mind)
 
 
-def stage_blue(stage: Stage) -> str:
+def _serving(stage: Stage) -> str:
     """The version that serves before an act."""
     versions = stage.load.lately(1.0).by_version()
     return max(versions, key=lambda version: versions[version], default="?")
@@ -371,10 +380,6 @@ def _back_alone(stage: Stage, visits: Visits, gone: str) -> tuple[bool, str]:
     return _alone(stage, before) if before != gone else (False, f"version {gone} served before its act")
 
 
-def _turned_back(said: Said) -> bool:
-    return said.kind == "entered" and said.phase == "rolling_back"
-
-
 def _after(moment: float | None, last: float | None) -> float | None:
     return None if moment is None or last is None else max(0.0, last - moment)
 
@@ -388,7 +393,9 @@ def play(teller: Teller, acts: Sequence[int], instances: int, visitors: int) -> 
     with _stage(teller, instances, visitors) as stage:
         verdicts = [_perform(stage, number) for number in acts]
         stage.history()
+    teller.say()
     teller.table(_summary(verdicts))
+    teller.say()
     good, total = all(one.good for one in verdicts), sum(len(one.visits.all) for one in verdicts)
     failed = sum(len(one.visits.failed) for one in verdicts)
     colour, word = ("green", "Everything ended as told") if good else ("red", "Not everything ended as told")
@@ -428,13 +435,14 @@ def _versions(visits: Visits) -> str:
 
 
 def _troubles(visits: Visits) -> list[str]:
-    return [f"{visit.status or 'no answer'}: {visit.trouble or 'an error page'}" for visit in visits.failed[:3]]
+    return [f"{visit.status or 'no answer'}: {escape(visit.trouble or 'an error page')}" for visit in visits.failed[:3]]
 
 
 def _summary(verdicts: Sequence[Verdict]) -> Table:
-    table = Table(title="\nWhat visitors saw", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for head, side in (("", "left"), ("requests", "right"), ("failed", "right"), ("seconds to roll back", "right")):
-        table.add_column(head, justify="right" if side == "right" else "left")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("what visitors saw")
+    for head in ("requests", "failed", "seconds to roll back"):
+        table.add_column(head, justify="right")
     for one in verdicts:
         back = "" if one.back is None else f"{one.back:.1f}"
         mark = "[green]✓[/green]" if one.good else "[red]✗[/red]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import boto3
@@ -369,6 +369,15 @@ def test_open_takes_the_next_number_after_a_lost_race(journal: Journal, rival: J
     assert event.facts["green_group"] == "web-production-v2"
 
 
+def test_open_while_a_failed_release_is_resumed(journal: Journal, rival: Journal) -> None:
+    """A release that is reopened between our looking and our starting is under way, and we are refused."""
+    settled(journal, Outcome.FAILED)
+    order = (FIRST, EventKind.RESUMED, {"who": "bob"}, T + 99)
+    before(journal, "TransactWriteItems", lambda: rival.order(*order, anything))
+    with pytest.raises(Refused, match="#1 is under way"):
+        journal.open(WEB, started(), T + 99)
+
+
 def test_open_gives_up_after_many_lost_races(journal: Journal) -> None:
     """Even when somebody always is faster, the call ends."""
     cancelled(journal, "None", "None", "ConditionalCheckFailed", times=30)
@@ -578,10 +587,8 @@ def test_order_gives_up_after_many_lost_races(journal: Journal, rival: Journal) 
     """Even when somebody always is faster, the call ends."""
     opened(journal)
 
-    def write() -> None:
-        rival.append(FIRST, len(rival.read(FIRST)) + 1, EventKind.BLINDED, {}, T)
-
-    before(journal, "PutItem", write, times=1000)
+    seq = count(2)
+    before(journal, "PutItem", lambda: rival.append(FIRST, next(seq), EventKind.BLINDED, {}, T), times=1000)
     with pytest.raises(Conflict, match="others keep writing"):
         journal.order(FIRST, EventKind.PROMOTED, {"who": "bob"}, T, anything)
 

@@ -6,20 +6,15 @@ own, so one driver can die (nothing of it reaches AWS any more, as after SIGKILL
 
 from __future__ import annotations
 
-import os
-import pickle
-import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
-
-import boto3
+from typing import Any, Protocol
 
 from bluegreen import Engine, Until
 from bluegreen.config import Config, parse
 from bluegreen.errors import BlueGreenError
 from bluegreen.release import Awaited, Event, EventKind, Phase, Release
-from lab.aws import PretendAws
+from lab.aws import PretendAws, Timings
+from lab.aws.client import Answers, PretendSession
 from lab.clock import VirtualClock
 from lab.machines import PretendMachines
 from lab.world import World
@@ -31,57 +26,43 @@ class Died(BaseException):
     """The driver's process is gone; no `except Exception` of its may notice."""
 
 
-@dataclass
-class Death:
-    """Kills its session at the call number `at`, before AWS hears of it or after it took effect."""
+class Watch(Protocol):
+    """Something that sees every call of a driver's session, and may end it."""
 
-    at: int | None = None
-    after: bool = False
-    calls: list[str] = field(default_factory=list)
-    dead: bool = False
-
-    def watch(self, session: boto3.Session) -> boto3.Session:
-        """Count this session's calls, and end it in time."""
-        events: Any = session.events  # botocore's emitter is untyped
-        events.register("before-send", self._before)
-        events.register("after-call", self._after)
-        return session
-
-    def _before(self, request: Any, event_name: str, **_: Any) -> None:
-        if self.dead:
-            raise Died
-        self.calls.append(event_name.removeprefix("before-send."))
-        if self.at == len(self.calls) and not self.after:
-            self._die()
-
-    def _after(self, **_: Any) -> None:
-        if self.dead or (self.at == len(self.calls) and self.after):
-            self._die()
-
-    def _die(self) -> NoReturn:
-        self.dead = True
-        raise Died
+    def watch(self, answers: Answers) -> Answers:
+        """Answers that go through this watch."""
+        ...
 
 
 class Ops:
     """A service `web/production` on pretend AWS, and what people do with it."""
 
-    def __init__(self, *, instances: int = 2, changes: Mapping[str, Any] | None = None, **world: Any) -> None:
+    def __init__(
+        self,
+        *,
+        instances: int = 2,
+        changes: Mapping[str, Any] | None = None,
+        timings: Timings | None = None,
+        **world: Any,
+    ) -> None:
         self.clock = VirtualClock()
         self.machines = PretendMachines(self.clock)
         self.machines.sick(SICK)
-        self.aws = PretendAws(self.clock, self.machines)
+        self.aws = PretendAws(self.clock, self.machines, timings)
         self.world = World.standard(self.aws, instances=instances, **world)
         quick = {"poll": "5s", "soak": "20s", "traffic": {**self.world.config()["traffic"], "overlap": "20s"}}
         self.config: Config = parse({**self.world.config(), **quick, **(changes or {})})
         self.before = self.group(self.world.group)
         self.told: list[Event] = []
-        self.serving_least: int | None = None
+        self.instances = instances
+        self.harm: list[str] = []
 
-    def engine(self, death: Death | None = None) -> Engine:
+    def engine(self, death: Watch | None = None) -> Engine:
         """A new process: a session, a journal, a driver of its own."""
         session = self.aws.session()
-        return Engine(session=death.watch(session) if death else session, clock=self.clock)
+        if death:
+            session = PretendSession(death.watch(self.aws.answer), self.clock, self.aws.region, recorded=True)
+        return Engine(session=session, clock=self.clock)
 
     def start(self, commit: str = GOOD, **changes: Any) -> Release:
         """Somebody orders a release."""
@@ -91,7 +72,7 @@ class Ops:
         self,
         release: str,
         *,
-        death: Death | None = None,
+        death: Watch | None = None,
         until: Until = Until.LIVE,
         stop: Callable[[], bool] = lambda: False,
         when: Callable[[Release], None] = lambda _: None,
@@ -101,6 +82,7 @@ class Ops:
         def tell(seen: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
             if event is not None:
                 self.told.append(event)
+            self._watch(seen)
             when(seen)
 
         try:
@@ -108,11 +90,11 @@ class Ops:
         except Died:
             return None
 
-    def rescue(self, release: str) -> Release:
+    def rescue(self, release: str, when: Callable[[Release], None] = lambda _: None) -> Release:
         """Another driver takes over until the release has settled."""
         for _ in range(3):
             try:
-                done = self.drive(release)
+                done = self.drive(release, when=when)
             except BlueGreenError:  # the dead driver's lease lives: wait for it
                 self.clock.sleep(10)
             else:
@@ -145,6 +127,13 @@ class Ops:
         groups = self.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
         return {g["AutoScalingGroupName"] for g in groups if ids & {i["InstanceId"] for i in g["Instances"]}}
 
+    def _watch(self, seen: Release) -> None:
+        """S1, at every moment that a driver tells of."""
+        states = self.aws.serving(self.world.target_group).values()
+        healthy = sum(state == "healthy" for state in states)
+        if healthy < self.instances:
+            self.harm.append(f"only {healthy} healthy targets in {seen.phase}, event {seen.seq}")
+
     def builder_state(self) -> str:
         """EC2's state of the builder."""
         found = self.world.client("ec2").describe_instances(InstanceIds=[self.world.builder])
@@ -153,7 +142,8 @@ class Ops:
     def wrong(self, release: Release) -> list[str]:
         """Whatever does not hold at the end of a release, by the safety rules S1, S5, S6 and S8."""
         good = release.green_group if release.outcome == "live" else release.blue_group
-        found = [] if self.serving() == {good} else [f"{self.serving()} serve, not {good}"]
+        found = list(self.harm)
+        found += [] if self.serving() == {good} else [f"{self.serving()} serve, not {good}"]
         found += self._sizes(good)
         if self.builder_state() not in ("stopped", "stopping"):
             found.append(f"the builder is {self.builder_state()}")
@@ -171,28 +161,6 @@ class Ops:
         if now["SuspendedProcesses"] != self.before["SuspendedProcesses"]:
             wrong.append(f"suspended: {now['SuspendedProcesses']}")
         return wrong
-
-
-def in_a_fork(work: Callable[[], Any]) -> Any:
-    """Run in a copy of this process and bring the result back: the world itself stays as it is."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        try:
-            answer: Any = work()
-        except BaseException:
-            answer = AssertionError(traceback.format_exc())
-        with os.fdopen(writer, "wb") as pipe:
-            pickle.dump(answer, pipe)
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pickle.load(pipe)  # noqa: S301 - from our own child
-    os.waitpid(child, 0)
-    if isinstance(answer, AssertionError):
-        raise answer
-    return answer
 
 
 def kinds(events: list[Event]) -> list[EventKind]:

@@ -24,6 +24,7 @@ class Looks:
     def __init__(self, calls: Calls, config: Config, mask: Mask, probes: Probes) -> None:
         self._calls, self._config, self._mask, self._probes = calls, config, mask, probes
         self._routes_at: dict[str, float] = {}
+        self._balancers: dict[str, list[str]] = {}
         self._droppable: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def observe(self, release: Release, now: float) -> Observation:
@@ -52,7 +53,9 @@ class Looks:
     # --- one function a phase
 
     def _baking(self, release: Release, now: float) -> Seen:
-        image = images.look(self._calls, release)
+        # Between the builder's start and the making of the image there is none to look for.
+        building = Verb.START_BUILDER in release.began and Verb.MAKE_IMAGE not in release.began
+        image = None if building else images.look(self._calls, release)
         needed = release.builder and not release.image_given and (image is None or release.left is not None)
         return {"image": image, "builder": builder.look(self._calls, release, self._mask) if needed else None}
 
@@ -114,7 +117,9 @@ class Looks:
         last = self._routes_at.get(release.id)
         if last is not None and now - last + overdue < ROUTES_EVERY:
             return None
-        found = traffic.routes(self._calls, release.target_groups)
+        if release.id not in self._balancers:  # a target group has one load balancer at most (ELB quotas)
+            self._balancers[release.id] = traffic.balancers(self._calls, release.target_groups)
+        found = traffic.routes(self._calls, release.target_groups, self._balancers[release.id])
         self._routes_at[release.id] = now
         return found
 

@@ -47,7 +47,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         target_groups=arns,
         template=template,
         resolved_version=version,
-        routes=traffic.routes(calls, arns, [described for _, described in shown]),
+        routes=traffic.routes(calls, arns, traffic.balancers_of(described for _, described in shown)),
         builder="" if image else builder.find(calls, config),
         image=image,
         account=account,

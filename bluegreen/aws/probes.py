@@ -69,22 +69,20 @@ class Probes:
     def look(self, release: Release, green: Group | None, now: float) -> tuple[CheckResult, ...]:
         """Results of the checks of this phase that are due, in the config's order."""
         when = _WHEN.get(release.phase, release.phase.value)
-        due = [c for c in self._config.checks if when in c.when and self._due(release, c.name, c.every, now)]
+        due = [c for c in self._config.checks if when in c.when and self._due((release.id, c.name), c.every, now)]
         said = {
             **self._pages([c for c in due if isinstance(c, HttpCheck)]),
             **self._alarms([c for c in due if isinstance(c, AlarmCheck)]),
             **self._commands([c for c in due if isinstance(c, RunCheck)], release, green, now),
         }
-        for name in said:
-            self._asked.setdefault((release.id, name), now)
+        for check in due:
+            if check.name in said and not isinstance(check, RunCheck):
+                self._asked[release.id, check.name] = now
         return tuple(CheckResult(c.name, said[c.name][0], said[c.name][1], now) for c in due if c.name in said)
 
-    def _due(self, release: Release, name: str, every: float, now: float) -> bool:
-        asked = self._asked.get((release.id, name))
-        if asked is not None and now - asked < every:
-            return False
-        self._asked.pop((release.id, name), None)
-        return True
+    def _due(self, key: tuple[str, str], every: float, now: float) -> bool:
+        asked = self._asked.get(key)
+        return key in self._rounds or asked is None or now - asked >= every
 
     # --- http
 
@@ -139,6 +137,7 @@ class Probes:
             with self._calls.told():
                 return self._command(check, release, green, now)
         except BlueGreenError as error:
+            self._asked[release.id, check.name] = now
             return False, f"could not be asked: {error.what}"
 
     def _command(self, check: RunCheck, release: Release, green: Group | None, now: float) -> tuple[bool, str] | None:
@@ -149,10 +148,11 @@ class Probes:
         key = (release.id, check.name)
         if key not in self._rounds:
             self._rounds[key] = self._begin(check, release, ids, now)
+            self._asked[key] = now
             return None
         answer = self._ended(self._rounds[key], now)
         if answer is not None:
-            self._asked[key] = self._rounds.pop(key).sent_at
+            del self._rounds[key]
         return answer
 
     def _begin(self, check: RunCheck, release: Release, ids: list[str], now: float) -> Round:

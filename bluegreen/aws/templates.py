@@ -33,7 +33,7 @@ def look(calls: Calls, template: str, release: Release | None = None) -> Templat
     latest = max(v["VersionNumber"] for v in versions)
     ours = None
     if release is not None:
-        ours = next((v["VersionNumber"] for v in versions if v.get("VersionDescription") == release.id), None)
+        ours = next((v["VersionNumber"] for v in versions if _is_ours(v, release)), None)
         if ours is None and recorded is None and release.blue is not None:
             ours = next((v["VersionNumber"] for v in _since(calls, release) if _is_ours(v, release)), None)
     return Template(template, default, latest, ours)
@@ -51,9 +51,11 @@ def images(calls: Calls, template: str, versions: Iterable[str]) -> set[str]:
 
 
 def data(calls: Calls, template: str, version: str) -> Answer:
-    """What a version says."""
-    found = _versions(calls, template, [version])
-    said: Answer = found[0]["LaunchTemplateData"] if found else {}
+    """What the version with this number says."""
+    found = (
+        v["LaunchTemplateData"] for v in _versions(calls, template, [version]) if str(v["VersionNumber"]) == version
+    )
+    said: Answer = next(found, {})
     return said
 
 
@@ -62,21 +64,22 @@ def _versions(calls: Calls, template: str, wanted: list[str]) -> list[Answer]:
     try:
         answer = calls.ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=wanted)
     except ClientError as error:
-        numbers = [version for version in wanted if version not in (DEFAULT, LATEST)]
-        if code(error) != ABSENT or not numbers:
+        if code(error) != ABSENT:
             raise
-        known = [version for version in wanted if version not in numbers]
-        return _versions(calls, template, known) if known else []
+        return _all(calls, template)
     found: list[Answer] = answer["LaunchTemplateVersions"]
     return found
+
+
+def _all(calls: Calls, template: str, **span: Any) -> list[Answer]:
+    pages = calls.ec2.get_paginator("describe_launch_template_versions").paginate(LaunchTemplateId=template, **span)
+    return [version for page in pages for version in page["LaunchTemplateVersions"]]
 
 
 def _since(calls: Calls, release: Release) -> list[Answer]:
     """Every version from blue's on."""
     assert release.blue is not None
-    wanted = {"LaunchTemplateId": release.blue.template, "MinVersion": release.blue.resolved_version}
-    pages = calls.ec2.get_paginator("describe_launch_template_versions").paginate(**wanted)
-    return [version for page in pages for version in page["LaunchTemplateVersions"]]
+    return _all(calls, release.blue.template, MinVersion=release.blue.resolved_version)
 
 
 def _is_ours(version: Answer, release: Release) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from bluegreen.aws import groups
-from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.errors import AwsError
 from bluegreen.release import Release
 
@@ -41,29 +43,48 @@ def _one_state(states: set[str]) -> str:
     return grave or ("initial" if "healthy" in states else "draining")
 
 
-def routes(calls: Calls, arns: Iterable[str], described: list[Answer] | None = None) -> tuple[str, ...]:
-    """How the load balancers reach these target groups: one line a listener or rule, sorted.
+def balancers(calls: Calls, arns: Iterable[str]) -> list[str]:
+    """ARNs of the load balancers that forward to these target groups."""
+    shown = calls.elb.describe_target_groups(TargetGroupArns=sorted(arns))["TargetGroups"]
+    return balancers_of(shown)
+
+
+def balancers_of(shown: Iterable[Answer]) -> list[str]:
+    """ARNs of the load balancers that described target groups name."""
+    return sorted({arn for group in shown for arn in group.get("LoadBalancerArns", [])})
+
+
+def routes(calls: Calls, arns: Iterable[str], through: Iterable[str]) -> tuple[str, ...]:
+    """How these load balancers reach these target groups: one line a listener or rule, sorted.
 
     A line holds the whole action, weights and other target groups included: what is not ours in it must not
     change either while we release.
     """
     wanted = set(arns)
-    shown = described or calls.elb.describe_target_groups(TargetGroupArns=sorted(wanted))["TargetGroups"]
-    balancers = sorted({arn for group in shown for arn in group.get("LoadBalancerArns", [])})
-    lines = [line for arn in balancers for line in _of_balancer(calls, arn, wanted)]
+    lines = [line for balancer in through for line in _of_balancer(calls, balancer, wanted)]
     return tuple(sorted(lines))
 
 
 def _of_balancer(calls: Calls, balancer: str, wanted: set[str]) -> list[str]:
     lines = []
-    for page in calls.elb.get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer):
-        for listener in page["Listeners"]:
-            name = f"listener {listener['Protocol']}:{listener['Port']} of {balancer.rpartition('loadbalancer/')[2]}"
-            if listener["Protocol"] in WITH_RULES:
-                lines += _of_rules(calls, listener["ListenerArn"], name, wanted)
-            elif _forwarded(listener["DefaultActions"]).keys() & wanted:
-                lines.append(f"{name}: {_said(listener['DefaultActions'])}")
+    for listener in _listeners(calls, balancer):
+        name = f"listener {listener['Protocol']}:{listener['Port']} of {balancer.rpartition('loadbalancer/')[2]}"
+        if listener["Protocol"] in WITH_RULES:
+            lines += _of_rules(calls, listener["ListenerArn"], name, wanted)
+        elif _forwarded(listener["DefaultActions"]).keys() & wanted:
+            lines.append(f"{name}: {_said(listener['DefaultActions'])}")
     return lines
+
+
+def _listeners(calls: Calls, balancer: str) -> list[Answer]:
+    """None when the load balancer is gone: the lines that it had are missing then, which is what matters."""
+    try:
+        pages = list(calls.elb.get_paginator("describe_listeners").paginate(LoadBalancerArn=balancer))
+    except ClientError as error:
+        if code(error) not in ("LoadBalancerNotFound", "ListenerNotFound"):
+            raise
+        return []
+    return [listener for page in pages for listener in page["Listeners"]]
 
 
 def _of_rules(calls: Calls, listener: str, name: str, wanted: set[str]) -> list[str]:

@@ -226,9 +226,10 @@ class Engine:
             self.keep()
         self.now = max(self.now, until)
 
-    def next_due(self) -> float | None:
-        """When something will happen by itself (epoch seconds)."""
-        return self._due[0][0] if self._due else None
+    def due(self, act: Callable[..., None]) -> list[tuple[Any, ...]]:
+        """The arguments of every call of `act` that `advance` would make now."""
+        until = self.clock.now()
+        return [arguments for when, _, what, arguments in self._due if when <= until and what == act]
 
     def keep(self) -> None:
         """Take a picture of the state, if reads are to be stale; AWS's own reads are eventually consistent."""

@@ -24,7 +24,7 @@ from lab.aws.scaling import Scaling
 from lab.aws.server import Server
 from lab.aws.targets import Targets
 from lab.aws.wire import Answer, AwsError, Incoming, for_moto, parse, refuse, serialise
-from lab.clock import Clock, VirtualClock
+from lab.clock import Clock, RealClock, VirtualClock
 from lab.machines import Machines, PretendMachines
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of images that nobody here looks at
@@ -110,14 +110,24 @@ class PretendAws:
         self._forget()
 
     def advance(self) -> None:
-        """Let everything happen that is due by the clock. Every request does it first."""
+        """Let everything happen that is due by the clock. Every request does it first, or a server's ticker."""
         with self.lock:
+            self.engine.advance()
+
+    def tick(self, ask: Callable[[list[tuple[str, str]]], dict[tuple[str, str], bool]]) -> None:
+        """Advance, having asked the machines before: a slow health check must not hold up requests."""
+        with self.lock:
+            due = self._targets.due_looks()
+        looks = ask(due) if due else {}
+        with self.lock:
+            self._targets.saw(looks)
             self.engine.advance()
 
     def answer(self, request: Incoming, recorded: bool = True) -> Answer:
         """Answer one request. LostAnswer: the effect happened, but the connection is to be cut."""
         with self.lock:
-            self.engine.advance()
+            if self._server is None or not isinstance(self.clock, RealClock):
+                self.engine.advance()
             if not recorded:
                 return self._effect(request)
             number, error = len(self.calls) + 1, "Crashed"

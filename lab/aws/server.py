@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ class Server:
         """Listen at once; `tick` is how often time is looked at (seconds)."""
         self._pretend, self._tick = pretend, tick
         self._ended = threading.Event()
+        self._askers = ThreadPoolExecutor(16, "pretend-aws-health")
         self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(pretend))
         self._http.daemon_threads = True
         self._threads = [
@@ -41,10 +43,16 @@ class Server:
         self._http.server_close()
         for thread in self._threads:
             thread.join()
+        self._askers.shutdown()
 
     def _keep_time(self) -> None:
         while not self._ended.wait(self._tick):
-            self._pretend.advance()
+            self._pretend.tick(self._ask)
+
+    def _ask(self, looks: list[tuple[str, str]]) -> dict[tuple[str, str], bool]:
+        """Ask the machines, all at once."""
+        answers = self._askers.map(lambda look: self._pretend.machines.answers(*look), looks)
+        return dict(zip(looks, answers, strict=True))
 
 
 def _handler(pretend: PretendAws) -> type[BaseHTTPRequestHandler]:

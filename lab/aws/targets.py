@@ -35,7 +35,7 @@ class Targets:
         self.engine, self.balancers = engine, balancers
         self.on_change: list[Callable[[str, Target], None]] = []
         self._routed: set[str] | None = None
-        self.look: Callable[[str, str], bool] = engine.machines.answers
+        self._looked: dict[tuple[str, str], bool] = {}
 
     def operations(self) -> dict[str, Handler]:
         """What of Elastic Load Balancing is answered here."""
@@ -157,6 +157,16 @@ class Targets:
             return "unused", "Target.InvalidState"
         return target.state, target.reason
 
+    def due_looks(self) -> list[tuple[str, str]]:
+        """Whom (instance, path) the health checks that are due now will look at."""
+        groups = self.balancers().target_groups
+        due = [(arn, one) for arn, one, _ in self.engine.due(self._check) if arn in groups]
+        return [(one, groups[arn].health_check_path or "/") for arn, one in due]
+
+    def saw(self, looks: dict[tuple[str, str], bool]) -> None:
+        """What these looks have shown, so that the checks need not wait for a slow machine."""
+        self._looked = looks
+
     def _show(self, group: Any, instance_id: str, target: Target | None) -> Params:
         state, reason = self.state(group.arn, target) if target else ("unused", "Target.NotRegistered")
         port = target.port if target else int(group.port or 80)
@@ -178,7 +188,11 @@ class Targets:
             target.state, target.reason = "initial", "Elb.RegistrationInProgress"
             target.passed = target.failed = 0
             return
-        self._judge(group, target, self.look(instance_id, group.health_check_path or "/"))
+        self._judge(group, target, self._look(instance_id, group.health_check_path or "/"))
+
+    def _look(self, instance_id: str, path: str) -> bool:
+        seen = self._looked.pop((instance_id, path), None)
+        return self.engine.machines.answers(instance_id, path) if seen is None else seen
 
     def _judge(self, group: Any, target: Target, passed: bool) -> None:
         target.passed = target.passed + 1 if passed else 0

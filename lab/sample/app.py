@@ -20,11 +20,11 @@ import socket
 import sys
 import threading
 import time
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 from urllib.parse import parse_qs, urlsplit
-from urllib.request import urlopen
 
 HERE = Path(__file__).resolve().parent
 STARTED = time.monotonic()
@@ -156,11 +156,20 @@ def serve() -> None:
     os._exit(0)
 
 
-def check() -> None:
-    """What an operator would run on the instance: ask the running server how it is."""
-    with urlopen(f"http://127.0.0.1:{os.environ['PORT']}/healthz", timeout=2) as answer:
+def check() -> int:
+    """What an operator would run on the instance: ask the running server how it is. 0: well."""
+    asking = HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=2)
+    try:
+        asking.request("GET", "/healthz")
+        answer = asking.getresponse()
         print(answer.read().decode().strip())
+    except OSError as error:
+        print(f"no answer: {error}")
+        return 1
+    return 0 if answer.status == 200 else 1
 
 
 if __name__ == "__main__":
-    check() if "--check" in sys.argv else serve()
+    if "--check" in sys.argv:
+        sys.exit(check())
+    serve()

@@ -1,0 +1,128 @@
+"""A stage for the door to AWS: a pretend account with a service, a Cloud on it, and one release, moved by verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bluegreen import phases
+from bluegreen.aws import Cloud
+from bluegreen.config import Config, parse
+from bluegreen.observation import Baseline, Observation
+from bluegreen.release import Event, EventKind, Phase, Release, Verb, apply, fold, names
+from lab.aws import PretendAws
+from lab.world import World
+
+COMMIT = "abcdef1234567890"
+JOURNAL = (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER)
+
+
+class AwsStage:
+    """A service in a pretend AWS, and a release of it that only moves when told."""
+
+    def __init__(self, *, config: dict[str, Any] | None = None, ami: bool = False, **world: Any) -> None:
+        self.pretend = PretendAws()
+        self.world = World.standard(self.pretend, **world)
+        self.config: Config = parse(self.world.config(**(config or {})))
+        self.clock = self.pretend.clock
+        self.cloud = self.another_cloud()
+        self.ami = self.world.image if ami else ""
+        self.permits = 0
+        self._release: Release | None = None
+
+    def another_cloud(self, **options: Any) -> Cloud:
+        """What another process would have: nothing remembered."""
+        return Cloud(self.config, self.pretend.session(), attempts=1, **options)
+
+    def client(self, service: str) -> Any:
+        """Somebody else's client."""
+        return self.world.client(service)
+
+    def baseline(self, commit: str = COMMIT) -> Baseline:
+        """The preflight of the service's group."""
+        return self.cloud.baseline(self.world.group, commit, self.ami)
+
+    @property
+    def release(self) -> Release:
+        """The release; begun when first asked for."""
+        if self._release is None:
+            found = self.baseline()
+            facts = {
+                "service": self.config.id,
+                "number": 1,
+                "who": "me",
+                "commit": COMMIT,
+                "image": found.image,
+                "hold": False,
+                "config": self.config.to_dict(),
+                "blue_group": found.blue.name,
+                "target_groups": list(found.target_groups),
+                "builder": found.builder,
+                **names(self.config.id, 1, COMMIT),
+            }
+            self._release = fold([Event(f"{self.config.id}#1", 1, self.clock.now(), EventKind.STARTED, facts)])
+        return self._release
+
+    def told(self, kind: EventKind, **facts: Any) -> None:
+        """One more event."""
+        release = self.release
+        self._release = apply(release, Event(release.id, release.seq + 1, self.clock.now(), kind, facts))
+
+    def enters(self, phase: Phase, **facts: Any) -> None:
+        """The phase begins now."""
+        self.told(EventKind.ENTERED, phase=phase, **facts)
+
+    def perform(self, verb: Verb, **facts: Any) -> dict[str, Any]:
+        """The act alone, as after a crash before its `did` was written."""
+        return self.cloud.perform(verb, self.release, facts, self._permit)
+
+    def act(self, verb: Verb, **facts: Any) -> dict[str, Any]:
+        """The act with its events."""
+        self.told(EventKind.BEGAN, verb=verb, **facts)
+        done = {} if verb in JOURNAL else self.perform(verb, **facts)
+        self.told(EventKind.DID, verb=verb, **done)
+        return done
+
+    def _permit(self) -> None:
+        self.permits += 1
+
+    def observe(self) -> Observation:
+        """One look now."""
+        return self.cloud.observe(self.release, self.clock.now())
+
+    def step(self) -> phases.Decision:
+        """Look, decide, and do it; what was decided."""
+        seen = self.observe()
+        for facts in phases.noticed(self.release, seen, self.config):
+            self.told(EventKind.OBSERVED, **facts)
+        decision = phases.decide(self.release, seen, self.config, self.clock.now())
+        match decision:
+            case phases.Wait(seconds=seconds):
+                self.clock.sleep(seconds)
+            case phases.Act(verb=verb, facts=facts):
+                self.act(verb, **facts)
+            case phases.Enter(phase=phase, facts=facts):
+                self.enters(phase, **facts)
+            case phases.RollBack(reason=reason, message=message):
+                self.enters(Phase.ROLLING_BACK, reason=reason, message=message)
+        return decision
+
+    def go_to(self, phase: Phase) -> AwsStage:
+        """Drive until the phase is entered."""
+        for _ in range(2000):
+            if self.release.phase is phase:
+                return self
+            decision = self.step()
+            assert not isinstance(decision, phases.Rest), decision
+        raise AssertionError(f"never came to {phase}: {self.release.phase}")
+
+    def go_to_the_end(self) -> phases.Rest:
+        """Drive until it is over."""
+        for _ in range(2000):
+            decision = self.step()
+            if isinstance(decision, phases.Rest):
+                return decision
+        raise AssertionError(f"never ended: {self.release.phase}")
+
+    def changes(self) -> list[str]:
+        """The changing calls that the cloud made, in order."""
+        return [call.name for call in self.pretend.calls if call.mutating]

@@ -1,0 +1,123 @@
+"""Dying at every call: the world is forked at each, one copy loses its driver there, another driver takes over."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bluegreen.release import Release
+from lab.aws.client import Answers
+from lab.aws.wire import Answer, Incoming
+from tests.worlds import Died, Ops
+
+#: Copies of the world that run at the same time; the machines that test us have two cores.
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a driver died: its call number, which, and whether AWS had heard of it."""
+
+    number: int
+    operation: str
+    heard: bool
+
+    def __str__(self) -> str:
+        """For people to read."""
+        return f"call {self.number} {self.operation} {'after' if self.heard else 'before'} its effect"
+
+
+@dataclass
+class Crashes:
+    """Forks the world at the calls of one driver. In the copy `died` is true, and the driver is dead."""
+
+    active: bool = True
+    died: Point | None = None
+    points: list[Point] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    _number: int = 0
+    _last: str = ""
+    _pipe: int = -1
+    _children: list[tuple[Point, int, int]] = field(default_factory=list)
+
+    def watch(self, answers: Answers) -> Answers:
+        """Every call that is answered by these answers is a point to die at."""
+
+        def answer(request: Incoming, recorded: bool) -> Answer:
+            if self.died:
+                raise Died
+            idle = request.name == self._last == "dynamodb:Query"  # another look at a silent journal is no new point
+            self._number, self._last = self._number + 1, request.name
+            if self.active and not idle:
+                self._fork(Point(self._number, request.name, heard=False))
+            answered = answers(request, recorded)
+            if self.active and request.mutating:
+                self._fork(Point(self._number, request.name, heard=True))
+            return answered
+
+        return answer
+
+    def _fork(self, point: Point) -> None:
+        self.points.append(point)
+        while len(self._children) >= AT_ONCE:
+            self._collect()
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            self.died, self._pipe = point, writer
+            raise Died
+        os.close(writer)
+        self._children.append((point, child, reader))
+
+    def end(self, judge: Callable[[], list[str]]) -> None:
+        """In a copy: judge how it ended, report and exit. In the first world: wait for the copies."""
+        if self.died:
+            self._report(judge)
+        while self._children:
+            self._collect()
+
+    def _report(self, judge: Callable[[], list[str]]) -> None:
+        try:
+            wrong = judge()
+        except BaseException:
+            wrong = [traceback.format_exc()[-2500:]]
+        with os.fdopen(self._pipe, "wb") as pipe:
+            pickle.dump(wrong, pipe)
+        os._exit(0)
+
+    def _collect(self) -> None:
+        point, child, reader = self._children.pop(0)
+        with os.fdopen(reader, "rb") as pipe:
+            answer = pipe.read()
+        os.waitpid(child, 0)
+        wrong = pickle.loads(answer) if answer else ["the copy of the world vanished"]  # noqa: S301 - our own child
+        self.results += [f"{point}: {text}" for text in wrong]
+
+
+def die_everywhere(
+    ops: Ops, release: Release, outcome: str, when: Callable[[Release], None], *, after: Callable[[], bool]
+) -> Crashes:
+    """Drive the release; at every call for which `after()` holds, also see what becomes of it if the driver dies."""
+    crashes = Crashes(active=False)
+
+    def tell(seen: Release) -> None:
+        when(seen)
+        crashes.active = after()
+
+    crashes.active = after()
+    done = ops.drive(release.id, death=crashes, when=tell)
+    if crashes.died:
+        crashes.end(lambda: _judge(ops, ops.rescue(release.id, when=when), outcome))
+    assert done is not None
+    crashes.results += _judge(ops, done, outcome)
+    crashes.end(list)
+    return crashes
+
+
+def _judge(ops: Ops, done: Release, outcome: str) -> list[str]:
+    wrong = [] if done.outcome == outcome else [f"ended {done.outcome} ({done.reason}: {done.message}), not {outcome}"]
+    return wrong + ops.wrong(done)

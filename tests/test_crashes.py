@@ -1,0 +1,67 @@
+"""A driver dies at every call, and another takes over: nothing is lost, made twice, or left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from bluegreen.release import Outcome, Phase, Release
+from lab.aws import Timings
+from tests.crashes import Crashes, die_everywhere
+from tests.worlds import GOOD, SICK, Ops
+
+FAST = Timings(1, 3, 1, 2, 2, 5, 1, 1, 0.5, 1, 1, 5, 1)
+CHANGES = {"soak": 4, "poll": 2, "timeouts": {"healthy": 120}, "checks": [{"name": "unit", "run": "true", "every": "2s"}]}
+HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2}
+
+
+def ops(**changes: object) -> Ops:
+    """A world in which nothing takes long."""
+    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5)
+    made.config = made.config.model_copy(update={"traffic": made.config.traffic.model_copy(update={"overlap": 4.0})})
+    return made
+
+
+def said(crashes: Crashes) -> str:
+    """Everything that went wrong, or nothing."""
+    return "\n".join(crashes.results[:20])
+
+
+def test_dying_anywhere_on_the_good_path() -> None:
+    """Every journal write and every AWS call, before and after its effect: the release goes live all the same."""
+    world = ops()
+    release = world.start(GOOD)
+    crashes = die_everywhere(world, release, Outcome.LIVE, lambda _: None, after=lambda: True)
+    assert len(crashes.points) > 100
+    assert said(crashes) == ""
+
+
+@pytest.mark.parametrize("phase", [p for p in Phase if p.can_roll_back and p is not Phase.HOLDING])
+def test_dying_anywhere_on_the_way_back(phase: Phase) -> None:
+    """From the order on, every call of the rollback out of each phase."""
+    world = ops()
+    release = world.start(GOOD)
+    order = world.order_back(phase)
+    ordered: list[bool] = []
+
+    def when(seen: Release) -> None:
+        order(seen)
+        if seen.phase is phase:
+            ordered.append(True)
+
+    crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(ordered))
+    assert len(crashes.points) > 10
+    assert said(crashes) == ""
+
+
+def test_dying_anywhere_with_a_sick_version() -> None:
+    """The rollback that nobody ordered."""
+    world = ops(checks=[], timeouts={"healthy": 10})
+    release = world.start(SICK)
+    going_back: list[bool] = []
+
+    def when(seen: Release) -> None:
+        if seen.phase is Phase.ROLLING_BACK:
+            going_back.append(True)
+
+    crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(going_back))
+    assert said(crashes) == ""

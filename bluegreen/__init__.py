@@ -11,15 +11,13 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bluegreen.driver import Clock, Driver, SystemClock, Tell, Until
 from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, Refused
 from bluegreen.release import Event, EventKind, Facts, Outcome, Phase, Reason, Release, names, release_id
 
 if TYPE_CHECKING:
-    import boto3
-
     from bluegreen.aws import Cloud
     from bluegreen.config import Config
     from bluegreen.journal import Journal, ServiceRecord, Summary
@@ -41,6 +39,9 @@ __all__ = [
     "ServiceStatus",
     "Until",
 ]
+
+#: A boto3 Session; its type stays behind the door to AWS.
+Session = Any
 
 #: How often somebody who watches a release that another drives looks whether that driver still lives.
 TAKE_OVER = 5.0
@@ -78,7 +79,7 @@ class Engine:
         *,
         table: str | None = None,
         region: str | None = None,
-        session: boto3.Session | None = None,
+        session: Session | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
@@ -242,11 +243,11 @@ class Engine:
     # --- inside ----------------------------------------------------------------------------------
 
     @property
-    def _session(self) -> boto3.Session:
+    def _session(self) -> Session:
         if self._given_session is None:
-            import boto3
+            from bluegreen.aws import session
 
-            self._given_session = boto3.Session(region_name=self._region)
+            self._given_session = session(self._region)
         return self._given_session
 
     @property

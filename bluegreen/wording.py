@@ -210,7 +210,7 @@ def _observed(event: Event, release: Release) -> str:
 
 def _blinded(event: Event, release: Release) -> str:
     message = event.facts.get("message", "")
-    return f"AWS could not be asked{': ' + message if message else ''}; nothing is changed until it answers"
+    return f"AWS could not be asked{': ' + message.rstrip('.') if message else ''}; nothing is changed until it answers"
 
 
 def _promoted(event: Event, release: Release) -> str:

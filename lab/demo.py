@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -49,7 +49,7 @@ BUILD = 'git fetch --quiet origin && git checkout --quiet --force "$BLUEGREEN_CO
 UNIT = {"name": "unit", "run": "python3 app.py --check", "every": 1, "needs": 2}
 HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2, "HealthyThresholdCount": 2}
 TIMINGS = replace(Timings.quick(), boot=1, register=1)
-BAR = 32
+BAR = 24
 TOLD = {"entered", "did", "stumbled", "promoted", "rollback_ordered", "settled"}
 STYLES = {"entered": "bold", "promoted": "bold green", "rollback_ordered": "bold yellow", "stumbled": "yellow"}
 OPENING = """\
@@ -59,6 +59,14 @@ OPENING = """\
            {visitors} visitors who never stop asking; every second that passes
 [dim]Pretended[/dim]  AWS itself: no account is needed, and nothing is paid for
 """
+LIVE = """\
+A commit brings version 2. An image is made of it, and as many new servers start from it as serve now. Both versions
+serve for a while, then version 2 alone; the old servers wait a little before they go."""
+ILL = """\
+Version 3 starts well, passes every check, and falls ill once visitors use it. Nobody does anything."""
+MIND = """\
+Version 4 is well, but this time a person decides. Both versions serve until somebody promotes; then version 4 serves
+alone, and while the old servers still wait, the person changes their mind."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +204,9 @@ class Picture:
         share = versions.get(self._green, 0) / max(1, sum(versions.values()))
         filled = round(BAR * share)
         bar = (f"  version {self._blue} ", "blue"), ("━" * (BAR - filled), "blue"), ("━" * filled, "green")
-        rate = f"   {len(seen.all)} requests a second, {total:,} in all, "
+        rate = f"   {len(seen.all)}/s, {total:,} in all, "
         troubles = (f"{failed:,} failed", "bold red" if failed else "")
-        return Text.assemble(*bar, (f" version {self._green}", "green"), (rate, "dim"), troubles)
+        return Text.assemble(*bar, (f" version {self._green}", "green"), (rate, "dim"), troubles, no_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -228,8 +236,6 @@ class Stage:
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as building:
             self.servers = building.enter_context(Servers(folder / "lab"))
-            self._commands = Group()
-            building.callback(self._commands.kill)
             self._aws = PretendAws(RealClock(), self.servers, TIMINGS)
             building.callback(self._aws.close)
             self._url = self._aws.serve()
@@ -237,6 +243,8 @@ class Stage:
             balancer = building.enter_context(Balancer(table_of(self._aws, world.listener), self.servers.address))
             self.load = building.enter_context(Load(balancer.url, visitors=visitors, pause=0.05, seconds=900))
             self._configure(world)
+            self._commands = Group()
+            building.callback(self._commands.kill)
             self._closing = building.pop_all()
 
     def close(self) -> None:
@@ -271,16 +279,8 @@ class Stage:
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "bluegreen", *arguments]
-        return self._commands.run(command, folder=self._folder, environment=self._environment(), output=subprocess.PIPE)
-
-    def _environment(self) -> dict[str, str]:
-        """This process's own, without a trace of an AWS account or a journal that somebody may really have."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "BLUEGREEN_"))}
-        path = os.pathsep.join(part for part in (str(ROOT), kept.get("PYTHONPATH")) if part)
-        account = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_REGION": self._aws.region}
-        files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-        elsewhere = {"AWS_ENDPOINT_URL": self._url, "AWS_EC2_METADATA_DISABLED": "true", "PYTHONPATH": path}
-        return {**kept, **account, **files, **elsewhere}
+        environment = account(os.environ, self._url, self._aws.region)
+        return self._commands.run(command, folder=self._folder, environment=environment, output=subprocess.PIPE)
 
     def _configure(self, world: World) -> None:
         for by in ("auto", "person"):
@@ -298,17 +298,22 @@ class Stage:
         return self._folder / f"bluegreen-{by}.yml"
 
 
+def account(own: Mapping[str, str], url: str, region: str) -> dict[str, str]:
+    """The environment of a command: `own`, without a trace of an AWS account or a journal that somebody really has."""
+    kept = {key: value for key, value in own.items() if not key.startswith(("AWS_", "BLUEGREEN_"))}
+    path = os.pathsep.join(part for part in (str(ROOT), kept.get("PYTHONPATH")) if part)
+    keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_REGION": region}
+    files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    where = {"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"}
+    return {**kept, **keys, **files, **where, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
 # --- the three acts ------------------------------------------------------------------------------------------
 
 
 def goes_live(stage: Stage) -> Verdict:
     """Version 2 goes live."""
-    stage.teller.say(
-        "A commit brings version 2. An image is made of it, as many new servers start from it as serve now,"
-    )
-    stage.teller.say(
-        "both versions serve for a while, then version 2 alone; the old servers wait a little before they go.\n"
-    )
+    stage.teller.say(LIVE)
     began, commit = time.time(), stage.servers.repository.push("2")
     with stage.teller.picture(stage.load, "1", "2"):
         code = stage.bluegreen("release", "--commit", commit).wait()
@@ -318,9 +323,7 @@ def goes_live(stage: Stage) -> Verdict:
 
 def falls_ill(stage: Stage) -> Verdict:
     """Version 3 falls ill."""
-    stage.teller.say(
-        "Version 3 starts well, passes every check, and falls ill once visitors use it. Nobody does anything.\n"
-    )
+    stage.teller.say(ILL)
     began, commit = time.time(), stage.servers.repository.push("3", sick_after_requests=30)
     with stage.teller.picture(stage.load, _serving(stage), "3"):
         code = stage.bluegreen("release", "--commit", commit).wait()
@@ -332,10 +335,7 @@ def falls_ill(stage: Stage) -> Verdict:
 
 def changes_mind(stage: Stage) -> Verdict:
     """Version 4 is promoted and rolled back by a person."""
-    stage.teller.say("Version 4 is well, but this time a person decides. Both versions serve until somebody promotes;")
-    stage.teller.say(
-        "then version 4 serves alone, and while the old servers still wait, the person changes their mind.\n"
-    )
+    stage.teller.say(MIND)
     began, commit = time.time(), stage.servers.repository.push("4")
     with stage.teller.picture(stage.load, _serving(stage), "4"):
         held = stage.bluegreen("release", "--commit", commit, by="person")

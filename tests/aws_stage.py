@@ -10,6 +10,8 @@ from bluegreen.config import Config, parse
 from bluegreen.observation import Baseline, Observation
 from bluegreen.release import Event, EventKind, Phase, Release, Verb, apply, fold, names
 from lab.aws import PretendAws
+from lab.clock import VirtualClock
+from lab.machines import PretendMachines
 from lab.world import World
 
 COMMIT = "abcdef1234567890"
@@ -20,7 +22,9 @@ class AwsStage:
     """A service in a pretend AWS, and a release of it that only moves when told."""
 
     def __init__(self, *, config: dict[str, Any] | None = None, ami: bool = False, **world: Any) -> None:
-        self.pretend = PretendAws()
+        clock = VirtualClock()
+        self.machines = PretendMachines(clock)
+        self.pretend = PretendAws(clock, self.machines)
         self.world = World.standard(self.pretend, **world)
         self.config: Config = parse(self.world.config(**(config or {})))
         self.clock = self.pretend.clock
@@ -98,10 +102,10 @@ class AwsStage:
         match decision:
             case phases.Wait(seconds=seconds):
                 self.clock.sleep(seconds)
-            case phases.Act(verb=verb, facts=facts):
-                self.act(verb, **facts)
-            case phases.Enter(phase=phase, facts=facts):
-                self.enters(phase, **facts)
+            case phases.Act():
+                self.act(decision.verb, **decision.facts)
+            case phases.Enter():
+                self.enters(decision.phase, **decision.facts)
             case phases.RollBack(reason=reason, message=message):
                 self.enters(Phase.ROLLING_BACK, reason=reason, message=message)
         return decision

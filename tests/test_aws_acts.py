@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
-from aws_stage import AwsStage
+from aws_stage import COMMIT, AwsStage
 
+from bluegreen.aws.builder import script
+from bluegreen.config import parse
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.observation import Command
 from bluegreen.phases import Rest, RollBack
@@ -145,7 +148,7 @@ def test_a_missing_permission_is_named_with_what_to_do() -> None:
 
 
 def test_iam_s_own_name_of_the_load_balancing_service() -> None:
-    """botocore calls it elbv2."""
+    """Botocore calls it elbv2."""
     stage = AwsStage()
     stage.pretend.faults.deny("elbv2:DescribeTargetHealth")
     with pytest.raises(AwsError, match="not allowed: elasticloadbalancing:DescribeTargetHealth"):
@@ -237,32 +240,65 @@ def test_an_image_of_somebody_else_has_our_name() -> None:
 def test_a_failed_build_is_told_with_the_end_of_its_output() -> None:
     """What a person needs to see of it, with secrets masked."""
     stage = AwsStage()
-    stage.pretend.machines.fails("git fetch", output="\n".join(f"line {n}" for n in range(40)) + "\ntoken=s3cret")  # type: ignore[attr-defined]
+    output = "\n".join(f"{n}: {'=' * 100}" for n in range(100))
+    stage.machines.fails("git fetch", output=f"{output}\nline 39\ntoken=s3cret")
     stage.cloud = stage.another_cloud(mask=lambda text: text.replace("s3cret", "***"))
     decisions = [stage.step() for _ in range(30)]
     told = next(d for d in decisions if isinstance(d, RollBack))
     assert told.reason is Reason.BUILD_FAILED
     assert "token=***" in told.message
     assert "line 39" in told.message
-    assert "line 20" not in told.message
+    assert "79: ===" not in told.message
     assert stage.go_to_the_end().outcome is Outcome.ROLLED_BACK
     assert stage.pretend.instances()[stage.world.builder] == "stopped"
 
 
 def test_the_commands_get_their_environment() -> None:
-    """Quoted, exported, and stopping at the first failure; a `#!` line stays first."""
-    stage = AwsStage(config={"image": {"builder": {"tag": "web-builder", "run": "#!/bin/bash\nmake"}}})
-    until(stage, Verb.RUN_BUILD)
+    """Quoted and exported; found again by their comment."""
+    stage = until(AwsStage(), Verb.RUN_BUILD)
     (command,) = stage.client("ssm").list_commands()["Commands"]
     assert command["Comment"] == "web/production#1 build"
-    assert command["Parameters"]["commands"] == [
-        "#!/bin/bash\nset -e\n"
-        "export BLUEGREEN_COMMIT=abcdef1234567890\n"
-        "export BLUEGREEN_SERVICE=web/production\n"
-        "export BLUEGREEN_RELEASE='web/production#1'\n"
-        "make"
-    ]
+    (text,) = command["Parameters"]["commands"]
+    assert "export BLUEGREEN_COMMIT=abcdef1234567890\n" in text
+    assert "export BLUEGREEN_SERVICE=web/production\n" in text
+    assert "export BLUEGREEN_RELEASE='web/production#1'\n" in text
     assert command["Parameters"]["executionTimeout"] == ["7200"]
+
+
+def run(commands: str) -> tuple[int, str]:
+    """How the script ends in a real shell, and what it prints."""
+    text = script(AwsStage(ami=True).release, commands)
+    ended = subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("commands", "code", "printed"),
+    [
+        (
+            'echo "$BLUEGREEN_COMMIT" "$BLUEGREEN_SERVICE" "$BLUEGREEN_RELEASE"',
+            0,
+            f"{COMMIT} web/production web/production#1\n",
+        ),
+        ("echo one\nfalse\necho two\n", 1, "one\n"),
+        ("echo to stderr >&2; exit 7", 7, "to stderr\n"),
+        ("#!/bin/bash\nset -o pipefail\nfalse | true\necho two", 1, ""),
+        ("#!/usr/bin/env python3\nprint(1 + 1)", 0, "2\n"),
+        ("echo '$HOME' \"it's\" `echo here`", 0, "$HOME it's here\n"),
+        ("trap 'echo mine' EXIT; exit 3", 3, "mine\n"),
+    ],
+)
+def test_a_script_runs_as_it_is_written(commands: str, code: int, printed: str) -> None:
+    """In its own shell, with both outputs in order, and with its own exit code."""
+    assert run(commands) == (code, printed)
+
+
+def test_of_a_long_output_the_end_is_kept() -> None:
+    """SSM keeps the beginning; a build fails at its end."""
+    ended, printed = run("seq 100000; echo broken; exit 2")
+    assert ended == 2
+    assert printed.endswith("100000\nbroken\n")
+    assert len(printed) == 20_000
 
 
 def test_the_builder_s_check_comes_after_its_build() -> None:
@@ -376,7 +412,20 @@ def test_green_grows_and_never_shrinks() -> None:
 
 def test_more_target_groups_than_one_call_takes() -> None:
     """Ten a call."""
-    stage = AwsStage(target_groups=12, ami=True).go_to(Phase.SWITCHING)
+    stage = AwsStage(target_groups=10, ami=True)
+    more = stage.client("elbv2").create_target_group(Name="one-more", Protocol="HTTP", Port=80, VpcId=stage.world.vpc)
+    arn = more["TargetGroups"][0]["TargetGroupArn"]
+    where = {"LoadBalancerArn": stage.world.balancer, "Protocol": "HTTP", "Port": 9999}
+    forward = [{"Type": "forward", "TargetGroupArn": arn}]
+    stage.client("elbv2").create_listener(**where, DefaultActions=forward)
+    stage.client("autoscaling").attach_load_balancer_target_groups(
+        AutoScalingGroupName=stage.world.group, TargetGroupARNs=[arn]
+    )
+    stage.world.target_groups.append(arn)
+    stage.config = parse(stage.world.config())
+    stage.cloud = stage.another_cloud()
+    stage.clock.sleep(60)
+    stage.go_to(Phase.SWITCHING)
     assert stage.changes().count("autoscaling:AttachLoadBalancerTargetGroups") == 2
 
 
@@ -388,5 +437,3 @@ def test_traffic_sources_are_left_as_they_were_joined() -> None:
     stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
     assert stage.go_to_the_end().outcome is Outcome.ROLLED_BACK
     assert not [name for name in stage.changes() if "LoadBalancerTargetGroups" in name]
-
-

@@ -11,7 +11,7 @@ from aws_stage import AwsStage
 from bluegreen.aws.copy import HOOK, MEMBERS, Part
 from bluegreen.release import Phase, Verb
 
-MODEL = botocore.session.get_session().get_service_model("autoscaling")
+MODEL: Any = botocore.session.get_session().get_service_model("autoscaling")
 INPUT = MODEL.shape_for("CreateAutoScalingGroupType").members
 SHOWN = MODEL.shape_for("AutoScalingGroup").members
 
@@ -141,9 +141,7 @@ def test_snapshots_of_the_block_devices_are_said_again() -> None:
     stage = AwsStage(ami=True)
     devices = [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": "snap-0123", "VolumeSize": 9}}]
     data = {"ImageId": stage.world.image, "InstanceType": "t3.micro", "BlockDeviceMappings": devices}
-    stage.client("ec2").create_launch_template_version(
-        LaunchTemplateId=stage.world.template, LaunchTemplateData=data
-    )
+    stage.client("ec2").create_launch_template_version(LaunchTemplateId=stage.world.template, LaunchTemplateData=data)
     stage.client("autoscaling").update_auto_scaling_group(
         AutoScalingGroupName=stage.world.group,
         LaunchTemplate={"LaunchTemplateId": stage.world.template, "Version": "2"},

@@ -28,6 +28,8 @@ from bluegreen.observation import Baseline, Group, Template
 from bluegreen.phases import Act
 from bluegreen.rehearsal import Step
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from lab.aws import PretendAws
+from lab.world import World
 from tests.telling import ALICE, ARN, BEFORE, ID, Telling
 
 ROOT = Path(__file__).parent.parent
@@ -764,6 +766,53 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     console.print(picture.draw(picture.Scene(held().release), 1100.0))
     assert "\x1b[3" not in file.getvalue()
     assert "\x1b[9" not in file.getvalue()
+
+
+# --- a whole release, in the lab ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """A service on a pretend AWS whose hours take no time, in a folder with its bluegreen.yml."""
+    pretend = PretendAws()
+    world = World.standard(pretend, instances=2)
+    real = bluegreen.Engine
+
+    def engine(**where: Any) -> bluegreen.Engine:
+        return real(**where, session=pretend.session(), clock=pretend.clock)
+
+    monkeypatch.setattr(bluegreen, "Engine", engine)
+    monkeypatch.chdir(tmp_path)
+    Path("bluegreen.yml").write_text(json.dumps(world.config()))
+    Path("held.yml").write_text(json.dumps(world.config(promotion={"by": "person"})))
+    return world
+
+
+@pytest.mark.slow
+def test_release_hold_promote_and_return(lab: World) -> None:
+    """The whole way through the real API: release, hold, refuse another, promote, and release the first again."""
+    first = run("release", "--commit", "a" * 40, "--json")
+    assert (first.exit_code, last_object(first)["decision"]) == (0, "live")
+    second = run("release", "--config", "held.yml", "--commit", "b" * 40, "--json")
+    assert (second.exit_code, last_object(second)["decision"]) == (0, "held")
+    assert run("release", "--commit", "c" * 40).exit_code == 4
+    assert "bluegreen promote web/production" in run("status").stdout
+    promoted = run("promote", "--json")
+    assert (promoted.exit_code, last_object(promoted)["release"]) == (0, "web/production#2")
+    assert run("rollback").exit_code == 4
+    again = run("rollback", "--to", "1", "--json")
+    assert (again.exit_code, last_object(again)["image-id"]) == (0, last_object(first)["image-id"])
+    assert len(run("history").stdout.splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_plan_and_rollback(lab: World) -> None:
+    """A plan changes nothing; a rollback gives blue everything back."""
+    assert run("plan", "--commit", "a" * 40).exit_code == 0
+    assert "No service has been released yet." in run("status").stdout
+    assert run("release", "--commit", "a" * 40, "--until", "held").exit_code == 0
+    result = run("rollback", "--reason", "slow")
+    assert (result.exit_code, "was rolled back" in result.stdout) == (0, True)
 
 
 # --- exit codes --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -16,6 +16,7 @@ import pytest
 
 from lab.machines import Machines, Result
 from lab.server import HOST, Repository, Servers
+from tests.processes import alive, until
 
 ROOT = Path(__file__).parent.parent
 RELEASE = 'git fetch --quiet origin && git checkout --quiet --force "$BLUEGREEN_COMMIT"'
@@ -38,14 +39,6 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     """A lab without instances."""
     with Servers(tmp_path / "lab") as servers:
         yield servers
-
-
-def until(true: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def get(port: int | None, path: str = "/") -> tuple[int, str]:
@@ -83,21 +76,6 @@ def refused(port: int) -> bool:
     except ConnectionError:
         return True
     return False
-
-
-def alive(folder: Path) -> str:
-    """Which processes work inside `folder`."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,command="], capture_output=True, text=True, check=True).stdout
-    pids = [line.split()[0] for line in listed.splitlines()]
-    return "\n".join(pid for pid in pids if str(folder) in working_folder(pid))
-
-
-def working_folder(pid: str) -> str:
-    """Where a process works (Linux); elsewhere its ports must do as evidence."""
-    try:
-        return str(Path(f"/proc/{pid}/cwd").readlink())
-    except OSError:
-        return ""
 
 
 def test_servers_are_machines(servers: Servers) -> None:
@@ -250,7 +228,7 @@ def test_nothing_outlives_a_closed_lab(tmp_path: Path) -> None:
         servers.stop("i-2")
     assert refused(port)
     assert not (tmp_path / "lab").exists()
-    assert alive(tmp_path) == ""
+    assert alive(tmp_path) == []
 
 
 def test_nothing_outlives_a_killed_lab(tmp_path: Path) -> None:
@@ -264,5 +242,5 @@ def test_nothing_outlives_a_killed_lab(tmp_path: Path) -> None:
     lab.send_signal(signal.SIGKILL)
     lab.wait()
     until(lambda: all(refused(port) for port in ports), 2)
-    until(lambda: alive(tmp_path) == "", 2)
+    until(lambda: alive(tmp_path) == [], 2)
     lab.stdout.close()

@@ -29,6 +29,23 @@ EXECUTION_MAX = 172_800
 STATES = {"Pending": "pending", "Delayed": "pending", "InProgress": "running", "Cancelling": "running"}
 _GONE = {"shutting-down", "terminated"}
 
+#: As much of the end of the output is printed, in bytes.
+KEPT = 20_000
+END = "BLUEGREEN_END_OF_SCRIPT"
+_SCRIPT = """\
+set -e
+{exports}
+bluegreen=$(mktemp -d)
+trap 'rm -rf "$bluegreen"' EXIT
+cat >"$bluegreen/script" <<'{end}'
+{commands}
+{end}
+ended=0
+{shell} "$bluegreen/script" >"$bluegreen/output" 2>&1 || ended=$?
+tail -c {kept} "$bluegreen/output"
+exit $ended
+"""
+
 
 # --- before a release ----------------------------------------------------------------------------
 
@@ -116,24 +133,48 @@ def _online(calls: Calls, id_: str) -> bool:
 def _commands(calls: Calls, release: Release, mask: Mask) -> dict[str, Command]:
     """Our commands on the builder by comment; of two with one comment, the first sent."""
     answer = calls.ssm.list_command_invocations(InstanceId=release.builder, Details=True)
+    first = {shown["Comment"]: shown for shown in _ours(release, answer["CommandInvocations"])}
+    return {said: _command(calls, shown, mask) for said, shown in first.items()}
+
+
+def _ours(release: Release, shown: list[Answer]) -> list[Answer]:
+    """What bears our comments, newest first."""
     wanted = {comment(release, BUILD), comment(release, CHECK)}
-    ours = [i for i in answer["CommandInvocations"] if i.get("Comment") in wanted]
-    newest_first = sorted(ours, key=lambda i: i["RequestedDateTime"], reverse=True)
-    return {i["Comment"]: _command(i, mask) for i in newest_first}
+    return sorted((s for s in shown if s.get("Comment") in wanted), key=lambda s: s["RequestedDateTime"], reverse=True)
 
 
-def _command(invocation: Answer, mask: Mask) -> Command:
-    ended = "succeeded" if invocation["Status"] == "Success" else "failed"
-    state = STATES.get(invocation["Status"], ended)
-    return Command(invocation["CommandId"], state, mask(tail(invocation)) if state in ("succeeded", "failed") else "")
+def _command(calls: Calls, invocation: Answer, mask: Mask) -> Command:
+    id_, status = invocation["CommandId"], invocation["Status"]
+    state = STATES.get(status, "succeeded" if status == "Success" else "failed")
+    return Command(id_, state, mask(_end_of(calls, invocation)) if state == "failed" else "")
+
+
+def _end_of(calls: Calls, invocation: Answer) -> str:
+    """The last lines of both outputs: listed invocations hold the beginning, and a build fails at its end.
+
+    They hold 2,500 characters, this call 24,000 (Systems Manager API, GetCommandInvocation).
+    """
+    asked = {"CommandId": invocation["CommandId"], "InstanceId": invocation["InstanceId"]}
+    try:
+        shown = calls.ssm.get_command_invocation(**asked)
+    except ClientError as error:
+        if code(error) != "InvocationDoesNotExist":
+            raise
+        return tail(invocation)
+    printed = f"{shown.get('StandardOutputContent', '')}\n{shown.get('StandardErrorContent', '')}"
+    return last_lines(printed, TAIL_LINES) or tail(invocation)
 
 
 def tail(invocation: Answer, lines: int = TAIL_LINES) -> str:
-    """The last lines that a command printed; when it printed nothing, what SSM says of its end."""
+    """The last lines that a listed invocation printed; when it printed nothing, what SSM says of its end."""
     printed = "\n".join(plugin.get("Output", "") for plugin in invocation.get("CommandPlugins", []))
-    last = [line.rstrip() for line in printed.splitlines() if line.strip()][-lines:]
     silent = "" if invocation["Status"] == "Success" else invocation.get("StatusDetails") or invocation["Status"]
-    return "\n".join(last) or silent
+    return last_lines(printed, lines) or silent
+
+
+def last_lines(printed: str, lines: int) -> str:
+    """The last lines that are not empty."""
+    return "\n".join([line.rstrip() for line in printed.splitlines() if line.strip()][-lines:])
 
 
 def comment(release: Release, what: str) -> str:
@@ -176,9 +217,11 @@ def check(calls: Calls, release: Release, config: Config) -> Answer:
 
 
 def _once(calls: Calls, release: Release, config: Config, what: str, commands: str) -> Answer:
-    sent = _commands(calls, release, lambda text: text).get(comment(release, what))
-    if sent is not None:
-        return {"command": sent.id}
+    # Commands are listed at once, their invocations only some seconds later.
+    listed = _ours(release, calls.ssm.list_commands(InstanceId=release.builder)["Commands"])
+    sent = [command for command in listed if command["Comment"] == comment(release, what)]
+    if sent:
+        return {"command": sent[-1]["CommandId"]}
     text = script(release, commands)
     return {"command": send(calls, [release.builder], comment(release, what), text, config.timeouts.bake)}
 
@@ -205,16 +248,26 @@ def send(calls: Calls, ids: list[str], said: str, text: str, seconds: float) -> 
 
 
 def script(release: Release, commands: str) -> str:
-    """The commands with their environment; they stop at the first failure. A `#!` line stays the first."""
-    first, newline, rest = commands.partition("\n")
-    shebang, body = (first + newline, rest) if first.startswith("#!") else ("", commands)
+    """The commands with their environment, in a shell of their own that stops at the first failure.
+
+    SSM keeps the beginning of what is printed, and a build fails at its end: so the end is printed.
+    """
     variables = {
         "BLUEGREEN_COMMIT": release.commit,
         "BLUEGREEN_SERVICE": release.service,
         "BLUEGREEN_RELEASE": release.id,
     }
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-    return f"{shebang}set -e\n{exports}{body}"
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    return _SCRIPT.format(exports=exports, commands=commands.rstrip("\n"), end=END, shell=_shell(commands), kept=KEPT)
+
+
+def _shell(commands: str) -> str:
+    """What reads the script: the interpreter of its `#!` line, else the shell."""
+    first = commands.partition("\n")[0]
+    if not first.startswith("#!"):
+        return "/bin/sh -e"
+    named = first.removeprefix("#!").strip()
+    return f"{named} -e" if named.endswith("sh") else named
 
 
 def must_be_stopped(calls: Calls, release: Release) -> None:

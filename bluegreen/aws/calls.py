@@ -145,6 +145,11 @@ class Calls:
             raise _from_wire(error, self._last[1]) from error
 
 
+def session(region: str | None = None) -> boto3.Session:
+    """A session with the credentials that the AWS environment holds; `region` None: that environment's."""
+    return boto3.Session(region_name=region)
+
+
 def caller(session: boto3.Session | None = None) -> str:
     """ARN of the principal that calls (STS API, GetCallerIdentity needs no permission)."""
     calls = Calls(None, session)

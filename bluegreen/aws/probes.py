@@ -96,6 +96,8 @@ class Probes:
     def _page(self, check: HttpCheck) -> tuple[bool, str]:
         try:
             page = self._fetch(check.http, check.headers, check.timeout)
+        except urllib3.exceptions.NewConnectionError as error:  # to urllib3 a kind of timeout
+            return False, f"no answer: {_cause(error)}"
         except (urllib3.exceptions.TimeoutError, TimeoutError):
             return False, f"no answer within {check.timeout:g} s"
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:

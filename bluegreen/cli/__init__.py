@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import Engine, Until, __version__
+from bluegreen import __version__
 from bluegreen.cli import door, output
 from bluegreen.cli.door import Door, Doors
 from bluegreen.errors import BlueGreenError, ConfigError
 from bluegreen.release import Outcome, Release
 
 if TYPE_CHECKING:
+    from bluegreen import Engine
     from bluegreen.config import Config
-    from bluegreen.driver import Tell
+    from bluegreen.driver import Tell, Until
 
 #: How many releases `reconcile` drives at the same time; the others wait for their turn.
 AT_ONCE = 16
@@ -243,11 +244,15 @@ def _begin(engine: Engine, config: Config, commit: str, ami: str, until: str | N
 def _attend(
     at: Door, engine: Engine, id_: str, until: str = "held", code: Callable[[Release], int] = door.exit_code
 ) -> int:
+    from bluegreen.driver import Until
+
     return _watch(at, lambda tell, stop: engine.attend(id_, until=Until(until), tell=tell, stop=stop), code)
 
 
 def _until(asked: str | None, release: Release) -> Until:
     """As far as was asked; else to the end, but nobody waits at a terminal for a promotion by default."""
+    from bluegreen.driver import Until
+
     return Until(asked) if asked else Until.HELD if release.hold else Until.LIVE
 
 

@@ -175,14 +175,17 @@ def failure(error: BlueGreenError, release: Release | None = None, *, as_json: b
     place = f"{error.where}: " if error.where else ""
     label = "interrupted" if isinstance(error, Interrupted | LeaseLost) else "error"
     click.echo(f"{label}: {place}{error.what}", err=True)
-    hint(error.hint or _resume(error, release), err=True)
+    hint(_way_on(error, release), err=True)
     if as_json:
         echo_json(failed_result(error, release))
 
 
-def _resume(error: BlueGreenError, release: Release | None) -> str:
-    going_on = release is not None and release.outcome is None and not isinstance(error, Refused)
-    return f"go on: bluegreen resume {release.service}" if release and going_on else ""
+def _way_on(error: BlueGreenError, release: Release | None) -> str:
+    """The error's own hint, unless a whole command can be named."""
+    if release is None or release.outcome or isinstance(error, Refused):
+        return error.hint
+    resume = f"go on: bluegreen resume {release.service}"
+    return resume if release.interrupted else error.hint or resume
 
 
 def failed_result(error: BlueGreenError, release: Release | None) -> dict[str, Any]:
@@ -195,7 +198,7 @@ def failed_result(error: BlueGreenError, release: Release | None) -> dict[str, A
         case _:
             decision, reason = "failed", type(error).__name__
     base = result(release, decision) if release else {"schema_version": SCHEMA_VERSION, "decision": decision}
-    return {**base, "reason": reason, "message": error.what, "where": error.where, "hint": error.hint}
+    return {**base, "reason": reason, "message": error.what, "where": error.where, "hint": _way_on(error, release)}
 
 
 def unexpected(error: Exception) -> BlueGreenError:

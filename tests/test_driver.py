@@ -1,0 +1,306 @@
+"""The driver: leases, orders, interruptions, and a journal that cannot be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bluegreen import Until
+from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
+from bluegreen.journal import Journal
+from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
+from tests.test_crashes import ops
+from tests.worlds import GOOD, Ops, kinds
+
+AMI = {"ami": "image"}
+
+
+def world(**changes: object) -> Ops:
+    """A fast world without checks but target health."""
+    return ops(checks=[], **changes)
+
+
+def once(condition: Callable[[Release], bool], do: Callable[[], object]) -> Callable[[Release], None]:
+    """For `when`: do it the first time that the condition holds."""
+    done: list[bool] = []
+
+    def when(seen: Release) -> None:
+        if not done and condition(seen):
+            done.append(True)
+            do()
+
+    return when
+
+
+def has(verb: Verb, *, done: bool) -> Callable[[Release], bool]:
+    """The act was begun, or done."""
+    return lambda seen: verb in (seen.did if done else seen.began)
+
+
+def test_a_release_goes_live() -> None:
+    """Green serves alone, blue is gone, sizes and processes are as blue's were, the builder is stopped."""
+    o = world()
+    done = o.drive(o.start().id)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
+    assert o.group(o.world.group) is None
+    assert set(o.machines.commit(i) for i in o.aws.routes(o.world.target_group)) == {GOOD}
+
+
+def test_the_next_release_finds_what_is_live() -> None:
+    """Green of the first is blue of the second; the image of a commit that has one is used again."""
+    o = world()
+    first = o.drive(o.start().id)
+    second = o.start()
+    assert first is not None
+    assert second.blue_group == first.green_group
+    assert second.image == first.image
+    done = o.drive(second.id)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert Verb.START_BUILDER not in done.began
+
+
+@pytest.mark.parametrize(
+    ("until", "phase"), [(Until.HELD, Phase.HOLDING), (Until.SWITCHED, Phase.SOAKING), (Until.LIVE, Phase.RETIRING)]
+)
+def test_a_driver_goes_no_further_than_it_was_asked(until: Until, phase: Phase) -> None:
+    """The release is parked, and any driver goes on from there."""
+    o = world()
+    release = o.start(hold=until is Until.HELD)
+    parked = o.drive(release.id, until=until)
+    assert parked is not None
+    assert parked.phase is phase
+    if until is Until.HELD:
+        o.engine().promote("web/production", who="slack:U1")
+    done = o.drive(release.id)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+
+
+def test_a_held_release_waits_for_a_person() -> None:
+    """The driver that waits hears the promotion."""
+    o = world()
+    promote = once(lambda seen: seen.phase is Phase.HOLDING, lambda: o.engine().promote("web/production", who="U1"))
+    done = o.drive(o.start(hold=True).id, when=promote)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert done.promoters == ("U1",)
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.can_roll_back])
+def test_a_rollback_ordered_in_any_phase_leaves_blue_alone(phase: Phase) -> None:
+    """Blue serves alone, unpinned; what the release made is gone or named."""
+    o = world()
+    release = o.start(hold=True)
+    promote = once(
+        lambda seen: seen.phase is Phase.HOLDING and phase is not Phase.HOLDING,
+        lambda: o.engine().promote("web/production", who="U1"),
+    )
+    back = o.order_back(phase)
+
+    def when(seen: Release) -> None:
+        promote(seen)
+        back(seen)
+
+    done = o.drive(release.id, when=when)
+    assert done is not None
+    assert (done.outcome, done.reason, done.left) == (Outcome.ROLLED_BACK, Reason.ORDERED, phase)
+    assert o.wrong(done) == []
+
+
+def test_an_order_written_just_before_an_act_beats_it() -> None:
+    """`began` meets the order's number: the act is not done (S7)."""
+    o = world()
+    release = o.start()
+    engine = o.engine()
+    at_switch = once(lambda seen: seen.phase is Phase.SWITCHING, lambda: engine.roll_back("web/production", who="U1"))
+    done = o.drive(release.id, when=at_switch)
+    assert done is not None
+    assert Verb.TAKE_BLUE_OUT not in done.began
+    assert done.outcome is Outcome.ROLLED_BACK
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize(
+    "verb", [Verb.START_BUILDER, Verb.PIN_BLUE, Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, Verb.DELETE_BLUE]
+)
+def test_two_drivers_do_no_harm(verb: Verb, done: bool) -> None:
+    """One sleeps in the middle of an act, another takes over and finishes; the first wakes and does nothing."""
+    o = world()
+    release = o.start()
+    finish = once(has(verb, done=done), lambda: o.rescue(release.id))
+    with pytest.raises(LeaseLost):
+        o.drive(release.id, when=finish)
+    mutating = [call for call in o.aws.calls if call.mutating and call.service != "dynamodb"]
+    ended = o.engine().load(release.id)
+    assert ended.outcome is Outcome.LIVE
+    assert ended.settled_at is not None
+    assert mutating[-1].when <= ended.settled_at
+    assert o.wrong(ended) == []
+
+
+def test_a_driver_does_not_wait_for_ever_for_another() -> None:
+    """It is told that the other drives."""
+    o = world()
+    release = o.start()
+    journal = Journal(o.aws.session(), "bluegreen")
+    lease = journal.take_lease(release.id, "other", o.clock.now(), 3600)
+    assert lease is not None
+    with pytest.raises(Refused) as refusal:
+        o.drive(release.id)
+    assert refusal.value.reason == Reason.UNDER_WAY
+    with pytest.raises(Interrupted):
+        o.drive(release.id, stop=lambda: True)
+
+
+@pytest.mark.parametrize("rounds", range(1, 40, 3))
+def test_after_a_signal_nothing_new_is_begun(rounds: int) -> None:
+    """The journal says interrupted, no changing call follows the signal, and another driver goes on."""
+    o = world()
+    release = o.start()
+    asked = [0, 0]
+
+    def stop() -> bool:
+        asked[0] += 1
+        if asked[0] == rounds * 4:
+            asked[1] = len(o.aws.calls)
+        return asked[0] >= rounds * 4
+
+    try:
+        o.drive(release.id, stop=stop)
+    except Interrupted:
+        changed = [c.name for c in o.aws.calls[asked[1] :] if c.mutating and c.service != "dynamodb"]
+        assert changed == []
+        assert o.engine().load(release.id).interrupted
+    done = o.rescue(release.id)
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
+
+
+def test_an_interruption_that_cannot_be_recorded_is_an_interruption() -> None:
+    """The release can be resumed all the same."""
+    o = world()
+    release = o.start()
+    stopped: list[bool] = []
+
+    def stop_and_lose_the_journal(seen: Release) -> None:
+        if seen.phase is Phase.LAUNCHING and not stopped:
+            stopped.append(True)
+            for operation in ("PutItem", "Query", "UpdateItem", "DeleteItem"):
+                o.aws.faults.deny(f"dynamodb:{operation}")
+
+    with pytest.raises(AwsError):
+        o.drive(release.id, when=stop_and_lose_the_journal)
+    o.aws.faults.clear()
+    stopped.clear()
+    with pytest.raises(Interrupted):
+        o.clock.sleep(60)
+        o.drive(release.id, when=stop_and_lose_the_journal, stop=lambda: bool(stopped))
+    o.aws.faults.clear()
+    assert o.rescue(release.id).outcome is Outcome.LIVE
+
+
+def test_a_journal_that_is_away_for_a_while_is_waited_for() -> None:
+    """Throttled writes do not end a release."""
+    o = world()
+    release = o.start()
+    away = once(
+        lambda seen: seen.phase is Phase.LAUNCHING,
+        lambda: o.aws.faults.fail("dynamodb:PutItem", "ThrottlingException", "slow down", times=20),
+    )
+    done = o.drive(release.id, when=away)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+
+
+def test_a_journal_that_stays_away_ends_the_driver() -> None:
+    """After ten minutes; the release can be resumed."""
+    o = world()
+    release = o.start()
+    away = once(
+        lambda seen: seen.phase is Phase.LAUNCHING,
+        lambda: [o.aws.faults.server_error(f"dynamodb:{op}", times=None) for op in ("PutItem", "UpdateItem", "Query")],
+    )
+    before = o.clock.now()
+    with pytest.raises(AwsError):
+        o.drive(release.id, when=away)
+    assert 600 <= o.clock.now() - before < 1000
+    o.aws.faults.clear()
+    assert o.rescue(release.id).outcome is Outcome.LIVE
+
+
+def test_a_look_that_is_too_old_is_not_acted_on() -> None:
+    """The process was suspended between looking and acting: it looks again."""
+    o = world()
+    release = o.start()
+    asleep = once(has(Verb.CREATE_GREEN, done=False), lambda: o.clock.sleep(16))
+    done = o.drive(release.id, when=asleep)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    begun = [e for e in o.told if e.kind is EventKind.BEGAN and e.verb is Verb.CREATE_GREEN]
+    assert len(begun) == 2
+    assert sum(c.name == "autoscaling:CreateAutoScalingGroup" for c in o.aws.calls) == 1
+
+
+def test_a_listener_that_breaks_does_not_break_the_release() -> None:
+    """S10."""
+    o = world()
+
+    def broken(seen: Release) -> None:
+        raise RuntimeError("no terminal any more")
+
+    done = o.drive(o.start().id, when=broken)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+
+
+def test_the_builder_bakes_for_one_release_at_a_time() -> None:
+    """The other waits, and goes on when it is free."""
+    o = world()
+    release = o.start()
+    journal = Journal(o.aws.session(), "bluegreen")
+    other = journal.open("api/production", lambda n: {**_facts(release), "service": "api/production", "number": n}, 0.0)
+    assert journal.claim_builder(release.builder, other.release, o.clock.now()) == ""
+    busy: list[float] = []
+
+    def free_later(seen: Release) -> None:
+        if seen.stumble and seen.stumble.code == "BuilderBusy":
+            busy.append(o.clock.now())
+            if len(busy) == 3:
+                journal.free_builder(release.builder, other.release)
+
+    done = o.drive(release.id, when=free_later)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert len(busy) >= 3
+
+
+def _facts(release: Release) -> dict[str, object]:
+    """The first event's facts, for a second service."""
+    names = ("commit", "image", "hold", "config", "blue_group", "green_group", "image_name", "builder")
+    return {**{name: getattr(release, name) for name in names}, "who": "me", "target_groups": []}
+
+
+def test_a_second_driver_says_that_it_took_over() -> None:
+    """The first says nothing of the kind."""
+    o = world()
+    release = o.start()
+    o.drive(release.id, until=Until.SWITCHED)
+    assert EventKind.TAKEN_UP not in kinds(o.told)
+    o.drive(release.id)
+    assert kinds(o.told).count(EventKind.TAKEN_UP) == 1
+
+
+def test_a_settled_release_is_not_driven_again() -> None:
+    """Driving it once more changes nothing."""
+    o = world()
+    release = o.start()
+    o.drive(release.id)
+    events: list[Event] = o.told[:]
+    again = o.drive(release.id)
+    assert again is not None
+    assert again.outcome is Outcome.LIVE
+    assert o.told == events

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bluegreen.driver import Clock, Driver, SystemClock, Tell, Until
-from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, Refused
-from bluegreen.release import Event, EventKind, Facts, Outcome, Phase, Reason, Release, names, release_id
+from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
+from bluegreen.release import Event, EventKind, Facts, Outcome, Phase, Reason, Release, Until, names, release_id
 
 if TYPE_CHECKING:
     from bluegreen.aws import Cloud
     from bluegreen.config import Config
+    from bluegreen.driver import Clock, Tell
     from bluegreen.journal import Journal, ServiceRecord, Summary
     from bluegreen.observation import Baseline
     from bluegreen.rehearsal import Step
@@ -83,7 +83,7 @@ class Engine:
         clock: Clock | None = None,
     ) -> None:
         self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
-        self.clock = clock or SystemClock()
+        self.clock = clock or _system_clock()
         self._region = region
         self._given_session = session
         self._made_journal: Journal | None = None
@@ -121,6 +121,8 @@ class Engine:
         """
         self._journal.ensure_table(self.clock.sleep)
         record = self._record(config.id)
+        if record is not None and not request:
+            self._journal.refuse_start(record, self.clock.now())
         self._refuse_unresolved(config, record)
         baseline = self._baseline(config, record, commit, ami)
         facts = self._started(config, baseline, commit=commit, who=who, hold=hold or _held(config))
@@ -136,6 +138,8 @@ class Engine:
         stop: Callable[[], bool] = lambda: False,
     ) -> Release:
         """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises."""
+        from bluegreen.driver import Driver
+
         loaded = self._journal.load(release)
         config = _config(loaded)
         driver = Driver(
@@ -165,6 +169,8 @@ class Engine:
                 return seen
             try:
                 return self.drive(release, until=until, tell=tell, stop=stop)
+            except LeaseLost:
+                continue  # another driver took over: follow it
             except Refused as refusal:
                 if refusal.reason != Reason.UNDER_WAY:
                     raise
@@ -391,6 +397,12 @@ def _unrecorded(id_: str, facts: Facts, now: float) -> Release:
     from bluegreen.release import fold
 
     return fold([Event(id_, 1, now, EventKind.STARTED, facts)])
+
+
+def _system_clock() -> Clock:
+    from bluegreen.driver import SystemClock
+
+    return SystemClock()
 
 
 def _holder() -> str:

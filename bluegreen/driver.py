@@ -14,13 +14,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bluegreen import phases
 from bluegreen.errors import AwsError, Conflict, Interrupted, Refused
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, Event, EventKind, Facts, Phase, Reason, Release, Verb, apply
+from bluegreen.release import Awaited, Event, EventKind, Facts, Phase, Reason, Release, Until, Verb, apply
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -38,14 +37,6 @@ FRESH = 15.0
 PATIENCE = 600.0
 #: How long we wait for another driver's lease to lapse (it lasts 30 s, plus clock skew).
 LAPSE = 45.0
-
-
-class Until(StrEnum):
-    """Where a driver stops by itself; whoever takes the release up later goes on from there."""
-
-    HELD = "held"  # when a person must promote
-    SWITCHED = "switched"  # when green serves alone and the soak goes on
-    LIVE = "live"  # when the release has settled
 
 
 #: What a driver that was asked to go no further does not wait for.

@@ -226,7 +226,7 @@ class Journal:
             if first := self._requested(service, request):
                 return first
             record = self.service(service) or ServiceRecord(service)
-            self._refuse(record, now)
+            self.refuse_start(record, now)
             event = _new(release_id(service, record.next), 1, EventKind.STARTED, facts_for(record.next), now)
             try:
                 return self._open(record, event, request)
@@ -254,7 +254,8 @@ class Journal:
         item = {"pk": service, "sk": f"request/{request}", "release": event.release, "at": event.at}
         return {"Put": self._new_item(item)}
 
-    def _refuse(self, record: ServiceRecord, now: float) -> None:
+    def refuse_start(self, record: ServiceRecord, now: float) -> None:
+        """Refused when another release is under way, or the service is frozen."""
         if record.under_way:
             raise self._under_way(record.service, record.under_way)
         if record.freeze and record.freeze.holds(now):

@@ -97,6 +97,14 @@ class Verb(StrEnum):
     RESUME_BLUE = "resume_blue"
 
 
+class Until(StrEnum):
+    """Where a driver stops by itself; whoever takes the release up later goes on from there."""
+
+    HELD = "held"  # when a person must promote
+    SWITCHED = "switched"  # when green serves alone and the soak goes on
+    LIVE = "live"  # when the release has settled
+
+
 class Reason(StrEnum):
     """Why a release was rolled back, failed, or was refused."""
 

@@ -159,7 +159,7 @@ def test_iam_s_own_name_of_the_load_balancing_service() -> None:
 def test_passing_trouble_is_worth_another_try(trouble: str) -> None:
     """Throttling, 5xx and a broken connection."""
     stage = AwsStage(ami=True)
-    assert stage.release
+    assert stage.release.phase is Phase.BAKING
     getattr(stage.pretend.faults, trouble)("autoscaling:DescribeAutoScalingGroups")
     stage.go_to(Phase.BAKING)
     stage.enters(Phase.LAUNCHING, image=stage.ami)

@@ -159,9 +159,9 @@ def test_weights() -> None:
 
 def test_protected_from_all_deletion() -> None:
     """Only in the way of a retirement that deletes."""
-    protected = {"group": {"DeletionProtection": "prevent-all-deletion"}}
-    assert "is protected from all deletion" in refused(AwsStage(**protected))
-    assert AwsStage(config={"retire": "empty"}, **protected).baseline().warnings == ()
+    protected = {"DeletionProtection": "prevent-all-deletion"}
+    assert "is protected from all deletion" in refused(AwsStage(group=protected))
+    assert AwsStage(config={"retire": "empty"}, group=protected).baseline().warnings == ()
 
 
 def test_blue_is_sick() -> None:

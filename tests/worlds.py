@@ -91,7 +91,8 @@ class Ops:
             return None
 
     def rescue(self, release: str, when: Callable[[Release], None] = lambda _: None) -> Release:
-        """Another driver takes over until the release has settled."""
+        """Another driver takes over until the release has settled; it comes when the lease of the dead one is over."""
+        self.clock.sleep(33)
         for _ in range(3):
             try:
                 done = self.drive(release, when=when)

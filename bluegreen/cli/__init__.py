@@ -20,12 +20,12 @@ from bluegreen import __version__
 from bluegreen.cli import door, output
 from bluegreen.cli.door import Door, Doors
 from bluegreen.errors import BlueGreenError, ConfigError
-from bluegreen.release import Outcome, Release
+from bluegreen.release import Outcome, Release, Until
 
 if TYPE_CHECKING:
     from bluegreen import Engine
     from bluegreen.config import Config
-    from bluegreen.driver import Tell, Until
+    from bluegreen.driver import Tell
 
 #: How many releases `reconcile` drives at the same time; the others wait for their turn.
 AT_ONCE = 16
@@ -36,9 +36,8 @@ Show = Callable[["Tell", door.Stop], Release]
 @click.group(cls=Doors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    r"""Zero-downtime blue/green releases for EC2 Auto Scaling groups.
+    """Zero-downtime blue/green releases for EC2 Auto Scaling groups.
 
-    \b
     Exit codes: 0 live, or parked where it was asked to park; 1 failed; 2 wrong usage or
     configuration; 3 rolled back; 4 refused; 130 interrupted, to be resumed.
     """
@@ -244,15 +243,11 @@ def _begin(engine: Engine, config: Config, commit: str, ami: str, until: str | N
 def _attend(
     at: Door, engine: Engine, id_: str, until: str = "held", code: Callable[[Release], int] = door.exit_code
 ) -> int:
-    from bluegreen.driver import Until
-
     return _watch(at, lambda tell, stop: engine.attend(id_, until=Until(until), tell=tell, stop=stop), code)
 
 
 def _until(asked: str | None, release: Release) -> Until:
     """As far as was asked; else to the end, but nobody waits at a terminal for a promotion by default."""
-    from bluegreen.driver import Until
-
     return Until(asked) if asked else Until.HELD if release.hold else Until.LIVE
 
 

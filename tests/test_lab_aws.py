@@ -1225,3 +1225,21 @@ def _joined(lab: Lab) -> str:
 def _without_name(spec: dict[str, str]) -> dict[str, str]:
     assert "web-template" == spec["LaunchTemplateName"]
     return {key: value for key, value in spec.items() if key != "LaunchTemplateName"}
+
+
+def test_latest_means_the_newest_version_that_still_exists() -> None:
+    """After the newest is deleted, $Latest is the one before it, and its number is not given again."""
+    world = World.standard(PretendAws(VirtualClock()), instances=1)
+    ec2 = world.client("ec2")
+
+    def make() -> int:
+        made = ec2.create_launch_template_version(
+            LaunchTemplateId=world.template, SourceVersion="1", LaunchTemplateData={"InstanceType": "t3.large"}
+        )
+        return int(made["LaunchTemplateVersion"]["VersionNumber"])
+
+    assert make() == 2
+    ec2.delete_launch_template_versions(LaunchTemplateId=world.template, Versions=["2"])
+    shown = ec2.describe_launch_template_versions(LaunchTemplateId=world.template, Versions=["$Latest"])
+    assert [v["VersionNumber"] for v in shown["LaunchTemplateVersions"]] == [1]
+    assert make() == 3

@@ -550,8 +550,8 @@ class Templates:
         return template.versions[number]
 
     def _add(self, template: Template, data: Params, description: str | None) -> Version:
-        template.latest += 1
-        version = Version(template.latest, copy.deepcopy(data), description, self.engine.now)
+        template.numbered += 1
+        version = Version(template.numbered, copy.deepcopy(data), description, self.engine.now)
         template.versions[version.number] = version
         return version
 

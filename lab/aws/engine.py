@@ -99,8 +99,13 @@ class Template:
     made: float
     versions: dict[int, Version] = field(default_factory=dict)
     default: int = 1
-    latest: int = 0
+    numbered: int = 0  # how many versions it ever had: a deleted one's number is not given again
     tokens: dict[str, tuple[Params, int]] = field(default_factory=dict)
+
+    @property
+    def latest(self) -> int:
+        """What `$Latest` means: the newest version that still exists."""
+        return max(self.versions)
 
 
 @dataclass

@@ -94,7 +94,7 @@ class Crashes:
         with os.fdopen(reader, "rb") as pipe:
             answer = pipe.read()
         os.waitpid(child, 0)
-        wrong = pickle.loads(answer) if answer else ["the copy of the world vanished"]  # noqa: S301 - our own child
+        wrong = pickle.loads(answer) if answer else ["the copy of the world vanished"]  # from our own child
         self.results += [f"{point}: {text}" for text in wrong]
 
 

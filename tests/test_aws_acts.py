@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from aws_stage import COMMIT, AwsStage
+from tests.aws_stage import COMMIT, AwsStage
 
 from bluegreen.aws.builder import script
 from bluegreen.config import parse

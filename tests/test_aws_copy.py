@@ -6,7 +6,7 @@ from typing import Any
 
 import botocore.session
 import pytest
-from aws_stage import AwsStage
+from tests.aws_stage import AwsStage
 
 from bluegreen.aws.copy import HOOK, MEMBERS, Part
 from bluegreen.release import Phase, Verb

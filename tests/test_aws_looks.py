@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from aws_stage import AwsStage
+from tests.aws_stage import AwsStage
 
 from bluegreen.errors import AwsError
 from bluegreen.observation import Observation

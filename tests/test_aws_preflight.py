@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_stage import COMMIT, AwsStage
+from tests.aws_stage import COMMIT, AwsStage
 
 from bluegreen.config import parse
 from bluegreen.errors import ConfigError, Refused

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import urllib3
-from aws_stage import AwsStage
+from tests.aws_stage import AwsStage
 
 from bluegreen.aws import Page
 from bluegreen.aws.probes import fetcher

@@ -10,7 +10,12 @@ from tests.crashes import Crashes, die_everywhere
 from tests.worlds import GOOD, SICK, Ops
 
 FAST = Timings(1, 3, 1, 2, 2, 5, 1, 1, 0.5, 1, 1, 5, 1)
-CHANGES = {"soak": 4, "poll": 2, "timeouts": {"healthy": 120}, "checks": [{"name": "unit", "run": "true", "every": "2s"}]}
+CHANGES = {
+    "soak": 4,
+    "poll": 2,
+    "timeouts": {"healthy": 120},
+    "checks": [{"name": "unit", "run": "true", "every": "2s"}],
+}
 HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2}
 
 

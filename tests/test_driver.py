@@ -46,7 +46,7 @@ def test_a_release_goes_live() -> None:
     assert done.outcome is Outcome.LIVE
     assert o.wrong(done) == []
     assert o.group(o.world.group) is None
-    assert set(o.machines.commit(i) for i in o.aws.routes(o.world.target_group)) == {GOOD}
+    assert {o.machines.commit(i) for i in o.aws.routes(o.world.target_group)} == {GOOD}
 
 
 def test_the_next_release_finds_what_is_live() -> None:
@@ -125,7 +125,8 @@ def test_an_order_written_just_before_an_act_beats_it() -> None:
 
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize(
-    "verb", [Verb.START_BUILDER, Verb.PIN_BLUE, Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, Verb.DELETE_BLUE]
+    "verb",
+    [Verb.START_BUILDER, Verb.PIN_BLUE, Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, Verb.DELETE_BLUE],
 )
 def test_two_drivers_do_no_harm(verb: Verb, done: bool) -> None:
     """One sleeps in the middle of an act, another takes over and finishes; the first wakes and does nothing."""
@@ -196,8 +197,8 @@ def test_an_interruption_that_cannot_be_recorded_is_an_interruption() -> None:
         o.drive(release.id, when=stop_and_lose_the_journal)
     o.aws.faults.clear()
     stopped.clear()
+    o.clock.sleep(60)
     with pytest.raises(Interrupted):
-        o.clock.sleep(60)
         o.drive(release.id, when=stop_and_lose_the_journal, stop=lambda: bool(stopped))
     o.aws.faults.clear()
     assert o.rescue(release.id).outcome is Outcome.LIVE
@@ -220,10 +221,12 @@ def test_a_journal_that_stays_away_ends_the_driver() -> None:
     """After ten minutes; the release can be resumed."""
     o = world()
     release = o.start()
-    away = once(
-        lambda seen: seen.phase is Phase.LAUNCHING,
-        lambda: [o.aws.faults.server_error(f"dynamodb:{op}", times=None) for op in ("PutItem", "UpdateItem", "Query")],
-    )
+
+    def break_journal() -> None:
+        for operation in ("PutItem", "UpdateItem", "Query"):
+            o.aws.faults.server_error(f"dynamodb:{operation}", times=None)
+
+    away = once(lambda seen: seen.phase is Phase.LAUNCHING, break_journal)
     before = o.clock.now()
     with pytest.raises(AwsError):
         o.drive(release.id, when=away)

@@ -164,7 +164,7 @@ def test_green_must_be_wholly_in_service() -> None:
     assert isinstance(decision, RollBack)
     assert decision.message == "3 of 4 instances in service after 15 min: no capacity in 2a"
     s.sees(green=replace(green, instances=()))
-    assert "0 of 4" in s.decision.message  # type: ignore[union-attr]  # a RollBack
+    assert "0 of 4" in str(s.decision)
     s.sees(green=green)
     assert s.verb is Verb.SUSPEND_GREEN
     assert s.did(Verb.SUSPEND_GREEN).decision == Enter(Phase.CHECKING)
@@ -301,7 +301,12 @@ def test_a_detachment_that_does_not_show_is_repeated() -> None:
 
 def test_green_grows_when_blue_has_grown() -> None:
     """Blue scaled out during the overlap: green catches up before blue leaves."""
-    s = Stage().joined().enters(Phase.SWITCHING).sees(blue=group("web-asg", 6, minimum=4, target_groups=frozenset({TG})))
+    s = (
+        Stage()
+        .joined()
+        .enters(Phase.SWITCHING)
+        .sees(blue=group("web-asg", 6, minimum=4, target_groups=frozenset({TG})))
+    )
     assert s.decision == Act(Verb.GROW_GREEN, {"size": 6})
     s.did(Verb.GROW_GREEN, size=6)
     assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -30,6 +30,7 @@ HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2}
 #: Seconds until a command that has not ended is stuck: a lease lapses after 30.
 PATIENCE = 150
 AT_ONCE = 6
+When = Literal["before", "after"]
 
 
 class Place:
@@ -67,7 +68,7 @@ class Place:
         result: dict[str, Any] = json.loads(out.splitlines()[-1])
         return {**result, "code": process.returncode}
 
-    def kill_at(self, call: int, when: str, *words: str) -> bool:
+    def kill_at(self, call: int, when: When, *words: str) -> bool:
         """Run `bluegreen` and kill it at its call of that number; whether it got so far."""
         started: list[subprocess.Popen[str]] = []
         self.aws.faults.crash(len(self.aws.calls) + call, when, lambda: started[0].send_signal(signal.SIGKILL))
@@ -97,21 +98,19 @@ def place(folder: Path) -> Iterator[Place]:
         made.aws.close()
 
 
-def killed_release(folder: Path, call: int, when: str) -> list[str]:
+def killed_release(folder: Path, call: int, when: When) -> list[str]:
     """`release` dies at that call; `resume` brings it live."""
     with place(folder) as p:
         if not p.kill_at(call, when, "release", "--commit", "c0ffee01"):
             return [f"call {call}: the release ended before it"]
         status = p.run("status")
-        if not status["services"]:
-            result = p.run("release", "--commit", "c0ffee01")
-        else:
-            result = p.run("resume")
+        again = ("resume",) if status["services"] else ("release", "--commit", "c0ffee01")
+        result = p.run(*again)
         ended = [] if (result["code"], result["decision"]) == (0, "live") else [str(result)]
         return [f"call {call} {when}: {text}" for text in ended + p.wrong(live=True)]
 
 
-def killed_rollback(folder: Path, call: int, when: str) -> list[str]:
+def killed_rollback(folder: Path, call: int, when: When) -> list[str]:
     """`rollback` dies at that call; `resume`, or the order again if it was not written, brings blue back alone."""
     with place(folder) as p:
         held = p.run("release", "--commit", "c0ffee01", "--until", "held")
@@ -128,8 +127,9 @@ def killed_rollback(folder: Path, call: int, when: str) -> list[str]:
 @pytest.mark.slow
 def test_killed_at_twenty_four_points(tmp_path: Path) -> None:
     """Sixteen in a release, eight in a rollback; before and after the call's effect."""
-    cases = [(killed_release, 20 + 13 * n, ("before", "after")[n % 2]) for n in range(16)]
-    cases += [(killed_rollback, 4 + 6 * n, ("after", "before")[n % 2]) for n in range(8)]
+    moments: tuple[When, When] = ("before", "after")
+    cases = [(killed_release, 20 + 13 * n, moments[n % 2]) for n in range(16)]
+    cases += [(killed_rollback, 4 + 6 * n, moments[n % 2]) for n in range(8)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ends = [pool.submit(case, tmp_path / f"{n}", call, when) for n, (case, call, when) in enumerate(cases)]
     wrong = [text for end in ends for text in end.result()]

@@ -46,6 +46,7 @@ def _claim_builder(s: Scene) -> Decision | None:
 
 
 def free_builder(s: Scene) -> Decision | None:
+    """Let other releases bake, once we need the builder no more."""
     claimed = s.began(Verb.CLAIM_BUILDER) and not s.did(Verb.FREE_BUILDER)
     return Act(Verb.FREE_BUILDER) if claimed else None
 

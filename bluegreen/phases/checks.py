@@ -32,4 +32,5 @@ def _clock(s: Scene, name: str) -> float:
 
 
 def checks_pending(s: Scene) -> Wait | None:
+    """Wait for the checks that do not hold yet."""
     return s.wait(Awaited.CHECKS) if s.all_held_since is None else None

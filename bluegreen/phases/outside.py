@@ -8,6 +8,7 @@ from bluegreen.release import Phase, Reason, Verb
 
 
 def intruded(s: Scene) -> Rest | None:
+    """Stop when something that we work on is not as we left it."""
     found = _blue_changed(s) or _green_changed(s) or _routes_changed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 

@@ -180,6 +180,7 @@ def _pins(release: Release, before: BlueBefore) -> str:
 
 
 def held_since_of(state: CheckState | None) -> float | None:
+    """Since when a check holds; a check that never answered does not."""
     return state.held_since if state else None
 
 

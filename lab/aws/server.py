@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,6 +63,11 @@ def _handler(pretend: PretendAws) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
         wbufsize = -1  # header and body in one packet
+
+        def handle(self) -> None:
+            """Clients may be killed in the middle of a request: that is what the lab is for."""
+            with contextlib.suppress(ConnectionError):
+                super().handle()
 
         def do_POST(self) -> None:
             """Answer one request, or cut the connection."""

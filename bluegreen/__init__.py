@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
@@ -267,7 +268,7 @@ class Engine:
     def _cloud(self, config: Config) -> Cloud:
         from bluegreen.aws import Cloud
 
-        return Cloud(config, self._session)
+        return Cloud(config, self._session, stopwatch=time.monotonic)
 
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)
@@ -305,7 +306,8 @@ class Engine:
         last = self._journal.load(release_id(config.id, record.last))
         if last.outcome is not Outcome.FAILED or last.phase is Phase.BAKING:
             return
-        seen = self._cloud(_config(last)).observe(last, self.clock.now())
+        groups = replace(last, phase=Phase.LAUNCHING)  # a look at the groups, without checks
+        seen = self._cloud(_config(last)).observe(groups, self.clock.now())
         pinned = bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
         if pinned or seen.green is not None:
             left = ", ".join(last.left_behind)

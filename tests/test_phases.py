@@ -356,7 +356,7 @@ def test_retiring_goes_step_by_step() -> None:
     s.alter("blue", instances=tuple(replace(i, protected=False) for i in protected))
     assert s.verb is Verb.EMPTY_BLUE
     s.did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
-    for verb in (Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION):
+    for verb in (Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
         assert s.verb is verb
         s.did(verb)
     assert s.decision == Wait(Awaited.BLUE_EMPTY, 5.0)
@@ -522,6 +522,10 @@ def test_a_version_that_cannot_be_removed_is_named() -> None:
     decision = s.decision
     assert isinstance(decision, Rest)
     assert decision.left == ("version 8 of the launch template lt-1",)
+    s.did(Verb.UNPIN_BLUE, stays_on_version=7).did(Verb.RESUME_BLUE)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.left[1] == "group web-asg on template version 7"
 
 
 def test_a_rollback_before_blue_was_pinned_has_nothing_to_undo() -> None:

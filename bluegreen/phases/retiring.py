@@ -42,7 +42,7 @@ def _empty_blue(s: Scene) -> Decision | None:
 
 
 def _restore_green(s: Scene) -> Decision | None:
-    for verb in (Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION):
+    for verb in (Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
         if not s.did(verb) and verb not in s.release.gave_up:
             return Act(verb)
     return None

@@ -151,6 +151,9 @@ def _rolled_back(s: Scene) -> Rest:
     left = [f"image {s.release.made_image}"] if made else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
+    unpinned = s.release.did.get(Verb.UNPIN_BLUE)
+    if unpinned is not None and "stays_on_version" in unpinned.facts:
+        left.append(f"group {s.release.blue_group} on template version {unpinned.facts['stays_on_version']}")
     return Rest(Outcome.ROLLED_BACK, reason, s.release.message, tuple(left))
 
 

@@ -39,7 +39,7 @@ cover: $(READY) ## the tests, and every branch of the core covered
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
-	$(BIN)/python -m lab.benchmark $(ARGS)
+	$(BIN)/python -m tests.benchmark $(ARGS)
 
 lock: $(READY) ## write requirements/dev.txt anew from what pyproject.toml allows
 	$(PYTHON) -m venv --clear $(VENV)-lock

@@ -92,8 +92,10 @@ def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Rel
             release = _told(release, EventKind.ENTERED, facts, seen.at)
         case Wait(awaited=Awaited.PROMOTION):
             release = _told(release, EventKind.PROMOTED, {"who": f"person {release.seq}"}, seen.at)
+        case Wait(awaited=Awaited.OVERLAP | Awaited.SOAK, deadline=float(deadline)):
+            seen = replace(_settled(seen), at=deadline)
         case Wait(seconds=seconds):
-            seen = replace(_settled(seen), at=seen.at + max(seconds, phases.GRACE))
+            seen = replace(_settled(seen), at=seen.at + seconds)
     return release, replace(seen, checks=_passing(release, seen))
 
 

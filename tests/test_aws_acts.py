@@ -6,7 +6,6 @@ import subprocess
 from typing import Any
 
 import pytest
-from tests.aws_stage import COMMIT, AwsStage
 
 from bluegreen.aws.builder import script
 from bluegreen.config import parse
@@ -14,6 +13,7 @@ from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.observation import Command
 from bluegreen.phases import Rest, RollBack
 from bluegreen.release import Outcome, Phase, Reason, Verb
+from tests.aws_stage import COMMIT, AwsStage
 
 MADE = (Verb.PIN_BLUE, Verb.MAKE_TEMPLATE_VERSION, Verb.CREATE_GREEN)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import botocore.session
 import pytest
-from tests.aws_stage import AwsStage
 
 from bluegreen.aws.copy import HOOK, MEMBERS, Part
 from bluegreen.release import Phase, Verb
+from tests.aws_stage import AwsStage
 
 MODEL: Any = botocore.session.get_session().get_service_model("autoscaling")
 INPUT = MODEL.shape_for("CreateAutoScalingGroupType").members

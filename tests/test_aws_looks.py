@@ -6,11 +6,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tests.aws_stage import AwsStage
 
 from bluegreen.errors import AwsError
 from bluegreen.observation import Observation
 from bluegreen.release import Phase, Reason, Verb
+from tests.aws_stage import AwsStage
 
 GROUPS = "autoscaling:DescribeAutoScalingGroups"
 HEALTH = "elbv2:DescribeTargetHealth"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.aws_stage import COMMIT, AwsStage
 
 from bluegreen.config import parse
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.release import Phase, Reason
+from tests.aws_stage import COMMIT, AwsStage
 
 
 def group(stage: AwsStage) -> dict[str, Any]:

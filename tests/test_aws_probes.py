@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import urllib3
-from tests.aws_stage import AwsStage
 
 from bluegreen.aws import Page
 from bluegreen.aws.probes import fetcher
 from bluegreen.observation import CheckResult
 from bluegreen.release import Phase
+from tests.aws_stage import AwsStage
 
 HTTP = {"name": "home", "http": "https://web.example.com/healthz", "contains": "ok", "headers": {"x-preview": "green"}}
 RUN = {"name": "unit", "run": "curl -fsS localhost/healthz"}

@@ -80,7 +80,7 @@ def test_a_version_that_never_gets_healthy() -> None:
 @pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.SOAKING])
 def test_a_version_that_falls_ill_later(phase: Phase) -> None:
     """Rolled back by itself, with what was seen."""
-    o = world(soak=120, poll=1)
+    o = world(120, soak=120, poll=1)
     ill = once(
         lambda seen: seen.phase is phase and seen.checks.get("targets") is not None and seen.checks["targets"].held,
         lambda: o.machines.sick(GOOD),
@@ -240,7 +240,7 @@ def by_hand(o: Ops) -> dict[str, Callable[[], Any]]:
 @pytest.mark.parametrize("what", ["load balancer", "was shrunk", "was resized", "was taken out", "was deleted"])
 def test_what_others_change_stops_the_release(what: str) -> None:
     """S9: it says what it found and touches nothing more."""
-    o = world(poll=5, traffic={"target_groups": [""], "overlap": 200})
+    o = world(200, poll=5)
     hand = by_hand(o)[what]
     settled = once(lambda seen: seen.phase is Phase.OVERLAPPING and o.clock.now() - seen.last_at > 65, hand)
     release = o.start()
@@ -257,7 +257,7 @@ def test_an_empty_journal_is_no_error() -> None:
     assert engine.status() == []
     assert engine.history("web/production") == []
     plan = engine.plan(o.config, commit=GOOD)
-    assert [step.act.verb for step in plan.steps if step.act][0] == "claim_builder"
+    assert next(step.act.verb for step in plan.steps if step.act) == "claim_builder"
     assert engine.status() == []
 
 

@@ -19,10 +19,12 @@ CHANGES = {
 HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2}
 
 
-def ops(**changes: object) -> Ops:
+def ops(overlap: float = 4.0, **changes: object) -> Ops:
     """A world in which nothing takes long."""
     made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5)
-    made.config = made.config.model_copy(update={"traffic": made.config.traffic.model_copy(update={"overlap": 4.0})})
+    made.config = made.config.model_copy(
+        update={"traffic": made.config.traffic.model_copy(update={"overlap": overlap})}
+    )
     return made
 
 

@@ -16,9 +16,9 @@ from tests.worlds import GOOD, Ops, kinds
 AMI = {"ami": "image"}
 
 
-def world(**changes: object) -> Ops:
+def world(overlap: float = 4.0, **changes: object) -> Ops:
     """A fast world without checks but target health."""
-    return ops(checks=[], **changes)
+    return ops(overlap, checks=[], **changes)
 
 
 def once(condition: Callable[[Release], bool], do: Callable[[], object]) -> Callable[[Release], None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -148,11 +149,23 @@ def leave(calls: Calls, release: Release, name: str) -> Answer:
     group = groups.describe(calls, name).get(name, {})
     attached = [arn for arn in release.target_groups if arn in groups.target_groups(group)]
     sources = _traffic_sources(calls, group) if attached else set()
-    for batch in groups.batches([arn for arn in attached if arn not in sources], BATCH):
-        calls.autoscaling.detach_load_balancer_target_groups(AutoScalingGroupName=name, TargetGroupARNs=batch)
-    for batch in groups.batches([arn for arn in attached if arn in sources], BATCH):
-        calls.autoscaling.detach_traffic_sources(AutoScalingGroupName=name, TrafficSources=_sources(batch))
+    with _unless_out(calls, release, name):
+        for batch in groups.batches([arn for arn in attached if arn not in sources], BATCH):
+            calls.autoscaling.detach_load_balancer_target_groups(AutoScalingGroupName=name, TargetGroupARNs=batch)
+        for batch in groups.batches([arn for arn in attached if arn in sources], BATCH):
+            calls.autoscaling.detach_traffic_sources(AutoScalingGroupName=name, TrafficSources=_sources(batch))
     return {}
+
+
+@contextmanager
+def _unless_out(calls: Calls, release: Release, name: str) -> Iterator[None]:
+    """Detaching what is not attached is refused; it was done if an earlier attempt's answer was lost."""
+    try:
+        yield
+    except ClientError as error:
+        shown = groups.describe(calls, name).get(name, {})
+        if code(error) != "ValidationError" or groups.target_groups(shown) & set(release.target_groups):
+            raise
 
 
 def _traffic_sources(calls: Calls, group: Answer) -> set[str]:

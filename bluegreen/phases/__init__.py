@@ -62,7 +62,7 @@ __all__ = [
 def decide(release: Release, seen: Observation, config: Config, now: float) -> Decision:
     """What to do next. Pure; total over every release that has not settled."""
     scene = Scene(release, seen, config, now)
-    return _ordered(scene) or _stumbled(scene) or _STORY[release.phase](scene)
+    return _not_twice(scene, _ordered(scene) or _stumbled(scene) or _STORY[release.phase](scene))
 
 
 def blind(release: Release, now: float, *, denied: bool, message: str) -> Decision:
@@ -74,6 +74,14 @@ def blind(release: Release, now: float, *, denied: bool, message: str) -> Decisi
     if release.phase.can_roll_back:
         return RollBack(reason, message)
     return Rest(Outcome.FAILED, reason, message, leftovers(release))
+
+
+def _not_twice(s: Scene, decision: Decision) -> Decision:
+    """An act that was just done, and whose effect AWS does not show yet, is waited for before it is repeated."""
+    if not isinstance(decision, Act) or not s.did(decision.verb) or not s.fresh(decision.verb):
+        return decision
+    last = s.release.began[decision.verb].facts
+    return s.wait(Awaited.READ_BACK) if {**decision.facts, "verb": decision.verb} == last else decision
 
 
 def _ordered(s: Scene) -> Decision | None:

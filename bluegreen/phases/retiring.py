@@ -67,9 +67,6 @@ def _blue_gone(s: Scene) -> Decision | None:
 def _tidy(s: Scene) -> Decision | None:
     if not s.seen.droppable or Verb.DROP_IMAGE in s.release.gave_up:
         return None
-    last = s.release.did.get(Verb.DROP_IMAGE)
-    if last is not None and last.facts.get("image") == s.seen.droppable[0] and s.fresh(Verb.DROP_IMAGE):
-        return s.wait(Awaited.READ_BACK)
     return Act(Verb.DROP_IMAGE, {"image": s.seen.droppable[0]})
 
 

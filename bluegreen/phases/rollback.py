@@ -72,8 +72,6 @@ def _take_green_out(s: Scene) -> Decision | None:
         return None
     if not s.blue_serves:
         return _wait_for_blue(s)
-    if s.did(Verb.TAKE_GREEN_OUT) and s.fresh(Verb.TAKE_GREEN_OUT):
-        return s.wait(Awaited.READ_BACK)
     return Act(Verb.TAKE_GREEN_OUT)
 
 

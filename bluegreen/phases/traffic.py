@@ -82,8 +82,6 @@ def _take_blue_out(s: Scene) -> Decision:
         return RollBack(Reason.NEVER_HEALTHY, late)
     if not s.green_serves:
         return s.wait(Awaited.GREEN_GROWN)
-    if s.did(Verb.TAKE_BLUE_OUT) and s.fresh(Verb.TAKE_BLUE_OUT):
-        return s.wait(Awaited.READ_BACK)
     return Act(Verb.TAKE_BLUE_OUT)
 
 

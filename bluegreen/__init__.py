@@ -7,9 +7,7 @@ cheap, whatever is heavy is imported when it is first needed.
 from __future__ import annotations
 
 import os
-import socket
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -409,4 +407,7 @@ def _system_clock() -> Clock:
 
 def _holder() -> str:
     """Host, process and a random part: unique, and telling."""
+    import socket
+    import uuid
+
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -113,7 +114,10 @@ def _processor_time(line: list[str]) -> float:
         "subprocess.run([sys.executable,*sys.argv[1:]],stdout=subprocess.DEVNULL,check=True);"
         "u=resource.getrusage(resource.RUSAGE_CHILDREN);print(u.ru_utime+u.ru_stime)"
     )
-    out = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True, check=True)
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    out = subprocess.run(
+        [sys.executable, "-c", script, *line], env=compiled, capture_output=True, text=True, check=True
+    )
     return float(out.stdout)
 
 

@@ -52,7 +52,7 @@ def test_a_bake_goes_step_by_step() -> None:
     assert s.decision == Wait(Awaited.IMAGE, 5.0)
     assert s.image("pending").verb is Verb.FREE_BUILDER
     s.did(Verb.FREE_BUILDER)
-    assert s.decision == Wait(Awaited.IMAGE, 5.0, 1000.0 + 7200)
+    assert s.decision == Wait(Awaited.IMAGE, 30.0, 1000.0 + 7200)
     assert s.image("available").decision == Enter(Phase.LAUNCHING, {"image": "ami-1"})
 
 
@@ -215,7 +215,7 @@ def test_green_joins_and_both_serve_for_the_overlap() -> None:
     s.did(Verb.JOIN_GREEN).attach("green").targets(blue="healthy", green="initial")
     assert s.decision == Wait(Awaited.CHECKS, 5.0)
     held = s.targets(blue="healthy", green="healthy").checks().now
-    assert s.decision == Wait(Awaited.OVERLAP, 10.0, held + 300)
+    assert s.decision == Wait(Awaited.OVERLAP, 30.0, held + 300)
     s.passes(299)
     assert s.decision == Wait(Awaited.OVERLAP, 1.0, held + 300)
     assert s.passes(1).decision == Enter(Phase.SWITCHING)
@@ -235,7 +235,7 @@ def test_a_hold_awaits_a_person() -> None:
     s = Stage(hold=True).joined().passes(300)
     assert s.decision == Enter(Phase.HOLDING)
     s.enters(Phase.HOLDING)
-    assert s.decision == Wait(Awaited.PROMOTION, 10.0, s.now + 4 * 3600)
+    assert s.decision == Wait(Awaited.PROMOTION, 30.0, s.now + 4 * 3600)
     s.passes(4 * 3600)
     assert s.decision == RollBack(Reason.HOLD_EXPIRED, "nobody promoted within 4.0 h")
     assert s.told(EventKind.PROMOTED, who="U1").decision == Enter(Phase.SWITCHING)
@@ -278,6 +278,17 @@ def test_calm_waits_follow_the_pace_of_the_checks() -> None:
     decision = s.decision
     assert isinstance(decision, Wait)
     assert decision.seconds == 1.0
+
+
+def test_a_bad_answer_ends_the_calm() -> None:
+    """The next looks come at the usual pace, so that a failure is known soon."""
+    s = Stage().joined()
+    calm = s.decision
+    assert isinstance(calm, Wait)
+    s.targets(blue="healthy", green="unhealthy").checks(times=1)
+    alarmed = s.decision
+    assert isinstance(alarmed, Wait)
+    assert (calm.seconds, alarmed.seconds) == (30.0, 5.0)
 
 
 # --- switching and soaking ---
@@ -325,7 +336,7 @@ def test_the_soak_passes_with_every_check_held() -> None:
     """Blue is idle and whole until then."""
     s = Stage().switched()
     ends = s.now + 900
-    assert s.decision == Wait(Awaited.SOAK, 10.0, ends)
+    assert s.decision == Wait(Awaited.SOAK, 30.0, ends)
     assert s.passes(900).decision == Enter(Phase.RETIRING)
     s.targets(blue="draining", green="unhealthy")
     assert s.decision == Wait(Awaited.CHECKS, 5.0)
@@ -348,7 +359,7 @@ def retired(**changes: object) -> Stage:
 def test_retiring_goes_step_by_step() -> None:
     """Drain, empty, hand over, delete, tidy."""
     s = retired()
-    assert s.decision == Wait(Awaited.DRAINED, 10.0)
+    assert s.decision == Wait(Awaited.DRAINED, 30.0)
     s.targets(green="healthy")
     protected = tuple(replace(i, protected=True) for i in s.seen.blue.instances)  # type: ignore[union-attr]  # on stage
     s.alter("blue", instances=protected)
@@ -542,7 +553,7 @@ def test_while_both_serve_green_leaves(phase: Phase) -> None:
     s.did(Verb.TAKE_GREEN_OUT)
     assert s.decision == Wait(Awaited.READ_BACK, 5.0)
     s.detach("green").targets(blue="healthy", green="draining")
-    assert s.decision == Wait(Awaited.DRAINED, 10.0)
+    assert s.decision == Wait(Awaited.DRAINED, 30.0)
     s.targets(blue="healthy")
     assert s.verb is Verb.DELETE_GREEN
 

@@ -13,7 +13,7 @@ from bluegreen.observation import Group, Observation
 from bluegreen.release import Phase, Release, Verb
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
-ROUTES_EVERY, DROPPABLE_EVERY = 30.0, 60.0
+ROUTES_EVERY, DROPPABLE_EVERY = 120.0, 60.0
 
 Seen = dict[str, Any]
 

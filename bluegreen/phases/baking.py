@@ -32,7 +32,7 @@ def _judge_image(s: Scene, image: Image) -> Decision:
     deadline = s.watched_since + s.config.timeouts.bake
     if s.now >= deadline:
         return RollBack(Reason.BUILD_LATE, f"the image {image.id} is still pending after {duration(s.phase_age)}")
-    return s.wait(Awaited.IMAGE, deadline)
+    return s.wait(Awaited.IMAGE, deadline, calm=True)
 
 
 def _image_unseen(s: Scene) -> Decision:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: How long what AWS was just told may be missing from what it shows (its reads are eventually consistent).
 GRACE = 60.0
+#: In a calm wait AWS is looked at so many times less often than every `poll`.
+CALM = 6
 #: How long calls may fail for passing reasons (throttling, 5xx, no connection) before we give up.
 PATIENCE = 600.0
 #: The longest deregistration delay a target group can have (ELBv2, deregistration_delay.timeout_seconds).
@@ -120,10 +122,14 @@ class Scene:
         return self.did(verb) and not self.fresh(verb)
 
     def wait(self, awaited: Awaited, deadline: float | None = None, *, calm: bool = False) -> Wait:
-        """Look again after `poll`; when calm, at the pace of the checks; never past the deadline."""
+        """Look again after `poll`; when calm and all is well, less often; never past the deadline.
+
+        Calm is a long wait in which nothing is expected. A first bad answer ends it, so that the next ones
+        come at the usual pace; a check that asks for more (`every`) gets it.
+        """
         pace = self.config.poll
-        if calm:
-            pace = min([2 * pace, *(check.every for check in self.checks)])
+        if calm and all(state.passed for state in self.release.checks.values()):
+            pace = min([CALM * pace, *(check.every for check in self.checks)])
         left = pace if deadline is None else min(pace, deadline - self.now)
         return Wait(awaited, max(left, 0.05), deadline)
 

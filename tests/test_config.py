@@ -515,3 +515,11 @@ def test_no_file(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"cannot be read: Is a directory\. Name a file to read\."):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_what_the_documents_show_is_valid(page: str) -> None:
+    """People copy it."""
+    text = (Path(__file__).parent.parent / page).read_text()
+    example = text.split("```yaml\n", 1)[1].split("```", 1)[0]
+    assert parse(yaml.safe_load(example)).id == "web/production"

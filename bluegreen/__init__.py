@@ -265,8 +265,10 @@ class Engine:
 
     def _cloud(self, config: Config) -> Cloud:
         from bluegreen.aws import Cloud
+        from bluegreen.masking import mask, secrets_of
 
-        return Cloud(config, self._session, stopwatch=time.monotonic)
+        secrets = secrets_of(os.environ)
+        return Cloud(config, self._session, mask=lambda text: mask(text, secrets), stopwatch=time.monotonic)
 
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)

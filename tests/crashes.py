@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,7 +41,8 @@ class Crashes:
     points: list[Point] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     _number: int = 0
-    _last: str = ""
+    seq: int = 0  # where the journal stands
+    _visited: set[tuple[int, str, bool]] = field(default_factory=set)
     _pipe: int = -1
     _children: list[tuple[Point, int, int]] = field(default_factory=list)
 
@@ -49,16 +52,21 @@ class Crashes:
         def answer(request: Incoming, recorded: bool) -> Answer:
             if self.died:
                 raise Died
-            idle = request.name == self._last == "dynamodb:Query"  # another look at a silent journal is no new point
-            self._number, self._last = self._number + 1, request.name
-            if self.active and not idle:
-                self._fork(Point(self._number, request.name, heard=False))
+            self._number += 1
+            self._visit(Point(self._number, request.name, heard=False))
             answered = answers(request, recorded)
-            if self.active and request.mutating:
-                self._fork(Point(self._number, request.name, heard=True))
+            if request.mutating:
+                self._visit(Point(self._number, request.name, heard=True))
             return answered
 
         return answer
+
+    def _visit(self, point: Point) -> None:
+        """The same call while the journal stands still (one more look, one more renewal) is no new point."""
+        key = (self.seq, point.operation, point.heard)
+        if self.active and key not in self._visited:
+            self._visited.add(key)
+            self._fork(point)
 
     def _fork(self, point: Point) -> None:
         self.points.append(point)
@@ -68,6 +76,8 @@ class Crashes:
         child = os.fork()
         if child == 0:
             os.close(reader)
+            sys.settrace(None)  # nobody reads what a copy covers, and tracing doubles its time
+            gc.disable()
             self.died, self._pipe = point, writer
             raise Died
         os.close(writer)
@@ -106,7 +116,7 @@ def die_everywhere(
 
     def tell(seen: Release) -> None:
         when(seen)
-        crashes.active = after()
+        crashes.seq, crashes.active = seen.seq, after()
 
     crashes.active = after()
     done = ops.drive(release.id, death=crashes, when=tell)

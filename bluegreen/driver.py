@@ -224,9 +224,9 @@ class Driver:
         try:
             made = self._perform(act)
         except AwsError as error:
-            self._append(EventKind.STUMBLED, _stumble(act.verb, error))
+            self._record(EventKind.STUMBLED, _stumble(act.verb, error))
         else:
-            self._append(EventKind.DID, {"verb": act.verb, **made})
+            self._record(EventKind.DID, {"verb": act.verb, **made})
 
     def _perform(self, act: Act) -> dict[str, Any]:
         self._permit()
@@ -277,6 +277,14 @@ class Driver:
     def _append(self, kind: EventKind, facts: Facts) -> None:
         event = self.journal.append(self.release.id, self.release.seq + 1, kind, facts, self.clock.now())
         self._heard(event)
+
+    def _record(self, kind: EventKind, facts: Facts) -> None:
+        """What has happened has happened, whatever others wrote meanwhile."""
+        try:
+            self._append(kind, facts)
+        except Conflict:
+            self._catch_up()
+            self._append(kind, facts)
 
     def _take_up(self) -> None:
         """Go on where the journal stands; say so unless we are the release's first driver."""

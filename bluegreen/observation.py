@@ -128,8 +128,11 @@ class Observation:
         return tuple(state for members in self.targets.values() for id_, state in members.items() if id_ in ids)
 
     def serving(self, group: Group | None) -> tuple[str, ...]:
-        """Ids of the group's own instances that are in service and `healthy` in every target group (S2)."""
-        if group is None or not self.targets:
+        """Ids of the group's own instances that are in service and `healthy` in every target group (S2).
+
+        A group that is detached serves nobody: its targets may be shown healthy until they begin to drain.
+        """
+        if group is None or not self.targets or not group.target_groups >= self.targets.keys():
             return ()
         return tuple(id_ for id_ in group.in_service if all(m.get(id_) == HEALTHY for m in self.targets.values()))
 

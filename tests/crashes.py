@@ -34,10 +34,11 @@ class Point:
 
 @dataclass
 class Crashes:
-    """Forks the world at the calls of one driver. In the copy `died` is true, and the driver is dead."""
+    """Forks the world at the calls of one driver. In the copy the driver is dead."""
 
     active: bool = True
-    died: Point | None = None
+    died: bool = False
+    copy: Point | None = None  # in a copy: where it began
     points: list[Point] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     _number: int = 0
@@ -66,9 +67,14 @@ class Crashes:
         key = (self.seq, point.operation, point.heard)
         if self.active and key not in self._visited:
             self._visited.add(key)
-            self._fork(point)
+            if self.branch(point):
+                self.died = True
+                raise Died
 
-    def _fork(self, point: Point) -> None:
+    def branch(self, point: Point) -> bool:
+        """Go on in two worlds; True in the copy."""
+        if self.copy:
+            return False
         self.points.append(point)
         while len(self._children) >= AT_ONCE:
             self._collect()
@@ -78,14 +84,15 @@ class Crashes:
             os.close(reader)
             sys.settrace(None)  # nobody reads what a copy covers, and tracing doubles its time
             gc.disable()
-            self.died, self._pipe = point, writer
-            raise Died
+            self.copy, self._pipe = point, writer
+            return True
         os.close(writer)
         self._children.append((point, child, reader))
+        return False
 
     def end(self, judge: Callable[[], list[str]]) -> None:
         """In a copy: judge how it ended, report and exit. In the first world: wait for the copies."""
-        if self.died:
+        if self.copy:
             self._report(judge)
         while self._children:
             self._collect()
@@ -121,13 +128,14 @@ def die_everywhere(
     crashes.active = after()
     done = ops.drive(release.id, death=crashes, when=tell)
     if crashes.died:
-        crashes.end(lambda: _judge(ops, ops.rescue(release.id, when=when), outcome))
+        crashes.end(lambda: judge(ops, ops.rescue(release.id, when=when), outcome))
     assert done is not None
-    crashes.results += _judge(ops, done, outcome)
+    crashes.results += judge(ops, done, outcome)
     crashes.end(list)
     return crashes
 
 
-def _judge(ops: Ops, done: Release, outcome: str) -> list[str]:
+def judge(ops: Ops, done: Release, outcome: str) -> list[str]:
+    """Whatever is wrong with how a release ended."""
     wrong = [] if done.outcome == outcome else [f"ended {done.outcome} ({done.reason}: {done.message}), not {outcome}"]
     return wrong + ops.wrong(done)

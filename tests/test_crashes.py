@@ -6,7 +6,7 @@ import pytest
 
 from bluegreen.release import Outcome, Phase, Release
 from lab.aws import Timings
-from tests.crashes import Crashes, die_everywhere
+from tests.crashes import Crashes, Point, die_everywhere, judge
 from tests.worlds import GOOD, SICK, Ops
 
 FAST = Timings(1, 3, 1, 2, 2, 5, 1, 1, 0.5, 1, 1, 5, 1)
@@ -58,6 +58,24 @@ def test_dying_anywhere_on_the_way_back(phase: Phase) -> None:
     crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(ordered))
     assert len(crashes.points) > 10
     assert said(crashes) == ""
+
+
+def test_a_rollback_ordered_at_any_moment_leaves_blue_alone() -> None:
+    """At every event and every wait up to retiring: before an act, in the middle of it, after it."""
+    world = ops()
+    release = world.start(GOOD)
+    moments = Crashes()
+
+    def when(seen: Release) -> None:
+        if seen.phase.can_roll_back and moments.branch(Point(seen.seq, "an order to roll back", heard=True)):
+            world.engine().roll_back("web/production", who="slack:U1")
+
+    done = world.drive(release.id, when=when)
+    assert done is not None
+    expected = Outcome.ROLLED_BACK if moments.copy else Outcome.LIVE
+    moments.end(lambda: judge(world, done, expected))
+    assert len(moments.points) > 40
+    assert said(moments) == ""
 
 
 def test_dying_anywhere_with_a_sick_version() -> None:

@@ -123,6 +123,17 @@ def test_an_order_written_just_before_an_act_beats_it() -> None:
     assert done.outcome is Outcome.ROLLED_BACK
 
 
+def test_an_order_written_in_the_middle_of_an_act_loses_nothing() -> None:
+    """What the act made is recorded after the order."""
+    o = world()
+    release = o.start()
+    order = once(has(Verb.MAKE_IMAGE, done=False), lambda: o.engine().roll_back("web/production", who="U1"))
+    done = o.drive(release.id, when=order)
+    assert done is not None
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert done.made_image in done.left_behind[0]
+
+
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize(
     "verb",

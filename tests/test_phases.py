@@ -573,8 +573,39 @@ def test_after_the_switch_blue_joins_first(phase: Phase) -> None:
     assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
     s.attach("blue").targets(blue="initial", green="healthy")
     assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
-    s.targets(blue="healthy", green="healthy")
+    s.targets(blue="healthy", green="healthy").passes(15)
     assert s.verb is Verb.TAKE_GREEN_OUT
+
+
+def test_blue_that_was_just_detached_is_not_trusted() -> None:
+    """It may still be shown attached and healthy, and drain a moment later: it joins again, and that is awaited."""
+    s = Stage().joined().enters(Phase.SWITCHING).told(EventKind.BEGAN, verb=Verb.TAKE_BLUE_OUT).rolls_back()
+    assert s.verb is Verb.JOIN_BLUE
+    s.did(Verb.JOIN_BLUE)
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    assert s.passes(15).verb is Verb.TAKE_GREEN_OUT
+
+
+def test_targets_of_a_detached_group_serve_nobody() -> None:
+    """Whatever their state is shown as."""
+    s = Stage().joined().detach("blue")
+    assert s.seen.serving(s.seen.blue) == ()
+
+
+def test_green_that_may_be_joining_is_not_removed_yet() -> None:
+    """It was told to join just before the rollback; its targets may appear yet."""
+    s = Stage().launched().enters(Phase.OVERLAPPING).told(EventKind.BEGAN, verb=Verb.JOIN_GREEN).rolls_back()
+    assert s.decision == Wait(Awaited.READ_BACK, 5.0)
+    assert s.passes(60).verb is Verb.DELETE_GREEN
+
+
+def test_an_image_that_was_just_ordered_is_named() -> None:
+    """Although nobody recorded its id (S5)."""
+    s = Stage().did(Verb.START_BUILDER, Verb.STOP_BUILDER).told(EventKind.BEGAN, verb=Verb.MAKE_IMAGE)
+    s.builder("stopped").rolls_back()
+    assert s.decision == Wait(Awaited.IMAGE, 5.0)
+    s.image("pending", tagged_release=s.release.id)
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because", ("image ami-1",))
 
 
 def test_no_traffic_for_a_blue_that_is_not_healthy() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bluegreen.phases.baking import free_builder
-from bluegreen.phases.scene import LONGEST_RETIRE, Act, Decision, Rest, Scene, drained, duration, halt
+from bluegreen.phases.scene import LONGEST_RETIRE, SETTLING, Act, Decision, Rest, Scene, drained, duration, halt
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb
 
 
@@ -17,7 +17,7 @@ def rolling_back(s: Scene) -> Decision:
 
 def undo_baking(s: Scene) -> Decision:
     """Stop the builder if we started it; nothing else was touched."""
-    return _stop_builder(s) or _drop_failed_image(s) or free_builder(s) or _rolled_back(s)
+    return _stop_builder(s) or _image_unseen(s) or _drop_failed_image(s) or free_builder(s) or _rolled_back(s)
 
 
 def undo_launching(s: Scene) -> Decision:
@@ -54,16 +54,27 @@ def _blue_bears(s: Scene) -> Decision | None:
     blue = s.seen.blue
     if blue is None:
         return halt(s, Reason.BLUE_UNHEALTHY, f"the group {s.release.blue_group} is gone, green was left as it is")
-    if s.blue_serves:
+    if s.blue_serves and not _blue_may_be_leaving(s):
         return None
     if s.phase_age >= s.config.timeouts.healthy:
         serving = f"{len(s.seen.serving(blue))} of {s.before.desired}"
         sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
         return halt(s, Reason.BLUE_UNHEALTHY, sick)
-    attached = blue.target_groups >= set(s.release.target_groups)
+    attached = blue.target_groups >= set(s.release.target_groups) and not _blue_was_sent_out(s)
     if attached or len(blue.in_service) < s.before.desired or (s.did(Verb.JOIN_BLUE) and s.fresh(Verb.JOIN_BLUE)):
         return s.wait(Awaited.BLUE_HEALTHY)
     return Act(Verb.JOIN_BLUE)
+
+
+def _blue_was_sent_out(s: Scene) -> bool:
+    """It was detached, or that was begun, and it has not been attached since, whatever is shown yet."""
+    joined, out = s.release.did.get(Verb.JOIN_BLUE), s.release.began.get(Verb.TAKE_BLUE_OUT)
+    return out is not None and (joined is None or joined.seq < out.seq)
+
+
+def _blue_may_be_leaving(s: Scene) -> bool:
+    """Detaching works behind the scenes: a target shown healthy so soon afterwards may be about to drain."""
+    return _blue_was_sent_out(s) or (s.began(Verb.TAKE_BLUE_OUT) and s.age(Verb.TAKE_BLUE_OUT) < SETTLING)
 
 
 def _take_green_out(s: Scene) -> Decision | None:
@@ -83,7 +94,13 @@ def _wait_for_blue(s: Scene) -> Decision:
 
 def _remove_what_was_made(s: Scene) -> Decision | None:
     """Green, its template version, and the pins on blue; in that order, for a group on $Latest must not move."""
-    return drained(s, s.seen.green) or _remove_green(s) or _remove_template_version(s) or _unpin_blue(s)
+    return _joining(s) or drained(s, s.seen.green) or _remove_green(s) or _remove_template_version(s) or _unpin_blue(s)
+
+
+def _joining(s: Scene) -> Decision | None:
+    """Green was told to join so lately that its targets may yet appear: it must be seen, and taken out."""
+    unseen = s.fresh(Verb.JOIN_GREEN) and not s.did(Verb.TAKE_GREEN_OUT)
+    return s.wait(Awaited.READ_BACK) if unseen else None
 
 
 def _remove_green(s: Scene) -> Decision | None:
@@ -135,6 +152,12 @@ def _stop_builder(s: Scene) -> Decision | None:
     return None
 
 
+def _image_unseen(s: Scene) -> Decision | None:
+    """The image may have been ordered just before a crash; it must be known to be named (S5)."""
+    unseen = s.began(Verb.MAKE_IMAGE) and not s.release.made_image and s.seen.image is None
+    return s.wait(Awaited.IMAGE) if unseen and s.fresh(Verb.MAKE_IMAGE) else None
+
+
 def _drop_failed_image(s: Scene) -> Decision | None:
     image = s.seen.image
     ours = image is not None and image.tagged_release == s.release.id and image.state not in ("pending", "available")
@@ -145,8 +168,9 @@ def _drop_failed_image(s: Scene) -> Decision | None:
 
 def _rolled_back(s: Scene) -> Rest:
     reason = s.release.reason or Reason.ORDERED
-    made = s.release.made_image and not s.did(Verb.DROP_IMAGE)
-    left = [f"image {s.release.made_image}"] if made else []
+    ours = s.seen.image is not None and s.seen.image.tagged_release == s.release.id
+    made = s.release.made_image or (s.seen.image.id if s.seen.image and ours else "")
+    left = [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
     unpinned = s.release.did.get(Verb.UNPIN_BLUE)

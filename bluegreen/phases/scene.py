@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: How long what AWS was just told may be missing from what it shows (its reads are eventually consistent).
 GRACE = 60.0
+#: How long targets may be shown healthy although their group has just been detached.
+SETTLING = 15.0
 #: In a calm wait AWS is looked at so many times less often than every `poll`.
 CALM = 6
 #: How long calls may fail for passing reasons (throttling, 5xx, no connection) before we give up.

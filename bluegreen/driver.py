@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from bluegreen import phases
 from bluegreen.errors import AwsError, Conflict, Interrupted, Refused
@@ -58,7 +58,7 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Return after so many seconds, or earlier when the process is asked to stop."""
+        """Return after so many seconds."""
         ...
 
 
@@ -216,6 +216,8 @@ class Driver:
                 self._wait(decision, until)
             case Rest():
                 self._settle(decision)
+            case _:
+                assert_never(decision)
 
     def _act(self, act: Act) -> None:
         self._append(EventKind.BEGAN, {"verb": act.verb, **act.facts})

@@ -156,6 +156,9 @@ class Awaited(StrEnum):
     SIGHT = "sight"  # AWS answers again
 
 
+#: The subject of the observation that AWS, which could not be asked, answers again.
+SIGHT = "sight"
+
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
 OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION})
 
@@ -279,7 +282,7 @@ class Release:
     left_behind: tuple[str, ...] = ()  # what the last event names as still there
     gave_up: frozenset[Verb] = frozenset()
     blind_since: float | None = None
-    taken_up_at: float = 0.0  # since when the present driver watches; limits on AWS count from here
+    watched_since: float = 0.0  # limits on AWS count from here at the earliest: time that nobody watched is no delay
     interrupted: bool = False
     outcome: Outcome | None = None
     settled_at: float | None = None
@@ -380,7 +383,6 @@ def _did(release: Release, event: Event) -> Release:
         did={**release.did, Verb(event.facts["verb"]): event},
         template_version=event.facts.get("template_version", release.template_version),
         stumble=None,
-        blind_since=None,
     )
 
 
@@ -405,9 +407,11 @@ def _stumbled(release: Release, event: Event) -> Release:
 
 def _observed(release: Release, event: Event) -> Release:
     f = event.facts
+    if f["subject"] == SIGHT:
+        return _sighted(release, event)
     sights = {**release.sights, f["subject"]: f}
     if "passed" not in f:
-        return replace(release, sights=sights, blind_since=None)
+        return replace(release, sights=sights)
     state = CheckState(
         name=f["subject"],
         passed=f["passed"],
@@ -417,7 +421,14 @@ def _observed(release: Release, event: Event) -> Release:
         held_since=f["held_since"],
         lost=f["lost"],
     )
-    return replace(release, sights=sights, checks={**release.checks, state.name: state}, blind_since=None)
+    return replace(release, sights=sights, checks={**release.checks, state.name: state})
+
+
+def _sighted(release: Release, event: Event) -> Release:
+    """AWS answers again: the blind seconds are taken off the delays of the phase, and no more than those."""
+    blind = event.at - (event.at if release.blind_since is None else release.blind_since)
+    since = max(release.watched_since, release.in_phase_since) + blind
+    return replace(release, watched_since=since, blind_since=None)
 
 
 def _blinded(release: Release, event: Event) -> Release:
@@ -440,7 +451,7 @@ def _interrupted(release: Release, event: Event) -> Release:
 
 
 def _taken_up(release: Release, event: Event) -> Release:
-    return replace(release, taken_up_at=event.at, interrupted=False)
+    return replace(release, watched_since=event.at, interrupted=False)
 
 
 def _resumed(release: Release, event: Event) -> Release:
@@ -452,7 +463,7 @@ def _resumed(release: Release, event: Event) -> Release:
         blind_since=None,
         gave_up=frozenset(),
         checks={},
-        taken_up_at=event.at,
+        watched_since=event.at,
     )
 
 

@@ -203,6 +203,8 @@ def _observed(event: Event, release: Release) -> str:
             return f"image {release.image or release.image_name} is {value}"
         case "build" | "build check":
             return f"the {subject} on builder {release.builder}: {value}"
+        case "sight":
+            return str(value)
         case "activity":
             return f"AWS could not launch an instance of green: {value}"
     return f"{subject}: {value}"

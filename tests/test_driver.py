@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from bluegreen import Until
+from bluegreen.driver import SystemClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
 from bluegreen.journal import Journal
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
@@ -215,6 +217,61 @@ def test_an_interruption_that_cannot_be_recorded_is_an_interruption() -> None:
     assert o.rescue(release.id).outcome is Outcome.LIVE
 
 
+def test_an_interruption_after_the_end_is_not_recorded() -> None:
+    """Another driver finished meanwhile: the last event stays `settled`."""
+    o = world()
+    release = o.start()
+    stopped: list[bool] = []
+
+    def finish_elsewhere() -> None:
+        o.rescue(release.id)
+        stopped.append(True)
+
+    slept = once(has(Verb.JOIN_GREEN, done=True), finish_elsewhere)
+    with pytest.raises(Interrupted):
+        o.drive(release.id, when=slept, stop=lambda: bool(stopped))
+    ended = o.engine().load(release.id)
+    assert ended.outcome is Outcome.LIVE
+    assert not ended.interrupted
+
+
+@pytest.mark.parametrize(("minutes", "outcome"), [(5, Outcome.LIVE), (11, Outcome.ROLLED_BACK)])
+def test_an_aws_that_shows_nothing_is_waited_for(minutes: int, outcome: Outcome) -> None:
+    """Nothing is done blind; after ten minutes the release goes back, and says why."""
+    o = world(overlap=60)
+    release = o.start()
+    look = "elbv2:DescribeTargetHealth"
+
+    def blind() -> None:
+        o.aws.faults.server_error(look, times=None)
+        o.clock.after(minutes * 60, o.aws.faults.clear)
+
+    done = o.drive(release.id, when=once(lambda seen: seen.phase is Phase.OVERLAPPING, blind))
+    assert done is not None
+    assert done.outcome is outcome
+    assert kinds(o.told).count(EventKind.BLINDED) == (
+        1 if outcome is Outcome.LIVE else 2
+    )  # going back, it is told anew
+    assert done.reason is (Reason.COMPLETED if outcome is Outcome.LIVE else Reason.BLIND)
+    assert o.wrong(done) == []
+
+
+def test_two_blind_looks_far_apart_are_no_long_blindness() -> None:
+    """Each is over with the next look that AWS answers, even when that shows nothing new."""
+    o = world(overlap=1200)
+    release = o.start()
+
+    def fail_now_and_then() -> None:
+        for minutes in (1, 14):
+            o.clock.after(minutes * 60, lambda: o.aws.faults.server_error("elbv2:DescribeTargetHealth", times=3))
+
+    steady = once(lambda seen: "targets" in seen.checks and seen.checks["targets"].held, fail_now_and_then)
+    done = o.drive(release.id, when=steady)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert kinds(o.told).count(EventKind.BLINDED) == 2
+
+
 def test_a_journal_that_is_away_for_a_while_is_waited_for() -> None:
     """Throttled writes do not end a release."""
     o = world()
@@ -318,3 +375,12 @@ def test_a_settled_release_is_not_driven_again() -> None:
     assert again is not None
     assert again.outcome is Outcome.LIVE
     assert o.told == events
+
+
+def test_the_machines_own_clock() -> None:
+    """Epoch seconds, and a sleep that lasts."""
+    clock = SystemClock()
+    before, began = time.time(), time.monotonic()
+    assert before <= clock.now() <= time.time()
+    clock.sleep(0.02)
+    assert time.monotonic() - began >= 0.02

@@ -81,7 +81,7 @@ def test_a_failed_release_is_reopened_by_a_person(kind: EventKind) -> None:
     assert s.release.outcome is None
     assert s.release.settled_at is None
     assert s.release.checks == {}
-    assert s.release.taken_up_at == s.now
+    assert s.release.watched_since == s.now
     assert s.release.rollback_pending is (kind is EventKind.ROLLBACK_ORDERED)
 
 

@@ -28,7 +28,7 @@ def _clock(s: Scene, name: str) -> float:
     """When a check's time to come to hold began: with the first of its phases that was entered."""
     when = next((check.when for check in s.checks if check.name == name), ("overlapping",))
     starts = [at for phase, at in s.release.entered.items() if when_word(phase) in when]
-    return max(min(starts, default=s.release.in_phase_since), s.release.taken_up_at)
+    return max(min(starts, default=s.release.in_phase_since), s.release.watched_since)
 
 
 def checks_pending(s: Scene) -> Wait | None:

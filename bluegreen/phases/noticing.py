@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import CheckResult, Group, Observation
 from bluegreen.phases.scene import TARGETS
-from bluegreen.release import CheckState, Phase, Release, Verb
+from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -16,7 +16,8 @@ def noticed(release: Release, seen: Observation, config: Config) -> list[dict[st
     """Facts of the `observed` events that this look gives rise to: only what has changed (design, journal)."""
     changed = [*_fleets(release, seen), *_baked(seen), *_traffic(release, seen)]
     told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
-    return told + _answers(release, seen, config)
+    again = [] if release.blind_since is None else [{"subject": SIGHT, "value": "AWS answers again"}]
+    return again + told + _answers(release, seen, config)
 
 
 def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:

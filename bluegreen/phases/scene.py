@@ -94,13 +94,13 @@ class Scene:
 
     @property
     def phase_age(self) -> float:
-        """Seconds since the phase was entered, or since a driver took it up: time that nobody watched is no delay."""
+        """Seconds since the phase was entered, or since it is watched: time that nobody watched is no delay."""
         return self.now - self.watched_since
 
     @property
     def watched_since(self) -> float:
-        """When the present driver began to watch this phase, epoch seconds."""
-        return max(self.release.in_phase_since, self.release.taken_up_at)
+        """Since when this phase is watched, less the time in which AWS could not be asked; epoch seconds."""
+        return max(self.release.in_phase_since, self.release.watched_since)
 
     def began(self, verb: Verb) -> bool:
         """The act was at least attempted."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
@@ -69,8 +70,8 @@ class ServiceStatus:
 class Engine:
     """The releases of one AWS account and region, as recorded in one journal table.
 
-    `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`. Methods raise ConfigError, Refused (with a
-    `reason`) and AwsError; see `errors`.
+    `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`; `holder` names its drivers in the lease.
+    Methods raise ConfigError, Refused (with a `reason`) and AwsError; see `errors`.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class Engine:
         region: str | None = None,
         session: Session | None = None,
         clock: Clock | None = None,
+        holder: str = "",
     ) -> None:
         self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
         self.clock = clock or _system_clock()
+        self.holder = holder or _holder()
         self._region = region
         self._given_session = session
         self._made_journal: Journal | None = None
@@ -96,7 +99,7 @@ class Engine:
         record = self._record(config.id)
         baseline = self._baseline(config, record, commit, ami)
         number = record.next if record else 1
-        facts = self._started(config, baseline, commit=commit, who="", hold=_held(config))(number)
+        facts = self._started(config, baseline, record, commit=commit, who="", hold=_held(config))(number)
         release = _unrecorded(release_id(config.id, number), facts, self.clock.now())
         phases = [phase for phase in Phase if phase.can_roll_back]
         undone = [(phase, rehearse_rollback(release, baseline, config, phase)) for phase in phases]
@@ -112,11 +115,15 @@ class Engine:
         who: str,
         hold: bool = False,
         request: str = "",
+        source: Mapping[str, str] | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Release:
         """Record a new release; nothing in AWS is changed until somebody drives it.
 
         `who` is an id (an ARN, `github:login`, `slack:U…`), `request` makes a repeated call return the first
-        release. Refused when another is under way, the service is frozen, or blue is not whole.
+        release. `source` tells where it comes from, for whoever shows it: repository, server, run_id, run_url, ref,
+        event, actor, title, author, pull. Refused when another is under way, the service is frozen, or blue is not
+        whole; Interrupted when `stop` says so before it is recorded.
         """
         self._journal.ensure_table(self.clock.sleep)
         record = self._record(config.id)
@@ -124,7 +131,11 @@ class Engine:
             self._journal.refuse_start(record, self.clock.now())
         self._refuse_unresolved(config, record)
         baseline = self._baseline(config, record, commit, ami)
-        facts = self._started(config, baseline, commit=commit, who=who, hold=hold or _held(config))
+        facts = self._started(
+            config, baseline, record, commit=commit, who=who, hold=hold or _held(config), source=source or {}
+        )
+        if stop():
+            raise Interrupted("stopped before anything was begun", where=config.id)
         event = self._journal.open(config.id, facts, self.clock.now(), request=request)
         return self._journal.load(event.release)
 
@@ -147,7 +158,7 @@ class Engine:
             cloud=self._cloud(config),
             config=config,
             clock=self.clock,
-            holder=_holder(),
+            holder=self.holder,
             tell=tell,
             stop=stop,
         )
@@ -203,6 +214,12 @@ class Engine:
             return self._journal.load(release.id)
         return release
 
+    def abandon(self, release: str, holder: str) -> None:
+        """End the lease of a driver that is known to be gone, so that the next need not wait for it to lapse."""
+        lease = self._journal.lease(release)
+        if lease is not None and lease.holder == holder:
+            self._journal.drop(lease)
+
     def image_of(self, service: str, number: int) -> str:
         """The AMI of an earlier release, for returning to it. ConfigError when there is none."""
         summary = self._journal.summary(service, number)
@@ -216,6 +233,10 @@ class Engine:
     def load(self, release: str) -> Release:
         """A release as its events tell it."""
         return self._journal.load(release)
+
+    def events(self, release: str) -> list[Event]:
+        """Everything that has happened to a release, in order."""
+        return self._journal.read(release)
 
     def status(self, service: str | None = None) -> list[ServiceStatus]:
         """Every service that the journal knows, or the one asked for."""
@@ -278,7 +299,15 @@ class Engine:
         return self._cloud(config).baseline(group, commit, ami)
 
     def _started(
-        self, config: Config, baseline: Baseline, *, commit: str, who: str, hold: bool
+        self,
+        config: Config,
+        baseline: Baseline,
+        record: ServiceRecord | None,
+        *,
+        commit: str,
+        who: str,
+        hold: bool,
+        source: Mapping[str, str] = MappingProxyType({}),
     ) -> Callable[[int], Facts]:
         def facts(number: int) -> Facts:
             return {
@@ -290,6 +319,8 @@ class Engine:
                 "hold": hold,
                 "config": config.to_dict(),
                 "blue_group": baseline.blue.name,
+                "blue_commit": record.live.commit if record and record.live else "",
+                "source": dict(source),
                 "target_groups": list(baseline.target_groups),
                 "builder": baseline.builder,
                 "account": baseline.account,

@@ -262,6 +262,8 @@ class Release:
     image_name: str
     target_groups: tuple[str, ...]  # ARNs
     builder: str = ""
+    blue_commit: str = ""  # what blue runs, as far as the journal knows
+    source: Mapping[str, str] = field(default_factory=dict)  # where it was started: see `Engine.start`
     seq: int = 1
     last_at: float = 0.0
     phase: Phase = Phase.BAKING
@@ -345,6 +347,8 @@ def _started(event: Event) -> Release:
         image_name=f["image_name"],
         target_groups=tuple(f["target_groups"]),
         builder=f["builder"],
+        blue_commit=f.get("blue_commit", ""),
+        source=f.get("source", {}),
         last_at=event.at,
         entered={Phase.BAKING: event.at},
     )

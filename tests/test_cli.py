@@ -19,8 +19,9 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import bluegreen
+from bluegreen import doors
 from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus
-from bluegreen.cli import cli, door, listing, output, picture
+from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
@@ -505,10 +506,11 @@ def test_control_c_before_anything_began_is_an_interruption(engine: type[_Engine
 
 WAITING = """
 import time
-from bluegreen.cli import door, output
+from bluegreen import doors
+from bluegreen.cli import output
 from bluegreen.errors import Interrupted
 lines = output.Lines()
-with door.stopping(lines.note) as stop:
+with doors.stopping(lines.note) as stop:
     print("ready", flush=True)
     while not stop():
         time.sleep(0.05)
@@ -821,7 +823,7 @@ def test_plan_and_rollback(lab: World) -> None:
 def test_every_outcome_and_error_has_its_exit_code() -> None:
     """They are fixed: scripts and workflows depend on them."""
     ends = {"live": 0, "failed": 1, "rolled_back": 3}
-    assert {o: door.exit_code(Telling().settles(o).release) for o in Outcome} == ends
+    assert {o: doors.exit_code(Telling().settles(o).release) for o in Outcome} == ends
     errors = (ConfigError("x"), Refused("x", reason=Reason.FROZEN), Interrupted("x"), BlueGreenError("x"))
-    assert [door.error_code(error) for error in errors] == [2, 4, 130, 1]
+    assert [doors.error_code(error) for error in errors] == [2, 4, 130, 1]
     assert EventKind.SETTLED in {told[1].kind for told in live().told if told[1]}

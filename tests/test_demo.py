@@ -67,9 +67,9 @@ def test_three_acts(tmp_path: Path) -> None:
 def test_interruption_while_the_lab_is_built(tmp_path: Path) -> None:
     """Ctrl-C at once: what was started by then is ended, too."""
     with demo(tmp_path, "--instances", "1") as process:
-        until(lambda: alive(tmp_path), 20)
+        until(lambda: alive(tmp_path), 60)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     assert alive(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -82,7 +82,7 @@ def test_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals)
         read_until(process, "claimed builder")
         assert alive(tmp_path)
         process.send_signal(number)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     until(lambda: alive(tmp_path) == [])
     assert list(tmp_path.iterdir()) == []
 

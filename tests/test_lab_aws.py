@@ -21,6 +21,7 @@ from lab.aws.wire import Incoming, _json, _model, serialise
 from lab.clock import RealClock, VirtualClock
 from lab.machines import PretendMachines
 from lab.world import World
+from tests.processes import until
 
 GROUP = "web-asg"
 
@@ -1171,9 +1172,10 @@ class TestWaysIn:
             assert [] == outside.client("dynamodb").list_tables()["TableNames"]
             with refused("ValidationError"):
                 outside.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName="nobody")
+            state = pretend.engine.state
+            until(lambda: state.instances[world.builder].state == "stopped", 30)
             image = outside.client("ec2").create_image(InstanceId=world.builder, Name="web-v1")["ImageId"]
-            RealClock().sleep(0.6)
-            assert "available" == pretend.engine.state.images[image].state  # nobody asked: the ticker did it
+            until(lambda: state.images[image].state == "available", 30)  # nobody asked: the ticker did it
             pretend.faults.lose_answer("ec2:DescribeImages")
             with pytest.raises(ConnectionClosedError):
                 outside.client("ec2", config=Config(retries={"total_max_attempts": 1})).describe_images()

@@ -18,14 +18,14 @@ from typing import Any
 import boto3
 
 from bluegreen.aws import builder, groups, images, preflight, templates, traffic
-from bluegreen.aws.calls import ATTEMPTS, Calls, caller, session
+from bluegreen.aws.calls import ATTEMPTS, Calls, caller, session, web_identity_session
 from bluegreen.aws.looks import Looks
 from bluegreen.aws.probes import Fetch, Mask, Page, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
 from bluegreen.observation import Baseline, Observation
 from bluegreen.release import Facts, Release, Verb
 
-__all__ = ["Cloud", "Fetch", "Page", "caller", "session"]
+__all__ = ["Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
 
 
 class Cloud:

@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config as BotoConfig
+from botocore.credentials import AssumeRoleWithWebIdentityCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -26,6 +27,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as BrokenConnection
+from botocore.session import get_session
 
 from bluegreen.errors import AwsError, ConfigError
 
@@ -148,6 +150,25 @@ class Calls:
 def session(region: str | None = None) -> boto3.Session:
     """A session with the credentials that the AWS environment holds; `region` None: that environment's."""
     return boto3.Session(region_name=region)
+
+
+def web_identity_session(region: str | None, role: str, name: str, token: Callable[[], str]) -> boto3.Session:
+    """A session with the credentials of a role, which are fetched again before they expire.
+
+    `token` gives a fresh OpenID Connect token each time, `name` is seen in CloudTrail (STS API,
+    AssumeRoleWithWebIdentity: an hour, whatever the role allows). The first call fetches.
+    """
+    core = get_session()
+    core.set_config_variable("region", region)
+    fetcher = AssumeRoleWithWebIdentityCredentialFetcher(
+        client_creator=core.create_client,
+        web_identity_token_loader=token,
+        role_arn=role,
+        extra_args={"RoleSessionName": name},
+    )
+    # botocore offers no public way to set refreshable credentials; boto3's own resolver ends in this attribute.
+    core._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role-with-web-identity")  # type: ignore[attr-defined]  # noqa: SLF001
+    return boto3.Session(botocore_session=core)
 
 
 def caller(session: boto3.Session | None = None) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import __version__
+from bluegreen import __version__, doors
 from bluegreen.cli import door, output
 from bluegreen.cli.door import Door, Doors
 from bluegreen.errors import BlueGreenError, ConfigError
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from bluegreen.config import Config
     from bluegreen.driver import Tell
 
-#: How many releases `reconcile` drives at the same time; the others wait for their turn.
-AT_ONCE = 16
-
-Show = Callable[["Tell", door.Stop], Release]
+Show = Callable[["Tell", doors.Stop], Release]
 
 
 @click.group(cls=Doors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,7 +55,7 @@ def command(**settings: Any) -> Callable[[Callable[..., int | None]], click.Comm
             names = ("config_path", "environment", "as_json", "table", "region")
             opened = Door(**{name: given.pop(name) for name in names})
             ctx.find_root().meta["bluegreen.json"] = opened.as_json
-            ctx.exit(function(opened, **given) or door.OK)
+            ctx.exit(function(opened, **given) or doors.OK)
 
         for option in reversed(_EVERYWHERE):
             call = option(call)
@@ -102,11 +99,16 @@ def release(at: Door, commit: str, ami: str, until: str | None) -> int:
 @_ami
 def plan(at: Door, commit: str, ami: str) -> None:
     """Show what a release would do, and what a rollback would; change nothing."""
-    from bluegreen.cli.planned import print_plan
+    from bluegreen import planned
 
     config = at.config()
     sha = door.commit_of(config, commit, ami, _folder(at))
-    print_plan(at.engine(config).plan(config, commit=sha, ami=ami), as_json=at.as_json)
+    made = at.engine(config).plan(config, commit=sha, ami=ami)
+    if at.as_json:
+        output.echo_json(planned.as_object(made))
+        return
+    for line in planned.lines(made):
+        click.echo(line)
 
 
 @command()
@@ -146,9 +148,9 @@ def resume(at: Door, service: str | None) -> int:
 @command()
 def reconcile(at: Door) -> int:
     """Drive every release that nobody drives, as far as it goes without a person."""
-    from bluegreen.cli.reconciling import drive_all
+    from bluegreen.cli import reconciling
 
-    return drive_all(at, at.engine(at.config_if_any()).undriven(), AT_ONCE)
+    return reconciling.reconcile(at)
 
 
 # --- looking -----------------------------------------------------------------------------------------------
@@ -216,15 +218,15 @@ def demo(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 # --- inside ------------------------------------------------------------------------------------------------
 
 
-def _watch(at: Door, show: Show, code: Callable[[Release], int] = door.exit_code) -> int:
+def _watch(at: Door, show: Show, code: Callable[[Release], int] = doors.exit_code) -> int:
     """Show a release while `show` drives or follows it; print how it stands then."""
     screen = output.screen_for(as_json=at.as_json)
     try:
-        with screen, output.warnings_to(screen), door.stopping(screen.note) as stop:
+        with screen, output.warnings_to(screen), doors.stopping(screen.note) as stop:
             release = show(screen.tell, stop)
     except BlueGreenError as error:
         output.failure(error, screen.release, as_json=at.as_json)
-        return door.error_code(error)
+        return doors.error_code(error)
     output.ended(release, as_json=at.as_json, said=screen.says_the_end and screen.release is not None)
     return code(release)
 
@@ -232,7 +234,7 @@ def _watch(at: Door, show: Show, code: Callable[[Release], int] = door.exit_code
 def _begin(engine: Engine, config: Config, commit: str, ami: str, until: str | None) -> Show:
     """Start a release, then show it."""
 
-    def show(tell: Tell, stop: door.Stop) -> Release:
+    def show(tell: Tell, stop: doors.Stop) -> Release:
         begun = engine.start(config, commit=commit, ami=ami, who=engine.who(), hold=until == "held")
         tell(begun, next(engine.follow(begun.id)), None, None)
         return engine.attend(begun.id, until=_until(until, begun), tell=tell, stop=stop)
@@ -241,7 +243,7 @@ def _begin(engine: Engine, config: Config, commit: str, ami: str, until: str | N
 
 
 def _attend(
-    at: Door, engine: Engine, id_: str, until: str = "held", code: Callable[[Release], int] = door.exit_code
+    at: Door, engine: Engine, id_: str, until: str = "held", code: Callable[[Release], int] = doors.exit_code
 ) -> int:
     return _watch(at, lambda tell, stop: engine.attend(id_, until=Until(until), tell=tell, stop=stop), code)
 
@@ -253,7 +255,7 @@ def _until(asked: str | None, release: Release) -> Until:
 
 def _rollback_code(release: Release) -> int:
     """A rollback has succeeded when blue serves alone again, and in no other case."""
-    return door.OK if release.outcome is Outcome.ROLLED_BACK else door.FAILED
+    return doors.OK if release.outcome is Outcome.ROLLED_BACK else doors.FAILED
 
 
 def _release_again(at: Door, engine: Engine, service: str, number: int, no_wait: bool) -> int:
@@ -271,7 +273,7 @@ def _release_again(at: Door, engine: Engine, service: str, number: int, no_wait:
 def _given(at: Door, engine: Engine, id_: str) -> int:
     """After an order that nobody waits for: how the release stands."""
     output.ended(engine.load(id_), as_json=at.as_json)
-    return door.OK
+    return doors.OK
 
 
 def _folder(at: Door) -> Path:
@@ -280,7 +282,7 @@ def _folder(at: Door) -> Path:
 
 def _say(at: Door, service: str, text: str, **facts: Any) -> None:
     if at.as_json:
-        output.echo_json({"schema_version": output.SCHEMA_VERSION, "service": service, **facts})
+        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, **facts})
     else:
         click.echo(text)
 

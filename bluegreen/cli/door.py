@@ -1,55 +1,24 @@
-"""What every command needs: where to look, which service is meant, signals, and one way out for errors.
-
-Exit codes: 0 live, or parked where it was asked to; 1 failed; 2 wrong usage or config; 3 rolled back;
-4 refused; 130 interrupted, resumable.
-"""
+"""What every command needs: where to look, which service is meant, and one way out for errors."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
-from bluegreen.release import Outcome, Release
+from bluegreen import doors
+from bluegreen.errors import BlueGreenError, ConfigError, Interrupted
 
 if TYPE_CHECKING:
     from bluegreen import Engine
     from bluegreen.config import Config
 
 CONFIG = "bluegreen.yml"
-OK, FAILED, USAGE, ROLLED_BACK, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
-
-_ENDS = {Outcome.LIVE: OK, Outcome.FAILED: FAILED, Outcome.ROLLED_BACK: ROLLED_BACK}
-_STOPPING = "stopping at the next safe point; nothing new is begun"
-_STILL = "still stopping; whatever becomes of this process, `bluegreen resume` goes on from the journal"
-
-
-def exit_code(release: Release) -> int:
-    """Of a release that has settled, or is parked where it was asked to park."""
-    return _ENDS[release.outcome] if release.outcome else OK
-
-
-def error_code(error: BaseException) -> int:
-    """The exit code that an error means."""
-    match error:
-        case ConfigError():
-            return USAGE
-        case Refused():
-            return REFUSED
-        case Interrupted() | LeaseLost() | KeyboardInterrupt():
-            return INTERRUPTED
-    return FAILED
 
 
 @dataclass(frozen=True)
@@ -157,42 +126,6 @@ def _git(folder: Path, revision: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-# --- signals -----------------------------------------------------------------------------------------------
-
-
-class Stop:
-    """Whether somebody asked this process to stop; SIGINT and SIGTERM do."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._asked = threading.Event()
-
-    def __call__(self) -> bool:
-        """Whether it was asked for."""
-        return self._asked.is_set()
-
-    def ask(self, signum: int = 0, frame: FrameType | None = None) -> None:
-        """Ask for it. A second signal changes nothing: what AWS was told is never left half recorded."""
-        again = self._asked.is_set()
-        self._asked.set()
-        self._say(_STILL if again else _STOPPING)
-
-
-@contextmanager
-def stopping(say: Callable[[str], None]) -> Iterator[Stop]:
-    """Within it, signals ask for a stop at the next safe point."""
-    stop = Stop(say)
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(ValueError):  # not in the main thread: its owner hears the signals
-            before[number] = signal.signal(number, stop.ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 # --- the group of commands ---------------------------------------------------------------------------------
 
 
@@ -209,15 +142,15 @@ class Doors(click.Group):
             raise
         except BlueGreenError as error:
             output.failure(error, as_json=_asked_for_json(ctx))
-            ctx.exit(error_code(error))
+            ctx.exit(doors.error_code(error))
         except KeyboardInterrupt:
             output.failure(Interrupted("interrupted before anything was begun"), as_json=_asked_for_json(ctx))
-            ctx.exit(INTERRUPTED)
+            ctx.exit(doors.INTERRUPTED)
         except Exception as error:
             if os.environ.get("BLUEGREEN_DEBUG"):
                 raise
-            output.failure(output.unexpected(error), as_json=_asked_for_json(ctx))
-            ctx.exit(FAILED)
+            output.failure(doors.unexpected(error), as_json=_asked_for_json(ctx))
+            ctx.exit(doors.FAILED)
 
 
 def _asked_for_json(ctx: click.Context) -> bool:

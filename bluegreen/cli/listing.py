@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import ServiceStatus, wording
+from bluegreen import ServiceStatus, doors, wording
 from bluegreen.cli import output
 from bluegreen.release import Release
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def print_status(statuses: Sequence[ServiceStatus], *, as_json: bool) -> None:
     """A table of services; of a single one also what a person can do."""
     if as_json:
-        output.echo_json({"schema_version": output.SCHEMA_VERSION, "services": [_service(s) for s in statuses]})
+        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "services": [_service(s) for s in statuses]})
         return
     if not statuses:
         click.echo("No service has been released yet.")
@@ -77,7 +77,7 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
         "live": vars(record.live) if record.live else None,
         "freeze": vars(record.freeze) if record.freeze else None,
         "driver": status.driver,
-        "release": output.result(release, _decision(release)) if release else None,
+        "release": doors.result(release, _decision(release)) if release else None,
         "next": wording.next_step(release) if release else "",
     }
 
@@ -94,7 +94,7 @@ def print_history(service: str, releases: Sequence[Summary], *, as_json: bool) -
     """A table of releases, the newest first."""
     if as_json:
         rows = [vars(summary) for summary in releases]
-        output.echo_json({"schema_version": output.SCHEMA_VERSION, "service": service, "releases": rows})
+        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, "releases": rows})
         return
     if not releases:
         click.echo(f"{service} has not been released yet.")

@@ -13,11 +13,10 @@ from typing import Any, Protocol, Self
 
 import click
 
-from bluegreen import wording
-from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost, Refused
+from bluegreen import doors, wording
+from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost
 from bluegreen.release import Awaited, Event, Release
 
-SCHEMA_VERSION = 1
 _PHASE_WIDTH = 12  # the longest is "rolling back"
 
 
@@ -143,27 +142,10 @@ class _Remarks(logging.Handler):
 # --- the last word -----------------------------------------------------------------------------------------
 
 
-def result(release: Release, decision: str = "") -> dict[str, Any]:
-    """A release for programs; the keys are those of the Action's outputs."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "decision": decision or release.outcome or "held",
-        "reason": release.reason or "",
-        "message": wording.outcome_line(release),
-        "release": release.id,
-        "phase": release.phase,
-        "service": release.service,
-        "blue-group": release.blue_group,
-        "green-group": release.green_group,
-        "image-id": release.image,
-        "template-version": release.template_version,
-    }
-
-
 def ended(release: Release, *, as_json: bool, said: bool = False) -> None:
     """Where the release stands now, unless that was just said, and what a person can do."""
     if as_json:
-        echo_json(result(release))
+        echo_json(doors.result(release))
         return
     if not (said and release.outcome):
         click.echo(wording.outcome_line(release))
@@ -175,36 +157,9 @@ def failure(error: BlueGreenError, release: Release | None = None, *, as_json: b
     place = f"{error.where}: " if error.where else ""
     label = "interrupted" if isinstance(error, Interrupted | LeaseLost) else "error"
     click.echo(f"{label}: {place}{error.what}", err=True)
-    hint(_way_on(error, release), err=True)
+    hint(doors.way_on(error, release), err=True)
     if as_json:
-        echo_json(failed_result(error, release))
-
-
-def _way_on(error: BlueGreenError, release: Release | None) -> str:
-    """The error's own hint, unless a whole command can be named."""
-    if release is None or release.outcome or isinstance(error, Refused):
-        return error.hint
-    resume = f"go on: bluegreen resume {release.service}"
-    return resume if release.interrupted else error.hint or resume
-
-
-def failed_result(error: BlueGreenError, release: Release | None) -> dict[str, Any]:
-    """An error for programs, with what is known of the release that it happened to."""
-    match error:
-        case Refused(reason=why):
-            decision, reason = "refused", str(why)
-        case Interrupted() | LeaseLost():
-            decision, reason = "interrupted", ""
-        case _:
-            decision, reason = "failed", type(error).__name__
-    base = result(release, decision) if release else {"schema_version": SCHEMA_VERSION, "decision": decision}
-    return {**base, "reason": reason, "message": error.what, "where": error.where, "hint": _way_on(error, release)}
-
-
-def unexpected(error: Exception) -> BlueGreenError:
-    """An exception that nobody foresaw, as an error that says what to do about it."""
-    hint_ = "This is a mistake of bluegreen's: please report it with the traceback that BLUEGREEN_DEBUG=1 shows."
-    return BlueGreenError(wording.one_line(str(error)) or "no message", where=type(error).__name__, hint=hint_)
+        echo_json(doors.failed_result(error, release))
 
 
 def hint(text: str, *, err: bool = False) -> None:

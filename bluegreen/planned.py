@@ -1,4 +1,4 @@
-"""What `plan` prints: every step in order, and what a rollback would do in each phase."""
+"""A plan in words: every step in order, and what a rollback would do in each phase."""
 
 from __future__ import annotations
 
@@ -7,26 +7,15 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from bluegreen import Plan, wording
-from bluegreen.cli import output
+from bluegreen import Plan, doors, wording
 from bluegreen.release import BlueBefore, Phase, Release, Verb
 
 if TYPE_CHECKING:
     from bluegreen.rehearsal import Step
 
 
-def print_plan(plan: Plan, *, as_json: bool) -> None:
-    """The plan for people, or as one object."""
-    if as_json:
-        output.echo_json(_object(plan))
-        return
-    for line in _lines(plan):
-        click.echo(line)
-
-
-def _lines(plan: Plan) -> Iterator[str]:
+def lines(plan: Plan) -> Iterator[str]:
+    """The plan for people."""
     release, blue = _pinned(plan), plan.baseline.blue
     yield f"{release.id} would replace {blue.name} ({wording.count_of(blue.desired, 'instance')})"
     yield f"by {release.green_group}; nothing has been changed."
@@ -78,10 +67,11 @@ def _pinned(plan: Plan) -> Release:
     return replace(plan.release, blue=before, size=before.desired)
 
 
-def _object(plan: Plan) -> dict[str, Any]:
+def as_object(plan: Plan) -> dict[str, Any]:
+    """The plan for programs."""
     release = _pinned(plan)
     return {
-        **output.result(plan.release, "planned"),
+        **doors.result(plan.release, "planned"),
         "message": f"{release.id} would replace {release.blue_group} by {release.green_group}",
         "warnings": list(plan.baseline.warnings),
         "steps": [_step(step, release) for step in plan.steps],

@@ -127,7 +127,9 @@ class Engine:
         """
         self._journal.ensure_table(self.clock.sleep)
         record = self._record(config.id)
-        if record is not None and not request:
+        if first := self._journal.requested(config.id, request):
+            return self._journal.load(first.release)
+        if record is not None:
             self._journal.refuse_start(record, self.clock.now())
         self._refuse_unresolved(config, record)
         baseline = self._baseline(config, record, commit, ami)

@@ -223,7 +223,7 @@ class Journal:
         (under_way, frozen) when the service takes no release now; ConfigError when the facts are too large.
         """
         for _ in range(_RACES):
-            if first := self._requested(service, request):
+            if first := self.requested(service, request):
                 return first
             record = self.service(service) or ServiceRecord(service)
             self.refuse_start(record, now)
@@ -245,8 +245,8 @@ class Journal:
         asked = [self._request(record.service, request, event)] if request else []
         return self._transact(event, fold([event]), service, *asked)
 
-    def _requested(self, service: str, request: str) -> Event | None:
-        """The event that this request led to earlier."""
+    def requested(self, service: str, request: str) -> Event | None:
+        """The `started` event that this request led to earlier; None when it did not, or is empty."""
         item = self._get(service, f"request/{request}") if request else None
         return self._event_at(item["release"], 1) if item else None
 

@@ -19,8 +19,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import bluegreen
-from bluegreen import doors
-from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus
+from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus, doors
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost

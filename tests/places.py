@@ -1,0 +1,102 @@
+"""A world in this process, reached by HTTP, with `bluegreen` in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lab.aws import PretendAws, Timings
+from lab.clock import RealClock
+from lab.machines import PretendMachines
+from lab.world import World
+
+#: A second or less for everything.
+TIMINGS = Timings(0.3, 0.5, 0.2, 0.3, 0.3, 0.5, 0.1, 0.2, 0.1, 0.2, 0.3, 1, 0.1)
+HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2}
+#: Seconds until a command that has not ended is stuck: a lease lapses after 30.
+PATIENCE = 150
+When = Literal["before", "after"]
+
+
+class Place:
+    """One service in a world of its own, reached by HTTP, and the command line in processes of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = RealClock()
+        self.machines = PretendMachines(self.clock)
+        self.aws = PretendAws(self.clock, self.machines, TIMINGS)
+        self.world = World.standard(self.aws, instances=2, health=HEALTH, drain=1)
+        self.file = folder / "bluegreen.yml"
+        config = {**self.world.config(), "poll": 0.2, "soak": 2, "timeouts": {"bake": 60, "launch": 60, "healthy": 60}}
+        config["traffic"]["overlap"] = 1
+        self.file.write_text(yaml.safe_dump(config))
+        self.url = self.aws.serve()
+
+    @property
+    def account(self) -> dict[str, str]:
+        """The environment that leads to this AWS."""
+        keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab-secret-key"}
+        return {**keys, "AWS_ENDPOINT_URL": self.url, "AWS_REGION": self.aws.region}
+
+    def command(self, *words: str) -> subprocess.Popen[str]:
+        """Start `bluegreen`."""
+        line = [sys.executable, "-m", "bluegreen", *words, "--config", str(self.file), "--json"]
+        return subprocess.Popen(
+            line,
+            env={**os.environ, **self.account},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def run(self, *words: str) -> dict[str, Any]:
+        """Run `bluegreen` to its end; its result."""
+        process = self.command(*words)
+        out, err = process.communicate(timeout=PATIENCE)
+        assert out, err
+        result: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return {**result, "code": process.returncode}
+
+    def kill_at(self, call: int, when: When, *words: str) -> bool:
+        """Run `bluegreen` and kill it at its call of that number; whether it got so far."""
+        started: list[subprocess.Popen[str]] = []
+        self.aws.faults.crash(len(self.aws.calls) + call, when, lambda: started[0].send_signal(signal.SIGKILL))
+        started.append(self.command(*words))
+        started[0].communicate(timeout=PATIENCE)
+        return started[0].returncode == -signal.SIGKILL
+
+    def journal(self) -> str:
+        """Everything that stands in the journal's table."""
+        table = self.aws.session().client("dynamodb")
+        return json.dumps(table.scan(TableName="bluegreen")["Items"], default=str)
+
+    def wrong(self, live: bool) -> list[str]:
+        """What does not hold at the end: sizes, processes, leftovers."""
+        groups = self.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        group = groups[0]
+        found = [f"group {g['AutoScalingGroupName']}" for g in groups[1:]]
+        found += [] if (group["AutoScalingGroupName"] != self.world.group) is live else ["the wrong group is left"]
+        sizes = (group["MinSize"], group["DesiredCapacity"], group["MaxSize"], group["SuspendedProcesses"])
+        found += [] if sizes == (2, 2, 4, []) else [f"sizes and processes are {sizes}"]
+        return found + ([] if live else [x for x in self.world.leftovers() if "ami-" not in x and "image" not in x])
+
+
+@contextmanager
+def place(folder: Path) -> Iterator[Place]:
+    """A world that is closed again."""
+    folder.mkdir()
+    made = Place(folder)
+    try:
+        yield made
+    finally:
+        made.aws.close()

@@ -1,0 +1,131 @@
+"""The page of a run and the comment on a pull request: a release in Markdown. Pure; times are epoch seconds, UTC."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from bluegreen import wording
+from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold
+
+_MARKS = {Outcome.LIVE: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.FAILED: "❌"}
+#: Events that a reader of the page wants; acts and single looks are in the log.
+_TOLD = frozenset(EventKind) - {EventKind.BEGAN, EventKind.DID, EventKind.OBSERVED}
+#: Rows of the table; the newest are kept.
+_ROWS = 200
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~$@&])")
+
+
+def page(events: Sequence[Event], *, problems: Iterable[str] = ()) -> str:
+    """What happened to a release: how it ended, its timeline, a table, and what a person can do now."""
+    release = fold(events)
+    parts = [heading(release), _facts(release), _timeline(events), _table(events), _next(release), _untold(problems)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def failure(title: str, what: str, hint: str) -> str:
+    """What kept a release from being begun."""
+    return f"### ❌ {text(title)}\n\n{text(what)}\n\n{text(hint)}".rstrip()
+
+
+def plan(lines: Iterable[str]) -> str:
+    """A plan, as it stands in the log."""
+    fence = "~~~~~~"
+    body = "\n".join(line.replace(fence, "") for line in lines)
+    return f"### Plan: nothing was changed\n\n{fence}text\n{body}\n{fence}"
+
+
+def comment(release: Release, commits: Sequence[str] = ()) -> str:
+    """The comment on the merged pull request: from, to, commits between, result."""
+    listed = "".join(f"\n- {text(title)}" for title in commits)
+    between = f"\n\n<details><summary>{len(commits)} commits</summary>\n{listed}\n\n</details>" if commits else ""
+    return f"{heading(release)}\n\n{_facts(release)}{between}\n\n{_next(release)}".rstrip()
+
+
+def heading(release: Release) -> str:
+    """The state in one line."""
+    mark = _MARKS[release.outcome] if release.outcome else "⏸️" if release.interrupted else "🔵"
+    return f"### {mark} {text(wording.outcome_line(release))}"
+
+
+def text(raw: str) -> str:
+    """Somebody else's words as plain text: no markup, no mention, one line."""
+    return _SPECIAL.sub(r"\\\1", wording.one_line(raw)).replace("\\@", "@\u2060")
+
+
+def _facts(release: Release) -> str:
+    old, new = release.blue_commit[:8] or release.blue_group, release.commit[:8] or release.image
+    source = release.source
+    rows = [
+        ("service", f"{text(release.service)}, release {release.number}"),
+        ("from → to", f"{_commit(release, old, release.blue_commit)} → {_commit(release, new, release.commit)}"),
+        ("change", " by ".join(text(part) for part in (source.get("title", ""), source.get("author", "")) if part)),
+        ("groups", f"blue `{release.blue_group}`, green `{release.green_group}`"),
+        ("image", f"`{release.image}`" if release.image else ""),
+        ("started by", text(wording.person(release.started_by))),
+        ("promoted by", ", ".join(text(wording.person(who)) for who in release.promoters)),
+        ("run", source.get("run_url", "")),
+    ]
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows if value)])
+
+
+def _commit(release: Release, shown: str, commit: str) -> str:
+    server, repository = release.source.get("server", ""), release.source.get("repository", "")
+    if not (commit and server and repository):
+        return f"`{shown}`"
+    return f"[`{shown}`]({server}/{repository}/commit/{commit})"
+
+
+def _timeline(events: Sequence[Event]) -> str:
+    """A Mermaid chart of the phases; a phase that was over at once is drawn a second long."""
+    entered = [(event.phase, event.at) for event in events if event.phase]
+    first = (Phase.BAKING, events[0].at)
+    begun = [first, *entered]
+    ends = [*(at for _, at in entered), events[-1].at]
+    rows = [
+        f"    {wording.phase_title(phase or Phase.BAKING)} :{'crit, ' if phase is Phase.ROLLING_BACK else ''}"
+        f"{_stamp(at)}, {max(1, round(end - at))}s"
+        for (phase, at), end in zip(begun, ends, strict=True)
+    ]
+    head = ["```mermaid", "gantt", "    dateFormat YYYY-MM-DDTHH:mm:ss", "    axisFormat %H:%M"]
+    return "\n".join([*head, *rows, "```"])
+
+
+def _table(events: Sequence[Event]) -> str:
+    rows = []
+    release = fold(events[:1])
+    for number, event in enumerate(events):
+        release = apply(release, event) if number else release
+        if event.kind in _TOLD:
+            phase = wording.phase_title(release.phase)
+            rows.append(f"| {_clock(event.at)} | {phase} | {text(wording.sentence(event, release))} |")
+    return "\n".join(["| UTC | phase | what happened |", "| --- | --- | --- |", *rows[-_ROWS:]])
+
+
+def _next(release: Release) -> str:
+    lines = []
+    if not release.outcome and release.hold and not release.promoters:
+        who = ", ".join((release.config.get("slack") or {}).get("promoters") or ()) or "whoever may run the commands"
+        lines.append(
+            f"**Waits for a promotion** by {text(who)}: `/promote` in Slack, `bluegreen promote {release.service}`, "
+            "or a run with `command: promote`."
+        )
+    if step := wording.next_step(release):
+        lines.append(f"What can be done now: {text(step)}")
+    if not release.outcome and release.phase.can_roll_back:
+        lines.append(f"Go back in seconds: `bluegreen rollback {release.service}`, or a run with `command: rollback`.")
+    return "\n\n".join(lines)
+
+
+def _untold(problems: Iterable[str]) -> str:
+    listed = "\n".join(f"- {text(problem)}" for problem in problems)
+    return f"**What GitHub could not be told**\n\n{listed}" if listed else ""
+
+
+def _stamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")

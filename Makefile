@@ -9,7 +9,7 @@ T      ?= tests
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers cover benchmark lock clean
+.PHONY: help demo test check format lint types layers cover benchmark lock image clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,13 +41,20 @@ cover: $(READY) ## the tests, and every branch of the core covered
 benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)
 
-lock: $(READY) ## write requirements/dev.txt anew from what pyproject.toml allows
+lock: $(READY) ## write requirements/*.txt anew from what pyproject.toml allows
 	$(PYTHON) -m venv --clear $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet 'setuptools>=77,<100' '.[github,bot,lab,dev]'
 	sed -n '/^#/p' requirements/dev.txt > requirements/dev.new
 	$(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude bluegreen >> requirements/dev.new
 	mv requirements/dev.new requirements/dev.txt
+	$(VENV)-lock/bin/python -m pip install --quiet 'pip-tools>=7.4,<8'
+	for image in action:github bot:bot; do \
+	  $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --no-header --extra $${image#*:} -o requirements/$${image%:*}.txt pyproject.toml; done
 	rm -rf $(VENV)-lock
+
+image: ## build the Action's image, as GitHub does (BASE_IMAGE=...)
+	docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t bluegreen .
 
 clean: ## remove what was made here
 	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

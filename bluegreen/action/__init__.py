@@ -44,7 +44,7 @@ OUTPUTS = (
 #: Seconds after a signal at which the process ends, whatever it waits for.
 GONE = 6.5
 #: Seconds for what GitHub was not told yet, at the end and after a signal.
-FLUSH, FLUSH_HASTILY = 20.0, 1.5
+FLUSH, FLUSH_HASTILY = 10.0, 1.5
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:

@@ -94,7 +94,7 @@ class Place:
 @contextmanager
 def place(folder: Path) -> Iterator[Place]:
     """A world that is closed again."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     made = Place(folder)
     try:
         yield made

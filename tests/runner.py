@@ -249,7 +249,8 @@ class Runner:
         run = {
             "ACTION": "__self", "ACTOR": "octocat", "TRIGGERING_ACTOR": "octocat", "API_URL": "http://127.0.0.1:9",
             "EVENT_NAME": "push", "EVENT_PATH": "/github/workflow/event.json", "JOB": "release",
-            "REF": "refs/heads/main",             "REF_NAME": "main", "REPOSITORY": "acme/web", "RUN_ATTEMPT": "1", "RUN_ID": "77", "RUN_NUMBER": "7",
+            "REF": "refs/heads/main",
+            "REF_NAME": "main", "REPOSITORY": "acme/web", "RUN_ATTEMPT": "1", "RUN_ID": "77", "RUN_NUMBER": "7",
             "SERVER_URL": "https://github.com", "SHA": "c0ffee01" * 5, "WORKFLOW": "release", "ACTIONS": "true",
             "WORKSPACE": "/github/workspace",
         }  # fmt: skip

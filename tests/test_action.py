@@ -10,16 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bluegreen.action import OUTPUTS, inputs, summary
+from bluegreen.action import OUTPUTS, credentials, inputs, summary
 from bluegreen.action.inputs import INPUTS, Inputs
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
-from bluegreen.errors import ConfigError
+from bluegreen.errors import AwsError, ConfigError
 from bluegreen.release import Event, EventKind, Outcome, Phase
+from lab.aws import PretendAws
+from lab.clock import RealClock
+from lab.github import PretendGitHub
 from tests.places import PATIENCE, Place, place
 from tests.stage import Stage
 
@@ -225,6 +229,40 @@ def test_a_page_of_many_events_stays_small() -> None:
     page = summary.page(many)
     assert len(page.encode()) < SUMMARY
     assert page.count("\n|") < 300
+
+
+# --- credentials -------------------------------------------------------------------------------------------
+
+
+def test_credentials_are_fetched_again_before_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a release that is longer than an hour does not die of it."""
+    pretend, github = PretendAws(RealClock()), PretendGitHub({})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", pretend.serve())
+    hidden: list[str] = []
+    try:
+        given = read(role_to_assume="arn:aws:iam::123456789012:role/release")
+        session = credentials.session(given, pretend.region, github.oidc, hidden.append)
+        first = session.get_credentials().get_frozen_credentials()
+        assert session.get_credentials().get_frozen_credentials() == first
+        session.get_credentials()._expiry_time -= timedelta(minutes=55)
+        assert session.get_credentials().get_frozen_credentials() != first
+        assert hidden == github.tokens
+        assert len(github.tokens) == 2
+    finally:
+        pretend.close()
+        github.close()
+
+
+def test_a_job_without_credentials() -> None:
+    """Says which permission is missing; none is asked for where no role is named."""
+    assert credentials.session(read(), None, {}, print) is None
+    given = read(role_to_assume="arn:aws:iam::123456789012:role/release")
+    with pytest.raises(ConfigError, match="id-token"):
+        credentials.session(given, "eu-west-1", {}, print)
+    gone = {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:9/x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "r"}
+    session = credentials.session(given, "eu-west-1", gone, print)
+    with pytest.raises(AwsError, match="no OIDC token"):
+        session.get_credentials().get_frozen_credentials()
 
 
 # --- whole steps -------------------------------------------------------------------------------------------

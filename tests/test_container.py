@@ -175,7 +175,8 @@ MOMENTS = (
     "about to pin", "pinned web-asg", "about to make a new version", "made version", "about to create",
     "created web-production-v1", "to come in service", "suspended the scaling processes on web-production-v1",
     "about to join", "joined web-production-v1", "waiting for every check", "the overlap to pass",
-    "about to take web-asg", "took web-asg", "to green alone", "waiting for the soak", "about to empty", "ordered the deletion",
+    "about to take web-asg", "took web-asg", "to green alone", "waiting for the soak", "::group::retiring",
+    "ordered the deletion",
 )  # fmt: skip
 
 

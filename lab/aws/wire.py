@@ -91,12 +91,18 @@ def incoming(
     """Understand a request as far as needed to know whom to ask; its signature tells the service."""
     lower = {key.lower(): _text(value) for key, value in headers.items()}
     if service is None or region is None:
-        scope = SCOPE.search(lower.get("authorization", ""))
-        if scope is None:
-            raise AwsError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
-        service = SIGNED_AS.get(scope["service"], scope["service"])
-        region = scope["region"]
+        service, region = _signed_for(lower.get("authorization", ""), _operation(lower, url, body))
     return Incoming(service, _operation(lower, url, body), region, method, url, lower, body)
+
+
+def _signed_for(authorization: str, operation: str) -> tuple[str, str]:
+    """Service and region of a request's signature; of all that we are asked only one call needs none."""
+    scope = SCOPE.search(authorization)
+    if scope is not None:
+        return SIGNED_AS.get(scope["service"], scope["service"]), scope["region"]
+    if operation == "AssumeRoleWithWebIdentity":  # the token is the proof (STS API)
+        return "sts", "us-east-1"
+    raise AwsError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
 
 
 def _operation(headers: Mapping[str, str], url: str, body: bytes) -> str:

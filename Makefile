@@ -26,8 +26,9 @@ check: format lint types layers cover ## everything that must hold before a merg
 format: $(READY) ## the format is ruff's (correct it with `.venv/bin/ruff format`)
 	$(BIN)/ruff format --check $(CODE)
 
-lint: $(READY) ## ruff's rules
+lint: $(READY) ## ruff's rules; the linters of workflows, action.yml and Dockerfile
 	$(BIN)/ruff check $(CODE)
+	$(BIN)/python -m tests.lint
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy $(CODE)

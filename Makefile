@@ -19,7 +19,7 @@ demo: $(READY) ## a whole release on this machine, without an account (ARGS=...)
 	$(BIN)/python -m bluegreen demo $(ARGS)
 
 test: $(READY) ## the tests, or some of them (T=tests/test_config.py, ARGS='-k name')
-	$(BIN)/python -m pytest -n auto $(T) $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(T) $(ARGS)
 
 check: format lint types layers cover ## everything that must hold before a merge
 
@@ -37,7 +37,7 @@ layers: $(READY) ## who may import whom
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 cover: $(READY) ## the tests, and every branch of the core covered
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term $(ARGS)
 
 benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)

@@ -1,0 +1,132 @@
+"""What a step was asked for, by its inputs and by the run that it is part of: which service, which commit, by whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bluegreen import wording
+from bluegreen.action.inputs import Inputs
+from bluegreen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bluegreen.config import Config
+    from bluegreen.github import Pull
+
+#: Characters of one piece of `source`: a commit's first line may be a novel.
+_LONGEST = 300
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The inputs and the environment of one step."""
+
+    environment: Mapping[str, str]
+    inputs: Inputs
+
+    def github(self, name: str) -> str:
+        """A variable that GitHub sets, by its name without GITHUB_; "" when it does not."""
+        return self.environment.get(f"GITHUB_{name}", "")
+
+    @property
+    def run_url(self) -> str:
+        """The page of the run; "" outside of GitHub."""
+        run = self.github("RUN_ID")
+        return f"{self.github('SERVER_URL')}/{self.github('REPOSITORY')}/actions/runs/{run}" if run else ""
+
+    @property
+    def login(self) -> str:
+        """Who is behind the run; of a run that was started again, whoever did that."""
+        return self.github("TRIGGERING_ACTOR") or self.github("ACTOR")
+
+    def request(self, commit: str, ami: str) -> str:
+        """What makes two starts the same: one attempt of one job asks for one release of a commit or image."""
+        run = self.github("RUN_ID")
+        attempt = self.github("RUN_ATTEMPT") or "1"
+        return f"github/{run}/{attempt}/{self.github('JOB')}/{commit}/{ami}" if run else ""
+
+    # --- the service -----------------------------------------------------------------------------
+
+    def config(self) -> Config:
+        """The configuration; ConfigError when it is absent or wrong, or describes another service than was named."""
+        config = self._read()
+        if self.inputs.service and self.inputs.service not in (config.service, config.id):
+            what = f"describes {config.id}, not the service that was named"
+            raise ConfigError(what, where=self.inputs.config, hint="Correct one of them, or leave `service` out.")
+        return config
+
+    def _read(self) -> Config:
+        from bluegreen.config import load
+
+        if not Path(self.inputs.config).exists():
+            hint = "Put actions/checkout before this step, or name the file with `config`."
+            raise ConfigError("there is no such file in the workspace", where="config", hint=hint)
+        return load(self.inputs.config, self.inputs.environment or None)
+
+    def service(self) -> str:
+        """The service that is meant, with its environment; a full name needs no configuration."""
+        named = self.inputs.service
+        if "/" in named:
+            return named
+        if named and self.inputs.environment:
+            return f"{named}/{self.inputs.environment}"
+        return self.config().id
+
+    def region(self) -> str | None:
+        """The region that was named, else the configuration's; None: that of the AWS environment."""
+        if self.inputs.aws_region:
+            return self.inputs.aws_region
+        if self._needs_no_config and not Path(self.inputs.config).exists():
+            return None
+        try:
+            return self._read().region
+        except ConfigError:
+            if self._needs_no_config:
+                return None
+            raise
+
+    @property
+    def _needs_no_config(self) -> bool:
+        """A service that is fully named can be rolled back without a configuration, or with a broken one."""
+        if self.inputs.command in ("release", "plan"):
+            return False
+        return self.inputs.command == "reconcile" or "/" in self.inputs.service
+
+    # --- the commit ------------------------------------------------------------------------------
+
+    def commit(self) -> str:
+        """The commit that was named, else the one that the run is for; an image that is given speaks for itself."""
+        if self.inputs.commit or self.inputs.ami:
+            return self.inputs.commit
+        pull = self._event().get("pull_request") or {}
+        merged = str(pull.get("merge_commit_sha") or "") if pull.get("merged") else ""
+        return merged or self.github("SHA")
+
+    def source(self, commit: str, pull: Pull | None, hide: Callable[[str], str]) -> dict[str, str]:
+        """Where the release comes from, for whoever shows it; nothing in it is trusted."""
+        head = self._event().get("head_commit") or {}
+        same = bool(commit) and head.get("id") == commit
+        found = {
+            "repository": self.github("REPOSITORY"),
+            "server": self.github("SERVER_URL"),
+            "run_id": self.github("RUN_ID"),
+            "run_url": self.run_url,
+            "ref": self.github("REF_NAME"),
+            "event": self.github("EVENT_NAME"),
+            "actor": self.github("ACTOR"),
+            "title": pull.title if pull else str(head.get("message", "")).split("\n")[0] if same else "",
+            "author": pull.author if pull else str((head.get("author") or {}).get("username", "")) if same else "",
+            "pull": str(pull.number) if pull else "",
+        }
+        return {name: hide(wording.one_line(value))[:_LONGEST] for name, value in found.items()}
+
+    def _event(self) -> dict[str, Any]:
+        """The payload of the event that started the run; empty when it cannot be read."""
+        try:
+            read = json.loads(Path(self.github("EVENT_PATH")).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return read if isinstance(read, dict) else {}

@@ -1,0 +1,139 @@
+"""What a step tells, while it goes on and at its end: the log, GitHub, annotations, the page, outputs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bluegreen import wording
+from bluegreen.action import summary
+from bluegreen.action.workflow import Workflow
+from bluegreen.errors import BlueGreenError, Interrupted
+from bluegreen.release import Awaited, Event, Outcome, Release, fold
+
+if TYPE_CHECKING:
+    from bluegreen.github import GitHub
+
+#: The Action's outputs, in the order in which they are documented.
+OUTPUTS = (
+    "decision",
+    "reason",
+    "release",
+    "phase",
+    "service",
+    "blue-group",
+    "green-group",
+    "image-id",
+    "template-version",
+    "result",
+)
+
+
+class Telling:
+    """Everybody who is told of a step; `release` is what was told last."""
+
+    def __init__(self, workflow: Workflow, github: GitHub | None = None) -> None:
+        self.workflow, self.github = workflow, github
+        self.release: Release | None = None
+        self._events: tuple[Event, ...] = ()
+        self._awaited: tuple[Awaited, float | None] | None = None
+
+    # --- while it goes on ------------------------------------------------------------------------
+
+    def from_the_start(self, events: Sequence[Event]) -> None:
+        """What happened before this step is part of the story that its page tells."""
+        for event in events:
+            self._hear(fold((*self._events, event)), event)
+        if self.github and self.release is not None:
+            self.github.tell(self.release, None, None, None)
+
+    def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
+        """The driver's Tell: the log, grouped by phase, and GitHub."""
+        if event is not None and self._events and event.seq <= self._events[-1].seq:
+            return
+        if event is not None:
+            self._hear(release, event)
+        elif awaited is not None:
+            self._wait(release, awaited, deadline)
+        if self.github:
+            self.github.tell(release, event, awaited, deadline)
+
+    def tell_of_many(
+        self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None
+    ) -> None:
+        """The Tell of one driver among several: each line names its release."""
+        if event is not None:
+            said = wording.sentence(event, release)
+            self.workflow.say(f"{_clock(event.at)} {release.id} {wording.phase_title(release.phase)}: {said}")
+        if self.github:
+            self.github.tell(release, event, awaited, deadline)
+
+    def _hear(self, release: Release, event: Event) -> None:
+        self.release = release
+        self._events = (*self._events, event)
+        self.workflow.group("" if release.outcome else wording.phase_title(release.phase))
+        self.workflow.say(f"{_clock(event.at)} {wording.sentence(event, release)}")
+
+    def _wait(self, release: Release, awaited: Awaited, deadline: float | None) -> None:
+        if self._awaited == (awaited, deadline):
+            return
+        self._awaited = (awaited, deadline)
+        now = time.time()
+        self.workflow.say(f"{_clock(now)} {wording.awaiting(awaited, deadline, now, release)}")
+
+    # --- at the end ------------------------------------------------------------------------------
+
+    def output(self, result: Mapping[str, Any]) -> None:
+        """The Action's outputs; what is not known is empty."""
+        values = {name: _text(result.get(name)) for name in OUTPUTS if name != "result"}
+        self.workflow.output({**values, "result": json.dumps(result, default=str)})
+
+    def ended(self, seconds: float, error: BlueGreenError | None = None) -> None:
+        """Annotations and the page, and within so many seconds what GitHub was not told yet."""
+        self.workflow.group("")
+        if error is not None:
+            self._annotate_error(error)
+        elif self.release is not None:
+            self._annotate(self.release)
+        problems = self._flushed(seconds)
+        if self._events:
+            self.workflow.summary(summary.page(self._events, problems=problems))
+        elif error is not None:
+            self.workflow.summary(summary.failure(error.where or "bluegreen", error.what, error.hint))
+
+    def waits_for_a_driver(self, release: Release, events: Sequence[Event], how_to_go_on: str, seconds: float) -> None:
+        """After a step that was cancelled."""
+        self.release = release
+        self._flushed(seconds)
+        self.workflow.annotate("warning", f"bluegreen: {release.id} waits for a driver", how_to_go_on)
+        self.workflow.summary(summary.page(events))
+
+    def _flushed(self, seconds: float) -> tuple[str, ...]:
+        if self.github is None:
+            return ()
+        if self.release is not None:
+            self.github.parked(self.release)
+        problems = self.github.close(seconds)
+        for problem in problems:
+            self.workflow.annotate("warning", "bluegreen: GitHub was not told", problem)
+        return problems
+
+    def _annotate(self, release: Release) -> None:
+        level = "notice" if release.outcome in (Outcome.LIVE, None) else "error"
+        step = wording.next_step(release)
+        message = wording.outcome_line(release) + (f"\n{step}" if step else "")
+        self.workflow.annotate(level, f"bluegreen: {release.id}", message)
+
+    def _annotate_error(self, error: BlueGreenError) -> None:
+        level = "warning" if isinstance(error, Interrupted) else "error"
+        self.workflow.annotate(level, f"bluegreen: {error.where}" if error.where else "bluegreen", str(error))
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(at))
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -146,12 +146,11 @@ def test_another_process_goes_on_with_the_same_deployment(github: PretendGitHub)
 
 def test_what_was_replaced_is_inactive(github: PretendGitHub) -> None:
     """Earlier successes of this service; another service of the environment is left alone."""
-    told(door(github), settled(stage(40).launched(), Outcome.LIVE))
-    other = replace(stage(41).launched().release, service="api/production", id="api/production#41")
-    told(door(github), replace(other, outcome=Outcome.LIVE, settled_at=1.0))
-    told(door(github), settled(stage(42).launched(), Outcome.LIVE))
-    assert states(github, "deploy:web/production#40")[-1] == "inactive"
-    assert states(github, "deploy:api/production#41")[-1] == "success"
+    for number, service in ((40, "web/staging"), (41, "api/staging"), (42, "web/staging")):
+        live = settled(stage(number).launched(), Outcome.LIVE)
+        told(door(github), replace(live, service=service, id=f"{service}#{number}"))
+    assert states(github, "deploy:web/staging#40")[-1] == "inactive"
+    assert states(github, "deploy:api/staging#41")[-1] == "success"
 
 
 def test_orphans_are_closed_by_whoever_drives_on(github: PretendGitHub) -> None:

@@ -461,6 +461,19 @@ def test_no_secret_comes_out(job: Job) -> None:
         assert secret not in shown + files + job.at.journal()
 
 
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_secret_in_the_wrong_input(job: Job, name: str) -> None:
+    """Whichever it is: it is not shown, not even in the error."""
+    secret = "ghp_" + "x1Y2" * 9
+    value = {"environment-url": f"https://user:{secret}@example.com", "config": f"{secret}.yml"}.get(name, secret)
+    plain = {} if name in ("command", "dry-run") else {"INPUT_DRY-RUN": "true"}
+    _, log = job.step(**{**plain, f"INPUT_{name.upper()}": value})
+    shown = "\n".join(line for line in log.splitlines() if not line.startswith("::add-mask::"))
+    files = "".join((job.folder / file).read_text() for file in ("OUTPUT", "STEP_SUMMARY"))
+    assert shown
+    assert secret not in shown + files
+
+
 def test_the_outcome_decides_the_colour() -> None:
     """Only what is live, or waits as it was asked to, is green."""
     assert {outcome: summary._MARKS[outcome] for outcome in Outcome}[Outcome.ROLLED_BACK] != "✅"

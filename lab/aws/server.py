@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from lab.aws.faults import LostAnswer
-from lab.aws.wire import AwsError, incoming
+from lab.aws.wire import Answer, AwsError, Incoming, incoming
+from lab.machines import Machines
 
-if TYPE_CHECKING:
-    from lab.aws.pretend import PretendAws
+Looks = list[tuple[str, str]]
+
+
+class Served(Protocol):
+    """What stands behind the server; `PretendAws` is it."""
+
+    machines: Machines
+
+    def answer(self, request: Incoming) -> Answer:
+        """One answer."""
+        ...
+
+    def tick(self, ask: Callable[[Looks], dict[tuple[str, str], bool]]) -> None:
+        """Let everything happen that is due."""
+        ...
 
 
 class Server:
     """A server on 127.0.0.1, and a ticker."""
 
-    def __init__(self, pretend: PretendAws, port: int, tick: float) -> None:
+    def __init__(self, pretend: Served, port: int, tick: float) -> None:
         """Listen at once; `tick` is how often time is looked at (seconds)."""
         self._pretend, self._tick = pretend, tick
         self._ended = threading.Event()
@@ -50,13 +65,13 @@ class Server:
         while not self._ended.wait(self._tick):
             self._pretend.tick(self._ask)
 
-    def _ask(self, looks: list[tuple[str, str]]) -> dict[tuple[str, str], bool]:
+    def _ask(self, looks: Looks) -> dict[tuple[str, str], bool]:
         """Ask the machines, all at once."""
         answers = self._askers.map(lambda look: self._pretend.machines.answers(*look), looks)
         return dict(zip(looks, answers, strict=True))
 
 
-def _handler(pretend: PretendAws) -> type[BaseHTTPRequestHandler]:
+def _handler(pretend: Served) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """One connection."""
 

@@ -312,6 +312,21 @@ def names(service: str, number: int, commit: str) -> dict[str, str]:
     return {"green_group": prefix, "image_name": f"{prefix}-{commit[:8] or 'image'}"}
 
 
+def duration(seconds: float) -> str:
+    """`45s`, `3m 12s`, `2h 5m`, `3d 4h`."""
+    whole = max(0, round(seconds))
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days}d {h}h" if h else f"{days}d"
+    if hours:
+        return f"{hours}h {m}m" if m else f"{hours}h"
+    if minutes:
+        return f"{minutes}m {s}s" if s else f"{minutes}m"
+    return f"{s}s"
+
+
 def release_id(service: str, number: int) -> str:
     """`web/production#42`."""
     return f"{service}#{number}"

@@ -20,6 +20,7 @@ from bluegreen.release import (
     Reason,
     Release,
     Verb,
+    duration,
 )
 
 #: verb -> (what is to be done, what was done)
@@ -408,21 +409,6 @@ def because(release: Release, reason: Reason, message: str = "") -> str:
 
 
 # --- small words -------------------------------------------------------------------------------------------
-
-
-def duration(seconds: float) -> str:
-    """`45s`, `3m 12s`, `2h 5m`, `3d 4h`."""
-    whole = max(0, round(seconds))
-    minutes, s = divmod(whole, 60)
-    hours, m = divmod(minutes, 60)
-    days, h = divmod(hours, 24)
-    if days:
-        return f"{days}d {h}h" if h else f"{days}d"
-    if hours:
-        return f"{hours}h {m}m" if m else f"{hours}h"
-    if minutes:
-        return f"{minutes}m {s}s" if s else f"{minutes}m"
-    return f"{s}s"
 
 
 def age(seconds: float) -> str:

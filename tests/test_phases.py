@@ -74,8 +74,8 @@ def test_an_image_that_is_there_is_used_as_it_is() -> None:
         (Stage(ami="ami-9"), Reason.IMAGE_FAILED, "ami-9 does not exist"),
         (Stage().image("failed", reason="no snapshot"), Reason.IMAGE_FAILED, "ami-1 is failed: no snapshot"),
         (Stage().image("failed"), Reason.IMAGE_FAILED, "ami-1 is failed"),
-        (Stage().image("pending").passes(7200), Reason.BUILD_LATE, "still pending after 2.0 h"),
-        (Stage().builder("stopped").passes(7200), Reason.BUILD_LATE, "no image after 2.0 h"),
+        (Stage().image("pending").passes(7200), Reason.BUILD_LATE, "still pending after 2h"),
+        (Stage().builder("stopped").passes(7200), Reason.BUILD_LATE, "no image after 2h"),
         (Stage().did(Verb.CLAIM_BUILDER, Verb.MAKE_IMAGE, image="ami-1").passes(60), Reason.IMAGE_FAILED, "is gone"),
         (Stage().did(Verb.CLAIM_BUILDER), Reason.BUILDER_LOST, "does not exist"),
         (Stage().did(Verb.CLAIM_BUILDER).builder("terminated"), Reason.BUILDER_LOST, "is terminated"),
@@ -162,7 +162,7 @@ def test_green_must_be_wholly_in_service() -> None:
     s.passes(900)
     decision = s.decision
     assert isinstance(decision, RollBack)
-    assert decision.message == "3 of 4 instances in service after 15 min: no capacity in 2a"
+    assert decision.message == "3 of 4 instances in service after 15m: no capacity in 2a"
     s.sees(green=replace(green, instances=()))
     assert "0 of 4" in str(s.decision)
     s.sees(green=green)
@@ -200,9 +200,9 @@ def test_checking_waits_until_every_check_held() -> None:
 def test_a_check_that_never_answers_fails() -> None:
     """Missing data is not a pass."""
     s = Stage(checks=RUN).launched().enters(Phase.CHECKING).passes(300)
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 5 min: never answered")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 5m: never answered")
     s.checks("unit", passed=False, times=1)
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 5 min: seen")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 5m: seen")
 
 
 # --- overlapping and holding ---
@@ -237,7 +237,7 @@ def test_a_hold_awaits_a_person() -> None:
     s.enters(Phase.HOLDING)
     assert s.decision == Wait(Awaited.PROMOTION, 30.0, s.now + 4 * 3600)
     s.passes(4 * 3600)
-    assert s.decision == RollBack(Reason.HOLD_EXPIRED, "nobody promoted within 4.0 h")
+    assert s.decision == RollBack(Reason.HOLD_EXPIRED, "nobody promoted within 4h")
     assert s.told(EventKind.PROMOTED, who="U1").decision == Enter(Phase.SWITCHING)
 
 
@@ -251,7 +251,7 @@ def test_green_that_never_gets_healthy_is_rolled_back() -> None:
     """Empty, initial, draining and unknown are not healthy (S2)."""
     s = Stage().launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
     s.targets(blue="healthy", green="initial").notices().passes(600)
-    assert s.decision == RollBack(Reason.NEVER_HEALTHY, "targets did not hold within 10 min: 0 of 4 healthy")
+    assert s.decision == RollBack(Reason.NEVER_HEALTHY, "targets did not hold within 10m: 0 of 4 healthy")
 
 
 def test_one_bad_answer_is_not_a_failed_check() -> None:
@@ -322,7 +322,7 @@ def test_green_grows_when_blue_has_grown() -> None:
     s.did(Verb.GROW_GREEN, size=6)
     assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)
     s.alter("green", desired=6)
-    assert s.passes(600).decision == RollBack(Reason.NEVER_HEALTHY, "4 of 6 of green served after 10 min")
+    assert s.passes(600).decision == RollBack(Reason.NEVER_HEALTHY, "4 of 6 of green served after 10m")
 
 
 def test_nothing_is_removed_while_green_is_too_small() -> None:
@@ -841,4 +841,4 @@ def test_a_hold_whose_check_wavers_is_not_promoted() -> None:
 def test_short_limits_are_told_in_seconds() -> None:
     """As a person says it."""
     s = Stage(checks=[{"name": "unit", "run": "true", "within": "60s"}]).launched().enters(Phase.CHECKING).passes(60)
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 60 s: never answered")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 1m: never answered")

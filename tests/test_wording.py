@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bluegreen import wording
-from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb, duration
 from tests.telling import ARN, ID, Telling
 
 WHO = {"who": "slack:U0ALICE"}
@@ -245,7 +245,7 @@ def test_interrupted_failed_and_rolled_back_name_the_way_on(telling: Telling) ->
 )
 def test_durations_are_short(seconds: float, expected: str) -> None:
     """Two units at most."""
-    assert wording.duration(seconds) == expected
+    assert duration(seconds) == expected
 
 
 @pytest.mark.parametrize(

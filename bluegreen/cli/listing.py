@@ -10,7 +10,7 @@ import click
 
 from bluegreen import ServiceStatus, doors, wording
 from bluegreen.cli import output
-from bluegreen.release import Release
+from bluegreen.release import Release, duration
 
 if TYPE_CHECKING:
     from bluegreen.journal import Freeze, Summary
@@ -106,7 +106,7 @@ def print_history(service: str, releases: Sequence[Summary], *, as_json: bool) -
 
 def _history_row(summary: Summary, now: float) -> tuple[str, ...]:
     outcome = summary.outcome.value.replace("_", " ") if summary.outcome else "under way"
-    took = wording.duration((summary.settled or now) - summary.started)
+    took = duration((summary.settled or now) - summary.started)
     by = wording.person(summary.who)
     when = wording.age(now - summary.started)
     return (f"#{summary.number}", outcome, when, took, summary.commit[:8] or "-", summary.image or "-", by)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bluegreen import wording
-from bluegreen.release import Awaited, CheckState, Event, EventKind, Facts, Outcome, Phase, Release, Verb
+from bluegreen.release import Awaited, CheckState, Event, EventKind, Facts, Outcome, Phase, Release, Verb, duration
 
 _BAR = 24  # cells of a group's bar
 _MOST_CHECKS = 6
@@ -102,7 +102,7 @@ def draw(scene: Scene, now: float, width: int = 80, height: int = 24) -> Rendera
 def _head(release: Release, now: float, width: int) -> Table:
     """What is released, and for how long it has been under way."""
     what = Text.assemble((release.id, "bold"), ("  ", ""), (_content(release), "dim"))
-    elapsed = wording.duration((release.settled_at or now) - release.started_at)
+    elapsed = duration((release.settled_at or now) - release.started_at)
     row = Table.grid(expand=False)
     row.add_column(width=width - 12, no_wrap=True, overflow="ellipsis")
     row.add_column(width=10, justify="right", no_wrap=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bluegreen.observation import Builder, Image
-from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, duration
-from bluegreen.release import Awaited, Phase, Reason, Verb
+from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene
+from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 
 
 def baking(s: Scene) -> Decision:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bluegreen.phases.scene import TARGETS, RollBack, Scene, Wait, duration, when_word
-from bluegreen.release import Awaited, Phase, Reason
+from bluegreen.phases.scene import TARGETS, RollBack, Scene, Wait, when_word
+from bluegreen.release import Awaited, Phase, Reason, duration
 
 
 def check_failed(s: Scene) -> RollBack | None:

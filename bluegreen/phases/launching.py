@@ -5,8 +5,8 @@ from __future__ import annotations
 from bluegreen.observation import Group
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.outside import intruded
-from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, duration
-from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb
+from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene
+from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration
 
 
 def launching(s: Scene) -> Decision:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bluegreen.phases.scene import LONGEST_RETIRE, PROTECTION_BATCH, Act, Decision, Rest, Scene, drained, duration, halt
-from bluegreen.release import Awaited, Outcome, Reason, Verb
+from bluegreen.phases.scene import LONGEST_RETIRE, PROTECTION_BATCH, Act, Decision, Rest, Scene, drained, halt
+from bluegreen.release import Awaited, Outcome, Reason, Verb, duration
 
 
 def retiring(s: Scene) -> Decision:

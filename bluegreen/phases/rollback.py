@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bluegreen.phases.baking import free_builder
-from bluegreen.phases.scene import LONGEST_RETIRE, SETTLING, Act, Decision, Rest, Scene, drained, duration, halt
-from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb
+from bluegreen.phases.scene import LONGEST_RETIRE, SETTLING, Act, Decision, Rest, Scene, drained, halt
+from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
 
 
 def rolling_back(s: Scene) -> Decision:

@@ -197,13 +197,6 @@ def when_word(phase: Phase) -> str:
     return "overlapping" if phase in (Phase.HOLDING, Phase.SWITCHING) else phase.value
 
 
-def duration(seconds: float) -> str:
-    """`90 s`, `15 min`, `2 h`: whole units, as a person says it."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def drained(s: Scene, group: Group | None) -> Decision | None:
     """Requests in flight end before their instances do; a target group drains for an hour at most."""
     if s.seen.draining(group) and s.phase_age < LONGEST_DRAIN + GRACE:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.outside import intruded
-from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, Wait, duration
-from bluegreen.release import Awaited, Phase, Reason, Verb
+from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, Wait
+from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 
 
 def overlapping(s: Scene) -> Decision:

@@ -13,31 +13,94 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
-from bluegreen.release import Event, EventKind, Facts, Outcome, Phase, Reason, Release, Until, names, release_id
+from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Interrupted, LeaseLost, NotPermitted, Refused
+from bluegreen.permission import Member, Order, in_no_group, judge, permitted
+from bluegreen.release import (
+    Awaited,
+    CheckState,
+    Event,
+    EventKind,
+    Facts,
+    Outcome,
+    Phase,
+    Reason,
+    Release,
+    Until,
+    Verb,
+    apply,
+    duration,
+    fold,
+    names,
+    release_id,
+)
+from bluegreen.wording import (
+    age,
+    awaiting,
+    count_of,
+    expected,
+    needed,
+    next_step,
+    one_line,
+    outcome_line,
+    person,
+    phase_meaning,
+    phase_title,
+    previous_number,
+    sentence,
+)
 
 if TYPE_CHECKING:
     from bluegreen.aws import Cloud
     from bluegreen.config import Config
     from bluegreen.driver import Clock, Tell
-    from bluegreen.journal import Journal, ServiceRecord, Summary
+    from bluegreen.github import Run
+    from bluegreen.journal import Journal, Lease, ServiceRecord, Summary
     from bluegreen.observation import Baseline
     from bluegreen.rehearsal import Step
 
 __version__ = "0.1.0"
 __all__ = [
+    "Awaited",
+    "AwsError",
     "BlueGreenError",
+    "Caller",
+    "CheckState",
     "ConfigError",
     "Engine",
     "Event",
+    "EventKind",
     "Interrupted",
+    "LeaseLost",
+    "NotPermitted",
+    "Order",
     "Outcome",
     "Phase",
     "Plan",
+    "Previous",
+    "Reason",
     "Refused",
     "Release",
     "ServiceStatus",
     "Until",
+    "Verb",
+    "age",
+    "apply",
+    "awaiting",
+    "count_of",
+    "duration",
+    "expected",
+    "fold",
+    "needed",
+    "next_step",
+    "one_line",
+    "outcome_line",
+    "permitted",
+    "person",
+    "phase_meaning",
+    "phase_title",
+    "previous_number",
+    "release_id",
+    "sentence",
 ]
 
 #: A boto3 Session; its type stays behind the door to AWS.
@@ -65,6 +128,31 @@ class ServiceStatus:
     record: ServiceRecord
     release: Release | None  # under way, or else the last one
     driver: str
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who gives an order, and what makes two deliveries of it one.
+
+    `who` is an id (an ARN, `github:login`, `slack:U…`); `member` says whether they are in a group; `request` names the
+    delivery: a second one with the same name acts no more. `face` is what they saw who pressed a button
+    (`Release.face`): the order is for that release alone, and refused as moved on when it looks otherwise now.
+    """
+
+    who: str
+    member: Member = in_no_group
+    request: str = ""
+    face: str = ""
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What a release of the image before would bring back. `number` is None when no release made that image."""
+
+    release: Release  # that is to be replaced
+    image: str
+    number: int | None
+    commit: str
 
 
 class Engine:
@@ -116,21 +204,22 @@ class Engine:
         hold: bool = False,
         request: str = "",
         source: Mapping[str, str] | None = None,
+        despite_freeze: bool = False,
         stop: Callable[[], bool] = lambda: False,
     ) -> Release:
         """Record a new release; nothing in AWS is changed until somebody drives it.
 
         `who` is an id (an ARN, `github:login`, `slack:U…`), `request` makes a repeated call return the first
         release. `source` tells where it comes from, for whoever shows it: repository, server, run_id, run_url, ref,
-        event, actor, title, author, pull. Refused when another is under way, the service is frozen, or blue is not
-        whole; Interrupted when `stop` says so before it is recorded.
+        event, actor, title, author, pull, workflow. Refused when another is under way, the service is frozen (unless
+        `despite_freeze`), or blue is not whole; Interrupted when `stop` says so before it is recorded.
         """
         self._journal.ensure_table(self.clock.sleep)
         record = self._record(config.id)
         if first := self._journal.requested(config.id, request):
             return self._journal.load(first.release)
         if record is not None:
-            self._journal.refuse_start(record, self.clock.now())
+            self._journal.refuse_start(record, self.clock.now(), despite_freeze=despite_freeze)
         self._refuse_unresolved(config, record)
         baseline = self._baseline(config, record, commit, ami)
         facts = self._started(
@@ -138,7 +227,7 @@ class Engine:
         )
         if stop():
             raise Interrupted("stopped before anything was begun", where=config.id)
-        event = self._journal.open(config.id, facts, self.clock.now(), request=request)
+        event = self._journal.open(config.id, facts, self.clock.now(), request=request, despite_freeze=despite_freeze)
         return self._journal.load(event.release)
 
     def drive(
@@ -193,19 +282,83 @@ class Engine:
 
     # --- orders ----------------------------------------------------------------------------------
 
-    def promote(self, service: str, *, who: str) -> Event:
+    def promote(self, service: str, *, who: str | Caller) -> Event:
         """Order the release under way to go on. Refused when it is not at a point where that means something."""
-        return self._journal.order(
-            self._current(service), EventKind.PROMOTED, {"who": who}, self.clock.now(), _may_be_promoted
+        by = _caller(who)
+        release = self._meant(service, by)
+
+        def allowed(current: Release) -> None:
+            _must_look_the_same(current, by)
+            _may_be_promoted(current, by.who)
+
+        return self._order(release, EventKind.PROMOTED, Order.PROMOTE, by, allowed)
+
+    def hold(self, service: str, *, who: str | Caller) -> Event:
+        """Order the release under way to wait for a promotion. Refused once it waits, or green serves alone."""
+        by = _caller(who)
+        release = self._meant(service, by)
+
+        def allowed(current: Release) -> None:
+            _must_look_the_same(current, by)
+            _may_be_held(current)
+
+        return self._order(release, EventKind.HOLD_ORDERED, Order.HOLD, by, allowed)
+
+    def roll_back(self, service: str, *, who: str | Caller, why: str = "") -> Event:
+        """Order the return to blue. Refused once blue is being retired; the hint says what to do instead."""
+        by = _caller(who)
+        release = self._meant(service, by, failed=True)
+        return self._order(release, EventKind.ROLLBACK_ORDERED, Order.ROLL_BACK, by, self._may_be_rolled_back, why=why)
+
+    def previous(self, service: str, *, who: str | Caller) -> Previous:
+        """What came before the release that is live or retires its blue; Refused when that is not known."""
+        by, record = _caller(who), self._record(service)
+        if record is None or not record.last:
+            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
+        last = self._journal.load(release_id(service, record.last))
+        judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        live = self._live_before(last)
+        if live is not None:
+            return Previous(last, live.image, live.number, live.commit)
+        if not last.blue_image:
+            raise Refused("the image before is not known", reason=Reason.NOTHING_TO_DO, where=service)
+        return Previous(last, last.blue_image, None, last.blue_commit)
+
+    def release_again(self, service: str, image: str, *, who: str | Caller, title: str = "") -> Release:
+        """Start a release of an image from before, as the last release was configured, even when releases are frozen.
+
+        Whoever calls must drive it. Refused when another is under way.
+        """
+        by, record = _caller(who), self._record(service)
+        if record is None or not record.last:
+            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
+        last = self._journal.load(release_id(service, record.last))
+        judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        source = {key: last.source[key] for key in ("repository", "server", "workflow") if last.source.get(key)}
+        return self.start(
+            _config(last),
+            ami=image,
+            who=by.who,
+            request=by.request,
+            source={**source, "title": title},
+            despite_freeze=True,
         )
 
-    def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
-        """Order the return to blue. Refused once blue is being retired; the hint says what to do instead."""
-        release = self._current(service, failed=True)
-        facts = {"who": who, "why": why}
-        return self._journal.order(
-            release, EventKind.ROLLBACK_ORDERED, facts, self.clock.now(), self._may_be_rolled_back
-        )
+    def dispatch(self, service: str, *, ref: str, who: str | Caller, token: str, api: str) -> Run:
+        """Start the workflow that released the service last, for a branch, a tag or a commit ("": the same as then).
+
+        ConfigError when no release came from a workflow, or GitHub refuses; Refused when a release may not start.
+        """
+        from bluegreen.github import dispatch
+
+        by, record = _caller(who), self._record(service)
+        last = self._journal.load(release_id(service, record.last)) if record and record.last else None
+        if record is None or last is None or not last.source.get("workflow"):
+            hint = "Run the workflow once by hand; from then on it is known."
+            raise ConfigError("no release of it came from a GitHub workflow yet", where=service, hint=hint)
+        judge(Order.RELEASE, by.who, last.config, service, by.member)
+        self._journal.refuse_start(record, self.clock.now())
+        return dispatch(token, api, last, ref)
 
     def resume(self, service: str, *, who: str) -> Release:
         """The release to drive on; one that failed is reopened where it stopped."""
@@ -236,9 +389,9 @@ class Engine:
         """A release as its events tell it."""
         return self._journal.load(release)
 
-    def events(self, release: str) -> list[Event]:
-        """Everything that has happened to a release, in order."""
-        return self._journal.read(release)
+    def events(self, release: str, *, after: int = 0) -> list[Event]:
+        """What has happened to a release, in order, from the event after that number on."""
+        return self._journal.read(release, after)
 
     def status(self, service: str | None = None) -> list[ServiceStatus]:
         """Every service that the journal knows, or the one asked for."""
@@ -249,18 +402,64 @@ class Engine:
         """The service's releases, the newest first."""
         return self._journal.history(service, limit)
 
-    def freeze(self, service: str, *, who: str, why: str, until: float | None = None) -> None:
+    def freeze(self, service: str, *, who: str | Caller, why: str, until: float | None = None) -> None:
         """Refuse new releases of the service until then (epoch seconds), or until it is lifted."""
+        by = _caller(who)
         self._journal.ensure_table(self.clock.sleep)
-        self._journal.freeze(service, who=who, why=why, until=until, now=self.clock.now())
+        self._judge_freeze(service, by)
+        self._journal.freeze(service, who=by.who, why=why, until=until, now=self.clock.now())
 
-    def unfreeze(self, service: str, *, who: str) -> None:
-        """Lift the freeze."""
-        self._journal.unfreeze(service, who=who)
+    def unfreeze(self, service: str, *, who: str | Caller) -> bool:
+        """Lift the freeze; whether there was one."""
+        by = _caller(who)
+        self._judge_freeze(service, by)
+        return self._journal.unfreeze(service, who=by.who) is not None
+
+    def services(self) -> list[ServiceRecord]:
+        """Every service that the journal knows, in one read."""
+        return self._journal.services()
+
+    def driver(self, release: str) -> str:
+        """Who drives the release now, "" when nobody does."""
+        return self._journal.driver(release, self.clock.now())
 
     def undriven(self) -> list[str]:
         """The releases under way that no living driver holds."""
         return [s.release.id for s in self.status() if s.record.under_way and s.release and not s.driver]
+
+    # --- what doors remember ---------------------------------------------------------------------
+
+    def take_duty(self, name: str, seconds: float) -> Lease | None:
+        """The right to do, for so long, what only one of several processes should; None while another has it."""
+        return self._journal.take_lease(f"duty/{name}", self.holder, self.clock.now(), seconds)
+
+    def keep_duty(self, duty: Lease) -> Lease:
+        """The same right for longer; LeaseLost when another took it."""
+        return self._journal.renew(duty, self.clock.now())
+
+    def drop_duty(self, duty: Lease) -> None:
+        """Let another do it."""
+        self._journal.drop(duty)
+
+    def note(self, release: str, name: str, facts: Facts, duty: Lease) -> bool:
+        """Keep what a door must remember of a release; False when the duty has passed to another meanwhile."""
+        return self._journal.note(release, name, facts, duty.token)
+
+    def noted(self, release: str, name: str) -> dict[str, Any] | None:
+        """What was kept; None when nothing was."""
+        return self._journal.noted(release, name)
+
+    def answer(self, request: str, facts: Facts) -> dict[str, Any]:
+        """Keep what a request was answered; returns the first answer, which may be an earlier one."""
+        return self._journal.answer(request, facts, self.clock.now())
+
+    def answered(self, request: str) -> dict[str, Any] | None:
+        """The first answer to a request; None when it is new."""
+        return self._journal.answered(request)
+
+    def ensure_table(self) -> None:
+        """Make the journal's table when it is absent; ConfigError when that takes too long."""
+        self._journal.ensure_table(self.clock.sleep)
 
     def who(self) -> str:
         """The AWS principal that calls, as an ARN; an assumed role's session is part of it (STS API)."""
@@ -322,6 +521,7 @@ class Engine:
                 "config": config.to_dict(),
                 "blue_group": baseline.blue.name,
                 "blue_commit": record.live.commit if record and record.live else "",
+                "blue_image": baseline.blue_image,
                 "source": dict(source),
                 "target_groups": list(baseline.target_groups),
                 "builder": baseline.builder,
@@ -347,6 +547,37 @@ class Engine:
             hint = f"`bluegreen rollback {config.id}` returns to blue and tidies up, `bluegreen resume` goes on."
             raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
+    def _order(
+        self,
+        release: str,
+        kind: EventKind,
+        order: Order,
+        by: Caller,
+        allowed: Callable[[Release], None],
+        **facts: str,
+    ) -> Event:
+        def judged(current: Release) -> None:
+            judge(order, by.who, current.config, current.id, by.member)
+            allowed(current)
+
+        request = {"request": by.request} if by.request else {}
+        return self._journal.order(release, kind, {"who": by.who, **facts, **request}, self.clock.now(), judged)
+
+    def _judge_freeze(self, service: str, by: Caller) -> None:
+        """By the lists of the last release; a service without one is known to the command line alone."""
+        record = self._record(service)
+        last = self._journal.load(release_id(service, record.last)) if record and record.last else None
+        judge(Order.FREEZE, by.who, last.config if last else {}, service, by.member)
+
+    def _meant(self, service: str, by: Caller, *, failed: bool = False) -> str:
+        """The release that the person saw, else the one under way."""
+        return by.face.partition("|")[0] if by.face else self._current(service, failed=failed)
+
+    def _live_before(self, release: Release) -> Summary | None:
+        """The last release that went live before this one."""
+        earlier = (s for s in self._journal.history(release.service, 50) if s.number < release.number)
+        return next((s for s in earlier if s.outcome == Outcome.LIVE and s.image), None)
+
     def _current(self, service: str, *, failed: bool = False) -> str:
         record = self._record(service)
         if record and record.under_way:
@@ -371,10 +602,10 @@ class Engine:
             )
 
     def _way_back(self, release: Release) -> str:
-        earlier = (s for s in self._journal.history(release.service, 50) if s.number < release.number)
-        live = next((s for s in earlier if s.outcome == Outcome.LIVE and s.image), None)
+        live = self._live_before(release)
         if live is None:
-            return f"`bluegreen release --ami AMI` releases the image that {release.blue_group} ran."
+            command = f"bluegreen release --ami {release.blue_image or 'AMI'}"
+            return f"`{command}` releases the image that {release.blue_group} ran."
         return f"`bluegreen rollback {release.service} --to {live.number}` releases {live.image} again."
 
     def _status(self, record: ServiceRecord) -> ServiceStatus:
@@ -405,8 +636,35 @@ def _tell_news(release: Release, news: list[Event], tell: Tell) -> Release:
     return release
 
 
-def _may_be_promoted(release: Release) -> None:
-    if release.rollback_by or release.outcome or not release.phase.awaits_promotion:
+def _caller(who: str | Caller) -> Caller:
+    return who if isinstance(who, Caller) else Caller(who)
+
+
+def _must_look_the_same(release: Release, by: Caller) -> None:
+    """A button speaks of what its card showed."""
+    if by.face and by.face != release.face:
+        hint = "Look at what it shows now, and decide again."
+        raise Refused("has moved on since", reason=Reason.MOVED_ON, where=release.id, hint=hint)
+
+
+def _may_be_held(release: Release) -> None:
+    if release.holdable:
+        return
+    if release.hold and not release.outcome:
+        what = "waits for a promotion already"
+    else:
+        what = f"cannot be held while {phase_title(release.phase) if not release.outcome else release.outcome}"
+    raise Refused(what, reason=Reason.MOVED_ON, where=release.id)
+
+
+def _may_be_promoted(release: Release, who: str) -> None:
+    if len(release.promoters) >= release.approvals and not release.outcome:
+        by = " and ".join(person(one) for one in release.promoters)
+        raise Refused(f"was promoted by {by} already", reason=Reason.MOVED_ON, where=release.id)
+    if who in release.promoters and release.promotable:
+        hint = f"{release.approvals - len(release.promoters)} more must promote it, too."
+        raise Refused("you have promoted it already", reason=Reason.MOVED_ON, where=release.id, hint=hint)
+    if not release.promotable:
         state = release.outcome or release.phase
         early = list(Phase).index(release.phase) < list(Phase).index(Phase.OVERLAPPING)
         hint = "It can be promoted once blue and green both serve." if early else "It has moved on."

@@ -3,6 +3,7 @@
 BlueGreenError
 ├── ConfigError      the configuration or the way of calling is wrong              exit 2
 ├── Refused          right, but not now or not by you (carries a Reason)           exit 4
+│   └── NotPermitted by others: it names who may
 ├── AwsError         one call to AWS failed: its code, its words, worth retrying?
 ├── Conflict         somebody else wrote the journal's next event: read and decide again
 ├── LeaseLost        another driver has taken this release: stop at once
@@ -37,6 +38,14 @@ class Refused(BlueGreenError):
     def __init__(self, what: str, *, reason: str, where: str = "", hint: str = "") -> None:
         super().__init__(what, where=where, hint=hint)
         self.reason = reason
+
+
+class NotPermitted(Refused):
+    """Not by this person; `may` holds the ids of the people and groups who may."""
+
+    def __init__(self, what: str, *, reason: str, where: str = "", hint: str = "", may: tuple[str, ...] = ()) -> None:
+        super().__init__(what, reason=reason, where=where, hint=hint)
+        self.may = may
 
 
 class AwsError(BlueGreenError):

@@ -10,14 +10,17 @@ production, so what was replaced is set inactive here; a description has at most
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from github import Auth, Github, GithubException
 
+from bluegreen.errors import ConfigError
 from bluegreen.release import Awaited, Event, Outcome, Phase, Release
 
 #: Seconds until an answer is given up.
@@ -30,6 +33,8 @@ EARLIER = 15
 #: Statuses not yet sent that are kept; of more, those in the middle are dropped: they are past.
 KEPT = 20
 
+#: Retries and pauses of the library would hold up a step that is being cancelled: they are ours.
+_OURS: Mapping[str, Any] = {"retry": None, "seconds_between_requests": None, "seconds_between_writes": None}
 _OPEN = frozenset({"queued", "pending", "in_progress"})
 _STATES = {Outcome.LIVE: "success", Outcome.ROLLED_BACK: "failure", Outcome.FAILED: "error"}
 _GRANTS = {"deployments": "deployments: write", "comments": "pull-requests: write", "pulls": "pull-requests: read"}
@@ -53,12 +58,47 @@ class Between:
 
 
 @dataclass(frozen=True)
+class Run:
+    """A run of a workflow. `url` is its page; "" where GitHub does not tell which run it will be."""
+
+    url: str
+    workflow: str
+    repository: str
+    ref: str
+
+
+@dataclass(frozen=True)
 class _Status:
     """What a deployment is to show."""
 
     release: Release
     state: str
     description: str
+
+
+#: A full commit; anything else that is named is a branch or a tag.
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def dispatch(token: str, api: str, last: Release, ref: str) -> Run:
+    """Start the workflow that `last` came from, for a branch, a tag or a full commit; "": for the branch it ran on.
+
+    ConfigError when GitHub cannot be asked or says no (REST API, create a workflow dispatch event).
+    """
+    repository, workflow = str(last.source["repository"]), str(last.source["workflow"])
+    commit = ref if _COMMIT.fullmatch(ref) else ""
+    branch = (ref if not commit else "") or str(last.source.get("ref") or "main")
+    service, _, environment = last.service.rpartition("/")
+    inputs = {"service": service, "environment": environment, **({"commit": commit} if commit else {})}
+    at = f"/repos/{repository}/actions/workflows/{quote(workflow, safe='')}/dispatches"
+    body = {"ref": branch, "inputs": inputs, "return_run_details": True}
+    client = Github(auth=Auth.Token(token), base_url=api, timeout=TIMEOUT, lazy=True, **_OURS)
+    try:
+        said = client.requester.requestJsonAndCheck("POST", at, input=body)[1] or {}
+    except (GithubException, requests.RequestException) as error:
+        hint = "The token needs `actions: write` there; the branch must exist and hold the workflow."
+        raise ConfigError(_in_words(error), where=f"{repository}, {workflow} on {branch}", hint=hint) from None
+    return Run(str(said.get("html_url") or ""), workflow, repository, commit[:8] or branch)
 
 
 class GitHub:
@@ -82,9 +122,7 @@ class GitHub:
         before: Callable[[Release], str],
         now: Callable[[], float],
     ) -> None:
-        # Retries and pauses of the library would hold up a step that is being cancelled: they are ours.
-        options: dict[str, Any] = {"retry": None, "seconds_between_requests": None, "seconds_between_writes": None}
-        client = Github(auth=Auth.Token(token), base_url=api, timeout=TIMEOUT, lazy=True, **options)
+        client = Github(auth=Auth.Token(token), base_url=api, timeout=TIMEOUT, lazy=True, **_OURS)
         self._api = client.requester
         self._at = f"/repos/{repository}"
         self._log_url, self._environment_url = log_url, environment_url

@@ -3,10 +3,13 @@
     pk                  sk               what
     web/production#42   event/000017     an event, written once
                         lease            who drives the release, until when
+                    note/NAME        what a door remembers of it, such as the place of its card
     web/production      release/000042   the release in one line, for the history
                         request/ID       the release that a start request made: asking again makes no second one
     service             web/production   next number, release under way, what is live, freeze, bad commits
     builder             i-0123           the release that bakes on it
+    duty/NAME           lease            which of several processes does what only one should
+    answer/ID           answer           what a request was answered: asking again gets the same
 
 Whatever must be true together is written in one transaction, and every write is conditional, so any number
 of writers on any number of machines may race: one wins, the others look again.
@@ -216,7 +219,15 @@ class Journal:
 
     # --- starting a release ----------------------------------------------------------------------
 
-    def open(self, service: str, facts_for: Callable[[int], Facts], now: float, *, request: str = "") -> Event:
+    def open(
+        self,
+        service: str,
+        facts_for: Callable[[int], Facts],
+        now: float,
+        *,
+        request: str = "",
+        despite_freeze: bool = False,
+    ) -> Event:
         """Write the `started` event of the service's next release; `facts_for` takes its number.
 
         A `request` that was answered before gets the same release again, even if that has settled. Refused
@@ -226,21 +237,26 @@ class Journal:
             if first := self.requested(service, request):
                 return first
             record = self.service(service) or ServiceRecord(service)
-            self.refuse_start(record, now)
+            self.refuse_start(record, now, despite_freeze=despite_freeze)
             event = _new(release_id(service, record.next), 1, EventKind.STARTED, facts_for(record.next), now)
             try:
-                return self._open(record, event, request)
+                return self._open(record, event, request, despite_freeze=despite_freeze)
             except _UnmetError:
                 continue
         raise Conflict("others keep starting releases", where=service, hint="Try again.")
 
-    def _open(self, record: ServiceRecord, event: Event, request: str) -> Event:
+    def _open(self, record: ServiceRecord, event: Event, request: str, *, despite_freeze: bool) -> Event:
+        thawed = "" if despite_freeze else " AND (attribute_not_exists(#freeze) OR #freeze.#until <= :now)"
         service = self._service_update(
             record.service,
             "SET #next = :after, #under_way = :number, #last = :number, #bad = if_not_exists(#bad, :none)",
-            "attribute_not_exists(#under_way) AND (attribute_not_exists(#next) OR #next = :number)"
-            " AND (attribute_not_exists(#freeze) OR #freeze.#until <= :now)",
-            {":number": record.next, ":after": record.next + 1, ":now": event.at, ":none": {}},
+            f"attribute_not_exists(#under_way) AND (attribute_not_exists(#next) OR #next = :number){thawed}",
+            {
+                ":number": record.next,
+                ":after": record.next + 1,
+                ":now": None if despite_freeze else event.at,
+                ":none": {},
+            },
         )
         asked = [self._request(record.service, request, event)] if request else []
         return self._transact(event, fold([event]), service, *asked)
@@ -254,11 +270,11 @@ class Journal:
         item = {"pk": service, "sk": f"request/{request}", "release": event.release, "at": event.at}
         return {"Put": self._new_item(item)}
 
-    def refuse_start(self, record: ServiceRecord, now: float) -> None:
+    def refuse_start(self, record: ServiceRecord, now: float, *, despite_freeze: bool = False) -> None:
         """Refused when another release is under way, or the service is frozen."""
         if record.under_way:
             raise self._under_way(record.service, record.under_way)
-        if record.freeze and record.freeze.holds(now):
+        if record.freeze and record.freeze.holds(now) and not despite_freeze:
             hint = f"`bluegreen unfreeze {record.service}` lifts the freeze."
             raise Refused(_frozen(record.freeze), reason=Reason.FROZEN, where=record.service, hint=hint)
 
@@ -300,14 +316,19 @@ class Journal:
     def order(
         self, release: str, kind: EventKind, facts: Facts, now: float, allowed: Callable[[Release], None]
     ) -> Event:
-        """Append a person's order as soon as nobody else writes.
+        """Append a person's order as soon as nobody else writes; one whose `request` is there already is that event.
 
         `allowed` is asked about the release as it is at that moment, and raises to refuse. A release that
         failed is under way again when it is resumed or a rollback is ordered: Refused (under_way, moved_on)
         when there is a newer one.
         """
         for _ in range(_RACES):
-            current = self.load(release)
+            events = self.read(release)
+            if not events:
+                raise _no_release(release)
+            if first := _requested_in(events, facts.get("request", "")):
+                return first
+            current = fold(events)
             allowed(current)
             try:
                 return self._order(current, _new(release, current.seq + 1, kind, facts, now))
@@ -442,6 +463,37 @@ class Journal:
         except _UnmetError:
             return None
         return _record(_plain(old["Attributes"])).freeze
+
+    # --- what doors remember ---------------------------------------------------------------------
+
+    def note(self, release: str, name: str, facts: Facts, token: int) -> bool:
+        """Keep what a door must remember of a release; False when somebody with a newer lease's token wrote it."""
+        item = {"pk": release, "sk": f"note/{name}", "facts": _json(facts), "token": token}
+        condition = _expressed({":token": token}, condition="attribute_not_exists(pk) OR #token <= :token")
+        try:
+            self._call("put_item", TableName=self.table, Item=_attributes(item), **condition)
+        except _UnmetError:
+            return False
+        return True
+
+    def noted(self, release: str, name: str) -> dict[str, Any] | None:
+        """What was kept; None when nothing was."""
+        item = self._get(release, f"note/{name}")
+        return dict(json.loads(item["facts"])) if item else None
+
+    def answer(self, request: str, facts: Facts, now: float) -> dict[str, Any]:
+        """Keep what a request was answered, unless it was answered before; returns the first answer."""
+        item = {"pk": f"answer/{request}", "sk": "answer", "facts": _json(facts), "at": now}
+        try:
+            self._call("put_item", **self._new_item(item))
+        except _UnmetError as unmet:
+            return dict(json.loads(_plain(unmet.found[0] or {})["facts"]))
+        return dict(facts)
+
+    def answered(self, request: str) -> dict[str, Any] | None:
+        """The first answer to a request; None when it is new."""
+        item = self._get(f"answer/{request}", "answer")
+        return dict(json.loads(item["facts"])) if item else None
 
     # --- the builder -----------------------------------------------------------------------------
 
@@ -761,6 +813,11 @@ def _new(release: str, seq: int, kind: EventKind, facts: Facts, now: float) -> E
 def _json(facts: Facts) -> str:
     """ASCII only, so that its length is its size and no half character of a command's output can spoil it."""
     return json.dumps(facts, separators=(",", ":"), default=dict)
+
+
+def _requested_in(events: Sequence[Event], request: str) -> Event | None:
+    """The order that this request led to earlier."""
+    return next((event for event in events if request and event.facts.get("request") == request), None)
 
 
 def _event_key(seq: int) -> str:

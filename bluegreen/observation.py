@@ -159,6 +159,7 @@ class Baseline:
     routes: tuple[str, ...]
     builder: str = ""  # instance id, "" when an image is given
     image: str = ""  # AMI id that is given or was found for the commit
+    blue_image: str = ""  # AMI id that blue's template version carries; "" when it takes it from elsewhere
     account: str = ""
     region: str = ""
     warnings: tuple[str, ...] = ()

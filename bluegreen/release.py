@@ -57,6 +57,7 @@ class EventKind(StrEnum):
     OBSERVED = "observed"  # something that matters was seen to change
     BLINDED = "blinded"  # AWS could not be asked
     PROMOTED = "promoted"  # a person ordered to go on
+    HOLD_ORDERED = "hold_ordered"  # a person ordered to wait for a promotion
     ROLLBACK_ORDERED = "rollback_ordered"  # a person ordered to return to blue
     INTERRUPTED = "interrupted"  # the driver was told to stop
     TAKEN_UP = "taken_up"  # a driver goes on where another left the release
@@ -262,7 +263,10 @@ class Release:
     image_name: str
     target_groups: tuple[str, ...]  # ARNs
     builder: str = ""
+    account: str = ""
+    region: str = ""
     blue_commit: str = ""  # what blue runs, as far as the journal knows
+    blue_image: str = ""  # AMI id that blue's template version carries
     source: Mapping[str, str] = field(default_factory=dict)  # where it was started: see `Engine.start`
     seq: int = 1
     last_at: float = 0.0
@@ -279,6 +283,7 @@ class Release:
     checks: Mapping[str, CheckState] = field(default_factory=dict)
     sights: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
     promoters: tuple[str, ...] = ()
+    held_by: str = ""  # who ordered the hold, "" when the configuration or the start did
     rollback_by: str = ""
     stumble: Stumble | None = None
     left_behind: tuple[str, ...] = ()  # what the last event names as still there
@@ -299,6 +304,35 @@ class Release:
         """Id of the AMI that this release made, "" if it made none (or did not come to know its id)."""
         did = self.did.get(Verb.MAKE_IMAGE)
         return str(did.facts["image"]) if did else ""
+
+    @property
+    def approvals(self) -> int:
+        """How many people must promote."""
+        return int((self.config.get("promotion") or {}).get("approvals") or 1)
+
+    @property
+    def promotable(self) -> bool:
+        """Whether an order to promote means something: it is awaited, and not enough people have given it."""
+        open_ = not (self.outcome or self.rollback_by) and self.phase.awaits_promotion
+        return open_ and len(self.promoters) < self.approvals
+
+    @property
+    def holdable(self) -> bool:
+        """Whether an order to hold means something: nobody waits for a promotion yet, and it is not too late."""
+        early = self.phase in (Phase.BAKING, Phase.LAUNCHING, Phase.CHECKING, Phase.OVERLAPPING)
+        decided = self.outcome or self.rollback_by or len(self.promoters) >= self.approvals
+        return early and not self.hold and not decided
+
+    @property
+    def returnable(self) -> bool:
+        """Whether blue can be given the traffic back in seconds, and nobody has ordered it yet."""
+        settled = self.outcome not in (None, Outcome.FAILED)
+        return not (settled or self.rollback_by) and self.phase.can_roll_back
+
+    @property
+    def face(self) -> str:
+        """What a person saw who decides about it: an order that is bound to another face is stale."""
+        return f"{self.id}|{'hold' if self.hold else 'auto'}"
 
     @property
     def rollback_pending(self) -> bool:
@@ -362,7 +396,10 @@ def _started(event: Event) -> Release:
         image_name=f["image_name"],
         target_groups=tuple(f["target_groups"]),
         builder=f["builder"],
+        account=f.get("account", ""),
+        region=f.get("region", ""),
         blue_commit=f.get("blue_commit", ""),
+        blue_image=f.get("blue_image", ""),
         source=f.get("source", {}),
         last_at=event.at,
         entered={Phase.BAKING: event.at},
@@ -460,6 +497,11 @@ def _promoted(release: Release, event: Event) -> Release:
     return release if who in release.promoters else replace(release, promoters=(*release.promoters, who))
 
 
+def _hold_ordered(release: Release, event: Event) -> Release:
+    """Whoever promoted before has to look again."""
+    return replace(release, hold=True, held_by=event.facts["who"], promoters=())
+
+
 def _rollback_ordered(release: Release, event: Event) -> Release:
     reopened = _resumed(release, event) if release.outcome is Outcome.FAILED else release
     return replace(reopened, rollback_by=event.facts["who"])
@@ -506,6 +548,7 @@ _FOLD = {
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
     EventKind.PROMOTED: _promoted,
+    EventKind.HOLD_ORDERED: _hold_ordered,
     EventKind.ROLLBACK_ORDERED: _rollback_ordered,
     EventKind.INTERRUPTED: _interrupted,
     EventKind.TAKEN_UP: _taken_up,

@@ -220,6 +220,10 @@ def _promoted(event: Event, release: Release) -> str:
     return f"{person(event.facts['who'])} promoted {release.id}{_approvals(release)}"
 
 
+def _hold_ordered(event: Event, release: Release) -> str:
+    return f"{person(event.facts['who'])} ordered {release.id} to wait for a promotion"
+
+
 def _rollback_ordered(event: Event, release: Release) -> str:
     why = event.facts.get("why", "")
     return f"{person(event.facts['who'])} ordered the rollback of {release.id}{': ' + why if why else ''}"
@@ -251,6 +255,7 @@ _TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
     EventKind.PROMOTED: _promoted,
+    EventKind.HOLD_ORDERED: _hold_ordered,
     EventKind.ROLLBACK_ORDERED: _rollback_ordered,
     EventKind.INTERRUPTED: _interrupted,
     EventKind.TAKEN_UP: _taken_up,
@@ -308,6 +313,47 @@ def awaiting(awaited: Awaited, deadline: float | None, now: float, release: Rele
     text = f"waiting for {awaited_text(awaited, release)}"
     left = time_left(awaited, deadline, now)
     return f"{text}, {left}" if left else text
+
+
+def expected(release: Release) -> tuple[Awaited, float | None] | None:
+    """What is awaited and until when, as far as the journal alone tells; None when nothing is waited for."""
+    if release.outcome or release.rollback_pending:
+        return None
+    if release.stumble:
+        return Awaited.RETRY, None
+    config, since = release.config, max(release.in_phase_since, release.watched_since)
+    patience = config.get("timeouts") or {}
+    match release.phase:
+        case Phase.BAKING:
+            return _expected_of_the_bake(release), since + patience.get("bake", 0.0)
+        case Phase.LAUNCHING:
+            return Awaited.GREEN_UP, since + patience.get("launch", 0.0)
+        case Phase.CHECKING:
+            return Awaited.CHECKS, None
+        case Phase.OVERLAPPING:
+            held = [check.held_since for check in release.checks.values() if check.held_since is not None]
+            if not held or len(held) < len(release.checks):
+                return Awaited.CHECKS, None
+            return Awaited.OVERLAP, max(held) + (config.get("traffic") or {}).get("overlap", 0.0)
+        case Phase.HOLDING:
+            return Awaited.PROMOTION, release.in_phase_since + (config.get("promotion") or {}).get("timeout", 0.0)
+        case Phase.SOAKING:
+            return Awaited.SOAK, release.in_phase_since + config.get("soak", 0.0)
+        case Phase.RETIRING:
+            return Awaited.BLUE_EMPTY, None
+    return Awaited.READ_BACK, None
+
+
+def _expected_of_the_bake(release: Release) -> Awaited:
+    for verb, awaited in (
+        (Verb.MAKE_IMAGE, Awaited.IMAGE),
+        (Verb.STOP_BUILDER, Awaited.BUILDER_STOPPED),
+        (Verb.RUN_BUILD, Awaited.BUILD),
+        (Verb.CLAIM_BUILDER, Awaited.BUILDER_UP),
+    ):
+        if verb in release.did:
+            return awaited
+    return Awaited.BUILDER_FREE if release.builder else Awaited.IMAGE
 
 
 def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:
@@ -505,5 +551,4 @@ def _open_checks(release: Release) -> str:
 
 
 def _approvals(release: Release) -> str:
-    wanted = int((release.config.get("promotion") or {}).get("approvals") or 1)
-    return f" ({len(release.promoters)} of {wanted})" if wanted > 1 else ""
+    return f" ({len(release.promoters)} of {release.approvals})" if release.approvals > 1 else ""

@@ -229,7 +229,12 @@ class PretendGitHub:
 
     def _dispatch(self, query: Mapping[str, str], body: Json, workflow_id: str) -> Answer:
         self.dispatches.append({"workflow": workflow_id, **body})
-        return 204, None
+        if not body.get("return_run_details"):
+            return 204, None
+        run = len(self.dispatches)
+        page = f"https://github.com/{self.repository}/actions/runs/{run}"
+        where = f"{self.url}/repos/{self.repository}/actions/runs/{run}"
+        return 200, {"workflow_run_id": run, "run_url": where, "html_url": page}
 
     # --- the wire --------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "release": set[str](),
     "observation": set[str](),
     "config": {"errors"},
+    "permission": {"release", "errors"},
     "phases": {"release", "observation", "config", "errors"},
     "rehearsal": {"phases", "release", "observation", "config", "errors"},
     "driver": {"phases", "release", "observation", "config", "errors"},

@@ -19,6 +19,7 @@ FACTS: dict[EventKind, dict[str, Any]] = {
     EventKind.OBSERVED: {"subject": "traffic", "value": "both"},
     EventKind.BLINDED: {"code": "X", "message": "Rate exceeded"},
     EventKind.PROMOTED: WHO,
+    EventKind.HOLD_ORDERED: WHO,
     EventKind.ROLLBACK_ORDERED: {**WHO, "why": "it is slow"},
     EventKind.INTERRUPTED: {"holder": "host:1"},
     EventKind.TAKEN_UP: {"holder": "host:1"},

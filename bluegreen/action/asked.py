@@ -120,6 +120,7 @@ class Asked:
             "title": pull.title if pull else str(head.get("message", "")).split("\n")[0] if same else "",
             "author": pull.author if pull else str((head.get("author") or {}).get("username", "")) if same else "",
             "pull": str(pull.number) if pull else "",
+            "workflow": self.github("WORKFLOW_REF").partition("@")[0].rpartition("/")[2],
         }
         return {name: hide(wording.one_line(value))[:_LONGEST] for name, value in found.items()}
 

@@ -7,6 +7,7 @@ no module here can forget to count a call, or to ask for the permit.
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ Permit = Callable[[], None]
 #: Seconds. With three attempts a call ends within the 30 s of a lease, unless everything goes wrong at once; and
 #: a changing call asks for the permit before each attempt.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
+
+#: A session may not make clients in two threads at once (boto3 guide, multithreading); a bot drives in many.
+_MAKING = threading.Lock()
 
 _READING = re.compile(r"(Describe|List|Get)[A-Z]")
 #: IAM's name of a service where it is not botocore's.
@@ -113,7 +117,8 @@ class Calls:
             retries={"mode": "standard", "total_max_attempts": self._attempts},
             user_agent_extra="bluegreen",
         )
-        client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]
+        with _MAKING:
+            client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]
         client.meta.events.register_first("before-call", self._before_call)
         client.meta.events.register_first("before-send", self._before_send)
         return client

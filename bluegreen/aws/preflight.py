@@ -41,6 +41,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
     image = _image(calls, config, commit, ami)
     template = templates.look(calls, fleet.template)
     version = templates.resolved(template, fleet.template_version)
+    launched = templates.data(calls, fleet.template, version)
     account, region = calls.account
     return Baseline(
         blue=fleet,
@@ -50,13 +51,14 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         routes=traffic.routes(calls, arns, traffic.balancers_of(described for _, described in shown)),
         builder="" if image else builder.find(calls, config),
         image=image,
+        blue_image=str(launched.get("ImageId", "")),
         account=account,
         region=region,
         warnings=(
             *_warnings(blue, config),
             *_crowding(targets, fleet, len(fleet.instances)),
             *_strangers(calls, config, fleet, targets),
-            *_snapshots(calls, fleet.template, version),
+            *_snapshots(launched),
         ),
     )
 
@@ -282,9 +284,9 @@ def _image(calls: Calls, config: Config, commit: str, ami: str) -> str:
     return images.of_commit(calls, config.id, commit)
 
 
-def _snapshots(calls: Calls, template: str, version: str) -> Iterator[str]:
+def _snapshots(launched: Answer) -> Iterator[str]:
     """A root volume from a snapshot of its own would not be the image's."""
-    for device in templates.data(calls, template, version).get("BlockDeviceMappings", []):
+    for device in launched.get("BlockDeviceMappings", []):
         if device.get("Ebs", {}).get("SnapshotId"):
             name = device.get("DeviceName", "a device")
             yield f"the launch template takes {name} from a snapshot, so green's will not be the new image's"

@@ -30,7 +30,8 @@ When = Literal["before", "after"]
 class Place:
     """One service in a world of its own, reached by HTTP, and the command line in processes of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        """`changes` go over the keys of the configuration."""
         self.clock = RealClock()
         self.machines = PretendMachines(self.clock)
         self.aws = PretendAws(self.clock, self.machines, TIMINGS)
@@ -38,6 +39,7 @@ class Place:
         self.file = folder / "bluegreen.yml"
         config = {**self.world.config(), "poll": 0.2, "soak": 2, "timeouts": {"bake": 60, "launch": 60, "healthy": 60}}
         config["traffic"]["overlap"] = 1
+        config |= changes
         self.file.write_text(yaml.safe_dump(config))
         self.url = self.aws.serve()
 
@@ -92,10 +94,10 @@ class Place:
 
 
 @contextmanager
-def place(folder: Path) -> Iterator[Place]:
+def place(folder: Path, **changes: Any) -> Iterator[Place]:
     """A world that is closed again."""
     folder.mkdir(parents=True)
-    made = Place(folder)
+    made = Place(folder, **changes)
     try:
         yield made
     finally:

@@ -1,0 +1,408 @@
+"""The desk: what people type and press becomes orders to the core, and its answers become words for them.
+
+A request acts once: the order itself carries the request's id into the journal, and the first answer is kept there. So
+whoever gets the same request again, this bot or another, gives the same answer and does nothing.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from bluegreen import (
+    BlueGreenError,
+    Caller,
+    ConfigError,
+    Engine,
+    NotPermitted,
+    Order,
+    Reason,
+    Refused,
+    Release,
+    ServiceStatus,
+    duration,
+    permitted,
+    release_id,
+)
+from bot import messages
+from bot.messages import Said
+from bot.slack import Groups, Later, Lost, Refusal, Slack
+
+log = logging.getLogger("bot.desk")
+
+#: What can be typed, with what may follow; bot/manifest.yml and docs/slack.md say the same, and a test holds them.
+COMMANDS: Mapping[str, str] = {
+    "/promote": "[service] [environment]",
+    "/rollback": "[service] [environment] [to N]",
+    "/release": "service [branch, tag or commit]",
+    "/releases": "[service]",
+    "/freeze": "service [4h | 2030-01-31T18:00] [reason], or: service off",
+}
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+_HELP = frozenset({"help", "-h", "--help", "?"})
+_LIFT = frozenset({"off", "lift", "end"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request of a person, whichever way it came."""
+
+    user: str
+    request: str  # the same for every delivery of the same request
+    channel: str
+    respond: Callable[[Mapping[str, Any]], bool] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the person is told. `aloud` is one line for the channel, where no card tells it."""
+
+    said: Said
+    aloud: str = ""
+
+    def to_facts(self) -> dict[str, Any]:
+        """As the journal keeps it."""
+        return {"text": self.said.text, "blocks": list(self.said.blocks), "aloud": self.aloud}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Answer:
+        """The reverse of `to_facts`."""
+        return cls(Said(facts["text"], tuple(facts["blocks"])), facts["aloud"])
+
+
+class Desk:
+    """Takes orders. `drive` is called with a release that needs a driver at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        slack: Slack,
+        *,
+        drive: Callable[[str], None],
+        heard: Callable[[str], None],
+        github_token: str = "",
+        github_api: str = "",
+    ) -> None:
+        self._engine, self._slack, self._groups = engine, slack, Groups(slack)
+        self._drive, self._heard = drive, heard
+        self._github = (github_token, github_api)
+
+    # --- what comes in ---------------------------------------------------------------------------
+
+    def command(self, name: str, text: str, asked: Asked) -> None:
+        """A slash command. The words come escaped (docs.slack.dev, slash commands)."""
+        words = html.unescape(text).split()
+        if words and words[0].lower() in _HELP:
+            self._respond(asked, Answer(Said(f"{name} {COMMANDS[name]}")))
+            return
+        self._once(asked, lambda: self._does(name, words, asked))
+
+    def _does(self, name: str, words: Sequence[str], asked: Asked) -> Answer:
+        does = {
+            "/promote": self._promote,
+            "/rollback": self._roll_back,
+            "/release": self._release,
+            "/releases": self._releases,
+            "/freeze": self._freeze,
+        }
+        return does[name](words, asked)
+
+    def pressed(self, action: str, value: str, asked: Asked) -> None:
+        """A button. What it speaks of is in its value, which only we could have written."""
+        kind = action.partition(":")[0]
+        match kind:
+            case messages.PROMOTE | messages.HOLD | messages.ROLL_BACK:
+                self._once(asked, lambda: self._decide(kind, _service_of(value), asked, face=value))
+            case messages.CHOOSE:
+                name, *words = json.loads(value)
+                self._once(asked, lambda: self._does(name, words, asked))
+            case messages.AGAIN:
+                service, image, title = json.loads(value)
+                self._once(asked, lambda: self._again(service, image, title, asked))
+            case messages.REFRESH:
+                self.publish_home(asked.user)
+
+    def publish_home(self, user: str) -> None:
+        """Show a person their dashboard."""
+        statuses = self._visible(user)
+        histories = {one.service: self._engine.history(one.service, messages.MOST_RELEASES) for one in statuses}
+        view = messages.home(statuses, histories, self._engine.clock.now())
+        try:
+            self._slack.call("views.publish", about="the App Home", user_id=user, view=view)
+        except (Later, Lost, Refusal) as error:
+            log.warning("a Home could not be shown: %s", error)
+
+    # --- once ------------------------------------------------------------------------------------
+
+    def _once(self, asked: Asked, act: Callable[[], Answer]) -> None:
+        """Act, unless this request was answered before; then give that answer again."""
+        try:
+            first = self._engine.answered(asked.request)
+            answer = Answer.from_facts(first) if first else self._acted(asked, act)
+        except BlueGreenError as error:
+            answer = _refused(error)
+        except Exception:
+            log.exception("a mistake in answering %s", asked.request)
+            answer = Answer(Said("This is a mistake of the bot's: its log says more. Nothing may have been done."))
+        self._respond(asked, answer)
+
+    def _acted(self, asked: Asked, act: Callable[[], Answer]) -> Answer:
+        try:
+            answer = act()
+        except Refused as refusal:
+            answer = _refused(refusal)
+        return Answer.from_facts(self._engine.answer(asked.request, answer.to_facts()))
+
+    def _respond(self, asked: Asked, answer: Answer) -> None:
+        body = {**answer.said.body(), "response_type": "ephemeral", "replace_original": False}
+        asked.respond(body)
+        if answer.aloud:
+            asked.respond({"text": answer.aloud, "response_type": "in_channel", "replace_original": False})
+
+    def _by(self, asked: Asked, face: str = "") -> Caller:
+        return Caller(f"slack:{asked.user}", lambda group: self._groups.member(asked.user, group), asked.request, face)
+
+    # --- promote, hold, roll back ----------------------------------------------------------------
+
+    def _promote(self, words: Sequence[str], asked: Asked) -> Answer:
+        service = self._meant("/promote", _no_more_than_a_service(words), lambda release: release.promotable)
+        return service if isinstance(service, Answer) else self._decide(messages.PROMOTE, service, asked)
+
+    def _roll_back(self, words: Sequence[str], asked: Asked) -> Answer:
+        rest, number = _to_number(words)
+        if number is None:
+            service = self._meant("/rollback", _no_more_than_a_service(rest), lambda release: release.returnable)
+            return service if isinstance(service, Answer) else self._decide(messages.ROLL_BACK, service, asked)
+        service = self._meant("/rollback", _no_more_than_a_service(rest), lambda release: False, words[-2:])
+        if isinstance(service, Answer):
+            return service
+        return self._again(service, self._engine.image_of(service, number), f"release {number} again", asked)
+
+    def _meant(
+        self, name: str, words: Sequence[str], fits: Callable[[Release], bool], rest: Sequence[str] = ()
+    ) -> str | Answer:
+        """The one service that the words mean; when there are several, a button for each that repeats the command."""
+        found = _matching(self._engine.services(), words)
+        if len(found) > 1:
+            under_way = [one for one in found if one.under_way]
+            loaded = {one.service: self._engine.load(release_id(one.service, one.under_way or 0)) for one in under_way}
+            found = [one for one in under_way if fits(loaded[one.service])] or under_way or found
+        if not found:
+            raise ConfigError(
+                f"there is no service {' '.join(words)}" if words else "nothing was ever released",
+                where=name,
+                hint="`/releases` lists those there are.",
+            )
+        if len(found) == 1:
+            return str(found[0].service)
+        values = [(one.service, json.dumps([name, one.service, *rest])) for one in found]
+        return Answer(messages.choices(f"Which service does {name} mean?", values))
+
+    def _decide(self, order: str, service: str, asked: Asked, face: str = "") -> Answer:
+        by = self._by(asked, face)
+        give = {
+            messages.PROMOTE: self._engine.promote,
+            messages.HOLD: self._engine.hold,
+            messages.ROLL_BACK: self._engine.roll_back,
+        }[order]
+        try:
+            event = give(service, who=by)
+        except Refused as refusal:
+            return self._not_given(order, service, refusal, by)
+        self._drive(event.release)
+        self._heard(event.release)
+        release = self._engine.load(event.release)
+        return Answer(
+            Said(f"{_ORDERED[order]} {event.release}.{_missing(release)}"), self._aloud(order, release, asked)
+        )
+
+    def _not_given(self, order: str, service: str, refusal: Refused, by: Caller) -> Answer:
+        """Why not; past the point of return a rollback is offered as a release of the image before."""
+        past = order == messages.ROLL_BACK and refusal.reason == Reason.MOVED_ON
+        if past and (offer := self._offer(service, by)):
+            return offer
+        if by.face and refusal.reason == Reason.MOVED_ON:
+            return Answer(messages.refusal(f"This release has moved on: {refusal}"))
+        raise refusal
+
+    def _offer(self, service: str, by: Caller) -> Answer | None:
+        """None when the release is not past the point of return, or nothing before it is known."""
+        status = self._engine.status(service)[0]
+        release = status.release
+        if release is None or release.rollback_by or release.id != (by.face.partition("|")[0] or release.id):
+            return None
+        try:
+            previous = self._engine.previous(service, who=by)
+        except NotPermitted:
+            raise
+        except Refused:
+            return None
+        title = f"release {previous.number} again" if previous.number else f"the image of {release.blue_group} again"
+        return Answer(messages.again(previous, json.dumps([service, previous.image, title])))
+
+    def _again(self, service: str, image: str, title: str, asked: Asked) -> Answer:
+        release = self._engine.release_again(service, image, who=self._by(asked), title=title)
+        self._drive(release.id)
+        self._heard(release.id)
+        line = f"{messages.who(release.started_by)} started {release.id}: {messages.quoted(title)}"
+        return Answer(Said(f"Started {release.id}: {title}."), line)
+
+    def _aloud(self, order: str, release: Release, asked: Asked) -> str:
+        """The thread tells an order to its channel; a person who ordered elsewhere, or without one, is named there."""
+        channel = (release.config.get("slack") or {}).get("channel")
+        if channel == asked.channel:
+            return ""
+        return f"{messages.who(f'slack:{asked.user}')}: {_ORDERED[order].lower()} {release.id}"
+
+    # --- release, look, freeze -------------------------------------------------------------------
+
+    def _release(self, words: Sequence[str], asked: Asked) -> Answer:
+        service, rest = self._meant_first("/release", words)
+        if isinstance(service, Answer):
+            return service
+        token, api = self._github
+        if not token:
+            raise ConfigError(
+                "the bot has no GITHUB_TOKEN", where="/release", hint="docs/slack.md says which it needs."
+            )
+        run = self._engine.dispatch(service, ref=rest[0] if rest else "", who=self._by(asked), token=token, api=api)
+        shown = messages.link(run.url, "the run") or f"the workflow {messages.quoted(run.workflow)}"
+        line = f"{messages.who(f'slack:{asked.user}')} started a release of {service} from {messages.quoted(run.ref)}"
+        return Answer(Said(f"Started: {shown} in {messages.quoted(run.repository)}."), f"{line}: {shown}")
+
+    def _meant_first(self, name: str, words: Sequence[str]) -> tuple[str | Answer, Sequence[str]]:
+        """The service that the first words mean, and the words after; the only service there is need not be named."""
+        records = self._engine.services()
+        for many in (2, 1):
+            if len(words) >= many and _matching(records, words[:many]):
+                return self._meant(name, words[:many], lambda release: True, words[many:]), words[many:]
+        if len(records) == 1 and name == "/freeze":
+            return str(records[0].service), words
+        if not words:
+            return self._meant(name, (), lambda release: True), ()
+        return self._meant(name, words[:1], lambda release: True), ()
+
+    def _releases(self, words: Sequence[str], asked: Asked) -> Answer:
+        found = _matching(self._visible(asked.user), _no_more_than_a_service(words))
+        now = self._engine.clock.now()
+        if words and not found:
+            raise ConfigError(f"there is no service {' '.join(words)} that you may see", where="/releases")
+        said = messages.overview(found, now)
+        if len(found) == 1:
+            rows = self._engine.history(found[0].service, messages.MOST_RELEASES)
+            said = Said(said.text, (*said.blocks, messages.history(rows, now)))
+        return Answer(said)
+
+    def _freeze(self, words: Sequence[str], asked: Asked) -> Answer:
+        service, rest = self._meant_first("/freeze", words)
+        if isinstance(service, Answer):
+            return service
+        person = messages.who(f"slack:{asked.user}")
+        if rest and rest[0].lower() in _LIFT:
+            lifted = self._engine.unfreeze(service, who=self._by(asked))
+            said = f"{service} is not frozen{'' if lifted else ', and was not'}."
+            return Answer(Said(said), f"{person} lifted the freeze of {service}" if lifted else "")
+        until, why = self._until(rest)
+        self._engine.freeze(service, who=self._by(asked), why=why, until=until)
+        lasts = f" until {messages.moment(until, '{date_short} {time}')}" if until else " until it is lifted"
+        reason = f": {messages.quoted(why, 300)}" if why else ""
+        return Answer(Said(f"{service} is frozen{lasts}."), f"{person} froze {service}{lasts}{reason}")
+
+    def _until(self, words: Sequence[str]) -> tuple[float | None, str]:
+        """When a freeze ends, if the first word says so, and the reason in the others."""
+        if not words:
+            return None, ""
+        now = self._engine.clock.now()
+        if span := re.fullmatch(r"(\d+)([mhd])", words[0]):
+            return now + int(span[1]) * _SECONDS[span[2]], " ".join(words[1:])
+        if not re.match(r"\d{4}-\d\d-\d\d", words[0]):
+            return None, " ".join(words)
+        try:
+            at = datetime.fromisoformat(words[0])
+        except ValueError:
+            raise ConfigError("is no time", where=words[0], hint="Write 4h, 2d, or 2030-01-31T18:00 (UTC).") from None
+        ends = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        if ends <= now:
+            raise ConfigError(
+                f"is past since {duration(now - ends)}", where=words[0], hint="Name a time to come (UTC)."
+            )
+        return ends, " ".join(words[1:])
+
+    # --- who sees what ---------------------------------------------------------------------------
+
+    def _visible(self, user: str) -> list[ServiceStatus]:
+        """The services that the person may promote or roll back; nobody is shown others."""
+        by = Caller(f"slack:{user}", lambda group: self._groups.member(user, group))
+        return [
+            one
+            for one in self._engine.status()
+            if one.release and permitted(Order.LOOK, by.who, one.release.config, by.member)
+        ]
+
+
+_ORDERED = {
+    messages.PROMOTE: "Promoted",
+    messages.HOLD: "Held",
+    messages.ROLL_BACK: "Ordered the rollback of",
+}
+
+
+def _missing(release: Release) -> str:
+    """Of a promotion that others must give, too."""
+    left = release.approvals - len(release.promoters)
+    return f" {left} more must promote it, too." if release.promotable and release.promoters and left else ""
+
+
+def _refused(error: BlueGreenError) -> Answer:
+    """Why not, where, and what to do or who may."""
+    text = messages.quoted(f"{error.where}: {error.what}" if error.where else error.what)
+    hint = messages.named(error.hint) if isinstance(error, NotPermitted) else messages.quoted(error.hint)
+    return Answer(messages.refusal(text, hint))
+
+
+def _service_of(face: str) -> str:
+    return face.partition("|")[0].rpartition("#")[0]
+
+
+def _to_number(words: Sequence[str]) -> tuple[Sequence[str], int | None]:
+    """The words before `to N`, and N."""
+    if len(words) < 2 or words[-2].lower() != "to":
+        return words, None
+    number = words[-1].rpartition("#")[2]
+    if not number.isdigit() or int(number) < 1:
+        raise ConfigError("is not the number of a release", where=f"to {words[-1]}", hint="Write it as in: to 41.")
+    return words[:-2], int(number)
+
+
+class _Named(Protocol):
+    """What has the name of a service."""
+
+    @property
+    def service(self) -> str:
+        """As in web/production."""
+        ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def _no_more_than_a_service(words: Sequence[str]) -> Sequence[str]:
+    """`web`, `web production`, `web/production` or nothing; anything else is no service."""
+    if len(words) > (1 if words and "/" in words[0] else 2):
+        hint = "Write a service and its environment, as in: web production."
+        raise ConfigError("is more than I understand", where=" ".join(words), hint=hint)
+    return words
+
+
+def _matching(found: Sequence[N], words: Sequence[str]) -> list[N]:
+    """The services that `web`, `web production` or `web/production` means; all of them for no word."""
+    if not words:
+        return list(found)
+    name = "/".join(words[:2]).lower()
+    return [one for one in found if name in (one.service, one.service.partition("/")[0])]

@@ -1,0 +1,131 @@
+"""Drivers for every release that has none: holds to be watched, soaks that end, runners that crashed.
+
+Each release is driven by a thread of its own, never by the threads that answer people. Any number of bots may do this:
+the lease decides who drives.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from bluegreen import BlueGreenError, Engine, Interrupted, LeaseLost, Reason, Refused, Until
+from bot.metrics import Metrics
+
+log = logging.getLogger("bot.drivers")
+
+#: How often the journal is asked what is under way.
+SCAN = 5.0
+#: A release that was written of so lately is left to whoever wrote: a runner that starts it takes the lease soon.
+GRACE = 10.0
+#: After trouble with a release it is left alone for so long.
+TROUBLED = 30.0
+#: Releases driven by one bot at the same time.
+MOST = 200
+#: Seconds for drivers to come to a safe point when the bot ends; one call to AWS takes less.
+DRAIN = 8.0
+
+
+class Drivers:
+    """Drives what nobody drives; `kick` takes one release up at once."""
+
+    def __init__(self, engine: Engine, metrics: Metrics, heard: Callable[[str], None]) -> None:
+        self._engine, self._metrics, self._heard = engine, metrics, heard
+        self._threads: dict[str, threading.Thread] = {}
+        self._not_before: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._trouble = ""
+        self.read_at = time.monotonic()  # when the journal answered last
+
+    def drives(self, release: str) -> bool:
+        """Whether this bot drives it, or is about to."""
+        return release in self._threads
+
+    def kick(self, release: str) -> None:
+        """Drive it, unless that is done here already. Returns at once."""
+        with self._lock:
+            if release in self._threads or self._stopping.is_set() or len(self._threads) >= MOST:
+                return
+            thread = threading.Thread(target=self._drive, args=(release,), name=f"drives {release}", daemon=True)
+            self._threads[release] = thread
+        self._metrics.driving.set(len(self._threads))
+        thread.start()
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Take up what nobody drives, until `stop` says so."""
+        while not stop():
+            self.scan()
+            self._stopping.wait(SCAN)
+
+    def scan(self) -> None:
+        """One look at everything that is under way."""
+        try:
+            for record in self._engine.services():
+                if record.under_way:
+                    self._consider(f"{record.service}#{record.under_way}")
+            self.read_at = time.monotonic()
+            self._trouble = ""
+        except BlueGreenError as error:
+            if self._trouble != str(error):
+                log.warning("the journal cannot be read: %s", error)
+            self._trouble = str(error)
+        except Exception:
+            log.exception("a mistake in looking for releases without a driver")
+
+    def drain(self, seconds: float = DRAIN) -> None:
+        """Let every driver end at its next safe point; whoever takes a release up goes on from there."""
+        self._stopping.set()
+        ends = time.monotonic() + seconds
+        for thread in list(self._threads.values()):
+            thread.join(max(0.0, ends - time.monotonic()))
+
+    def resume(self) -> None:
+        """Drive again after a drain."""
+        self._stopping.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until nothing is driven here any more, at most so long."""
+        ends = time.monotonic() + seconds
+        while self._threads and time.monotonic() < ends:
+            time.sleep(0.1)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _consider(self, release: str) -> None:
+        if release in self._threads or time.monotonic() < self._not_before.get(release, 0.0):
+            return
+        if self._engine.driver(release):
+            return
+        if self._engine.clock.now() - self._engine.load(release).last_at >= GRACE:
+            self.kick(release)
+
+    def _drive(self, release: str) -> None:
+        try:
+            self._engine.drive(
+                release,
+                until=Until.LIVE,
+                tell=lambda told, event, awaited, deadline: self._heard(told.id) if event else None,
+                stop=self._stopping.is_set,
+            )
+        except (LeaseLost, Interrupted):
+            log.info("%s is driven by another, or later", release)
+        except Refused as refusal:
+            if refusal.reason != Reason.UNDER_WAY:
+                self._troubled(release, refusal)
+        except BlueGreenError as error:
+            self._troubled(release, error)
+        except Exception:
+            log.exception("a mistake in driving %s", release)
+            self._not_before[release] = time.monotonic() + TROUBLED
+        finally:
+            with self._lock:
+                self._threads.pop(release, None)
+            self._metrics.driving.set(len(self._threads))
+            self._heard(release)
+
+    def _troubled(self, release: str, error: BlueGreenError) -> None:
+        log.error("%s cannot be driven now: %s", release, error)
+        self._not_before[release] = time.monotonic() + TROUBLED

@@ -1,0 +1,382 @@
+"""The follower: what the journal says becomes one live card and one thread for each release.
+
+Of all bots on a table one has the duty to follow, for ten seconds at a time; another takes it over when that one dies.
+What a card is and how far its thread has told is kept in the journal, so whoever follows goes on with the same card:
+
+    note {posting}      → chat.postMessage (card)  → note {channel, ts}
+    note {told: 12, telling: 17} → chat.postMessage (lines up to event 17, which say so in their metadata)
+
+A bot that died between a note and its post is found out by looking: the card in the channel, the last line in the
+thread. Nothing here slows a release: it reads the journal and speaks to Slack, and both may fail for as long as they
+like (S10).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bluegreen import (
+    BlueGreenError,
+    Engine,
+    Event,
+    EventKind,
+    LeaseLost,
+    Outcome,
+    Release,
+    apply,
+    fold,
+    release_id,
+)
+from bot import messages
+from bot.metrics import Metrics
+from bot.slack import Later, Lost, Refusal, Slack
+
+log = logging.getLogger("bot.follower")
+
+DUTY, DUTY_SECONDS, DUTY_LEFT = "follower", 10.0, 6.0
+#: How often the journal is asked what is new; a release that this bot drives tells it at once.
+LOOK, LOOK_DRIVEN = 1.5, 10.0
+#: Edits of one card are this far apart at least; its clock alone is worth one this seldom, and seldomer with many.
+EDIT, HEARTBEAT, HEARTBEAT_EACH = 2.5, 20.0, 1.5
+#: Thread lines wait so long for company, unless the channel is to hear them.
+GATHER = 1.0
+#: Lines in one message of the thread.
+MOST_LINES = 12
+#: Releases that settled longer ago get no card any more: a new bot does not retell the past.
+RETOLD = 86_400.0
+#: How many releases of a service are looked at when the duty is taken over.
+SURVEYED = 5
+CARD, LINES = "bluegreen_card", "bluegreen_lines"
+
+
+@dataclass
+class Followed:
+    """One release as far as it was read, and what Slack shows of it."""
+
+    release: Release
+    unsaid: list[tuple[Event, Release]]  # with the release as it was then
+    channel: str = ""
+    ts: str = ""
+    told: int = 0  # events up to this one are told
+    telling: int = 0  # events up to this one are told, or a bot was about to
+    sure: bool = False  # whether Slack was asked what a bot before us left half done
+    posting: bool = False
+    shown: tuple[messages.Block, ...] = ()
+    edited: float = 0.0
+    looked: float = 0.0
+    not_before: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to it; a failed one may be resumed."""
+        return self.release.outcome is not None
+
+
+class Follower:
+    """Keeps every card. `step` does what is due and returns at once; `run` calls it until it is stopped."""
+
+    def __init__(self, engine: Engine, slack: Slack, metrics: Metrics, *, now: Callable[[], float] = time.time) -> None:
+        self._engine, self._slack, self._metrics, self._now = engine, slack, metrics, now
+        self._duty: Any = None  # the journal's own kind of lease
+        self._followed: dict[str, Followed] = {}
+        self._last: dict[str, int] = {}  # by service: the newest release that is known
+        self._heard: set[str] = set()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._looked = 0.0
+        self._trouble = ""
+        self.driven: Callable[[str], bool] = lambda release: False
+
+    @property
+    def follows(self) -> bool:
+        """Whether this bot has the duty."""
+        return self._duty is not None
+
+    def hear(self, release: str) -> None:
+        """Something has happened to it: look at once. Any thread may call it."""
+        with self._lock:
+            self._heard.add(release)
+        self._wake.set()
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Follow until `stop` says so; then say what can be said at once, and let another bot follow."""
+        while not stop():
+            self._guarded(self.step)
+            self._wake.wait(0.25)
+            self._wake.clear()
+        self._guarded(self.step)
+        self._guarded(self._drop)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Trouble with the journal, or a mistake of ours, must not end the following."""
+        try:
+            act()
+            self._trouble = ""
+        except LeaseLost:
+            self._forget()
+        except BlueGreenError as error:
+            if self._trouble != str(error):
+                log.warning("cards stand still: %s", error)
+            self._trouble = str(error)
+            time.sleep(1.0)
+        except Exception:
+            log.exception("a mistake in following; cards may be late")
+            time.sleep(1.0)
+
+    def step(self) -> None:
+        """Whatever is due now."""
+        if not self._on_duty():
+            return
+        self._look()
+        for one in sorted(self._followed.values(), key=lambda one: one.edited):
+            if self._now() >= one.not_before:
+                self._on_duty()
+                self._say(one)
+        for id_ in [id_ for id_, one in self._followed.items() if self._is_done(one)]:
+            del self._followed[id_]
+
+    # --- the duty --------------------------------------------------------------------------------
+
+    def _on_duty(self) -> bool:
+        if self._duty is None:
+            self._duty = self._engine.take_duty(DUTY, DUTY_SECONDS)
+            self._metrics.following.set(self._duty is not None)
+        elif self._duty.expires - self._engine.clock.now() < DUTY_LEFT:
+            self._duty = self._engine.keep_duty(self._duty)
+        return self._duty is not None
+
+    def _forget(self) -> None:
+        """Another bot follows now; what we knew is out of date."""
+        self._duty = None
+        self._followed.clear()
+        self._last.clear()
+        self._looked = 0.0
+        self._metrics.following.set(0)
+
+    def _drop(self) -> None:
+        if self._duty is not None:
+            self._engine.drop_duty(self._duty)
+            self._forget()
+
+    # --- the journal -----------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        with self._lock:
+            heard, self._heard = self._heard, set()
+        now = self._now()
+        if now - self._looked >= LOOK or heard - self._followed.keys():
+            self._looked = now
+            self._find()
+        for id_, one in self._followed.items():
+            pause = LOOK_DRIVEN if self.driven(id_) else LOOK
+            if id_ in heard or now - one.looked >= pause:
+                one.looked = now
+                self._read(one)
+        self._metrics.under_way.set(sum(not one.over for one in self._followed.values()))
+
+    def _find(self) -> None:
+        """Releases that are not followed yet: the newest, those between, and at first some that settled lately."""
+        for record in self._engine.services():
+            known = self._last.get(record.service)
+            if known is None:
+                numbers = [one.number for one in self._engine.history(record.service, SURVEYED)]
+            else:
+                numbers = list(range(known + 1, (record.last or 0) + 1))
+            if record.under_way:
+                numbers.append(record.under_way)
+            for number in sorted(set(numbers)):
+                self._begin(release_id(record.service, number), surveyed=known is None)
+            self._last[record.service] = record.last or 0
+
+    def _begin(self, id_: str, *, surveyed: bool) -> None:
+        if id_ in self._followed:
+            return
+        events = self._engine.events(id_)
+        note = self._engine.noted(id_, "card") or {}
+        if not events or (note.get("done") and note.get("told", 0) >= events[-1].seq):
+            return
+        one = Followed(fold(events[:1]), [], looked=self._now())
+        if not note and surveyed and self._now() - events[-1].at > RETOLD:
+            return
+        one.unsaid.append((events[0], one.release))
+        self._take(one, events[1:], measure=not surveyed)
+        one.channel = note.get("channel") or _channel(one.release)
+        one.ts, one.posting = note.get("ts", ""), bool(note.get("posting"))
+        one.told, one.telling = note.get("told", 0), note.get("telling", 0)
+        one.sure = not note
+        self._followed[id_] = one
+
+    def _read(self, one: Followed) -> None:
+        self._take(one, self._engine.events(one.release.id, after=one.release.seq), measure=True)
+
+    def _take(self, one: Followed, events: list[Event], *, measure: bool) -> None:
+        for event in events:
+            if measure:
+                self._measure(one.release, event)
+            one.release = apply(one.release, event)
+            one.unsaid.append((event, one.release))
+
+    def _measure(self, before: Release, event: Event) -> None:
+        if event.kind is EventKind.ENTERED or event.kind is EventKind.SETTLED:
+            self._metrics.phases.labels(before.phase).observe(max(0.0, event.at - before.in_phase_since))
+        if event.kind is EventKind.SETTLED:
+            self._metrics.releases.labels(event.facts["outcome"]).inc()
+            if event.facts["outcome"] == Outcome.ROLLED_BACK:
+                self._metrics.rollbacks.labels(event.facts["reason"]).inc()
+
+    # --- Slack -----------------------------------------------------------------------------------
+
+    def _say(self, one: Followed) -> None:
+        """Card, thread, card again when it has changed; a failure is tried again when Slack or a person allows."""
+        if not one.channel:
+            one.unsaid.clear()
+            return
+        try:
+            if not one.sure:
+                self._ask_what_is_there(one)
+            self._post_card(one)
+            self._edit(one)
+            self._tell(one)
+            self._note_the_end(one)
+        except Later as later:
+            one.not_before = self._now() + later.seconds
+        except Lost:
+            one.ts, one.posting = "", False  # somebody deleted it: the next step makes another
+        except Refusal:
+            one.not_before = self._now() + 60.0
+
+    def _ask_what_is_there(self, one: Followed) -> None:
+        """A bot before us may have died between a note and its post."""
+        if not one.ts and one.posting:
+            one.ts = next(self._found(one, CARD, "conversations.history"), {}).get("ts", "")
+        if one.ts and one.telling > one.told:
+            there = self._found(one, LINES, "conversations.replies")
+            if any(int(message["metadata"]["event_payload"]["last"]) >= one.telling for message in there):
+                one.told = one.telling
+        one.sure = True
+
+    def _found(self, one: Followed, kind: str, method: str) -> Iterator[dict[str, Any]]:
+        """Our messages of that kind about the release."""
+        asked: dict[str, Any] = {"channel": one.channel, "include_all_metadata": "true", "limit": "200"}
+        asked |= {"ts": one.ts} if method == "conversations.replies" else {"oldest": str(one.release.started_at - 60)}
+        for _ in range(20):
+            try:
+                page = self._slack.call(method, about=one.channel, **asked)
+            except Refusal as refusal:
+                if refusal.code != "missing_scope":
+                    raise
+                return  # rather twice in the channel than not at all
+            for message in page.get("messages", []):
+                metadata = message.get("metadata") or {}
+                payload = metadata.get("event_payload") or {}
+                if metadata.get("event_type") == kind and payload.get("release") == one.release.id:
+                    yield message
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return
+            asked["cursor"] = cursor
+
+    def _post_card(self, one: Followed) -> None:
+        if one.ts:
+            return
+        self._note(one, posting=True)
+        now = self._now()
+        said = messages.card(one.release, now)
+        posted = self._slack.call(
+            "chat.postMessage",
+            about=one.channel,
+            channel=one.channel,
+            metadata={"event_type": CARD, "event_payload": {"release": one.release.id}},
+            **_quietly(said),
+        )
+        one.channel, one.ts = str(posted.get("channel") or one.channel), str(posted["ts"])
+        one.shown, one.edited = said.blocks, now
+        self._note(one)
+
+    def _tell(self, one: Followed) -> None:
+        """The lines of the thread that are not told yet, several in a message, each exactly once."""
+        while batch := self._batch(one):
+            last = batch[-1][0].seq
+            worth = [(event, then) for event, then in batch if messages.worth_a_line(event)]
+            if worth:
+                one.telling = last
+                self._note(one)
+                self._post_lines(one, worth, last)
+            one.told = last
+            one.unsaid = [(event, then) for event, then in one.unsaid if event.seq > last]
+
+    def _batch(self, one: Followed) -> list[tuple[Event, Release]]:
+        """What goes into the next message: up to the first that the channel hears, which goes alone."""
+        waiting = [(event, then) for event, then in one.unsaid if event.seq > one.told]
+        worth = [event for event, _ in waiting if messages.worth_a_line(event)]
+        if not waiting or (worth and not any(map(messages.aloud, worth)) and self._now() - worth[0].at < GATHER):
+            return []
+        batch: list[tuple[Event, Release]] = []
+        told = 0
+        for event, then in waiting:
+            loud = messages.worth_a_line(event) and messages.aloud(event)
+            if loud and told:
+                break
+            batch.append((event, then))
+            told += messages.worth_a_line(event)
+            if loud or told >= MOST_LINES:
+                break
+        return batch
+
+    def _post_lines(self, one: Followed, worth: list[tuple[Event, Release]], last: int) -> None:
+        texts = [messages.line(event, then) for event, then in worth]
+        spoken = "; ".join(messages.told(event, then) for event, then in worth)
+        self._slack.call(
+            "chat.postMessage",
+            about=one.channel,
+            channel=one.channel,
+            thread_ts=one.ts,
+            reply_broadcast=any(messages.aloud(event) for event, _ in worth),
+            metadata={"event_type": LINES, "event_payload": {"release": one.release.id, "last": last}},
+            **_quietly(messages.lines(texts, spoken)),
+        )
+
+    def _edit(self, one: Followed) -> None:
+        now = self._now()
+        said = messages.card(one.release, now)
+        if said.blocks == one.shown:
+            return
+        age = now - one.edited
+        pulse = max(HEARTBEAT, HEARTBEAT_EACH * len(self._followed))
+        changed = one.over or messages.card(one.release, one.edited).blocks != one.shown
+        if age < (EDIT if changed else pulse):
+            return
+        one.edited = now
+        self._slack.call(
+            "chat.update", about=one.channel, channel=one.channel, ts=one.ts, **said.body(), link_names=False
+        )
+        one.shown = said.blocks
+
+    def _note_the_end(self, one: Followed) -> None:
+        if one.over and self._is_told(one):
+            self._note(one, done=True)
+
+    def _note(self, one: Followed, **more: bool) -> None:
+        facts = {"channel": one.channel, "ts": one.ts, "told": one.told, "telling": one.telling, **more}
+        if not self._engine.note(one.release.id, "card", facts, self._duty):
+            raise LeaseLost("another bot follows now", where=one.release.id)
+
+    def _is_told(self, one: Followed) -> bool:
+        return one.told >= one.release.seq and one.shown == messages.card(one.release, self._now()).blocks
+
+    def _is_done(self, one: Followed) -> bool:
+        return one.over and (not one.channel or self._is_told(one))
+
+
+def _channel(release: Release) -> str:
+    return str((release.config.get("slack") or {}).get("channel") or "")
+
+
+def _quietly(said: messages.Said) -> dict[str, Any]:
+    """Without previews of links, and without names that become mentions."""
+    return {**said.body(), "unfurl_links": False, "unfurl_media": False, "link_names": False}

@@ -1,0 +1,70 @@
+"""AWS Lambda: `bot.functions.handler`, for Slack's requests (a function URL) and for a schedule, once a minute.
+
+The same app and desk as everywhere; only who works differs. A request is verified and acknowledged, then the function
+invokes itself for the work (Bolt's lazy listeners; it needs `lambda:InvokeFunction` on itself). The schedule keeps the
+cards and drives what nobody drives for as long as the invocation may last; what is not over then is interrupted at a
+safe point, and the next minute's invocation goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from slack_bolt.adapter.aws_lambda import SlackRequestHandler
+
+from bot import app, settings
+from bot.running import Bot
+
+#: Seconds before an invocation's end at which nothing new is begun: a call to AWS that hangs still ends.
+RESERVE = 15.0
+
+
+@cache
+def _bot() -> tuple[Bot, SlackRequestHandler]:
+    """Made once in each execution environment."""
+    read = settings.read({"PORT": "0", **os.environ, "SLACK_APP_TOKEN": ""})
+    logging.getLogger().setLevel(read.log_level)
+    bot = Bot(read)
+    return bot, SlackRequestHandler(app.build(read, bot.slack, bot.desk))
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer Slack, do the work of a request, or a minute's work of the schedule. `context`: Lambda's own."""
+    bot, requests = _bot()
+    ends = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
+    if "requestContext" not in event:
+        return _minute(bot, ends)
+    bot.drivers.resume()
+    answer: dict[str, Any] = requests.handle(event, context)  # type: ignore[no-untyped-call]
+    if _is_work(event):
+        bot.drivers.wait(ends - time.monotonic())
+        bot.drivers.drain()
+    return answer
+
+
+def _is_work(event: Mapping[str, Any]) -> bool:
+    return "x-slack-bolt-lazy-only" in (event.get("headers") or {})
+
+
+def _minute(bot: Bot, ends: float) -> dict[str, Any]:
+    """Cards and drivers, until the invocation ends or nothing is left to do."""
+    bot.engine.ensure_table()
+    bot.drivers.resume()
+    stop = threading.Event()
+    follower = threading.Thread(target=bot.follower.run, args=(stop.is_set,), name="follower")
+    follower.start()
+    while time.monotonic() < ends:
+        bot.drivers.scan()
+        time.sleep(1.0)
+        if not any(record.under_way for record in bot.engine.services()):
+            break
+    bot.drivers.drain()
+    stop.set()
+    follower.join()
+    return {"ok": True}

@@ -1,0 +1,510 @@
+"""What is shown in Slack, as Block Kit: pure functions of a release and the time.
+
+Foreign words (a commit's title, what a check printed) are shown as plain text, or escaped and `verbatim`, so that
+nothing in them becomes a link, a mention or a ping (docs.slack.dev, formatting message text). The top-level `text` says
+the state in words: screen readers and notifications use it instead of the blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bluegreen import (
+    CheckState,
+    Event,
+    EventKind,
+    Outcome,
+    Phase,
+    Previous,
+    Release,
+    ServiceStatus,
+    Verb,
+    age,
+    awaiting,
+    count_of,
+    duration,
+    expected,
+    needed,
+    one_line,
+    outcome_line,
+    phase_meaning,
+    phase_title,
+    previous_number,
+    sentence,
+)
+
+Block = dict[str, Any]
+#: Slack's limits, and what we keep of them (docs.slack.dev, Block Kit reference).
+SECTION, FIELD, HEADER, BUTTON, CONFIRM, VALUE = 2900, 1900, 150, 75, 300, 2000
+MOST_CHECKS, MOST_SERVICES, MOST_RELEASES, MOST_CHOICES = 8, 20, 10, 5
+TITLE = 200
+
+PROMOTE, HOLD, ROLL_BACK, AGAIN, CHOOSE, REFRESH = "promote", "hold", "roll_back", "again", "choose", "refresh"
+_STORY = tuple(phase for phase in Phase if phase is not Phase.ROLLING_BACK)
+_MARKS = {Outcome.LIVE: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.FAILED: "❌"}
+_TARGETS = "targets"  # the check that every release has
+_SLACK_PERSON = re.compile(r"slack:([UW][A-Z0-9]+)")
+_IDS = re.compile(r"\b([UWS][A-Z0-9]{5,})\b")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message: what is read aloud, and what is shown."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+
+    def body(self) -> dict[str, Any]:
+        """As Slack's methods take it. Without blocks the text is shown."""
+        return {"text": self.text, **({"blocks": list(self.blocks)} if self.blocks else {})}
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def quoted(text: str, most: int = SECTION) -> str:
+    """Somebody's words, harmless in mrkdwn: no link, no mention, one line."""
+    clean = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _cut(clean, most)
+
+
+def who(name: str) -> str:
+    """A person: a mention for somebody of this workspace, else the readable end of what they came with."""
+    found = _SLACK_PERSON.fullmatch(name)
+    if found:
+        return f"<@{found[1]}>"
+    return quoted(name.rsplit(":", 1)[-1].split("/", 1)[-1] if name.startswith("arn:") else name or "somebody")
+
+
+def told(event: Event, release: Release) -> str:
+    """An event as one line of mrkdwn, with the people that it speaks of as mentions."""
+    line = quoted(sentence(event, release))
+    for name in {str(event.facts.get("who", "")), release.rollback_by}:
+        if _SLACK_PERSON.fullmatch(name):
+            line = line.replace(name, who(name), 1)
+    return line
+
+
+def named(ids: str) -> str:
+    """Ids of people and groups in our own sentences, as mentions."""
+    return _IDS.sub(lambda found: f"<!subteam^{found[1]}>" if found[1][0] == "S" else f"<@{found[1]}>", quoted(ids))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def plain(text: str, most: int = SECTION) -> Block:
+    """A plain text object: nothing in it means anything."""
+    return {"type": "plain_text", "text": _cut(text or " ", most), "emoji": False}
+
+
+def mrkdwn(text: str, most: int = SECTION) -> Block:
+    """A text object of our own markup; `verbatim` keeps bare URLs and names what they are."""
+    return {"type": "mrkdwn", "text": _cut(text or " ", most), "verbatim": True}
+
+
+def section(text: str) -> Block:
+    """A section of our own markup."""
+    return {"type": "section", "text": mrkdwn(text)}
+
+
+def context(*texts: str) -> Block:
+    """Small print."""
+    return {"type": "context", "elements": [mrkdwn(text) for text in texts[:10]]}
+
+
+def button(action: str, label: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
+    """A button; it does nothing without its confirmation, if it has one."""
+    made: Block = {
+        "type": "button",
+        "action_id": action,
+        "text": plain(label, BUTTON),
+        "value": _cut(value, VALUE),
+        "accessibility_label": _cut(label, BUTTON),
+    }
+    return made | ({"style": style} if style else {}) | ({"confirm": confirm} if confirm else {})
+
+
+def confirm(title: str, text: str, yes: str, *, style: str = "primary") -> Block:
+    """What a person reads before a press counts."""
+    asked = {"title": plain(title, 100), "text": plain(text, CONFIRM), "confirm": plain(yes, 30)}
+    return {**asked, "deny": plain("Cancel", 30), "style": style}
+
+
+def link(url: str, text: str) -> str:
+    """A link of ours; nothing where there is no address that is one."""
+    if not re.fullmatch(r"https?://[^\s<>|]+", url):
+        return ""
+    return f"<{url}|{quoted(text)}>"
+
+
+def moment(at: float, form: str = "{time_secs}") -> str:
+    """A time that Slack shows in the reader's own time zone."""
+    from datetime import UTC, datetime
+
+    return f"<!date^{int(at)}^{form}|{datetime.fromtimestamp(at, UTC):%H:%M:%S} UTC>"
+
+
+# --- the card ----------------------------------------------------------------------------------------------
+
+
+def card(release: Release, now: float) -> Said:
+    """The one live card of a release."""
+    blocks = [
+        {"type": "header", "text": plain(_heading(release), HEADER)},
+        section(_change(release)),
+        *_title(release),
+        context(_place(release)),
+        section(_bar(release)),
+        {"type": "section", "fields": [mrkdwn(_group(release, name), FIELD) for name in ("blue", "green")]},
+        *_checks(release),
+        section(_state(release, now)),
+        *_buttons(release),
+        *_links(release),
+    ]
+    return Said(spoken(release, now), tuple({**block, "block_id": f"card-{n}"} for n, block in enumerate(blocks)))
+
+
+def spoken(release: Release, now: float) -> str:
+    """The card in words."""
+    groups = "; ".join(
+        f"{name} {_count(release, name)}" for name in ("blue", "green") if _count(release, name) and not release.outcome
+    )
+    failing = [state.name for state in release.checks.values() if not state.passed]
+    parts = [outcome_line(release), groups, f"failing checks: {', '.join(failing)}" if failing else ""]
+    return quoted(". ".join(part for part in parts if part), 2000)
+
+
+def _heading(release: Release) -> str:
+    if release.outcome:
+        return f"{_MARKS[release.outcome]} {release.id} {release.outcome.value.replace('_', ' ')}"
+    return f"{'⏪' if release.phase is Phase.ROLLING_BACK else '🔵'} {release.id} {phase_title(release.phase)}"
+
+
+def _change(release: Release) -> str:
+    number = previous_number(release)
+    old = f"#{number}" if number else release.blue_group
+    old = f"{quoted(old)} {_commit(release, release.blue_commit)}".strip()
+    new = f"#{release.number} {_commit(release, release.commit) or _code(release.image)}".strip()
+    return f"*from* {old}  *to* {new}"
+
+
+def _commit(release: Release, commit: str) -> str:
+    server, repository = release.source.get("server", ""), release.source.get("repository", "")
+    shown = commit[:8]
+    url = f"{server}/{repository}/commit/{commit}" if commit and server and repository else ""
+    return link(url, shown) if url else _code(shown)
+
+
+def _code(text: str) -> str:
+    return f"`{quoted(text).replace('`', '')}`" if text else ""
+
+
+def _title(release: Release) -> list[Block]:
+    """The commit's title is somebody's: plain text, whatever it looks like."""
+    title, author = release.source.get("title", ""), release.source.get("author", "")
+    if not title:
+        return []
+    return [{"type": "section", "text": plain(f"{_cut(one_line(title), TITLE)}{f', by {author}' if author else ''}")}]
+
+
+def _place(release: Release) -> str:
+    account = f"account {release.account}" if release.account else ""
+    by = f"started by {who(release.started_by)}"
+    return "  ·  ".join(part for part in (quoted(release.service), account, release.region, by) if part)
+
+
+def _bar(release: Release) -> str:
+    """Every phase by name: past ones ticked, the present one bold, those to come plain."""
+    at = release.left or release.phase
+    back = release.phase is Phase.ROLLING_BACK
+    parts = []
+    for phase in _STORY:
+        if phase is Phase.HOLDING and not release.hold and at is not phase:
+            continue
+        title = phase_title(phase)
+        if _STORY.index(phase) < _STORY.index(at) or release.outcome is Outcome.LIVE:
+            parts.append(f"✓ {title}")
+        elif phase is at and not back:
+            parts.append(f"▶ *{title}*" if not release.outcome else f"✗ *{title}*")
+        elif phase is at:
+            parts.append(f"✗ {title}")
+        elif not back and not release.outcome:
+            parts.append(f"○ {title}")
+    if back:
+        parts.append("✓ rolled back" if release.outcome is Outcome.ROLLED_BACK else "▶ *rolling back*")
+    return "  ".join(parts)
+
+
+def _group(release: Release, which: str) -> str:
+    name = release.blue_group if which == "blue" else release.green_group
+    mark = "🔷" if which == "blue" else "🟩"
+    deleted = Verb.DELETE_BLUE if which == "blue" else Verb.DELETE_GREEN
+    said = "removed" if deleted in release.did else _count(release, which) or "not made yet"
+    return f"{mark} *{which}*  {_code(name)}\n{said}"
+
+
+def _count(release: Release, which: str) -> str:
+    seen = release.sights.get(which)
+    if not seen:
+        return ""
+    serving, share = int(seen["serving"]), seen.get("share")
+    up = serving if serving or share else int(seen["in_service"])
+    word = "healthy" if serving or share else "in service"
+    return f"{up} of {seen['desired']} {word}, {f'{share:g} % of the traffic' if share else 'no traffic'}"
+
+
+def _checks(release: Release) -> list[Block]:
+    """The last answers; those that fail first."""
+    states = sorted(release.checks.values(), key=lambda state: (state.passed, state.held))
+    if not states:
+        return []
+    lines = [_check(state, needed(release, state.name)) for state in states[:MOST_CHECKS]]
+    more = [f"and {len(states) - MOST_CHECKS} more"] if len(states) > MOST_CHECKS else []
+    return [context("\n".join([*lines, *more]))]
+
+
+def _check(state: CheckState, needs: int) -> str:
+    value = f": {quoted(state.value, 200)}" if state.value else ""
+    if not state.passed:
+        return f"✗ *{quoted(state.name)}* fails{f' {state.streak} times' if state.streak > 1 else ''}{value}"
+    held = "holds" if state.held else f"passes ({state.streak} of {needs})" if needs else "passes"
+    return f"{'✓' if state.held else '·'} {quoted(state.name)} {held}{value}"
+
+
+def _state(release: Release, now: float) -> str:
+    if release.outcome:
+        return f"*{_with_people(outcome_line(release), release)}*"
+    elapsed = f"{duration(now - release.started_at)} since the start"
+    if release.interrupted:
+        return f"*Nobody drives it now; the next driver takes it up.*\n{elapsed}"
+    if release.rollback_pending:
+        return f"*{who(release.rollback_by)} ordered the rollback.*\n{elapsed}"
+    return f"*{_meaning(release)}*\n{_waits(release, now)}{elapsed}{_approved(release)}"
+
+
+def _meaning(release: Release) -> str:
+    """What goes on; of a rollback also why."""
+    meaning = phase_meaning(release.phase)
+    if release.phase is Phase.ROLLING_BACK and release.rollback_by:
+        return f"{meaning}: ordered by {who(release.rollback_by)}"
+    if release.phase is Phase.ROLLING_BACK and release.message:
+        return f"{meaning}: {quoted(release.message, 500)}"
+    return meaning
+
+
+def _waits(release: Release, now: float) -> str:
+    found = expected(release)
+    if found is None:
+        return ""
+    awaited, deadline = found
+    until = f" (until {moment(deadline)})" if deadline and deadline > now else ""
+    return f"{quoted(awaiting(awaited, None, now, release))}{until}  ·  "
+
+
+def _approved(release: Release) -> str:
+    if not release.promoters:
+        return f"  ·  held by {who(release.held_by)}" if release.held_by else ""
+    people = ", ".join(who(one) for one in release.promoters)
+    return f"  ·  promoted by {people} ({len(release.promoters)} of {release.approvals})"
+
+
+def _with_people(text: str, release: Release) -> str:
+    return (
+        quoted(text).replace(release.rollback_by, who(release.rollback_by), 1) if release.rollback_by else quoted(text)
+    )
+
+
+def _buttons(release: Release) -> list[Block]:
+    """What can be decided now; a decision takes its buttons with it."""
+    number = previous_number(release)
+    old, new = f"#{number}" if number else release.blue_group, release.commit[:8] or release.image
+    where = f"{release.service} in account {release.account or '?'}, {release.region or '?'}"
+    made = []
+    if release.promotable:
+        text = f"{where}: green ({new}) gets all traffic, blue ({old}) none."
+        asked = confirm(f"Promote {release.id}?", text, "Promote")
+        made.append(button(PROMOTE, "Promote", release.face, style="primary", confirm=asked))
+    if release.returnable:
+        text = f"{where}: blue ({old}) gets all traffic again, green ({new}) is removed."
+        asked = confirm(f"Roll back {release.id}?", text, "Roll back", style="danger")
+        made.append(button(ROLL_BACK, "Roll back", release.face, style="danger", confirm=asked))
+    if release.holdable:
+        text = f"{where}: {old} and {new} both serve until somebody promotes or rolls back."
+        asked = confirm(f"Hold {release.id}?", text, "Hold")
+        made.append(button(HOLD, "Hold", release.face, confirm=asked))
+    return [{"type": "actions", "elements": made}] if made else []
+
+
+def _links(release: Release) -> list[Block]:
+    server, repository = release.source.get("server", ""), release.source.get("repository", "")
+    pull = release.source.get("pull", "")
+    home = f"{server}/{repository}" if server and repository else ""
+    found = [
+        link(release.source.get("run_url", ""), "run"),
+        link(f"{home}/pull/{pull}", f"pull request {pull}") if home and pull else "",
+        link(f"{home}/deployments", "deployments") if home else "",
+    ]
+    return [context("  ·  ".join(one for one in found if one))] if any(found) else []
+
+
+# --- the thread --------------------------------------------------------------------------------------------
+
+_ALWAYS = frozenset(
+    {
+        EventKind.ENTERED,
+        EventKind.STUMBLED,
+        EventKind.BLINDED,
+        EventKind.PROMOTED,
+        EventKind.HOLD_ORDERED,
+        EventKind.ROLLBACK_ORDERED,
+        EventKind.INTERRUPTED,
+        EventKind.TAKEN_UP,
+        EventKind.RESUMED,
+        EventKind.SETTLED,
+    }
+)
+#: What the channel reads, too: orders with who gave them, and trouble.
+_ALOUD = frozenset({EventKind.PROMOTED, EventKind.HOLD_ORDERED, EventKind.ROLLBACK_ORDERED, EventKind.RESUMED})
+_TOLD_ACTS = frozenset({Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, Verb.JOIN_BLUE, Verb.TAKE_GREEN_OUT})
+
+
+def worth_a_line(event: Event) -> bool:
+    """Whether the thread tells it: phases, changes of health and traffic, orders, troubles."""
+    if event.kind is EventKind.DID:
+        return event.verb in _TOLD_ACTS
+    if event.kind is EventKind.OBSERVED:
+        return "passed" not in event.facts or _changes(event.facts)
+    return event.kind in _ALWAYS
+
+
+def _changes(answer: Mapping[str, Any]) -> bool:
+    """A check that begins to fail, is lost, comes to hold, or passes again; not each answer on the way there.
+
+    Green's targets are not healthy when they have just joined: that is no news until they were.
+    """
+    held, first = answer["held_since"], answer["streak"] == 1
+    if not answer["passed"]:
+        return bool(answer["lost"] or (first and (held is not None or answer["subject"] != _TARGETS)))
+    return held is not None and bool(held >= answer["since"] or first)
+
+
+def aloud(event: Event) -> bool:
+    """Whether the channel is told, not only the thread: orders, a rollback, an end that is not live."""
+    if event.kind is EventKind.ENTERED:
+        return event.phase is Phase.ROLLING_BACK
+    if event.kind is EventKind.SETTLED:
+        return bool(event.facts["outcome"] != Outcome.LIVE)
+    return event.kind in _ALOUD
+
+
+def line(event: Event, release: Release) -> str:
+    """One line of the thread; `release` has the event folded in."""
+    title = release.outcome.value.replace("_", " ") if release.outcome else phase_title(release.phase)
+    return f"{moment(event.at)}  _{title}_  {told(event, release)}"
+
+
+def lines(texts: Sequence[str], spoken_: str) -> Said:
+    """Several lines of the thread in one message."""
+    return Said(_cut(spoken_, 2000), (section(_cut("\n".join(texts), SECTION)),))
+
+
+# --- answers -----------------------------------------------------------------------------------------------
+
+
+def refusal(text: str, hint: str = "", *blocks: Block) -> Said:
+    """Why not, and what to do."""
+    spoken_ = f"{text.rstrip('.')}. {hint}".strip()
+    return Said(_cut(spoken_, SECTION), (section(spoken_), *blocks) if blocks else ())
+
+
+def choices(question: str, found: Sequence[tuple[str, str]]) -> Said:
+    """Several things may be meant: a button for each (label, value)."""
+    made = [button(f"{CHOOSE}:{n}", label, value) for n, (label, value) in enumerate(found[:MOST_CHOICES])]
+    more = f" ({len(found) - MOST_CHOICES} more: name one)" if len(found) > MOST_CHOICES else ""
+    said = f"{question}{more}"
+    listed = ", ".join(label for label, _ in found)
+    return Said(quoted(f"{said} {listed}"), (section(quoted(said)), {"type": "actions", "elements": made}))
+
+
+def again(previous: Previous, value: str) -> Said:
+    """Blue is retired: what a release of the image before would bring back."""
+    release = previous.release
+    old = f"{release.service}#{previous.number}" if previous.number else release.blue_group
+    made = f" ({previous.commit[:8]})" if previous.commit else ""
+    text = (
+        f"{release.id}: blue is retired, so there is nothing left to return to in seconds. "
+        f"A release of the image of {old}{made} brings it back in minutes, past any freeze."
+    )
+    asked = confirm(
+        f"Release {old} again?",
+        f"{release.service} in account {release.account or '?'}, {release.region or '?'}: from {release.id} back to "
+        f"the image of {old}, {previous.image}{made}, as a new release.",
+        "Release it",
+        style="danger",
+    )
+    pressed = button(AGAIN, f"Release {old} again", value, style="danger", confirm=asked)
+    return Said(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
+
+
+def overview(statuses: Sequence[ServiceStatus], now: float) -> Said:
+    """What runs and what is live, service by service."""
+    if not statuses:
+        return Said(
+            "There is no service that you may promote or roll back: slack.promoters and slack.rollbackers say who may."
+        )
+    found = [block for status in statuses[:MOST_SERVICES] for block in service_blocks(status, now)]
+    spoken_ = "; ".join(f"{one.service}: {_stands(one)}" for one in statuses)
+    return Said(quoted(spoken_, 2000), tuple(found[:49]))
+
+
+def service_blocks(status: ServiceStatus, now: float) -> list[Block]:
+    """One service: live version, release under way, freeze."""
+    record = status.record
+    parts = [f"*{quoted(status.service)}*  {quoted(_stands(status))}"]
+    if record.live:
+        parts.append(f"live: #{record.live.number} {_code(record.live.commit[:8])} {_code(record.live.image)}")
+    if record.freeze and record.freeze.holds(now):
+        until = f" until {moment(record.freeze.until, '{date_short} {time}')}" if record.freeze.until else ""
+        why = f": {quoted(record.freeze.why, 300)}" if record.freeze.why else ""
+        parts.append(f"❄ frozen by {who(record.freeze.who)}{until}{why}")
+    return [section("\n".join(parts))]
+
+
+def _stands(status: ServiceStatus) -> str:
+    release = status.release
+    if release is None:
+        return "nothing was released yet"
+    driven = "" if release.outcome or status.driver else " (nobody drives it now)"
+    return f"{outcome_line(release)}{driven}"
+
+
+def history(rows: Iterable[Any], now: float) -> Block:
+    """The last releases, one line each."""
+    made = []
+    for row in rows:
+        outcome = row.outcome.value.replace("_", " ") if row.outcome else "under way"
+        what = row.commit[:8] or row.image
+        made.append(f"#{row.number}  {_code(what)}  *{outcome}*  {age(now - row.started)}  by {who(row.who)}")
+    return section(_cut("\n".join(made), SECTION) if made else "No release yet.")
+
+
+def home(statuses: Sequence[ServiceStatus], histories: Mapping[str, Sequence[Any]], now: float) -> dict[str, Any]:
+    """The dashboard of the App Home."""
+    refresh = {"type": "actions", "elements": [button(REFRESH, "Look again", "home")]}
+    shown = statuses[:MOST_SERVICES]
+    under_way = [one for one in statuses if one.record.under_way]
+    top = f"{count_of(len(statuses), 'service')}, {count_of(len(under_way), 'release')} under way, as of {moment(now)}"
+    blocks: list[Block] = [{"type": "header", "text": plain("Releases", HEADER)}, context(top), refresh]
+    if not statuses:
+        blocks.append(section(quoted(overview([], now).text)))
+    for status in shown:
+        blocks += [{"type": "divider"}, *service_blocks(status, now)]
+        blocks.append(context(history(histories.get(status.service, ())[:MOST_RELEASES], now)["text"]["text"]))
+    if len(statuses) > len(shown):
+        blocks.append(context(f"and {len(statuses) - len(shown)} more: `/releases` shows each"))
+    return {"type": "home", "blocks": [{**block, "block_id": f"home-{n}"} for n, block in enumerate(blocks[:100])]}

@@ -60,7 +60,7 @@ def judge(order: Order, who: str, config: Mapping[str, Any], where: str, member:
     lists = " or ".join(f"slack.{name}" for name in _LISTS[order])
     hint = f"Who may: {', '.join(named)}." if named else f"Nobody may, until {lists} in bluegreen.yml names somebody."
     raise NotPermitted(
-        f"this person may not {order} it: {lists} does not name them",
+        f"you may not {order} it: {lists} does not name you",
         reason=Reason.NOT_PERMITTED,
         where=where,
         hint=hint,

@@ -465,7 +465,8 @@ def overview(statuses: Sequence[ServiceStatus], now: float) -> Said:
 def service_blocks(status: ServiceStatus, now: float) -> list[Block]:
     """One service: live version, release under way, freeze."""
     record = status.record
-    parts = [f"*{quoted(status.service)}*  {quoted(_stands(status))}"]
+    stands = _with_people(_stands(status), status.release) if status.release else quoted(_stands(status))
+    parts = [f"*{quoted(status.service)}*  {stands}"]
     if record.live:
         parts.append(f"live: #{record.live.number} {_code(record.live.commit[:8])} {_code(record.live.image)}")
     if record.freeze and record.freeze.holds(now):

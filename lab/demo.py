@@ -1,4 +1,7 @@
-"""The demo: three releases of a web service under load, on this computer, told as they happen.
+"""The demo: a web service under load on this computer, released, promoted and rolled back.
+
+In a browser (`lab.theatre`) one does it oneself: release, press Promote, type `/rollback`, watch the traffic move. With
+`--no-browser` it is played in the terminal, told as it happens:
 
     Act 1   version 2 goes live
     Act 2   version 3 falls ill while both versions serve, and is rolled back by itself
@@ -229,20 +232,26 @@ class Verdict:
 class Stage:
     """Everything that an act plays with. Closed, it leaves nothing behind."""
 
-    def __init__(self, folder: Path, teller: Teller, instances: int, visitors: int) -> None:
-        """Build the world: servers, pretend AWS, load balancer, visitors."""
+    def __init__(
+        self, folder: Path, teller: Teller, instances: int, visitors: int, seconds: float = 900, **settings: Any
+    ) -> None:
+        """Build the world: servers, pretend AWS, load balancer, visitors. `settings` go over the configuration's."""
         self.teller = teller
+        self._settings = settings
         self._folder = folder
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as building:
             self.servers = building.enter_context(Servers(folder / "lab"))
-            self._aws = PretendAws(RealClock(), self.servers, TIMINGS)
-            building.callback(self._aws.close)
-            self._url = self._aws.serve()
-            world = World.standard(self._aws, instances, health=HEALTH, drain=2)
-            balancer = building.enter_context(Balancer(table_of(self._aws, world.listener), self.servers.address))
-            self.load = building.enter_context(Load(balancer.url, visitors=visitors, pause=0.05, seconds=900))
-            self._configure(world)
+            self.aws = PretendAws(RealClock(), self.servers, TIMINGS)
+            building.callback(self.aws.close)
+            self._url = self.aws.serve()
+            self.world = World.standard(self.aws, instances, health=HEALTH, drain=2)
+            table = table_of(self.aws, self.world.listener)
+            self.balancer = building.enter_context(Balancer(table, self.servers.address))
+            most = int(20 * visitors * seconds)
+            load = Load(self.balancer.url, visitors=visitors, pause=0.05, seconds=seconds, requests=most)
+            self.load = building.enter_context(load)
+            self._configure(self.world)
             self._commands = Group()
             building.callback(self._commands.kill)
             self._closing = building.pop_all()
@@ -255,6 +264,12 @@ class Stage:
         """Run the command, with the configuration that promotes automatically or by a person."""
         self.teller.command([one[:8] if len(one) == 40 else one for one in arguments])
         return Command(self._run(*arguments, "--json", "--config", str(self._config(by))), self.teller.hear)
+
+    def background(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Run another module of ours, as in `python -m bot`; it ends with the stage."""
+        own = {**account(os.environ, self._url, self.aws.region), **environment}
+        command = [sys.executable, "-m", *arguments]
+        return self._commands.run(command, folder=self._folder, environment=own, output=subprocess.PIPE)
 
     def history(self) -> None:
         """Let the product tell what it remembers."""
@@ -279,7 +294,7 @@ class Stage:
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "bluegreen", *arguments]
-        environment = account(os.environ, self._url, self._aws.region)
+        environment = account(os.environ, self._url, self.aws.region)
         return self._commands.run(command, folder=self._folder, environment=environment, output=subprocess.PIPE)
 
     def _configure(self, world: World) -> None:
@@ -289,13 +304,14 @@ class Stage:
                 image={"builder": {"tag": "web-builder", "run": BUILD, "check": "test -s VERSION"}},
                 checks=[UNIT],
                 promotion={"by": by},
-                soak=10,
                 poll=1,
+                **{"soak": 10, **self._settings},
             )
             self._config(by).write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def _config(self, by: str) -> Path:
-        return self._folder / f"bluegreen-{by}.yml"
+        """In the service's repository, where the command finds the commits' titles."""
+        return self.servers.repository.folder / f"bluegreen-{by}.yml"
 
 
 def account(own: Mapping[str, str], url: str, region: str) -> dict[str, str]:
@@ -456,14 +472,21 @@ def _terminated(_signal: int, _frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the demo. Exit code 0: all went as told; 1: something did not; 130: interrupted."""
-    parser = argparse.ArgumentParser(prog="bluegreen demo", description="Three releases on this machine, without AWS.")
-    parser.add_argument("--act", type=int, action="append", choices=(1, 2, 3), help="only this act (may be repeated)")
+    parser = argparse.ArgumentParser(prog="bluegreen demo", description="Releases on this machine, without AWS.")
+    parser.add_argument("--no-browser", action="store_true", help="play three acts in the terminal")
+    parser.add_argument("--act", type=int, action="append", choices=(1, 2, 3), help="there only this act (repeatable)")
+    parser.add_argument("--port", type=int, default=8642, help="of the page (default: 8642, or a free one)")
+    parser.add_argument("--minutes", type=float, default=30, help="after which the page closes (default: 30)")
     parser.add_argument("--instances", type=int, default=4, help="servers in the group (default: 4)")
     parser.add_argument("--visitors", type=int, default=8, help="visitors at the same time (default: 8)")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     console = Console(highlight=False)
     try:
+        if not (given.no_browser or given.act):
+            from lab.theatre import open_page
+
+            return open_page(Teller(console), given.instances, given.visitors, given.port, 60 * given.minutes)
         return 0 if play(Teller(console), given.act or (1, 2, 3), given.instances, given.visitors) else 1
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left behind.")

@@ -158,6 +158,8 @@ class PretendSlack:
         self.deliveries: list[Delivery] = []
         self.violations: list[str] = []
         self.request_url = ""
+        #: Told of each call, with "before" and "after": a test may end whoever made it.
+        self.watch: Callable[[str, str], None] = lambda method, when: None
         self.revoked = False
         self._troubles: list[Trouble] = []
         self._limits: dict[str, tuple[int, float, deque[float]]] = {}
@@ -246,6 +248,11 @@ class PretendSlack:
         payload |= {"response_url": self._response_url(channel, user, None), **changes}
         return self.deliver("slash_commands", payload)
 
+    def say(self, user: str, text: str, channel: str = "C0DEPLOYS", *, alone: bool = False) -> None:
+        """Write a message; `alone`: only its writer sees it, as one sees the command that one typed."""
+        words = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        self._said({"channel": channel, "text": words}, user, ephemeral=user if alone else None)
+
     def press(self, user: str, ts: str, action: str, value: str | None = None, **changes: Json) -> Delivery:
         """Press a button of a message, confirmed; `action` is how its action_id begins."""
         message = next(one for one in self.messages.copy() if one.ts == ts)
@@ -283,6 +290,20 @@ class PretendSlack:
             "actions": [pressed],
         }
         return self.deliver("interactive", {**payload, **changes})
+
+    def press_at_home(self, user: str, action: str, value: str) -> Delivery:
+        """Press a button of the app's Home."""
+        payload = {
+            "type": "block_actions",
+            "user": {"id": user, "username": self._named(user), "team_id": self._team(user)},
+            "api_app_id": self.app,
+            "container": {"type": "view", "view_id": "V0HOME"},
+            "trigger_id": self._trigger(),
+            "team": {"id": self.team, "domain": "lab"},
+            "view": {"id": "V0HOME", "type": "home", "blocks": self.homes.get(user, [])},
+            "actions": [{"type": "button", "action_id": action, "block_id": "home", "value": value}],
+        }
+        return self.deliver("interactive", payload)
 
     def open_home(self, user: str, **changes: Json) -> Delivery:
         """Open the app's Home."""
@@ -377,7 +398,9 @@ class PretendSlack:
             if trouble.times > 0 and trouble.method in ("*", method):
                 trouble.times -= 1
                 return self._failed(method, arguments, trouble)
+        self.watch(method, "before")
         answer = self._answer(method, arguments, request.headers.get("Authorization", "").removeprefix("Bearer "))
+        self.watch(method, "after")
         self.calls.append(Called(method, arguments, time.time(), str(answer.get("error", ""))))
         return web.json_response(answer)
 

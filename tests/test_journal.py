@@ -1041,3 +1041,178 @@ def test_layout_of_the_table(journal: Journal) -> None:
         ("service", WEB),
         ("builder", "i-0123"),
     }
+
+
+# --- orders that come twice --------------------------------------------------------------------------
+
+
+def test_order_of_a_request_that_was_heard(journal: Journal, rival: Journal) -> None:
+    """A second delivery is the first event again: whatever has happened since, and whoever may not any more."""
+
+    def never(release: Release) -> None:
+        raise Refused("not now", reason=Reason.MOVED_ON)
+
+    opened(journal)
+    facts = {"who": "slack:U1", "request": "r-1"}
+    first = journal.order(FIRST, EventKind.PROMOTED, facts, T, anything)
+    journal.append(FIRST, 3, EventKind.ENTERED, {"phase": Phase.SWITCHING}, T + 1)
+    assert rival.order(FIRST, EventKind.PROMOTED, facts, T + 2, never) == first
+    journal.settle(journal.load(FIRST), 4, outcome(Outcome.LIVE), T + 60)
+    assert rival.order(FIRST, EventKind.PROMOTED, facts, T + 99, never) == first
+    assert [event.seq for event in journal.read(FIRST)] == [1, 2, 3, 4]
+
+
+def test_order_of_a_request_that_is_delivered_twice_at_once(journal: Journal, rival: Journal) -> None:
+    """Losing the number to its own twin, an order is that event and not a second one."""
+    opened(journal)
+    facts = {"who": "slack:U1", "request": "r-1"}
+    twin: list[Event] = []
+
+    def deliver() -> None:
+        twin.append(rival.order(FIRST, EventKind.PROMOTED, facts, T, anything))
+
+    before(journal, "PutItem", deliver)
+    assert journal.order(FIRST, EventKind.PROMOTED, facts, T + 1, anything) == twin[0]
+    assert journal.read(FIRST, after=1) == twin
+
+
+@pytest.mark.parametrize("facts", [{}, {"request": ""}], ids=["absent", "empty"])
+def test_orders_without_a_request_are_each_their_own(journal: Journal, facts: Facts) -> None:
+    """As are those of different requests."""
+    opened(journal)
+    for request in (facts, facts, {"request": "r-1"}, {"request": "r-2"}):
+        journal.order(FIRST, EventKind.PROMOTED, {"who": "slack:U1", **request}, T, anything)
+    assert [event.seq for event in journal.read(FIRST, after=1)] == [2, 3, 4, 5]
+
+
+def test_order_that_reopens_is_heard_once(journal: Journal, rival: Journal) -> None:
+    """Also when its twin has reopened the release in between."""
+    settled(journal, Outcome.FAILED)
+    facts = {"who": "slack:U1", "request": "r-1"}
+    order = (FIRST, EventKind.ROLLBACK_ORDERED, facts, T + 99)
+    before(journal, "TransactWriteItems", lambda: rival.order(*order, anything))
+    assert journal.order(*order, anything).seq == 3
+    assert [event.kind for event in journal.read(FIRST, after=2)] == [EventKind.ROLLBACK_ORDERED]
+
+
+# --- a start despite a freeze ------------------------------------------------------------------------
+
+
+def test_open_despite_a_freeze(journal: Journal) -> None:
+    """The way back stays open; the freeze stays, too."""
+    journal.freeze(WEB, who="slack:U1", why="sale", until=None, now=T)
+    event = journal.open(WEB, started(), T + 1, despite_freeze=True)
+    record = journal.service(WEB)
+    assert record == ServiceRecord(WEB, next=2, under_way=1, last=1, freeze=Freeze("slack:U1", "sale", T))
+    journal.settle(journal.load(event.release), 2, outcome(Outcome.LIVE), T + 60)
+    with pytest.raises(Refused, match="frozen"):
+        journal.open(WEB, started(), T + 99)
+
+
+def test_open_despite_a_freeze_that_comes_in_between(journal: Journal, rival: Journal) -> None:
+    """Looking and writing are of one mind."""
+    before(journal, "TransactWriteItems", lambda: rival.freeze(WEB, who="slack:U1", why="", until=None, now=T))
+    assert journal.open(WEB, started(), T, despite_freeze=True).release == FIRST
+
+
+def test_open_despite_a_freeze_is_still_one_at_a_time(journal: Journal, rival: Journal) -> None:
+    """Seen before, or lost in the race."""
+    opened(journal)
+    journal.freeze(WEB, who="slack:U1", why="", until=None, now=T)
+    with pytest.raises(Refused) as caught:
+        journal.open(WEB, started(), T + 1, despite_freeze=True)
+    assert caught.value.reason == Reason.UNDER_WAY
+    before(journal, "TransactWriteItems", lambda: opened(rival, "web/staging"))
+    with pytest.raises(Refused, match="#1 is under way"):
+        journal.open("web/staging", started("web/staging"), T, despite_freeze=True)
+
+
+# --- what doors remember -----------------------------------------------------------------------------
+
+
+def test_notes(journal: Journal, rival: Journal) -> None:
+    """A note is kept by release and name, comes back as it was, and is replaced whole."""
+    opened(journal)
+    assert journal.noted(FIRST, "card") is None
+    assert journal.note(FIRST, "card", {"ts": "1700.25", "lines": [1, None], "é": {"n": 0.5}}, 1)
+    assert rival.noted(FIRST, "card") == {"ts": "1700.25", "lines": [1, None], "é": {"n": 0.5}}
+    assert journal.note(FIRST, "card", {"ts": "1800"}, 1)
+    assert rival.noted(FIRST, "card") == {"ts": "1800"}
+    assert rival.noted(FIRST, "thread") is None
+    assert rival.noted(SECOND, "card") is None
+    assert len(journal.read(FIRST)) == 1
+
+
+def test_note_of_somebody_whose_duty_has_passed_on(journal: Journal, rival: Journal) -> None:
+    """Who wakes up late with an older token writes nothing; of other notes it is no matter."""
+    opened(journal)
+    old = journal.take_lease("duty/follow", "ann", T)
+    new = rival.take_lease("duty/follow", "bob", T + 99)
+    assert old is not None
+    assert new is not None
+    assert rival.note(FIRST, "card", {"by": "bob"}, new.token)
+    assert not journal.note(FIRST, "card", {"by": "ann"}, old.token)
+    assert journal.noted(FIRST, "card") == {"by": "bob"}
+    assert journal.note(FIRST, "card", {"by": "cy"}, new.token + 1)
+    assert not rival.note(FIRST, "card", {"by": "bob"}, new.token)
+    assert journal.note(FIRST, "thread", {"by": "ann"}, old.token)
+
+
+def test_note_with_a_lost_answer(journal: Journal) -> None:
+    """It meets itself, and is kept."""
+    opened(journal)
+    lose_answer(journal, "PutItem")
+    assert journal.note(FIRST, "card", {"ts": "1"}, 1)
+    assert journal.noted(FIRST, "card") == {"ts": "1"}
+
+
+def test_answers(journal: Journal, rival: Journal) -> None:
+    """Whoever answers second learns what was answered first; requests do not meet."""
+    assert journal.answered("r-1") is None
+    assert journal.answer("r-1", {"text": "Promoted.", "blocks": []}, T) == {"text": "Promoted.", "blocks": []}
+    assert rival.answer("r-1", {"text": "was promoted already", "blocks": []}, T + 1)["text"] == "Promoted."
+    assert rival.answered("r-1") == {"text": "Promoted.", "blocks": []}
+    assert rival.answer("r-2", {"text": "no"}, T + 2) == {"text": "no"}
+
+
+def test_answers_at_once(journal: Journal, rival: Journal) -> None:
+    """Of two, one is the first, and both give it."""
+    given: list[dict[str, Any]] = []
+    before(journal, "PutItem", lambda: given.append(rival.answer("r-1", {"text": "a"}, T)))
+    given.append(journal.answer("r-1", {"text": "b"}, T))
+    assert given == [{"text": "a"}, {"text": "a"}]
+
+
+def test_answer_with_a_lost_answer(journal: Journal) -> None:
+    """DynamoDB's was lost: ours stands there already, and is the first."""
+    lose_answer(journal, "PutItem")
+    assert journal.answer("r-1", {"text": "a"}, T) == {"text": "a"}
+
+
+def test_duties(journal: Journal, rival: Journal) -> None:
+    """As with a release's driver: one at a time, for so long, given back or lapsed; never a driver of a release."""
+    duty = journal.take_lease("duty/follow", "ann", T, 10)
+    assert duty is not None
+    assert rival.take_lease("duty/follow", "bob", T, 10) is None
+    assert rival.take_lease("duty/other", "bob", T, 10) is not None
+    later = journal.renew(duty, T + 9)
+    assert rival.take_lease("duty/follow", "bob", T + 12, 10) is None
+    journal.drop(later)
+    taken = rival.take_lease("duty/follow", "bob", T + 12, 10)
+    assert taken is not None
+    assert taken.token > duty.token
+    with pytest.raises(LeaseLost):
+        journal.renew(later, T + 13)
+    assert journal.services() == []
+
+
+def test_layout_of_what_doors_remember(journal: Journal) -> None:
+    """Where the module's heading says."""
+    journal.note(FIRST, "card", {}, 1)
+    journal.answer("r-1", {}, T)
+    journal.take_lease("duty/follow", "ann", T)
+    assert {(item["pk"]["S"], item["sk"]["S"]) for item in table_of(journal)} == {
+        (FIRST, "note/card"),
+        ("answer/r-1", "answer"),
+        ("duty/follow", "lease"),
+    }

@@ -9,7 +9,7 @@ import functools
 import importlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ def release(at: Door, commit: str, ami: str, until: str | None) -> int:
     engine = at.engine(config)
     sha = door.commit_of(config, commit, ami, _folder(at))
 
-    return _watch(at, _begin(engine, config, sha, ami, until))
+    return _watch(at, _begin(engine, config, sha, ami, until, door.source_of(sha, _folder(at))))
 
 
 @command()
@@ -231,11 +231,13 @@ def _watch(at: Door, show: Show, code: Callable[[Release], int] = doors.exit_cod
     return code(release)
 
 
-def _begin(engine: Engine, config: Config, commit: str, ami: str, until: str | None) -> Show:
+def _begin(
+    engine: Engine, config: Config, commit: str, ami: str, until: str | None, source: Mapping[str, str] | None = None
+) -> Show:
     """Start a release, then show it."""
 
     def show(tell: Tell, stop: doors.Stop) -> Release:
-        begun = engine.start(config, commit=commit, ami=ami, who=engine.who(), hold=until == "held")
+        begun = engine.start(config, commit=commit, ami=ami, who=engine.who(), hold=until == "held", source=source)
         tell(begun, next(engine.follow(begun.id)), None, None)
         return engine.attend(begun.id, until=_until(until, begun), tell=tell, stop=stop)
 

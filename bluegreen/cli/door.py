@@ -13,6 +13,7 @@ import click
 
 from bluegreen import doors
 from bluegreen.errors import BlueGreenError, ConfigError, Interrupted
+from bluegreen.wording import one_line
 
 if TYPE_CHECKING:
     from bluegreen import Engine
@@ -107,18 +108,23 @@ def _as_given(commit: str) -> str:
     return commit
 
 
+def source_of(commit: str, folder: Path) -> dict[str, str]:
+    """Title and author of the commit, for whoever shows the release; empty where git does not know it."""
+    said = (
+        _said_by_git(folder, "show", "--no-patch", "--format=%s%x00%an", "--end-of-options", commit) if commit else ""
+    )
+    title, _, author = said.partition("\0")
+    return {"title": one_line(title)[:300], "author": one_line(author)[:100]} if title else {}
+
+
 def _git(folder: Path, revision: str) -> str:
     """The revision's full SHA; empty when there is no git, no repository or no such commit."""
-    command = [
-        "git",
-        "-C",
-        str(folder),
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "--end-of-options",
-        f"{revision}^{{commit}}",
-    ]
+    return _said_by_git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+
+
+def _said_by_git(folder: Path, *words: str) -> str:
+    """Empty when it fails."""
+    command = ["git", "-C", str(folder), *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):

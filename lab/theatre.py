@@ -1,0 +1,284 @@
+"""The demo in a browser: fleet, traffic and the channel on one page, with everything behind it as in life.
+
+    page ── types, presses ──► pretend Slack ══ Socket Mode ══ the bot (a process) ─┐
+      └──── Release ─────────► `bluegreen release` (a process) ─────────────────────┴─► pretend AWS, real servers
+
+The page only shows what is there and passes on what people do; nothing here knows how a release goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+import webbrowser
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from lab.balancer import HOST, Loop
+from lab.demo import SERVICE, Command, Stage, Teller
+from lab.load import Visit
+from lab.slack import ON_CALL, PROMOTER, SECOND, Message, PretendSlack
+
+PAGE = Path(__file__).with_name("page")
+CHANNEL = "C0DEPLOYS"
+RULES = {"channel": CHANNEL, "promoters": [PROMOTER.id, SECOND.id], "rollbackers": [PROMOTER.id, ON_CALL.id]}
+SHOWN = 90
+"""Seconds of traffic in the chart."""
+SOAK = 30
+"""Seconds in which one can still type /rollback and see the old version back at once."""
+STORIES = {
+    "": "Version {live} serves. Release a version, and follow its card in the channel.",
+    "baking": "An image is made of the new commit; visitors notice nothing.",
+    "launching": "As many new servers start as serve now.",
+    "checking": "The new servers are judged before they get any traffic.",
+    "overlapping": "Both versions serve. The card says how each fares.",
+    "holding": "Both serve until somebody decides: press Promote, or type /promote or /rollback. Try it as guest, too.",
+    "switching": "The old servers leave the load balancer.",
+    "soaking": "The new version serves alone, the old servers wait beside it: type /rollback, and they are back.",
+    "retiring": "The old servers go.",
+    "rolling back": "The traffic returns to the old version.",
+}
+
+
+class Theatre:
+    """The stage with a channel before it, as the page sees it."""
+
+    def __init__(self, stage: Stage, slack: PretendSlack) -> None:
+        """Show that stage and that workspace."""
+        self._stage, self._slack = stage, slack
+        self._version = 1
+        self._running: list[Command] = []
+        self._lock = threading.Lock()
+        self._journal = stage.world.client("dynamodb")
+
+    # --- what is shown ---------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the page shows now."""
+        under_way = self._under_way()
+        return {
+            "now": time.time(),
+            "service": SERVICE,
+            "people": [{"id": one.id, "name": one.name, "role": one.role} for one in self._slack.people.values()],
+            "channel": {"id": CHANNEL, "name": self._slack.channels[CHANNEL]},
+            "bot": {"id": self._slack.bot, "name": "bluegreen"},
+            "messages": [_message(one) for one in self._slack.messages.copy()],
+            "home": dict(self._slack.homes),
+            "fleet": self._fleet(),
+            "traffic": self._traffic(),
+            "releasing": under_way or self._starting(),
+            "story": self._story(under_way),
+        }
+
+    def _under_way(self) -> bool:
+        """As the journal has it."""
+        key = {"pk": {"S": "service"}, "sk": {"S": SERVICE}}
+        try:
+            found = self._journal.get_item(TableName="bluegreen", Key=key, ConsistentRead=True).get("Item", {})
+        except self._journal.exceptions.ResourceNotFoundException:
+            return False
+        return "under_way" in found
+
+    def _starting(self) -> bool:
+        return any(one.running for one in self._running)
+
+    def _story(self, under_way: bool) -> str:
+        cards = self._slack.cards(CHANNEL)
+        head = cards[-1].blocks[0]["text"]["text"] if cards and cards[-1].blocks else ""
+        phase = next((one for one in STORIES if one and head.endswith(one)), "") if under_way else ""
+        return STORIES[phase].format(live=self._live())
+
+    def _live(self) -> str:
+        versions = self._stage.load.lately(1.0).by_version()
+        return " and ".join(sorted(versions)) or "?"
+
+    def _fleet(self) -> list[dict[str, Any]]:
+        """Every group, blue first: of two, the older one is blue."""
+        groups = self._stage.aws.engine.state.groups
+        names = sorted(groups, key=lambda name: (_number(name), name))
+        roles = ["blue", "green"] if len(names) > 1 else [""]
+        serving = self._stage.aws.serving(self._stage.world.target_group)
+        return [
+            {"name": name, "role": role, "instances": self._instances(name, serving)}
+            for name, role in zip(names, [*roles, *[""] * len(names)], strict=False)
+        ]
+
+    def _instances(self, group: str, serving: dict[str, str]) -> list[dict[str, Any]]:
+        asked = self._stage.balancer.counts.by_target
+        members = self._stage.aws.members(group)
+        return [
+            {
+                "id": one,
+                "version": self._version_of(one),
+                "state": serving.get(one, "unused" if lifecycle == "InService" else "starting"),
+                "requests": asked[one],
+            }
+            for one, lifecycle in members.items()
+        ]
+
+    def _version_of(self, instance: str) -> str:
+        with contextlib.suppress(OSError):
+            return (self._stage.servers.disk(instance) / "VERSION").read_text().strip()
+        return "?"
+
+    def _traffic(self) -> dict[str, Any]:
+        total, failed = self._stage.load.totals()
+        seconds: dict[int, list[Visit]] = {}
+        for visit in self._stage.load.lately(SHOWN).all:
+            seconds.setdefault(int(visit.ended), []).append(visit)
+        return {"total": total, "failed": failed, "seconds": [_second(at, seconds[at]) for at in sorted(seconds)]}
+
+    # --- what people do --------------------------------------------------------------------------
+
+    def command(self, user: str, text: str) -> None:
+        """Type something into the channel."""
+        if text.startswith("/"):
+            self._slack.say(user, text, alone=True)
+            delivery = self._slack.command(user, text).wait()
+            if delivery.trouble:
+                self._slack.say(user, f"{text.split(maxsplit=1)[0]} failed: {delivery.trouble}", alone=True)
+        else:
+            self._slack.say(user, text)
+
+    def press(self, user: str, ts: str | None, action: str, value: str | None) -> None:
+        """Press a button of a message, or of the Home."""
+        if ts is None:
+            self._slack.press_at_home(user, action, value or "")
+        else:
+            self._slack.press(user, ts, action, value)
+
+    def home(self, user: str) -> None:
+        """Open the Home."""
+        self._slack.open_home(user)
+
+    def release(self, *, ill: bool) -> None:
+        """Push a commit and release it, as a merge would."""
+        with self._lock:
+            if self._under_way() or self._starting():
+                raise ValueError("a release is under way")
+            self._version += 1
+            trouble = {"sick_after_requests": 30.0} if ill else {}
+            commit = self._stage.servers.repository.push(str(self._version), **trouble)
+            self._running = [self._stage.bluegreen("release", "--commit", commit, by="person")]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    kept = ("ts", "user", "text", "blocks", "thread_ts", "broadcast", "ephemeral")
+    return {**{name: getattr(message, name) for name in kept}, "edited": message.edited > 0}
+
+
+def _second(at: int, visits: list[Visit]) -> dict[str, Any]:
+    versions = Counter(visit.version for visit in visits if visit.version is not None and not visit.failed)
+    return {"at": at, "versions": dict(versions), "failed": sum(visit.failed for visit in visits)}
+
+
+def _number(group: str) -> int:
+    """The release that made the group; the first group has none."""
+    number = group.rpartition("-v")[2]
+    return int(number) if number.isdigit() else 0
+
+
+# --- the page ------------------------------------------------------------------------------------------------
+
+
+class Page:
+    """The page and its few calls, on a loopback port: the one that is wished for, or a free one."""
+
+    def __init__(self, theatre: Theatre, port: int = 0) -> None:
+        """Serve it."""
+        self._theatre = theatre
+        self._loop = Loop("page")
+        self._runner: web.AppRunner
+        self.url = f"http://{HOST}:{self._loop.run(self._open(port))}/"
+
+    def close(self) -> None:
+        """Serve nobody any more."""
+        self._loop.run(self._runner.cleanup())
+        self._loop.close()
+
+    async def _open(self, port: int) -> int:
+        site = web.Application()
+        site.router.add_get("/", self._index)
+        site.router.add_get("/state", self._state)
+        for name in ("command", "press", "release", "home"):
+            site.router.add_post(f"/{name}", self._act)
+        site.router.add_static("/", PAGE)
+        self._runner = web.AppRunner(site, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, HOST, port).start()
+        except OSError:  # taken
+            await web.TCPSite(self._runner, HOST, 0).start()
+        return int(self._runner.addresses[0][1])
+
+    async def _index(self, request: web.Request) -> web.FileResponse:
+        return web.FileResponse(PAGE / "index.html")
+
+    async def _state(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._in_a_thread(self._theatre.state))
+
+    async def _act(self, request: web.Request) -> web.Response:
+        said = await request.json()
+        try:
+            await self._in_a_thread(lambda: self._done(request.path, said))
+        except (KeyError, ValueError, StopIteration) as error:
+            return web.json_response({"error": str(error) or "that is not there any more"}, status=400)
+        return web.Response(status=204)
+
+    def _done(self, path: str, said: dict[str, Any]) -> None:
+        match path:
+            case "/command":
+                self._theatre.command(said["user"], said["text"])
+            case "/press":
+                self._theatre.press(said["user"], said["ts"], said["action_id"], said["value"])
+            case "/release":
+                self._theatre.release(ill=bool(said.get("ill")))
+            case _:
+                self._theatre.home(said["user"])
+
+    async def _in_a_thread(self, act: Any) -> Any:  # Any: whatever it returns
+        import asyncio
+
+        return await asyncio.to_thread(act)
+
+
+def open_page(teller: Teller, instances: int, visitors: int, port: int, seconds: float) -> int:
+    """Build everything, open the browser, and keep the page until Ctrl-C or until the time is over."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bluegreen-demo-", ignore_cleanup_errors=True))
+        with teller.waiting("Starting the servers of version 1, visitors, a pretend Slack and the bot"):
+            stage = Stage(
+                Path(folder),
+                teller,
+                instances,
+                visitors,
+                seconds=seconds,
+                soak=SOAK,
+                slack=RULES,
+                timeouts={"bake": 300},
+            )
+            stack.callback(stage.close)
+            slack = stack.enter_context(PretendSlack())
+            Command(stage.background("bot", LOG_LEVEL="WARNING", **slack.environment), teller.hear)
+            _wait_for(slack)
+            page = Page(Theatre(stage, slack), port)
+            stack.callback(page.close)
+        teller.say(f"\nOpen [bold]{page.url}[/bold]   (Ctrl-C ends it; so do {seconds / 60:.0f} minutes)\n")
+        threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
+        time.sleep(seconds)
+    teller.say("The visitors have gone home: the time of the demo is over.")
+    return 0
+
+
+def _wait_for(slack: PretendSlack, seconds: float = 60.0) -> None:
+    """Until the bot is there."""
+    ends = time.monotonic() + seconds
+    while not slack.connected():
+        if time.monotonic() > ends:
+            raise TimeoutError("the bot does not come up")
+        time.sleep(0.1)

@@ -4,7 +4,8 @@
     messages   what is shown (pure)                 desk       commands and presses -> orders -> answers
     slack      calls to Slack, and its bad days     follower   the journal -> cards and threads
     serving    HTTP: requests, health, metrics      drivers    releases that nobody drives
-    running    all of it together, start to end     metrics    what Prometheus reads
+    socket     Socket Mode                          metrics    what Prometheus reads
+    running    all of it together, start to end     functions  the same on AWS Lambda
 
 It calls nothing of `bluegreen` but its API: what may be ordered, and by whom, is judged there.
 """

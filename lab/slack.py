@@ -228,7 +228,7 @@ class PretendSlack:
 
     # --- what people do --------------------------------------------------------------------------
 
-    def command(self, user: str, line: str, channel: str = "C0DEPLOYS", **changes: Json) -> Delivery:
+    def command(self, user: str, line: str, channel: str = "C0DEPLOYS", /, **changes: Json) -> Delivery:
         """Type a slash command; `changes` go over the payload."""
         name, _, text = line.partition(" ")
         payload = {
@@ -253,7 +253,7 @@ class PretendSlack:
         words = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         self._said({"channel": channel, "text": words}, user, ephemeral=user if alone else None)
 
-    def press(self, user: str, ts: str, action: str, value: str | None = None, **changes: Json) -> Delivery:
+    def press(self, user: str, ts: str, action: str, value: str | None = None, /, **changes: Json) -> Delivery:
         """Press a button of a message, confirmed; `action` is how its action_id begins."""
         message = next(one for one in self.messages.copy() if one.ts == ts)
         block, button = next(
@@ -263,7 +263,9 @@ class PretendSlack:
         )
         return self.pressed(user, message, block, button, **changes)
 
-    def pressed(self, user: str, message: Message, block: str, button: Mapping[str, Json], **changes: Json) -> Delivery:
+    def pressed(
+        self, user: str, message: Message, block: str, button: Mapping[str, Json], /, **changes: Json
+    ) -> Delivery:
         """Press a button that a message showed once; it may be gone by now."""
         person = {"id": user, "username": self._named(user), "name": self._named(user), "team_id": self._team(user)}
         shown = {"type": "message", "user": self.bot, "ts": message.ts, "text": message.text, "blocks": message.blocks}

@@ -82,6 +82,12 @@ class Place:
         table = self.aws.session().client("dynamodb")
         return json.dumps(table.scan(TableName="bluegreen")["Items"], default=str)
 
+    def kinds(self, kind: str) -> list[str]:
+        """The facts of every event of that kind, in JSON; "": of all events."""
+        table = self.aws.session(recorded=False).client("dynamodb")
+        found = [one for page in table.get_paginator("scan").paginate(TableName="bluegreen") for one in page["Items"]]
+        return [str(one["facts"]["S"]) for one in found if "kind" in one and kind in ("", one["kind"]["S"])]
+
     def wrong(self, live: bool) -> list[str]:
         """What does not hold at the end: sizes, processes, leftovers."""
         groups = self.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from bluegreen.action import OUTPUTS, credentials, inputs, summary
+from bluegreen.action.asked import Asked
 from bluegreen.action.inputs import INPUTS, Inputs
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
 from bluegreen.errors import AwsError, ConfigError
@@ -102,6 +103,40 @@ def test_every_form_accepts_its_example() -> None:
     for name, said in INPUTS.items():
         if said.example.startswith("as in "):
             assert re.fullmatch(said.form, said.example.removeprefix("as in ")), name
+
+
+# --- where a release comes from ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "workflow"),
+    [
+        ("acme/web/.github/workflows/release.yml@refs/heads/main", "release.yml"),
+        ("acme/web/.github/workflows/my release.yaml@refs/tags/v1", "my release.yaml"),
+        ("acme/web/.github/workflows/release.yml@refs/heads/feature/a@b", "release.yml"),
+        ("acme/web/.github/workflows/release.yml@refs/pull/7/merge", "release.yml"),
+        ("", ""),
+    ],
+)
+def test_a_release_knows_the_workflow_that_made_it(variable: str, workflow: str) -> None:
+    """By its file's name, as GitHub's API wants it; the branch stands elsewhere."""
+    run = {"GITHUB_WORKFLOW_REF": variable, "GITHUB_REPOSITORY": "acme/web", "GITHUB_REF_NAME": "trunk"}
+    source = Asked(run, read()).source(COMMIT, None, str)
+    assert (source["workflow"], source["repository"], source["ref"]) == (workflow, "acme/web", "trunk")
+
+
+def test_a_run_outside_of_github_has_no_workflow() -> None:
+    """Every piece is there, and empty."""
+    assert set(Asked({}, read()).source(COMMIT, None, str).values()) == {""}
+
+
+def test_what_a_release_remembers_of_its_run_is_short_plain_and_without_secrets() -> None:
+    """A branch may bear any name."""
+    run = {"GITHUB_WORKFLOW_REF": f"acme/web/x/{SECRET}.yml@main", "GITHUB_REF_NAME": "a\x1b[31m\nb" + "x" * 500}
+    source = Asked(run, read()).source("", None, lambda text: text.replace(SECRET, "***"))
+    assert source["workflow"] == "***.yml"
+    assert source["ref"].startswith("a bxx")
+    assert len(source["ref"]) == 300
 
 
 # --- what the runner is told ------------------------------------------------------------------------------

@@ -185,7 +185,9 @@ def test_a_digit_that_is_no_number() -> None:
 # --- secrets -----------------------------------------------------------------------------------------------
 
 #: Each with a frame that no sentence has: hypothesis knows the words of this file, too.
-_SECRET = st.text(st.characters(codec="ascii", min_codepoint=33, exclude_characters="\"'\\"), min_size=8).map("~{}~".format)
+_SECRET = st.text(st.characters(codec="ascii", min_codepoint=33, exclude_characters="\"'\\"), min_size=8).map(
+    "~{}~".format
+)
 
 
 @given(bot=_SECRET, app=_SECRET, signing=_SECRET, github=_SECRET)

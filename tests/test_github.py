@@ -11,7 +11,8 @@ import pytest
 
 from bluegreen import wording
 from bluegreen.action import summary
-from bluegreen.github import Between, GitHub
+from bluegreen.errors import ConfigError
+from bluegreen.github import Between, GitHub, Run, dispatch
 from bluegreen.release import EventKind, Outcome, Phase, Release
 from lab.github import PretendGitHub
 from tests.github_description import description
@@ -271,6 +272,111 @@ def test_commits_that_are_not_in_one_line(github: PretendGitHub) -> None:
     (comment,) = github.comments.values()
     assert "commits</summary>" not in comment["body"]
     assert Between((), 0).total == 0
+
+
+# --- starting a workflow -----------------------------------------------------------------------------------
+
+RUN = "https://github.com/acme/web/actions/runs"
+
+
+def released(**changes: str) -> Release:
+    """The last release, which a workflow made."""
+    source = {"repository": "acme/web", "workflow": "release.yml", "ref": "trunk", **changes}
+    return replace(stage().release, source=source)
+
+
+@pytest.mark.parametrize(
+    ("named", "branch", "commit", "shown"),
+    [
+        ("", "trunk", None, "trunk"),
+        ("hotfix/7", "hotfix/7", None, "hotfix/7"),
+        ("v1.2.3", "v1.2.3", None, "v1.2.3"),
+        ("abcdef12" * 5, "trunk", "abcdef12" * 5, "abcdef12"),
+        ("abcdef12", "abcdef12", None, "abcdef12"),  # a part of a commit may be a branch's name: GitHub decides
+        ("ABCDEF12" * 5, "ABCDEF12" * 5, None, "ABCDEF12" * 5),
+        ("abcdef12" * 8, "abcdef12" * 8, None, "abcdef12" * 8),
+    ],
+)
+def test_a_workflow_is_started(github: PretendGitHub, named: str, branch: str, commit: str | None, shown: str) -> None:
+    """For a branch or a tag, or on the branch of the last time for a full commit; GitHub tells which run it is."""
+    assert dispatch("ghs_right", github.url, released(), named) == Run(f"{RUN}/1", "release.yml", "acme/web", shown)
+    inputs = {"service": "web", "environment": "production", **({"commit": commit} if commit else {})}
+    (asked,) = github.asked
+    assert (asked.method, asked.path) == ("POST", "/repos/acme/web/actions/workflows/release.yml/dispatches")
+    assert asked.body == {"ref": branch, "inputs": inputs, "return_run_details": True}
+    assert dispatch("ghs_right", github.url, released(), named).url == f"{RUN}/2"
+
+
+def test_a_branch_that_nobody_noted_is_main(github: PretendGitHub) -> None:
+    """An older journal, or an image that was released again."""
+    bare = replace(stage().release, source={"repository": "acme/web", "workflow": "release.yml"})
+    for last in (bare, released(ref="")):
+        assert dispatch("ghs_right", github.url, last, "").ref == "main"
+        assert dispatch("ghs_right", github.url, last, "abcdef12" * 5).ref == "abcdef12"
+    assert [one["ref"] for one in github.dispatches] == ["main"] * 4
+
+
+def test_a_service_of_another_environment(github: PretendGitHub) -> None:
+    """Both are the workflow's inputs."""
+    dispatch("ghs_right", github.url, replace(released(), service="api-v2/staging"), "")
+    assert github.dispatches[0]["inputs"] == {"service": "api-v2", "environment": "staging"}
+
+
+def test_a_workflow_s_name_cannot_lead_elsewhere(github: PretendGitHub) -> None:
+    """It is one part of the path, whatever stands in it."""
+    dispatch("ghs_right", github.url, released(workflow="my release.yml"), "")
+    assert github.dispatches[0]["workflow"] == "my%20release.yml"
+    dispatch("ghs_right", github.url, released(workflow="../../deployments?x=#y"), "")
+    assert github.asked[-1].path == "/repos/acme/web/actions/workflows/..%2F..%2Fdeployments%3Fx%3D%23y/dispatches"
+    assert github.asked[-1].query == {}
+
+
+def test_a_github_that_does_not_tell_the_run(github: PretendGitHub) -> None:
+    """An older GitHub Enterprise answers nothing: the run is started all the same."""
+    github.fail("/dispatches", 204, body="")
+    assert dispatch("ghs_right", github.url, released(), "") == Run("", "release.yml", "acme/web", "trunk")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (401, "Bad credentials"),
+        (403, "Resource not accessible by personal access token"),
+        (404, "Not Found"),
+        (422, "No ref found for: nowhere"),
+        (422, "Workflow does not have 'workflow_dispatch' trigger"),
+        (429, "You have exceeded a secondary rate limit"),
+        (500, "Server Error"),
+        (503, "Service Unavailable"),
+    ],
+)
+def test_a_workflow_that_github_does_not_start(github: PretendGitHub, status: int, message: str) -> None:
+    """Its words, and what to look at; asked once, so that no second run begins; the token is in no word of it."""
+    github.fail("/dispatches", status, body={"message": message})
+    with pytest.raises(ConfigError) as error:
+        dispatch("ghs_right", github.url, released(), "nowhere")
+    assert error.value.what == f"GitHub answered {status}: {message}"
+    assert error.value.where == "acme/web, release.yml on nowhere"
+    assert "actions: write" in error.value.hint
+    assert "ghs_right" not in repr(error.value) + str(error.value)
+    assert error.value.__cause__ is None
+    assert len(github.asked) == 1
+    assert github.dispatches == []
+
+
+def test_a_workflow_and_a_wrong_token(github: PretendGitHub) -> None:
+    """The token is what is judged: nothing is started."""
+    with pytest.raises(ConfigError, match="401"):
+        dispatch("ghs_wrong", github.url, released(), "")
+    assert github.dispatches == []
+
+
+def test_a_workflow_and_nobody_at_home() -> None:
+    """No connection at all."""
+    gone = PretendGitHub({"paths": {}})
+    gone.close()
+    with pytest.raises(ConfigError, match="GitHub cannot be reached"):
+        dispatch("ghs_right", gone.url, released(), "")
 
 
 class TestTheLab:

@@ -842,3 +842,46 @@ def test_short_limits_are_told_in_seconds() -> None:
     """As a person says it."""
     s = Stage(checks=[{"name": "unit", "run": "true", "within": "60s"}]).launched().enters(Phase.CHECKING).passes(60)
     assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 1m: never answered")
+
+
+# --- a hold that is ordered on the way ---
+
+
+@pytest.mark.parametrize("phase", [Phase.BAKING, Phase.LAUNCHING, Phase.CHECKING, Phase.OVERLAPPING])
+def test_a_hold_ordered_on_the_way_ends_the_overlap_in_holding(phase: Phase) -> None:
+    """Whenever it was ordered; without it the release would have switched."""
+    s = Stage().enters(phase).told(EventKind.HOLD_ORDERED, who="U1")
+    held = s.joined().passes(300)
+    assert held.decision == Enter(Phase.HOLDING)
+    assert Stage().joined().passes(300).decision == Enter(Phase.SWITCHING)
+
+
+def test_a_hold_ordered_in_the_overlap_takes_back_the_promotion() -> None:
+    """Whoever promoted before is not counted, whoever does so afterwards is."""
+    s = Stage().joined().told(EventKind.PROMOTED, who="U1")
+    assert s.decision == Enter(Phase.SWITCHING)
+    s.told(EventKind.HOLD_ORDERED, who="U2")
+    assert isinstance(s.decision, Wait)
+    assert s.passes(300).decision == Enter(Phase.HOLDING)
+    s.enters(Phase.HOLDING)
+    assert s.decision == Wait(Awaited.PROMOTION, 30.0, s.now + 4 * 3600)
+    assert s.told(EventKind.PROMOTED, who="U1").decision == Enter(Phase.SWITCHING)
+
+
+def test_as_many_people_as_are_asked_for() -> None:
+    """One of two is not enough, in the overlap or in the hold; the same one twice is one."""
+    s = Stage(hold=True, promotion={"by": "person", "approvals": 2}).joined()
+    for _ in range(2):
+        s.told(EventKind.PROMOTED, who="U1")
+        assert isinstance(s.decision, Wait)
+    s.passes(300).enters(Phase.HOLDING)
+    assert isinstance(s.decision, Wait)
+    assert s.told(EventKind.PROMOTED, who="U2").decision == Enter(Phase.SWITCHING)
+
+
+@pytest.mark.parametrize("phase", [Phase.SWITCHING, Phase.SOAKING])
+def test_a_hold_that_comes_too_late_changes_nothing(phase: Phase) -> None:
+    """The doors refuse it; should it slip in, the story goes on."""
+    s = Stage().joined().enters(phase) if phase is Phase.SWITCHING else Stage().switched()
+    before = s.decision
+    assert s.told(EventKind.HOLD_ORDERED, who="U1").decision == before

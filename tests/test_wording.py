@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bluegreen import wording
+from bluegreen import phases, wording
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb, duration
-from tests.telling import ARN, ID, Telling
+from tests.stage import Stage
+from tests.telling import ALICE, ARN, ID, Telling
 
 WHO = {"who": "slack:U0ALICE"}
 FACTS: dict[EventKind, dict[str, Any]] = {
@@ -261,3 +263,168 @@ def test_ages_are_words(seconds: float, expected: str) -> None:
 def test_what_others_said_becomes_one_harmless_line() -> None:
     """Output of commands may hold line ends, terminal codes, and what GitHub takes for a command."""
     assert wording.one_line("a\x1b[31m red\r\n::error::b\x07") == "a red ::error::b"
+
+
+# --- what is awaited, by the journal alone -----------------------------------------------------------------
+
+
+BAKED_BY = 1000.0 + 7200
+#: how the release got there -> what is awaited, until when
+EXPECTED: dict[str, tuple[Stage, tuple[Awaited, float | None] | None]] = {
+    "nothing done": (Stage(), (Awaited.BUILDER_FREE, BAKED_BY)),
+    "an image that is given": (Stage(ami="ami-1"), (Awaited.IMAGE, BAKED_BY)),
+    "the builder claimed": (Stage().did(Verb.CLAIM_BUILDER), (Awaited.BUILDER_UP, BAKED_BY)),
+    "the builder started": (Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER), (Awaited.BUILDER_UP, BAKED_BY)),
+    "the build sent": (Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD), (Awaited.BUILD, BAKED_BY)),
+    "the check sent": (
+        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK),
+        (Awaited.BUILD, BAKED_BY),
+    ),
+    "the builder stopped": (
+        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.STOP_BUILDER),
+        (Awaited.BUILDER_STOPPED, BAKED_BY),
+    ),
+    "the image ordered": (
+        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.STOP_BUILDER, Verb.MAKE_IMAGE, image="ami-1"),
+        (Awaited.IMAGE, BAKED_BY),
+    ),
+    "taken up later": (Stage().passes(50).told(EventKind.TAKEN_UP, holder="b"), (Awaited.BUILDER_FREE, BAKED_BY + 50)),
+    "launching": (Stage().passes(5).launched().passes(60), (Awaited.GREEN_UP, 1005.0 + 900)),
+    "launching, taken up": (
+        Stage().launched().passes(60).told(EventKind.TAKEN_UP, holder="b"),
+        (Awaited.GREEN_UP, 1060.0 + 900),
+    ),
+    "checking": (Stage().launched().enters(Phase.CHECKING), (Awaited.CHECKS, None)),
+    "overlapping, nothing seen": (Stage().launched().enters(Phase.OVERLAPPING), (Awaited.CHECKS, None)),
+    "overlapping, not every check held": (Stage().joined().checks("home", times=1), (Awaited.CHECKS, None)),
+    "overlapping, held": (Stage().joined().passes(60), (Awaited.OVERLAP, 1003.0 + 300)),
+    "overlapping, the last held later": (Stage().joined().passes(60).checks("home"), (Awaited.OVERLAP, 1066.0 + 300)),
+    "holding": (Stage(hold=True).joined().passes(300).enters(Phase.HOLDING), (Awaited.PROMOTION, 1303.0 + 4 * 3600)),
+    "switching": (Stage().joined().enters(Phase.SWITCHING), (Awaited.READ_BACK, None)),
+    "soaking": (Stage().switched().passes(60), (Awaited.SOAK, 1003.0 + 900)),
+    "retiring": (Stage().switched().enters(Phase.RETIRING), (Awaited.BLUE_EMPTY, None)),
+    "rolling back": (Stage().switched().rolls_back(), (Awaited.READ_BACK, None)),
+    "rollback ordered": (Stage().joined().told(EventKind.ROLLBACK_ORDERED, who="U1"), None),
+    "a call failed": (
+        Stage().joined().told(
+            EventKind.STUMBLED, verb=Verb.JOIN_GREEN, code="X", message="no", transient=True, denied=False
+        ),
+        (Awaited.RETRY, None),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(EXPECTED))
+def test_what_is_awaited_is_known_without_a_driver(name: str) -> None:
+    """For a card that nobody's driver writes; and it can be said in a sentence."""
+    stage, awaited = EXPECTED[name]
+    assert wording.expected(stage.release) == awaited
+    if awaited:
+        plain(wording.awaiting(*awaited, stage.now, stage.release))
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("phase", list(Phase))
+def test_nothing_is_awaited_of_what_has_settled(phase: Phase, outcome: Outcome) -> None:
+    """In whatever phase."""
+    telling = Telling().serves_both().enters(phase, reason="ordered", message="").settles(outcome)
+    assert wording.expected(telling.release) is None
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_configuration_that_says_nothing_breaks_nothing(phase: Phase) -> None:
+    """That of an older version: what is awaited is due at once."""
+    stage = Stage().joined().enters(phase, reason="ordered", message="")
+    found = wording.expected(replace(stage.release, config={}))
+    assert found is not None
+    assert found[1] is None or found[1] <= stage.now
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("pending"),
+        Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER, Verb.RUN_BUILD).builder("running", online=True),
+        Stage(ami="ami-1").image("pending"),
+        Stage().launched().alter("green", instances=()),
+        Stage(checks=[{"name": "unit", "run": "true"}]).launched().enters(Phase.CHECKING),
+        Stage().launched().enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green"),
+        Stage().joined(),
+        Stage(hold=True).joined().enters(Phase.HOLDING),
+        Stage().switched(),
+    ],
+    ids=["builder", "build", "image", "launch", "checks", "joining", "overlap", "hold", "soak"],
+)
+def test_the_journal_expects_what_the_driver_waits_for(stage: Stage) -> None:
+    """A card and a terminal say the same; the driver may know less of the end."""
+    decision = stage.decision
+    assert isinstance(decision, phases.Wait)
+    found = wording.expected(stage.release)
+    assert found is not None
+    assert found[0] is decision.awaited
+    assert decision.deadline in (None, found[1])
+
+
+UNIT = {"name": "unit", "run": "true", "when": ["checking"]}
+AMISS = {
+    "blind": Stage().joined().told(EventKind.BLINDED, code="X", message="no"),
+    "not joined": Stage(checks=[UNIT]).launched().enters(Phase.CHECKING).checks("unit").enters(Phase.OVERLAPPING),
+    "a check not heard of yet": Stage(checks=[{"name": "home", "http": "https://x"}]).joined(),
+    "a hold whose check wavers": (
+        Stage(hold=True, checks=[{"name": "home", "http": "https://x"}]).joined().enters(Phase.HOLDING)
+    ),
+    "the builder is another's": Stage().told(
+        EventKind.STUMBLED, verb=Verb.CLAIM_BUILDER, code="BuilderBusy", message="no", transient=True, denied=False
+    ),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="`expected` says another thing than the driver", raises=AssertionError)
+@pytest.mark.parametrize("name", list(AMISS))
+def test_the_journal_expects_what_the_driver_waits_for_on_a_bad_day(name: str) -> None:
+    """AWS is silent, a check was not heard of since green joined, or the builder bakes for another."""
+    stage = AMISS[name]
+    if name == "blind":
+        decision = phases.blind(stage.release, stage.now, denied=False, message="no")
+    else:
+        decision = stage.did(Verb.JOIN_GREEN).decision if name == "not joined" else stage.decision
+    assert isinstance(decision, phases.Wait)
+    found = wording.expected(stage.release)
+    assert found is not None
+    assert found[0] == decision.awaited
+
+
+# --- a hold, and several who promote -----------------------------------------------------------------------
+
+
+def test_a_hold_says_who_ordered_it(telling: Telling) -> None:
+    """By the readable end of an ARN, or by the id that a door makes a name of."""
+    assert said(telling.happens(EventKind.HOLD_ORDERED, who=ALICE)) == (
+        f"Admin/alice ordered {ID} to wait for a promotion"
+    )
+    assert said(telling.happens(EventKind.HOLD_ORDERED, who="slack:U0BOB")).startswith("slack:U0BOB ordered")
+
+
+def test_a_promotion_says_how_many_are_still_missing() -> None:
+    """Only where several must."""
+    telling = Telling(hold=True, promotion={"by": "person", "approvals": 2}).serves_both()
+    assert said(telling.happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID} (1 of 2)"
+    assert said(telling.happens(EventKind.PROMOTED, who="slack:U0BOB")) == f"slack:U0BOB promoted {ID} (2 of 2)"
+    assert said(Telling().serves_both().happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID}"
+
+
+@pytest.mark.parametrize(
+    ("blue", "number"),
+    [
+        ("web-production-v41", 41),
+        ("web-production-v7", 7),
+        ("web-asg", None),
+        ("web-production-v", None),
+        ("web-production-v41-old", None),
+        ("my-web-production-v41", None),
+        ("web-staging-v41", None),
+    ],
+)
+def test_the_release_that_made_blue_is_known_by_its_name(blue: str, number: int | None) -> None:
+    """Names are made from service and number; another's name tells nothing."""
+    assert wording.previous_number(Telling(blue=blue).release) == number

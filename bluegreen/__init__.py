@@ -285,6 +285,8 @@ class Engine:
     def promote(self, service: str, *, who: str | Caller) -> Event:
         """Order the release under way to go on. Refused when it is not at a point where that means something."""
         by = _caller(who)
+        if first := self._journal.requested(service, by.request):
+            return first
         release = self._meant(service, by)
 
         def allowed(current: Release) -> None:
@@ -296,6 +298,8 @@ class Engine:
     def hold(self, service: str, *, who: str | Caller) -> Event:
         """Order the release under way to wait for a promotion. Refused once it waits, or green serves alone."""
         by = _caller(who)
+        if first := self._journal.requested(service, by.request):
+            return first
         release = self._meant(service, by)
 
         def allowed(current: Release) -> None:
@@ -307,16 +311,26 @@ class Engine:
     def roll_back(self, service: str, *, who: str | Caller, why: str = "") -> Event:
         """Order the return to blue. Refused once blue is being retired; the hint says what to do instead."""
         by = _caller(who)
+        if first := self._journal.requested(service, by.request):
+            return first
         release = self._meant(service, by, failed=True)
         return self._order(release, EventKind.ROLLBACK_ORDERED, Order.ROLL_BACK, by, self._may_be_rolled_back, why=why)
 
     def previous(self, service: str, *, who: str | Caller) -> Previous:
-        """What came before the release that is live or retires its blue; Refused when that is not known."""
+        """What came before the release that is live or retires its blue.
+
+        Refused when the last release is neither, when what came before is not known, or when the caller may not.
+        """
         by, record = _caller(who), self._record(service)
         if record is None or not record.last:
             raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
         last = self._journal.load(release_id(service, record.last))
         judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        if last.outcome is not Outcome.LIVE and last.phase is not Phase.RETIRING:
+            what = f"{last.id} is not live, so nothing came before it"
+            raise Refused(
+                what, reason=Reason.NOTHING_TO_DO, where=service, hint=f"`rollback {service} to N` names one."
+            )
         live = self._live_before(last)
         if live is not None:
             return Previous(last, live.image, live.number, live.commit)
@@ -334,7 +348,7 @@ class Engine:
             raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
         last = self._journal.load(release_id(service, record.last))
         judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
-        source = {key: last.source[key] for key in ("repository", "server", "workflow") if last.source.get(key)}
+        source = {key: last.source[key] for key in ("repository", "server", "workflow", "ref") if last.source.get(key)}
         return self.start(
             _config(last),
             ami=image,
@@ -353,12 +367,15 @@ class Engine:
 
         by, record = _caller(who), self._record(service)
         last = self._journal.load(release_id(service, record.last)) if record and record.last else None
-        if record is None or last is None or not last.source.get("workflow"):
+        if record is not None and last is not None:
+            judge(Order.RELEASE, by.who, last.config, service, by.member)
+            self._journal.refuse_start(record, self.clock.now())
+            self._refuse_unresolved(_config(last), record)
+        from_workflow = self._from_workflow(last) if last else None
+        if from_workflow is None:
             hint = "Run the workflow once by hand; from then on it is known."
             raise ConfigError("no release of it came from a GitHub workflow yet", where=service, hint=hint)
-        judge(Order.RELEASE, by.who, last.config, service, by.member)
-        self._journal.refuse_start(record, self.clock.now())
-        return dispatch(token, api, last, ref)
+        return dispatch(token, api, from_workflow, ref)
 
     def resume(self, service: str, *, who: str) -> Release:
         """The release to drive on; one that failed is reopened where it stopped."""
@@ -563,6 +580,13 @@ class Engine:
         request = {"request": by.request} if by.request else {}
         return self._journal.order(release, kind, {"who": by.who, **facts, **request}, self.clock.now(), judged)
 
+    def _from_workflow(self, last: Release) -> Release | None:
+        """The newest release that a workflow started."""
+        if last.source.get("workflow"):
+            return last
+        earlier = (s.id for s in self._journal.history(last.service, 20) if s.number < last.number)
+        return next((one for one in map(self._journal.load, earlier) if one.source.get("workflow")), None)
+
     def _judge_freeze(self, service: str, by: Caller) -> None:
         """By the lists of the last release; a service without one is known to the command line alone."""
         record = self._record(service)
@@ -571,7 +595,12 @@ class Engine:
 
     def _meant(self, service: str, by: Caller, *, failed: bool = False) -> str:
         """The release that the person saw, else the one under way."""
-        return by.face.partition("|")[0] if by.face else self._current(service, failed=failed)
+        if not by.face:
+            return self._current(service, failed=failed)
+        release = by.face.partition("|")[0]
+        if release.partition("#")[0] != service:
+            raise Refused("the button speaks of another service", reason=Reason.MOVED_ON, where=release)
+        return release
 
     def _live_before(self, release: Release) -> Summary | None:
         """The last release that went live before this one."""
@@ -650,25 +679,34 @@ def _must_look_the_same(release: Release, by: Caller) -> None:
 def _may_be_held(release: Release) -> None:
     if release.holdable:
         return
-    if release.hold and not release.outcome:
-        what = "waits for a promotion already"
-    else:
-        what = f"cannot be held while {phase_title(release.phase) if not release.outcome else release.outcome}"
+    waits = release.hold and not (release.outcome or release.rollback_by) and release.phase in _BEFORE_THE_SWITCH
+    what = "waits for a promotion already" if waits else f"cannot be held while {_standing(release)}"
     raise Refused(what, reason=Reason.MOVED_ON, where=release.id)
 
 
 def _may_be_promoted(release: Release, who: str) -> None:
+    if release.promotable and who not in release.promoters:
+        return
     if len(release.promoters) >= release.approvals and not release.outcome:
         by = " and ".join(person(one) for one in release.promoters)
         raise Refused(f"was promoted by {by} already", reason=Reason.MOVED_ON, where=release.id)
-    if who in release.promoters and release.promotable:
+    if release.promotable:
         hint = f"{release.approvals - len(release.promoters)} more must promote it, too."
         raise Refused("you have promoted it already", reason=Reason.MOVED_ON, where=release.id, hint=hint)
-    if not release.promotable:
-        state = release.outcome or release.phase
-        early = list(Phase).index(release.phase) < list(Phase).index(Phase.OVERLAPPING)
-        hint = "It can be promoted once blue and green both serve." if early else "It has moved on."
-        raise Refused(f"cannot be promoted while {state}", reason=Reason.MOVED_ON, where=release.id, hint=hint)
+    early = not release.outcome and release.phase in _BEFORE_THE_SWITCH[:3]
+    hint = "It can be promoted once blue and green both serve." if early else "It has moved on."
+    what = f"cannot be promoted while {_standing(release)}"
+    raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint=hint)
+
+
+_BEFORE_THE_SWITCH = (Phase.BAKING, Phase.LAUNCHING, Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING)
+
+
+def _standing(release: Release) -> str:
+    """How it stands, for a sentence that says why something cannot be ordered."""
+    if release.outcome:
+        return release.outcome.value.replace("_", " ")
+    return "its rollback is ordered" if release.rollback_pending else phase_title(release.phase)
 
 
 def _has_failed(release: Release) -> None:

@@ -287,8 +287,20 @@ Pace = Annotated[float, AfterValidator(_not_hasty), BeforeValidator(duration), _
 Count = Annotated[int, Strict(), Field(ge=1)]
 Text = Annotated[str, AfterValidator(_filled)]
 Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]*", "a name", NAMES)]
+#: What the journal calls other things that are seen; a check of such a name would be taken for one of them.
+TAKEN = frozenset({"activity", "blue", "build", "build check", "green", "image", "sight", "targets", "traffic"})
+
+
+def _free(name: str) -> str:
+    if name.lower() in TAKEN:
+        raise _Wrong(f"`{name}` is the name of something that is always watched", "Give the check another name.")
+    return name
+
+
 Label = Annotated[
-    str, _matching(r"(?=.*\S)[^\r\n\t]{1,40}", "a name for a check", "Use one line of 1 to 40 characters.")
+    str,
+    AfterValidator(_free),
+    _matching(r"(?=.*\S)[^\r\n\t]{1,40}", "a name for a check", "Use one line of 1 to 40 characters."),
 ]
 Region = Annotated[str, _matching(r"[a-z]{2}(-[a-z]+)+-[0-9]+", "a region", "Write it as in ap-northeast-2.")]
 Ami = Annotated[

@@ -5,7 +5,7 @@
                         lease            who drives the release, until when
                     note/NAME        what a door remembers of it, such as the place of its card
     web/production      release/000042   the release in one line, for the history
-                        request/ID       the release that a start request made: asking again makes no second one
+                        request/ID       the event that a request led to: asking again makes no second one
     service             web/production   next number, release under way, what is live, freeze, bad commits
     builder             i-0123           the release that bakes on it
     duty/NAME           lease            which of several processes does what only one should
@@ -262,12 +262,13 @@ class Journal:
         return self._transact(event, fold([event]), service, *asked)
 
     def requested(self, service: str, request: str) -> Event | None:
-        """The `started` event that this request led to earlier; None when it did not, or is empty."""
+        """The start or order that this request led to earlier; None when it did not, or is empty."""
         item = self._get(service, f"request/{request}") if request else None
-        return self._event_at(item["release"], 1) if item else None
+        return self._event_at(item["release"], item.get("seq", 1)) if item else None
 
     def _request(self, service: str, request: str, event: Event) -> Item:
-        item = {"pk": service, "sk": f"request/{request}", "release": event.release, "at": event.at}
+        key = {"pk": service, "sk": f"request/{request}"}
+        item = {**key, "release": event.release, "seq": event.seq, "at": event.at}
         return {"Put": self._new_item(item)}
 
     def refuse_start(self, record: ServiceRecord, now: float, *, despite_freeze: bool = False) -> None:
@@ -322,26 +323,46 @@ class Journal:
         failed is under way again when it is resumed or a rollback is ordered: Refused (under_way, moved_on)
         when there is a newer one.
         """
+        service, request = release.partition("#")[0], str(facts.get("request", ""))
         for _ in range(_RACES):
-            events = self.read(release)
-            if not events:
-                raise _no_release(release)
-            if first := _requested_in(events, facts.get("request", "")):
+            if first := self.requested(service, request):
                 return first
-            current = fold(events)
-            allowed(current)
+            current = self.load(release)
             try:
+                allowed(current)
                 return self._order(current, _new(release, current.seq + 1, kind, facts, now))
             except Conflict:
                 continue
+            except Refused:  # the other delivery of the same request may have been first, and that is why
+                if first := self.requested(service, request):
+                    return first
+                raise
         raise Conflict("others keep writing events", where=release, hint="Try again.")
 
     def _order(self, release: Release, event: Event) -> Event:
         if release.outcome is None:
-            return self.append(event.release, event.seq, event.kind, event.facts, event.at)
+            return self._append_order(event, self._asked(release, event))
         if release.outcome is Outcome.FAILED and event.kind in _REOPENING:
             return self._reopen(release, event)
         raise Refused(f"has settled as {release.outcome}", reason=Reason.MOVED_ON, where=release.id)
+
+    def _asked(self, release: Release, event: Event) -> list[Item]:
+        request = str(event.facts.get("request", ""))
+        return [self._request(release.service, request, event)] if request else []
+
+    def _append_order(self, event: Event, asked: list[Item]) -> Event:
+        """The event, and with it that its request has led to it."""
+        if not asked:
+            return self.append(event.release, event.seq, event.kind, event.facts, event.at)
+        write = uuid4().hex
+        try:
+            self._call(
+                "transact_write_items", TransactItems=[{"Put": self._new_item(_event_item(event, write))}, *asked]
+            )
+        except _UnmetError as unmet:
+            if not unmet.ours(write):
+                raise _taken(event) from unmet
+        return event
 
     def _reopen(self, release: Release, event: Event) -> Event:
         service = self._service_update(
@@ -351,7 +372,7 @@ class Journal:
             {":number": release.number},
         )
         try:
-            return self._transact(event, apply(release, event), service)
+            return self._transact(event, apply(release, event), service, *self._asked(release, event))
         except _UnmetError as unmet:
             raise self._not_reopened(release, event) from unmet
 
@@ -488,7 +509,7 @@ class Journal:
             self._call("put_item", **self._new_item(item))
         except _UnmetError as unmet:
             return dict(json.loads(_plain(unmet.found[0] or {})["facts"]))
-        return dict(facts)
+        return dict(json.loads(_json(facts)))
 
     def answered(self, request: str) -> dict[str, Any] | None:
         """The first answer to a request; None when it is new."""
@@ -813,11 +834,6 @@ def _new(release: str, seq: int, kind: EventKind, facts: Facts, now: float) -> E
 def _json(facts: Facts) -> str:
     """ASCII only, so that its length is its size and no half character of a command's output can spoil it."""
     return json.dumps(facts, separators=(",", ":"), default=dict)
-
-
-def _requested_in(events: Sequence[Event], request: str) -> Event | None:
-    """The order that this request led to earlier."""
-    return next((event for event in events if request and event.facts.get("request") == request), None)
 
 
 def _event_key(seq: int) -> str:

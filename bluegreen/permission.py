@@ -17,6 +17,8 @@ from bluegreen.release import Reason
 Member = Callable[[str], bool]
 
 EVERYBODY = "*"
+#: What the id of a person begins with; S is a group (docs.slack.dev, object types).
+_PEOPLE = ("U", "W")
 _SLACK, _JUDGED = "slack:", ("arn:", "github:")
 
 
@@ -32,6 +34,15 @@ class Order(StrEnum):
     LOOK = "look at"  # see what the journal tells
 
 
+_WORDS: Mapping[Order, str] = {
+    Order.PROMOTE: "promote it",
+    Order.HOLD: "hold it",
+    Order.ROLL_BACK: "roll it back",
+    Order.RELEASE: "release it",
+    Order.RELEASE_AGAIN: "release an earlier image of it",
+    Order.FREEZE: "freeze it",
+    Order.LOOK: "look at it",
+}
 _PROMOTERS, _ROLLBACKERS = "promoters", "rollbackers"
 _LISTS: Mapping[Order, tuple[str, ...]] = {
     Order.PROMOTE: (_PROMOTERS,),
@@ -55,12 +66,14 @@ def judge(order: Order, who: str, config: Mapping[str, Any], where: str, member:
         return
     named = listed(order, config)
     person = who.removeprefix(_SLACK) if who.startswith(_SLACK) else ""
-    if person and (EVERYBODY in named or person in named or any(member(one) for one in named if one.startswith("S"))):
+    if person.startswith(_PEOPLE) and (
+        EVERYBODY in named or person in named or any(member(one) for one in named if one.startswith("S"))
+    ):
         return
     lists = " or ".join(f"slack.{name}" for name in _LISTS[order])
     hint = f"Who may: {', '.join(named)}." if named else f"Nobody may, until {lists} in bluegreen.yml names somebody."
     raise NotPermitted(
-        f"you may not {order} it: {lists} does not name you",
+        f"you may not {_WORDS[order]}: {lists} does not name you",
         reason=Reason.NOT_PERMITTED,
         where=where,
         hint=hint,

@@ -319,8 +319,10 @@ def expected(release: Release) -> tuple[Awaited, float | None] | None:
     """What is awaited and until when, as far as the journal alone tells; None when nothing is waited for."""
     if release.outcome or release.rollback_pending:
         return None
+    if release.blind_since is not None:
+        return Awaited.SIGHT, None
     if release.stumble:
-        return Awaited.RETRY, None
+        return (Awaited.BUILDER_FREE if release.stumble.verb is Verb.CLAIM_BUILDER else Awaited.RETRY), None
     config, since = release.config, max(release.in_phase_since, release.watched_since)
     patience = config.get("timeouts") or {}
     match release.phase:
@@ -331,17 +333,26 @@ def expected(release: Release) -> tuple[Awaited, float | None] | None:
         case Phase.CHECKING:
             return Awaited.CHECKS, None
         case Phase.OVERLAPPING:
-            held = [check.held_since for check in release.checks.values() if check.held_since is not None]
-            if not held or len(held) < len(release.checks):
+            held = _all_held_since(release)
+            if held is None:
                 return Awaited.CHECKS, None
-            return Awaited.OVERLAP, max(held) + (config.get("traffic") or {}).get("overlap", 0.0)
+            return Awaited.OVERLAP, held + (config.get("traffic") or {}).get("overlap", 0.0)
         case Phase.HOLDING:
+            if _all_held_since(release) is None:
+                return Awaited.CHECKS, None
             return Awaited.PROMOTION, release.in_phase_since + (config.get("promotion") or {}).get("timeout", 0.0)
         case Phase.SOAKING:
             return Awaited.SOAK, release.in_phase_since + config.get("soak", 0.0)
         case Phase.RETIRING:
             return Awaited.BLUE_EMPTY, None
     return Awaited.READ_BACK, None
+
+
+def _all_held_since(release: Release) -> float | None:
+    """Since when every check of the overlap holds, as far as the journal tells; None while any does not."""
+    judged = [str(c["name"]) for c in release.config.get("checks") or () if "overlapping" in (c.get("when") or ())]
+    held = [check.held_since if check else None for check in map(release.checks.get, ("targets", *judged))]
+    return None if None in held else max(since for since in held if since is not None)
 
 
 def _expected_of_the_bake(release: Release) -> Awaited:

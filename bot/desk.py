@@ -202,6 +202,9 @@ class Desk:
         if len(found) == 1:
             return str(found[0].service)
         values = [(one.service, json.dumps([name, one.service, *rest])) for one in found]
+        if any(len(value) > messages.VALUE for _, value in values):
+            listed = ", ".join(one.service for one in found)
+            raise ConfigError("may mean several services", where=name, hint=f"Name one of: {listed}.")
         return Answer(messages.choices(f"Which service does {name} mean?", values))
 
     def _decide(self, order: str, service: str, asked: Asked, face: str = "") -> Answer:

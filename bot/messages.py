@@ -7,6 +7,7 @@ the state in words: screen readers and notifications use it instead of the block
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ from bluegreen import (
 Block = dict[str, Any]
 #: Slack's limits, and what we keep of them (docs.slack.dev, Block Kit reference).
 SECTION, FIELD, HEADER, BUTTON, CONFIRM, VALUE = 2900, 1900, 150, 75, 300, 2000
+#: Characters of all blocks as JSON: Slack refuses a message from about 13,200 on (bolt-js issue 2509).
+WHOLE = 12_000
+LINE, NAME = 900, 60
 MOST_CHECKS, MOST_SERVICES, MOST_RELEASES, MOST_CHOICES = 8, 20, 10, 5
 TITLE = 200
 
@@ -94,7 +98,28 @@ def named(ids: str) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """At most so long; what would be left of a link, a mention or an entity goes, too."""
+    return text if len(text) <= most else f"{re.sub(r'(<[^<>]*|&[a-z]*)$', '', text[: most - 1])}…"
+
+
+def fitting(blocks: Iterable[Block]) -> tuple[Block, ...]:
+    """The blocks as they are, or with their longest texts cut until Slack takes them all."""
+    made = tuple(blocks)
+    for most in (1000, 400, 150, 60, 20):
+        if len(json.dumps(made)) <= WHOLE:
+            break
+        made = tuple(_shortened(block, most) for block in made)
+    return made
+
+
+def _shortened(part: Any, most: int) -> Any:  # Any: whatever JSON holds
+    if isinstance(part, list):
+        return [_shortened(one, most) for one in part]
+    if not isinstance(part, dict) or part.get("type") == "actions":
+        return part
+    if isinstance(part.get("text"), str):
+        return {**part, "text": _cut(part["text"], most)}
+    return {key: _shortened(value, most) for key, value in part.items()}
 
 
 def plain(text: str, most: int = SECTION) -> Block:
@@ -137,7 +162,7 @@ def confirm(title: str, text: str, yes: str, *, style: str = "primary") -> Block
 
 def link(url: str, text: str) -> str:
     """A link of ours; nothing where there is no address that is one."""
-    if not re.fullmatch(r"https?://[^\s<>|]+", url):
+    if not (re.fullmatch(r"https?://[^\s<>|]+", url) and url.isprintable()):
         return ""
     return f"<{url}|{quoted(text)}>"
 
@@ -166,7 +191,7 @@ def card(release: Release, now: float) -> Said:
         *_buttons(release),
         *_links(release),
     ]
-    return Said(spoken(release, now), tuple({**block, "block_id": f"card-{n}"} for n, block in enumerate(blocks)))
+    return Said(spoken(release, now), fitting({**block, "block_id": f"card-{n}"} for n, block in enumerate(blocks)))
 
 
 def spoken(release: Release, now: float) -> str:
@@ -176,7 +201,7 @@ def spoken(release: Release, now: float) -> str:
     )
     failing = [state.name for state in release.checks.values() if not state.passed]
     parts = [outcome_line(release), groups, f"failing checks: {', '.join(failing)}" if failing else ""]
-    return quoted(". ".join(part for part in parts if part), 2000)
+    return _cut(_with_people(". ".join(part for part in parts if part), release), 2000)
 
 
 def _heading(release: Release) -> str:
@@ -197,7 +222,7 @@ def _commit(release: Release, commit: str) -> str:
     server, repository = release.source.get("server", ""), release.source.get("repository", "")
     shown = commit[:8]
     url = f"{server}/{repository}/commit/{commit}" if commit and server and repository else ""
-    return link(url, shown) if url else _code(shown)
+    return link(url, shown) or _code(shown)
 
 
 def _code(text: str) -> str:
@@ -209,7 +234,8 @@ def _title(release: Release) -> list[Block]:
     title, author = release.source.get("title", ""), release.source.get("author", "")
     if not title:
         return []
-    return [{"type": "section", "text": plain(f"{_cut(one_line(title), TITLE)}{f', by {author}' if author else ''}")}]
+    by = f", by {_cut(one_line(author), NAME)}" if author else ""
+    return [{"type": "section", "text": plain(f"{_cut(one_line(title), TITLE)}{by}")}]
 
 
 def _place(release: Release) -> str:
@@ -236,7 +262,8 @@ def _bar(release: Release) -> str:
         elif not back and not release.outcome:
             parts.append(f"○ {title}")
     if back:
-        parts.append("✓ rolled back" if release.outcome is Outcome.ROLLED_BACK else "▶ *rolling back*")
+        present = "✗ *rolling back*" if release.outcome else "▶ *rolling back*"
+        parts.append("✓ rolled back" if release.outcome is Outcome.ROLLED_BACK else present)
     return "  ".join(parts)
 
 
@@ -322,7 +349,8 @@ def _with_people(text: str, release: Release) -> str:
 def _buttons(release: Release) -> list[Block]:
     """What can be decided now; a decision takes its buttons with it."""
     number = previous_number(release)
-    old, new = f"#{number}" if number else release.blue_group, release.commit[:8] or release.image
+    old = f"#{number}" if number else _cut(one_line(release.blue_group), NAME)
+    new = _cut(one_line(release.commit[:8] or release.image), NAME)
     where = f"{release.service} in account {release.account or '?'}, {release.region or '?'}"
     made = []
     if release.promotable:
@@ -409,8 +437,14 @@ def line(event: Event, release: Release) -> str:
 
 
 def lines(texts: Sequence[str], spoken_: str) -> Said:
-    """Several lines of the thread in one message."""
-    return Said(_cut(spoken_, 2000), (section(_cut("\n".join(texts), SECTION)),))
+    """Several lines of the thread in one message; each is there, however long the others are."""
+    packed: list[str] = []
+    for text in (_cut(text, LINE) for text in texts):
+        if packed and len(packed[-1]) + len(text) < SECTION:
+            packed[-1] += f"\n{text}"
+        else:
+            packed.append(text)
+    return Said(_cut(spoken_, 2000), fitting(map(section, packed)))
 
 
 # --- answers -----------------------------------------------------------------------------------------------
@@ -459,7 +493,9 @@ def overview(statuses: Sequence[ServiceStatus], now: float) -> Said:
         )
     found = [block for status in statuses[:MOST_SERVICES] for block in service_blocks(status, now)]
     spoken_ = "; ".join(f"{one.service}: {_stands(one)}" for one in statuses)
-    return Said(quoted(spoken_, 2000), tuple(found[:49]))
+    more = len(statuses) - MOST_SERVICES
+    found += [context(f"and {more} more: `/releases` with a name shows one")] if more > 0 else []
+    return Said(quoted(spoken_, 2000), fitting(found))
 
 
 def service_blocks(status: ServiceStatus, now: float) -> list[Block]:

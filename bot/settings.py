@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -78,7 +79,7 @@ def _problems(given: Mapping[str, str]) -> Iterator[str]:
         yield "neither SLACK_APP_TOKEN (Socket Mode) nor SLACK_SIGNING_SECRET (HTTP) is set: set one of them."
     elif not given["PORT"]:
         yield "PORT is not set: with SLACK_SIGNING_SECRET the bot waits there for Slack's requests."
-    if given["PORT"] and not (given["PORT"].isdigit() and 0 <= int(given["PORT"]) <= 65535):
+    if given["PORT"] and not (re.fullmatch(r"[0-9]{1,5}", given["PORT"]) and int(given["PORT"]) <= 65535):
         yield "PORT is not a port: write a number from 0 to 65535."
     for name in ("SLACK_API_URL", "GITHUB_API_URL"):
         if not given[name].startswith(("https://", "http://")):

@@ -82,9 +82,9 @@ def twice(key: str, items: Iterable[tuple[str, Any]]) -> Iterator[str]:
 # --- what a string may hold --------------------------------------------------------------------------------
 
 
-def harm(path: str, text: str) -> Iterator[str]:
-    """What disturbs everybody in the channel, or whoever reads the text."""
-    if mention := EVERYONE.search(text):
+def harm(path: str, text: str, *, markup: bool = True) -> Iterator[str]:
+    """What disturbs everybody in the channel, or whoever reads the text. In plain text nobody is mentioned."""
+    if markup and (mention := EVERYONE.search(text)):
         yield f"{path}: mentions everyone, with <!{mention[1]}>"
     if control := CONTROL.search(text):
         yield f"{path}: holds the control character U+{ord(control[0]):04X}"
@@ -104,13 +104,13 @@ def string(most: float, least: int = 1) -> Judge:
     return judge
 
 
-def prose(most: int, least: int = 1) -> Judge:
+def prose(most: int, least: int = 1, *, markup: bool = True) -> Judge:
     """A string that somebody is shown."""
 
     def judge(path: str, value: Any) -> Iterator[str]:
         yield from string(most, least)(path, value)
         if isinstance(value, str):
-            yield from harm(path, value)
+            yield from harm(path, value, markup=markup)
 
     return judge
 
@@ -258,7 +258,7 @@ def text_object(most: int, extra: str) -> Judge:
 
     def judge(path: str, value: Any) -> Iterator[str]:
         def text(_: str, inner: Any) -> Iterator[str]:
-            return prose(most)(path, inner)
+            return prose(most, markup=extra == "verbatim")(path, inner)
 
         yield from shape({"type": anything, "text": text}, {extra: boolean})(path, value)
 

@@ -8,10 +8,12 @@ handling user interaction); what it does not know stands in `violations`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import itertools
 import json
+import math
 import threading
 import time
 from collections import deque
@@ -407,11 +409,12 @@ class PretendSlack:
         return web.json_response(answer)
 
     def _failed(self, method: str, arguments: Mapping[str, Json], trouble: Trouble) -> web.Response:
-        self.calls.append(Called(method, arguments, time.time(), trouble.error or str(trouble.status)))
+        code = trouble.error or ("ratelimited" if trouble.status == 429 else str(trouble.status))
+        self.calls.append(Called(method, arguments, time.time(), code))
         headers = {"Retry-After": str(trouble.retry_after)} if trouble.retry_after else {}
         if trouble.status >= 500:
             return web.Response(status=trouble.status, headers=headers, text="<html>trouble</html>")
-        return web.json_response({"ok": False, "error": trouble.error}, status=trouble.status, headers=headers)
+        return web.json_response({"ok": False, "error": code}, status=trouble.status, headers=headers)
 
     def _over_the_limit(self, method: str) -> int:
         """Seconds to wait, 0 when the call may be made."""
@@ -422,7 +425,7 @@ class PretendSlack:
         while made and made[0] <= now - seconds:
             made.popleft()
         if len(made) >= calls:
-            return max(1, round(made[0] + seconds - now))
+            return max(1, math.ceil(made[0] + seconds - now))
         made.append(now)
         return 0
 
@@ -472,7 +475,8 @@ class PretendSlack:
         if trouble := self._channel_trouble(arguments):
             return _error(trouble)
         self.violations += [f"chat.update: {one}" for one in problems_of_message(arguments)]
-        found = [one for one in self.messages if one.ts == arguments.get("ts") and not one.ephemeral]
+        named = (arguments.get("channel"), arguments.get("ts"))
+        found = [one for one in self.messages if (one.channel, one.ts) == named and not one.ephemeral]
         if not found:
             return _error("message_not_found")
         message = found[0]
@@ -499,12 +503,13 @@ class PretendSlack:
         if trouble := self._channel_trouble(arguments):
             return _error(trouble)
         ts = str(arguments.get("ts", ""))
-        found = [one for one in self.messages if ts in (one.ts, one.thread_ts) and not one.ephemeral]
+        here = [one for one in self.messages if one.channel == arguments["channel"] and not one.ephemeral]
+        found = [one for one in here if ts in (one.ts, one.thread_ts)]
         return self._paged(found, arguments) if found else _error("thread_not_found")
 
     def _paged(self, found: list[Message], arguments: Mapping[str, Json]) -> Answer:
         oldest = float(arguments.get("oldest") or 0)
-        found = [one for one in found if float(one.ts) >= oldest]
+        found = [one for one in found if float(one.ts) > oldest]
         size, start = int(arguments.get("limit") or 100), int(arguments.get("cursor") or 0)
         after = str(start + size) if start + size < len(found) else ""
         told = str(arguments.get("include_all_metadata", "")).lower() in ("true", "1")
@@ -524,6 +529,8 @@ class PretendSlack:
 
     def _channel_trouble(self, arguments: Mapping[str, Json]) -> str:
         channel = arguments.get("channel")
+        if channel in self.people:  # a person's messages with the app
+            return ""
         return (
             "channel_not_found" if channel not in self.channels else "" if channel in self.members else "not_in_channel"
         )
@@ -565,7 +572,7 @@ class PretendSlack:
         if body.get("delete_original") and old is not None:
             self.delete(old.ts)
         elif body.get("replace_original") and old is not None:
-            old.text, old.blocks, old.edited = str(body["text"]), list(body.get("blocks") or []), old.edited + 1
+            old.text, old.blocks, old.edited = str(body.get("text", "")), list(body.get("blocks") or []), old.edited + 1
         else:
             seen_by = None if body.get("response_type") == "in_channel" else str(about["user"])
             self._said({**body, "channel": about["channel"]}, self.bot, ephemeral=seen_by)
@@ -578,9 +585,9 @@ class PretendSlack:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         hello = {"type": "hello", "num_connections": len(self._sockets) + 1, "connection_info": {"app_id": self.app}}
-        await socket.send_json(hello)
         self._sockets.append(socket)
         try:
+            await socket.send_json(hello)
             async for heard in socket:
                 self._acknowledge(heard.json())
         finally:
@@ -611,7 +618,8 @@ class PretendSlack:
         self._waiting[envelope] = delivery
         said = {"envelope_id": envelope, "type": delivery.kind, "payload": delivery.payload}
         socket = self._sockets[next(self._turn) % len(self._sockets)]
-        await socket.send_json({**said, "accepts_response_payload": delivery.kind == "slash_commands"})
+        with contextlib.suppress(OSError):  # it drops at this moment: then nobody acknowledges
+            await socket.send_json({**said, "accepts_response_payload": delivery.kind == "slash_commands"})
         await asyncio.sleep(PATIENCE)
         if self._waiting.pop(envelope, None) is not None:
             delivery.trouble = "operation_timeout"
@@ -677,7 +685,11 @@ async def _arguments(request: web.Request) -> dict[str, Json]:
     if request.content_type == "application/json":
         return dict(json.loads(await request.text() or "{}"))
     given = dict(parse_qsl(await request.text())) | dict(request.query)
-    return {name: json.loads(value) if value[:1] in ("{", "[") else value for name, value in given.items()}
+    return {name: json.loads(value) if name in _JSON and value else value for name, value in given.items()}
+
+
+#: Arguments that are JSON also where they come in a form.
+_JSON = frozenset({"attachments", "blocks", "metadata", "view"})
 
 
 def _error(code: str) -> Answer:
@@ -695,4 +707,4 @@ def _shown(message: Message, *, metadata: bool = False) -> Answer:
 
 def _without_ways(body: Mapping[str, Json]) -> dict[str, Json]:
     """A response without the members that only say how it is to be shown."""
-    return {key: value for key, value in body.items() if key not in ("replace_original", "delete_original")}
+    return {key: value for key, value in body.items() if key != "replace_original"}

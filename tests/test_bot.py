@@ -82,7 +82,7 @@ def test_rolled_back_while_a_runner_drives(tmp_path: Path) -> None:
         with c.release() as runner:
             c.shows("green serves alone; blue stays whole")
             c.slack.command(GUEST.id, "/rollback").wait()
-            c.whispered(GUEST.id, "you may not roll back")
+            c.whispered(GUEST.id, "you may not roll it back")
             pressed = c.slack.command(ON_CALL.id, "/rollback web").wait()
             assert pressed.seconds < 1
             c.whispered(ON_CALL.id, "Ordered the rollback of web/production#1")
@@ -115,7 +115,7 @@ def test_rolled_back_by_the_bot_and_blue_s_image_again(tmp_path: Path) -> None:
         assert "web-asg" in offer.button("again")["confirm"]["text"]["text"]
         assert len(events(c, "started")) == 1
         c.slack.press(GUEST.id, offer.ts, "again").wait()
-        c.whispered(GUEST.id, "you may not release again")
+        c.whispered(GUEST.id, "you may not release an earlier image")
         c.slack.press(ON_CALL.id, offer.ts, "again").wait()
         c.whispered(ON_CALL.id, "Started web/production#2")
         card = c.shows("web/production#2")

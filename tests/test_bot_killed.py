@@ -1,4 +1,4 @@
-"""Bots that die by SIGKILL at some call to Slack, and whoever comes after them: one card, each line once, the end right.
+"""Bots that die by SIGKILL at some call to Slack, and what comes after: one card, each line once, the end right.
 
 Much of the time is spent waiting for what the dead bot held to lapse, so many worlds wait side by side.
 """

@@ -176,7 +176,6 @@ def test_nothing_set_at_all() -> None:
     assert str(caught.value) == f"{HEAD}\n  {NO_BOT_TOKEN}\n  {NO_WAY.rstrip('.')}. {HINT}"
 
 
-@pytest.mark.xfail(reason="'²'.isdigit(), and int('²') raises: a ValueError, not the sentence about PORT")
 def test_a_digit_that_is_no_number() -> None:
     """The sentence, not a traceback."""
     assert problems({**HTTP, "PORT": "8²"}) == [NOT_A_PORT]

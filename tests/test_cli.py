@@ -74,7 +74,9 @@ class _Engine:
         if self.ends and what[0] != "attend":
             raise self.ends
 
-    def start(self, config: Any, *, commit: str = "", ami: str = "", who: str, hold: bool = False) -> Release:
+    def start(
+        self, config: Any, *, commit: str = "", ami: str = "", who: str, hold: bool = False, source: Any = None
+    ) -> Release:
         self._ask("start", config.id, commit, ami, hold)
         return self.telling.told[0][0]
 

@@ -295,6 +295,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (check(http="http://a", headers={"Authorization": "z"}), "checks.0.headers: `Authorization` would be kept in the journal. Remove it, and check a page that needs no secret."),
         (small(checks=[{"name": "a", "run": "b"}, {"name": "a", "run": "c"}]), "checks.1.name: `a` is also the name of checks.0. Give each check its own name."),
         (small(checks=[{"run": "b"}]), "checks.0.name: is missing. Add a name for the check, as in name: home."),
+        (small(checks=[{"name": "Green", "run": "b"}]), "checks.0.name: `Green` is the name of something that is always watched. Give the check another name."),
         (small(checks=[{"name": "x" * 41, "run": "b"}]), f"checks.0.name: `{'x' * 41}` is not a name for a check. Use one line of 1 to 40 characters."),
         (small(promotion={"by": "Bob"}), "promotion.by: must be `auto` or `person`, but is `Bob`."),
         (small(promotion={"timeout": 0}), f"promotion.timeout: must be longer than nothing. {DURATIONS}"),

@@ -85,11 +85,13 @@ def test_a_driver_goes_no_further_than_it_was_asked(until: Until, phase: Phase) 
 def test_a_held_release_waits_for_a_person() -> None:
     """The driver that waits hears the promotion."""
     o = world()
-    promote = once(lambda seen: seen.phase is Phase.HOLDING, lambda: o.engine().promote("web/production", who="U1"))
+    promote = once(
+        lambda seen: seen.phase is Phase.HOLDING, lambda: o.engine().promote("web/production", who="slack:U1")
+    )
     done = o.drive(o.start(hold=True).id, when=promote)
     assert done is not None
     assert done.outcome is Outcome.LIVE
-    assert done.promoters == ("U1",)
+    assert done.promoters == ("slack:U1",)
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase.can_roll_back])
@@ -99,7 +101,7 @@ def test_a_rollback_ordered_in_any_phase_leaves_blue_alone(phase: Phase) -> None
     release = o.start(hold=True)
     promote = once(
         lambda seen: seen.phase is Phase.HOLDING and phase is not Phase.HOLDING,
-        lambda: o.engine().promote("web/production", who="U1"),
+        lambda: o.engine().promote("web/production", who="slack:U1"),
     )
     back = o.order_back(phase)
 
@@ -118,7 +120,9 @@ def test_an_order_written_just_before_an_act_beats_it() -> None:
     o = world()
     release = o.start()
     engine = o.engine()
-    at_switch = once(lambda seen: seen.phase is Phase.SWITCHING, lambda: engine.roll_back("web/production", who="U1"))
+    at_switch = once(
+        lambda seen: seen.phase is Phase.SWITCHING, lambda: engine.roll_back("web/production", who="slack:U1")
+    )
     done = o.drive(release.id, when=at_switch)
     assert done is not None
     assert Verb.TAKE_BLUE_OUT not in done.began
@@ -129,7 +133,7 @@ def test_an_order_written_in_the_middle_of_an_act_loses_nothing() -> None:
     """What the act made is recorded after the order."""
     o = world()
     release = o.start()
-    order = once(has(Verb.MAKE_IMAGE, done=False), lambda: o.engine().roll_back("web/production", who="U1"))
+    order = once(has(Verb.MAKE_IMAGE, done=False), lambda: o.engine().roll_back("web/production", who="slack:U1"))
     done = o.drive(release.id, when=order)
     assert done is not None
     assert done.outcome is Outcome.ROLLED_BACK

@@ -1071,7 +1071,7 @@ def test_order_of_a_request_that_is_delivered_twice_at_once(journal: Journal, ri
     def deliver() -> None:
         twin.append(rival.order(FIRST, EventKind.PROMOTED, facts, T, anything))
 
-    before(journal, "PutItem", deliver)
+    before(journal, "TransactWriteItems", deliver)
     assert journal.order(FIRST, EventKind.PROMOTED, facts, T + 1, anything) == twin[0]
     assert journal.read(FIRST, after=1) == twin
 

@@ -70,10 +70,12 @@ def picture(page: Page, folder: Path, name: str) -> None:
 
 
 def speak_as(page: Page, person: str) -> None:
+    """Be that person from now on."""
     page.get_by_test_id("person").select_option(person)
 
 
 def type_(page: Page, text: str) -> None:
+    """Type it into the channel."""
     page.get_by_test_id("say").fill(text)
     page.get_by_test_id("send").click()
 

@@ -51,6 +51,7 @@ class Ops:
         self.aws = PretendAws(self.clock, self.machines, timings)
         self.world = World.standard(self.aws, instances=instances, **world)
         quick = {"poll": "5s", "soak": "20s", "traffic": {**self.world.config()["traffic"], "overlap": "20s"}}
+        quick["slack"] = {"promoters": ["*"], "rollbackers": ["*"]}
         self.config: Config = parse({**self.world.config(), **quick, **(changes or {})})
         self.before = self.group(self.world.group)
         self.told: list[Event] = []

@@ -45,6 +45,11 @@ COPY --from=bot-packages /opt/bluegreen /opt/bluegreen
 COPY --from=source /out/bot /opt/bluegreen/src
 RUN /opt/bluegreen/bin/python -m compileall -q /opt/bluegreen/src
 USER 10001:10001
+# For /healthz and /metrics, and in HTTP mode for Slack.
+ENV PORT=8080
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["/opt/bluegreen/bin/python", "-Ic", \
+  "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=4)"]
 ENTRYPOINT ["/opt/bluegreen/bin/python", "-I", "-u", "-m", "bot"]
 
 # hadolint ignore=DL3006 -- as above

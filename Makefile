@@ -7,6 +7,8 @@ READY  := $(VENV)/.ready
 CODE   := $(wildcard bluegreen bot lab tests)
 T      ?= tests
 ARGS   ?=
+# Many tests wait for servers and leases more than they compute.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types layers cover benchmark lock image clean
@@ -19,7 +21,7 @@ demo: $(READY) ## a whole release on this machine, without an account (ARGS=...)
 	$(BIN)/python -m bluegreen demo $(ARGS)
 
 test: $(READY) ## the tests, or some of them (T=tests/test_config.py, ARGS='-k name')
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(T) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(T) $(ARGS)
 
 check: format lint types layers cover ## everything that must hold before a merge
 
@@ -37,7 +39,7 @@ layers: $(READY) ## who may import whom
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 cover: $(READY) ## the tests, and every branch of the core covered
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
 
 benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)

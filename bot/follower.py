@@ -45,6 +45,8 @@ LOOK, LOOK_DRIVEN = 1.5, 10.0
 EDIT, HEARTBEAT, HEARTBEAT_EACH = 2.5, 20.0, 1.5
 #: Thread lines wait so long for company, unless the channel is to hear them.
 GATHER = 1.0
+#: After a refusal a person has to do something; so long until we look whether they did.
+REFUSED = 20.0
 #: Lines in one message of the thread.
 MOST_LINES = 12
 #: Releases that settled longer ago get no card any more: a new bot does not retell the past.
@@ -248,7 +250,7 @@ class Follower:
         except Lost:
             one.ts, one.posting = "", False  # somebody deleted it: the next step makes another
         except Refusal:
-            one.not_before = self._now() + 60.0
+            one.not_before = self._now() + REFUSED
 
     def _ask_what_is_there(self, one: Followed) -> None:
         """A bot before us may have died between a note and its post."""

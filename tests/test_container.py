@@ -14,6 +14,7 @@ import pytest
 from bluegreen.action import OUTPUTS
 from bluegreen.masking import HIDDEN
 from lab.github import PretendGitHub
+from tests.chats import chat, eventually
 from tests.github_description import description
 from tests.places import Place, place
 from tests.runner import ROOT, Ended, Runner, docker, image
@@ -73,10 +74,30 @@ def test_what_is_in_it() -> None:
     have = "import importlib.util as u; print([n for n in ({}) if u.find_spec(n)])"
     names = "'bluegreen','github','slack_bolt','moto','lab','tests','pip','pytest'"
     assert inside("action", python, "-I", "-c", have.format(names)) == "['bluegreen', 'github']"
-    assert inside("bot", python, "-I", "-c", have.format("'bluegreen','slack_bolt','github','moto'")) == (
-        "['bluegreen', 'slack_bolt']"
+    assert inside("bot", python, "-I", "-c", have.format(f"{names},'bot','prometheus_client'")) == (
+        "['bluegreen', 'github', 'slack_bolt', 'bot', 'prometheus_client']"
     )
     assert inside("action", "sh", "-c", "command -v git gcc docker || echo none") == "none"
+
+
+def test_the_bot_in_its_container(tmp_path: Path) -> None:
+    """It says what it lacks; with everything it is healthy, shows a release, and ends when it is told to."""
+    bare = docker("run", "--rm", image("bot"))
+    assert bare.returncode == 2
+    assert "SLACK_BOT_TOKEN is not set" in bare.stdout + bare.stderr
+    with chat(tmp_path / "at") as c:
+        given = {**c.at.account, **c.slack.environment, "PORT": "0"}
+        variables = [word for name, value in given.items() for word in ("-e", f"{name}={value}")]
+        started = docker("run", "-d", "--network", "host", "--read-only", *variables, image("bot"))
+        name = started.stdout.strip()
+        try:
+            eventually(lambda: c.slack.connected() == 1)
+            assert c.at.run("release", "--commit", "c0ffee01")["decision"] == "live"
+            c.shows("is live")
+            assert docker("stop", "-t", "20", name).returncode == 0
+            assert docker("inspect", "-f", "{{.State.ExitCode}}", name).stdout.strip() == "0"
+        finally:
+            docker("rm", "-f", name)
 
 
 def test_the_users_repository_cannot_get_in(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.processes import alive, until
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("theatre"),

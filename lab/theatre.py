@@ -20,9 +20,9 @@ from typing import Any
 from aiohttp import web
 
 from lab.balancer import HOST, Loop
-from lab.demo import SERVICE, Command, Stage, Teller
 from lab.load import Visit
 from lab.slack import ON_CALL, PROMOTER, SECOND, Message, PretendSlack
+from lab.stage import SERVICE, Command, Stage, Teller
 
 PAGE = Path(__file__).with_name("page")
 CHANNEL = "C0DEPLOYS"

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lab.demo import Command, Teller, Verdict, account
+from lab.demo import Verdict
 from lab.load import Visit, Visits
+from lab.stage import Command, Teller, account
 from tests.processes import alive, until
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +30,7 @@ EVENT = (
 def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The demo as a process of its own, with everything it keeps in `folder`."""
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "lab.demo", *arguments]
+    command = [sys.executable, "-m", "lab.demo", "--no-browser", *arguments]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process

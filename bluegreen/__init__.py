@@ -243,6 +243,8 @@ class Engine:
 
         loaded = self._journal.load(release)
         config = _config(loaded)
+        if config.region is None and loaded.region:  # where it began, wherever whoever drives it now may be
+            config = config.model_copy(update={"region": loaded.region})
         driver = Driver(
             loaded,
             journal=self._journal,

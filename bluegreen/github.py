@@ -96,7 +96,10 @@ def dispatch(token: str, api: str, last: Release, ref: str) -> Run:
     try:
         said = client.requester.requestJsonAndCheck("POST", at, input=body)[1] or {}
     except (GithubException, requests.RequestException) as error:
-        hint = "The token needs `actions: write` there; the branch must exist and hold the workflow."
+        hint = (
+            "The token needs `actions: write` there; the branch or tag must exist and hold the workflow; "
+            "a commit is written with all its 40 digits."
+        )
         raise ConfigError(_in_words(error), where=f"{repository}, {workflow} on {branch}", hint=hint) from None
     return Run(str(said.get("html_url") or ""), workflow, repository, commit[:8] or branch)
 

@@ -283,7 +283,8 @@ class Journal:
         there = self.load(release_id(service, number))
         since = _time(there.started_at)
         what = f"{there.id} is under way ({there.phase}), started by {there.started_by} at {since}"
-        hint = f"`bluegreen status {service}` shows it; start again when it has settled, or roll it back."
+        back = ", or roll it back" if there.returnable else ""
+        hint = f"`bluegreen status {service}` shows it; start again when it has settled{back}."
         return Refused(what, reason=Reason.UNDER_WAY, where=service, hint=hint)
 
     # --- events ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from bluegreen import (
+    AwsError,
     BlueGreenError,
     Caller,
     ConfigError,
@@ -44,6 +45,8 @@ COMMANDS: Mapping[str, str] = {
     "/releases": "[service]",
     "/freeze": "service [4h | 2030-01-31T18:00] [reason], or: service off",
 }
+#: A freeze with an end: seconds.
+LONGEST_FREEZE = 366 * 86_400
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 _HELP = frozenset({"help", "-h", "--help", "?"})
 _LIFT = frozenset({"off", "lift", "end"})
@@ -157,7 +160,11 @@ class Desk:
             answer = act()
         except Refused as refusal:
             answer = _refused(refusal)
-        return Answer.from_facts(self._engine.answer(asked.request, answer.to_facts()))
+        try:
+            return Answer.from_facts(self._engine.answer(asked.request, answer.to_facts()))
+        except AwsError as error:  # it is done, and the order itself holds the request
+            log.warning("an answer could not be kept: %s", error)
+            return answer
 
     def _respond(self, asked: Asked, answer: Answer) -> None:
         body = {**answer.said.body(), "response_type": "ephemeral", "replace_original": False}
@@ -179,17 +186,20 @@ class Desk:
         if number is None:
             service = self._meant("/rollback", _no_more_than_a_service(rest), lambda release: release.returnable)
             return service if isinstance(service, Answer) else self._decide(messages.ROLL_BACK, service, asked)
-        service = self._meant("/rollback", _no_more_than_a_service(rest), lambda release: False, words[-2:])
+        service = self._meant("/rollback", _no_more_than_a_service(rest), None, words[-2:])
         if isinstance(service, Answer):
             return service
         return self._again(service, self._engine.image_of(service, number), f"release {number} again", asked)
 
     def _meant(
-        self, name: str, words: Sequence[str], fits: Callable[[Release], bool], rest: Sequence[str] = ()
+        self, name: str, words: Sequence[str], fits: Callable[[Release], bool] | None, rest: Sequence[str] = ()
     ) -> str | Answer:
-        """The one service that the words mean; when there are several, a button for each that repeats the command."""
+        """The one service that the words mean; when there are several, a button for each that repeats the command.
+
+        `fits` tells which releases under way the command may mean; None: it means no release under way.
+        """
         found = _matching(self._engine.services(), words)
-        if len(found) > 1:
+        if len(found) > 1 and fits is not None:
             under_way = [one for one in found if one.under_way]
             loaded = {one.service: self._engine.load(release_id(one.service, one.under_way or 0)) for one in under_way}
             found = [one for one in under_way if fits(loaded[one.service])] or under_way or found
@@ -284,12 +294,12 @@ class Desk:
         records = self._engine.services()
         for many in (2, 1):
             if len(words) >= many and _matching(records, words[:many]):
-                return self._meant(name, words[:many], lambda release: True, words[many:]), words[many:]
+                return self._meant(name, words[:many], None, words[many:]), words[many:]
         if len(records) == 1 and name == "/freeze":
             return str(records[0].service), words
         if not words:
-            return self._meant(name, (), lambda release: True), ()
-        return self._meant(name, words[:1], lambda release: True), ()
+            return self._meant(name, (), None), ()
+        return self._meant(name, words[:1], None), ()
 
     def _releases(self, words: Sequence[str], asked: Asked) -> Answer:
         found = _matching(self._visible(asked.user), _no_more_than_a_service(words))
@@ -322,8 +332,12 @@ class Desk:
         if not words:
             return None, ""
         now = self._engine.clock.now()
-        if span := re.fullmatch(r"(\d+)([mhd])", words[0]):
-            return now + int(span[1]) * _SECONDS[span[2]], " ".join(words[1:])
+        if span := re.fullmatch(r"([0-9]+)([mhd])", words[0]):
+            seconds = int(span[1]) * _SECONDS[span[2]]
+            if seconds > LONGEST_FREEZE:
+                hint = "Leave the time out, and lift the freeze when it is over."
+                raise ConfigError("is further than a year away", where=words[0], hint=hint)
+            return now + seconds, " ".join(words[1:])
         if not re.match(r"\d{4}-\d\d-\d\d", words[0]):
             return None, " ".join(words)
         try:
@@ -378,7 +392,7 @@ def _to_number(words: Sequence[str]) -> tuple[Sequence[str], int | None]:
     if len(words) < 2 or words[-2].lower() != "to":
         return words, None
     number = words[-1].rpartition("#")[2]
-    if not number.isdigit() or int(number) < 1:
+    if not re.fullmatch(r"[0-9]{1,9}", number) or int(number) < 1:
         raise ConfigError("is not the number of a release", where=f"to {words[-1]}", hint="Write it as in: to 41.")
     return words[:-2], int(number)
 

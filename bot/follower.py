@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bluegreen import (
@@ -71,7 +71,7 @@ class Followed:
     shown: tuple[messages.Block, ...] = ()
     edited: float = 0.0
     looked: float = 0.0
-    not_before: float = 0.0
+    not_before: dict[str, float] = field(default_factory=dict)  # by what is tried: Slack asked us to wait
 
     @property
     def over(self) -> bool:
@@ -92,6 +92,7 @@ class Follower:
         self._wake = threading.Event()
         self._looked = 0.0
         self._trouble = ""
+        self._ending = False  # then nothing waits for company any more
         self.driven: Callable[[str], bool] = lambda release: False
 
     @property
@@ -111,7 +112,9 @@ class Follower:
             self._guarded(self.step)
             self._wake.wait(0.25)
             self._wake.clear()
+        self._ending = True
         self._guarded(self.step)
+        self._ending = False
         self._guarded(self._drop)
 
     def _guarded(self, act: Callable[[], None]) -> None:
@@ -136,9 +139,8 @@ class Follower:
             return
         self._look()
         for one in sorted(self._followed.values(), key=lambda one: one.edited):
-            if self._now() >= one.not_before:
-                self._on_duty()
-                self._say(one)
+            self._on_duty()
+            self._say(one)
         for id_ in [id_ for id_, one in self._followed.items() if self._is_done(one)]:
             del self._followed[id_]
 
@@ -206,7 +208,7 @@ class Follower:
         if not note and surveyed and self._now() - events[-1].at > RETOLD:
             return
         one.unsaid.append((events[0], one.release))
-        self._take(one, events[1:], measure=not surveyed)
+        self._take(one, events[1:], measured=events[-1].seq if surveyed else note.get("told", 0))
         one.channel = note.get("channel") or _channel(one.release)
         one.ts, one.posting = note.get("ts", ""), bool(note.get("posting"))
         one.told, one.telling = note.get("told", 0), note.get("telling", 0)
@@ -214,11 +216,12 @@ class Follower:
         self._followed[id_] = one
 
     def _read(self, one: Followed) -> None:
-        self._take(one, self._engine.events(one.release.id, after=one.release.seq), measure=True)
+        self._take(one, self._engine.events(one.release.id, after=one.release.seq), measured=0)
 
-    def _take(self, one: Followed, events: list[Event], *, measure: bool) -> None:
+    def _take(self, one: Followed, events: list[Event], *, measured: int) -> None:
+        """Take events up; those up to `measured` are in the metrics already, or too old for them."""
         for event in events:
-            if measure:
+            if event.seq > measured:
                 self._measure(one.release, event)
             one.release = apply(one.release, event)
             one.unsaid.append((event, one.release))
@@ -234,23 +237,35 @@ class Follower:
     # --- Slack -----------------------------------------------------------------------------------
 
     def _say(self, one: Followed) -> None:
-        """Card, thread, card again when it has changed; a failure is tried again when Slack or a person allows."""
+        """The card, then its edits and its thread, each at its own pace."""
         if not one.channel:
             one.unsaid.clear()
             return
+        for act in (self._place, self._edit, self._tell):
+            if act == self._place or (one.ts and one.sure):
+                self._try(one, act)
+        self._note_the_end(one)
+
+    def _try(self, one: Followed, act: Callable[[Followed], None]) -> None:
+        """A failure is tried again when Slack or a person allows; what is paused does not pause the rest."""
+        if self._now() < one.not_before.get(act.__name__, 0.0):
+            return
         try:
-            if not one.sure:
-                self._ask_what_is_there(one)
-            self._post_card(one)
-            self._edit(one)
-            self._tell(one)
-            self._note_the_end(one)
+            act(one)
         except Later as later:
-            one.not_before = self._now() + later.seconds
+            one.not_before[act.__name__] = self._now() + later.seconds
+            if later.unclear:  # Slack may have taken it: look before it is said again
+                one.sure, one.posting = False, not one.ts
         except Lost:
             one.ts, one.posting = "", False  # somebody deleted it: the next step makes another
         except Refusal:
-            one.not_before = self._now() + REFUSED
+            one.not_before[act.__name__] = self._now() + REFUSED
+
+    def _place(self, one: Followed) -> None:
+        """The card is there, and what an earlier try left half done is known."""
+        if not one.sure:
+            self._ask_what_is_there(one)
+        self._post_card(one)
 
     def _ask_what_is_there(self, one: Followed) -> None:
         """A bot before us may have died between a note and its post."""
@@ -316,7 +331,9 @@ class Follower:
         """What goes into the next message: up to the first that the channel hears, which goes alone."""
         waiting = [(event, then) for event, then in one.unsaid if event.seq > one.told]
         worth = [event for event, _ in waiting if messages.worth_a_line(event)]
-        if not waiting or (worth and not any(map(messages.aloud, worth)) and self._now() - worth[0].at < GATHER):
+        if not waiting or (
+            worth and not any(map(messages.aloud, worth)) and self._now() - worth[0].at < GATHER and not self._ending
+        ):
             return []
         batch: list[tuple[Event, Release]] = []
         told = 0
@@ -351,7 +368,7 @@ class Follower:
         age = now - one.edited
         pulse = max(HEARTBEAT, HEARTBEAT_EACH * len(self._followed))
         changed = one.over or messages.card(one.release, one.edited).blocks != one.shown
-        if age < (EDIT if changed else pulse):
+        if age < (EDIT if changed else pulse) and not (changed and self._ending):
             return
         one.edited = now
         self._slack.call(
@@ -360,7 +377,7 @@ class Follower:
         one.shown = said.blocks
 
     def _note_the_end(self, one: Followed) -> None:
-        if one.over and self._is_told(one):
+        if one.over and one.ts and self._is_told(one):
             self._note(one, done=True)
 
     def _note(self, one: Followed, **more: bool) -> None:

@@ -51,9 +51,10 @@ GLOBAL = frozenset({"token_revoked", "invalid_auth", "account_inactive", "not_au
 class Later(Exception):
     """The same call may succeed after so many seconds."""
 
-    def __init__(self, why: str, seconds: float) -> None:
+    def __init__(self, why: str, seconds: float, *, unclear: bool = False) -> None:
         super().__init__(why)
         self.seconds = seconds
+        self.unclear = unclear  # whether Slack may have done it all the same
 
 
 class Lost(Exception):
@@ -143,7 +144,7 @@ class Slack:
         if first:
             log.warning("Slack cannot be reached (%s): releases go on, and cards catch up when it answers", why)
         self._rest("", seconds)
-        return Later(why, seconds)
+        return Later(why, seconds, unclear=True)
 
     def _rest(self, method: str, seconds: float) -> None:
         with self._lock:
@@ -177,7 +178,8 @@ class Slack:
                 return True
             if 400 <= status < 500 and status != 429:
                 break
-            time.sleep(PAUSE * 2**attempt)
+            if attempt < TRIES - 1:
+                time.sleep(PAUSE * 2**attempt)
         log.warning("an answer to a person did not reach Slack")
         return False
 

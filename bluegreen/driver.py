@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bluegreen")
 
-#: The journal is read this often while waiting, so that an order is heard within a second.
-LISTEN = 1.0
+#: The journal is read this often while waiting, so that an order is heard well within a second.
+LISTEN = 0.5
 #: The lease is renewed when less than this is left of its 30 s; one call to AWS takes less.
 MARGIN = 20.0
 #: An act is not done on a look older than this.

@@ -287,47 +287,35 @@ class Engine:
     def promote(self, service: str, *, who: str | Caller) -> Event:
         """Order the release under way to go on. Refused when it is not at a point where that means something."""
         by = _caller(who)
-        if first := self._journal.requested(service, by.request):
-            return first
-        release = self._meant(service, by)
 
         def allowed(current: Release) -> None:
             _must_look_the_same(current, by)
             _may_be_promoted(current, by.who)
 
-        return self._order(release, EventKind.PROMOTED, Order.PROMOTE, by, allowed)
+        return self._order(service, EventKind.PROMOTED, Order.PROMOTE, by, allowed)
 
     def hold(self, service: str, *, who: str | Caller) -> Event:
         """Order the release under way to wait for a promotion. Refused once it waits, or green serves alone."""
         by = _caller(who)
-        if first := self._journal.requested(service, by.request):
-            return first
-        release = self._meant(service, by)
 
         def allowed(current: Release) -> None:
             _must_look_the_same(current, by)
             _may_be_held(current)
 
-        return self._order(release, EventKind.HOLD_ORDERED, Order.HOLD, by, allowed)
+        return self._order(service, EventKind.HOLD_ORDERED, Order.HOLD, by, allowed)
 
     def roll_back(self, service: str, *, who: str | Caller, why: str = "") -> Event:
         """Order the return to blue. Refused once blue is being retired; the hint says what to do instead."""
-        by = _caller(who)
-        if first := self._journal.requested(service, by.request):
-            return first
-        release = self._meant(service, by, failed=True)
-        return self._order(release, EventKind.ROLLBACK_ORDERED, Order.ROLL_BACK, by, self._may_be_rolled_back, why=why)
+        kind, order = EventKind.ROLLBACK_ORDERED, Order.ROLL_BACK
+        return self._order(service, kind, order, _caller(who), self._may_be_rolled_back, failed=True, why=why)
 
     def previous(self, service: str, *, who: str | Caller) -> Previous:
         """What came before the release that is live or retires its blue.
 
         Refused when the last release is neither, when what came before is not known, or when the caller may not.
         """
-        by, record = _caller(who), self._record(service)
-        if record is None or not record.last:
-            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
-        last = self._journal.load(release_id(service, record.last))
-        judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        by = _caller(who)
+        last = self._to_release_again(service, by)
         if last.outcome is not Outcome.LIVE and last.phase is not Phase.RETIRING:
             what = f"{last.id} is not live, so nothing came before it"
             raise Refused(
@@ -345,11 +333,8 @@ class Engine:
 
         Whoever calls must drive it. Refused when another is under way.
         """
-        by, record = _caller(who), self._record(service)
-        if record is None or not record.last:
-            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
-        last = self._journal.load(release_id(service, record.last))
-        judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        by = _caller(who)
+        last = self._to_release_again(service, by)
         source = {key: last.source[key] for key in ("repository", "server", "workflow", "ref") if last.source.get(key)}
         return self.start(
             _config(last),
@@ -368,7 +353,7 @@ class Engine:
         from bluegreen.github import dispatch
 
         by, record = _caller(who), self._record(service)
-        last = self._journal.load(release_id(service, record.last)) if record and record.last else None
+        last = self._last(record)
         if record is not None and last is not None:
             judge(Order.RELEASE, by.who, last.config, service, by.member)
             self._journal.refuse_start(record, self.clock.now())
@@ -566,15 +551,34 @@ class Engine:
             hint = f"`bluegreen rollback {config.id}` returns to blue and tidies up, `bluegreen resume` goes on."
             raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
+    def _last(self, record: ServiceRecord | None) -> Release | None:
+        """The newest release of the service, settled or not; None before the first."""
+        return self._journal.load(release_id(record.service, record.last)) if record and record.last else None
+
+    def _to_release_again(self, service: str, by: Caller) -> Release:
+        """The newest release, when the caller may release an earlier image in its place; else Refused."""
+        last = self._last(self._record(service))
+        if last is None:
+            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
+        judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        return last
+
     def _order(
         self,
-        release: str,
+        service: str,
         kind: EventKind,
         order: Order,
         by: Caller,
         allowed: Callable[[Release], None],
+        *,
+        failed: bool = False,
         **facts: str,
     ) -> Event:
+        """Judge the caller, then append the order to the release that is meant; a request that came before acted."""
+        if first := self._journal.requested(service, by.request):
+            return first
+        release = self._meant(service, by, failed=failed)
+
         def judged(current: Release) -> None:
             judge(order, by.who, current.config, current.id, by.member)
             allowed(current)
@@ -591,8 +595,7 @@ class Engine:
 
     def _judge_freeze(self, service: str, by: Caller) -> None:
         """By the lists of the last release; a service without one is known to the command line alone."""
-        record = self._record(service)
-        last = self._journal.load(release_id(service, record.last)) if record and record.last else None
+        last = self._last(self._record(service))
         judge(Order.FREEZE, by.who, last.config if last else {}, service, by.member)
 
     def _meant(self, service: str, by: Caller, *, failed: bool = False) -> str:

@@ -355,15 +355,10 @@ class Journal:
         """The event, and with it that its request has led to it."""
         if not asked:
             return self.append(event.release, event.seq, event.kind, event.facts, event.at)
-        write = uuid4().hex
         try:
-            self._call(
-                "transact_write_items", TransactItems=[{"Put": self._new_item(_event_item(event, write))}, *asked]
-            )
+            return self._write_with(event, asked)
         except _UnmetError as unmet:
-            if not unmet.ours(write):
-                raise _taken(event) from unmet
-        return event
+            raise _taken(event) from unmet
 
     def _reopen(self, release: Release, event: Event) -> Event:
         service = self._service_update(
@@ -634,13 +629,13 @@ class Journal:
 
     def _transact(self, event: Event, release: Release, service: Item, *more: Item) -> Event:
         """Write the event, the release's summary and the service's item, all or none of them."""
+        summary = {"Put": {"TableName": self.table, "Item": _attributes(_summary_item(release))}}
+        return self._write_with(event, [summary, {"Update": service}, *more])
+
+    def _write_with(self, event: Event, others: Sequence[Item]) -> Event:
+        """Write the event and the other items, all or none; _UnmetError unless it is there by this very call."""
         write = uuid4().hex
-        items = [
-            {"Put": self._new_item(_event_item(event, write))},
-            {"Put": {"TableName": self.table, "Item": _attributes(_summary_item(release))}},
-            {"Update": service},
-            *more,
-        ]
+        items = [{"Put": self._new_item(_event_item(event, write))}, *others]
         try:
             self._call("transact_write_items", TransactItems=items)
         except _UnmetError as unmet:

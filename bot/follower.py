@@ -69,6 +69,7 @@ class Followed:
     sure: bool = False  # whether Slack was asked what a bot before us left half done
     posting: bool = False
     shown: tuple[messages.Block, ...] = ()
+    shown_seq: int = 0  # the event up to which `shown` was drawn
     edited: float = 0.0
     looked: float = 0.0
     not_before: dict[str, float] = field(default_factory=dict)  # by what is tried: Slack asked us to wait
@@ -312,7 +313,7 @@ class Follower:
             **_quietly(said),
         )
         one.channel, one.ts = str(posted.get("channel") or one.channel), str(posted["ts"])
-        one.shown, one.edited = said.blocks, now
+        one.shown, one.shown_seq, one.edited = said.blocks, one.release.seq, now
         self._note(one)
 
     def _tell(self, one: Followed) -> None:
@@ -362,19 +363,21 @@ class Follower:
 
     def _edit(self, one: Followed) -> None:
         now = self._now()
+        age = now - one.edited
+        pulse = max(HEARTBEAT, HEARTBEAT_EACH * len(self._followed))
+        if one.release.seq == one.shown_seq and age < pulse and not one.over:
+            return  # nothing but the clock has changed: no card is drawn for that
         said = messages.card(one.release, now)
         if said.blocks == one.shown:
             return
-        age = now - one.edited
-        pulse = max(HEARTBEAT, HEARTBEAT_EACH * len(self._followed))
         changed = one.over or messages.card(one.release, one.edited).blocks != one.shown
         if age < (EDIT if changed else pulse) and not (changed and self._ending):
             return
-        one.edited = now
+        one.edited, one.shown_seq = now, 0  # until Slack has taken it
         self._slack.call(
             "chat.update", about=one.channel, channel=one.channel, ts=one.ts, **said.body(), link_names=False
         )
-        one.shown = said.blocks
+        one.shown, one.shown_seq = said.blocks, one.release.seq
 
     def _note_the_end(self, one: Followed) -> None:
         if one.over and one.ts and self._is_told(one):

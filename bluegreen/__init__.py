@@ -237,8 +237,12 @@ class Engine:
         until: Until = Until.LIVE,
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
+        clock: Clock | None = None,
     ) -> Release:
-        """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises."""
+        """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises.
+
+        A `clock` of the caller's own may end a wait early, so that an order which the caller knows of is seen at once.
+        """
         from bluegreen.driver import Driver
 
         loaded = self._journal.load(release)
@@ -250,7 +254,7 @@ class Engine:
             journal=self._journal,
             cloud=self._cloud(config),
             config=config,
-            clock=self.clock,
+            clock=clock or self.clock,
             holder=self.holder,
             tell=tell,
             stop=stop,

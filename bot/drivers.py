@@ -28,12 +28,30 @@ MOST = 200
 DRAIN = 8.0
 
 
+class _Alarm:
+    """The time of a driver that can be woken."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self._rung = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        """Return after so many seconds, or once it is rung."""
+        self._rung.wait(seconds)
+        self._rung.clear()
+
+    def ring(self) -> None:
+        """End the sleep, or the next one."""
+        self._rung.set()
+
+
 class Drivers:
-    """Drives what nobody drives; `kick` takes one release up at once."""
+    """Drives what nobody drives; `kick` takes one release up at once, or wakes the driver that it has here."""
 
     def __init__(self, engine: Engine, metrics: Metrics, heard: Callable[[str], None]) -> None:
         self._engine, self._metrics, self._heard = engine, metrics, heard
         self._threads: dict[str, threading.Thread] = {}
+        self._alarms: dict[str, _Alarm] = {}
         self._not_before: dict[str, float] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -45,12 +63,16 @@ class Drivers:
         return release in self._threads
 
     def kick(self, release: str) -> None:
-        """Drive it, unless that is done here already. Returns at once."""
+        """Drive it; if that is done here already, let its driver look at the journal. Returns at once."""
         with self._lock:
-            if release in self._threads or self._stopping.is_set() or len(self._threads) >= MOST:
+            if alarm := self._alarms.get(release):
+                alarm.ring()
                 return
-            thread = threading.Thread(target=self._drive, args=(release,), name=f"drives {release}", daemon=True)
-            self._threads[release] = thread
+            if self._stopping.is_set() or len(self._threads) >= MOST:
+                return
+            alarm = _Alarm(self._engine.clock.now)
+            thread = threading.Thread(target=self._drive, args=(release, alarm), name=f"drives {release}", daemon=True)
+            self._threads[release], self._alarms[release] = thread, alarm
         self._metrics.driving.set(len(self._threads))
         thread.start()
 
@@ -105,13 +127,14 @@ class Drivers:
         if self._engine.clock.now() - self._engine.load(release).last_at >= GRACE:
             self.kick(release)
 
-    def _drive(self, release: str) -> None:
+    def _drive(self, release: str, alarm: _Alarm) -> None:
         try:
             self._engine.drive(
                 release,
                 until=Until.LIVE,
                 tell=lambda told, event, awaited, deadline: self._heard(told.id) if event else None,
                 stop=self._stopping.is_set,
+                clock=alarm,
             )
         except (LeaseLost, Interrupted):
             log.info("%s is driven by another, or later", release)
@@ -126,6 +149,7 @@ class Drivers:
         finally:
             with self._lock:
                 self._threads.pop(release, None)
+                self._alarms.pop(release, None)
             self._metrics.driving.set(len(self._threads))
             self._heard(release)
 

@@ -117,8 +117,12 @@ class Chat:
 
     def card(self) -> Message:
         """The newest card, when it is there."""
-        eventually(lambda: self.slack.cards(CHANNEL))
-        return self.slack.cards(CHANNEL)[-1]
+        eventually(self._cards)
+        return self._cards()[-1]
+
+    def _cards(self) -> list[Message]:
+        """An order's line stands in the channel, too; only cards say in their metadata whose they are."""
+        return [one for one in self.slack.cards(CHANNEL) if one.metadata]
 
     def shows(self, words: str, seconds: float = PATIENCE) -> Message:
         """The newest card, as soon as it says that."""

@@ -4,45 +4,31 @@
     connection refused or cut    502, and no second try: the request may have had its effect
     no answer in time            504
     no target healthy            every registered one is tried (fail open)
-    weights                      choose the group before anybody looks at its health, as AWS does
 
-It asks for its table at every request and remembers nothing of it, so a change counts from the next request on, and
-requests that are on their way to a target that leaves are left alone. Who is healthy is decided elsewhere.
+Where a request goes is said in `lab.routing`, at every request anew: a change counts from the next one on, and requests
+that are on their way to a target that leaves are left alone. Who is healthy is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 import aiohttp
 from aiohttp import web
 
+from lab.routing import COOKIE, Asked, Pool, Table, Turns, cookie, stuck
+
 HOST = "127.0.0.1"
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Pool:
-    """One target group as the listener forwards to it now."""
-
-    name: str
-    targets: Mapping[str, str]
-    """Instance id to target state: healthy, initial, unhealthy, draining, unused."""
-    weight: int = 1
-
-    def candidates(self) -> list[str]:
-        """Who may get a new request: the healthy; with none of them, all that are registered."""
-        healthy = [target for target, state in self.targets.items() if state == "healthy"]
-        return healthy or [target for target, state in self.targets.items() if state not in ("draining", "unused")]
 
 
 @dataclass(frozen=True)
@@ -66,63 +52,26 @@ class Counts:
     failures: list[Failure] = field(default_factory=list)
 
 
-class Routes(Protocol):
-    """What a table needs of the pretend AWS (`lab.aws.PretendAws`)."""
-
-    def weights(self, listener_or_rule_arn: str, /) -> dict[str, int]:
-        """The weight of each target group that it forwards to."""
-        ...
-
-    def serving(self, target_group_arn: str, /) -> dict[str, str]:
-        """The state of each target in the group."""
-        ...
-
-
-def table_of(aws: Routes, listener: str) -> Callable[[], list[Pool]]:
-    """The routing table that a listener of the pretend AWS means, read anew whenever it is asked for."""
-    return lambda: [Pool(arn, aws.serving(arn), weight) for arn, weight in aws.weights(listener).items()]
-
-
-class Turns:
-    """Who is next: smooth weighted turns among the groups, then round robin among the targets of one."""
-
-    def __init__(self) -> None:
-        """Nobody has had a turn."""
-        self._credit: Counter[str] = Counter()
-        self._next: dict[str, itertools.count[int]] = {}
-
-    def group(self, pools: Sequence[Pool]) -> Pool | None:
-        """The group whose turn it is; over any hundred requests the shares are those of the weights."""
-        weighted = [pool for pool in pools if pool.weight > 0]
-        if not weighted:
-            return None
-        for pool in weighted:
-            self._credit[pool.name] += pool.weight
-        chosen = max(weighted, key=lambda pool: self._credit[pool.name])
-        self._credit[chosen.name] -= sum(pool.weight for pool in weighted)
-        return chosen
-
-    def target(self, pool: Pool) -> str | None:
-        """The target of that group whose turn it is."""
-        candidates = pool.candidates()
-        turn = self._next.setdefault(pool.name, itertools.count())
-        return candidates[next(turn) % len(candidates)] if candidates else None
-
-
 class Balancer:
     """A reverse proxy on a loopback port, in a thread of its own."""
 
     def __init__(
         self,
-        table: Callable[[], Sequence[Pool]],
+        table: Table,
         address: Callable[[str], str | None],
         *,
+        saw: Callable[[str, int, float | None], None] = lambda group, status, seconds: None,
         connect_timeout: float = 10.0,
         idle_timeout: float = 60.0,
     ) -> None:
-        """`table` tells the groups of this moment, `address` the URL of an instance. The timeouts are an ALB's."""
+        """`table` tells where a request goes at this moment, `address` the URL of an instance.
+
+        `saw` is told each request: its target group, its status, and the seconds that its target took for the answer,
+        None when no target answered (`PretendAws.traffic.saw`). The timeouts are an ALB's.
+        """
         self._table = table
         self._address = address
+        self._saw = saw
         # A connection for each request: on a kept one, a target's goodbye could meet a request that is just being sent.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, sock_read=idle_timeout)
         self._turns = Turns()
@@ -173,30 +122,51 @@ class Balancer:
         await self._client.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        pool = self._turns.group(self._table())
-        target = self._turns.target(pool) if pool else None
-        if pool is None or target is None:
-            return self._fail(503, None, "no target is registered")
+        asked = _asked(request)
+        way = self._table(asked)
+        if way.answer is not None:
+            status, headers, body = way.answer
+            self.counts.by_status[status] += 1
+            return web.Response(status=status, headers=headers, text=body)
+        kept = stuck(way, asked.cookies, time.time())
+        pool = kept or self._turns.group(way.pools, way.rule)
+        if pool is None:
+            return self._fail(503, None, "no target group has any weight")
+        answer = await self._served(request, pool)
+        if way.sticky and kept is None:
+            _stick(answer, pool, way.sticky)
+        return answer
+
+    async def _served(self, request: web.BaseRequest, pool: Pool) -> web.Response:
+        """The answer of a target of that group, or our own."""
         self.counts.by_group[pool.name] += 1
+        target = self._turns.target(pool)
+        if target is None:
+            self._saw(pool.name, 503, None)
+            return self._fail(503, None, "no target is registered")
         self.counts.by_target[target] += 1
         self._outstanding[target] += 1
+        began = time.monotonic()
         try:
-            return await self._forward(request, target)
+            answer, answered = await self._forward(request, target)
         finally:
             self._outstanding[target] -= 1
+        self._saw(pool.name, answer.status, time.monotonic() - began if answered else None)
+        return answer
 
-    async def _forward(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
+    async def _forward(self, request: web.BaseRequest, target: str) -> tuple[web.Response, bool]:
+        """The answer, and whether it is the target's."""
         address = self._address(target)
         if address is None:
-            return self._fail(502, target, "the instance is gone")
+            return self._fail(502, target, "the instance is gone"), False
         try:
-            return await self._exchange(request, address)
+            return await self._exchange(request, address), True
         except TimeoutError as error:
-            return self._fail(504, target, f"no answer in time: {error}")
+            return self._fail(504, target, f"no answer in time: {error}"), False
         except (aiohttp.ClientError, OSError) as error:
-            return self._fail(502, target, f"{type(error).__name__}: {error}")
+            return self._fail(502, target, f"{type(error).__name__}: {error}"), False
 
-    async def _exchange(self, request: web.BaseRequest, address: str) -> web.StreamResponse:
+    async def _exchange(self, request: web.BaseRequest, address: str) -> web.Response:
         """One request to the target, its answer to the client."""
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP]
         headers.append(("X-Forwarded-For", request.remote or HOST))
@@ -214,6 +184,20 @@ class Balancer:
         self.counts.by_status[status] += 1
         self.counts.failures.append(Failure(time.time(), status, target, why))
         return web.Response(status=status, text=f"{status}\n")
+
+
+def _asked(request: web.BaseRequest) -> Asked:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    url = request.rel_url
+    return Asked(url.raw_path, url.raw_query_string, request.host, request.method, headers, request.cookies)
+
+
+def _stick(answer: web.Response, pool: Pool, seconds: float) -> None:
+    """Let the client come back to this group: one cookie for it, and one for requests from other sites (CORS)."""
+    value = cookie(pool, time.time() + seconds)
+    expires = formatdate(time.time() + seconds, usegmt=True)
+    answer.headers.add("Set-Cookie", f"{COOKIE}={value}; Expires={expires}; Path=/")
+    answer.headers.add("Set-Cookie", f"{COOKIE}CORS={value}; Expires={expires}; Path=/; SameSite=None; Secure")
 
 
 class Loop:

@@ -71,6 +71,7 @@ class PretendGitHub:
         self.comments: dict[int, dict[str, Json]] = {}
         self.pulls: dict[str, dict[str, Json]] = {}
         self.commits: list[tuple[str, str]] = []
+        self.teams: dict[str, dict[str, str]] = {}
         self.dispatches: list[dict[str, Json]] = []
         self.asked: list[Asked] = []
         self.violations: list[str] = []
@@ -110,6 +111,14 @@ class PretendGitHub:
         """A pull request whose merge made the commit."""
         self.pulls[commit] = {"number": number, "title": title, "user": author}
 
+    def joins(self, team: str, login: str, state: str = "active") -> None:
+        """The login becomes a member of the team (`acme/web`), or is invited (`pending`)."""
+        self.teams.setdefault(team, {})[login.lower()] = state
+
+    def leaves(self, team: str, login: str) -> None:
+        """The login is no member any more."""
+        del self.teams[team][login.lower()]
+
     def fail(self, part: str, status: int, times: float = float("inf"), body: Json = None, **headers: str) -> None:
         """Answer requests whose path contains `part` with that status."""
         said = {"message": "An error", "documentation_url": "https://docs.github.com/rest"} if body is None else body
@@ -146,6 +155,7 @@ class PretendGitHub:
         yield "post", f"{repo}/issues/{{issue_number}}/comments", self._create_comment
         yield "patch", f"{repo}/issues/comments/{{comment_id}}", self._edit_comment
         yield "post", f"{repo}/actions/workflows/{{workflow_id}}/dispatches", self._dispatch
+        yield "get", "/orgs/{org}/teams/{team_slug}/memberships/{username}", self._membership
 
     def _list_deployments(self, query: Mapping[str, str], body: Json) -> Answer:
         found = [
@@ -236,6 +246,12 @@ class PretendGitHub:
         where = f"{self.url}/repos/{self.repository}/actions/runs/{run}"
         return 200, {"workflow_run_id": run, "run_url": where, "html_url": page}
 
+    def _membership(self, query: Mapping[str, str], body: Json, org: str, team_slug: str, username: str) -> Answer:
+        """Neither a team that is not there nor somebody who is not in it is found; logins have no case."""
+        state = self.teams.get(f"{org}/{team_slug}", {}).get(username.lower())
+        where = f"{self.url}/orgs/{org}/teams/{team_slug}/memberships/{username}"
+        return (200, {"url": where, "role": "member", "state": state}) if state else _NOT_FOUND
+
     # --- the wire --------------------------------------------------------------------------------
 
     def answer(
@@ -270,8 +286,8 @@ class PretendGitHub:
         for known, route, call in self._routes():
             named = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route), path)
             if named and known == method.lower():
-                given = {k: v for k, v in named.groupdict().items() if k not in ("owner", "repo")}
-                if f"{named['owner']}/{named['repo']}" != self.repository:
+                given = named.groupdict()
+                if "repo" in given and f"{given.pop('owner')}/{given.pop('repo')}" != self.repository:
                     return *_NOT_FOUND, {}
                 return *self._judged(known, route, query, body, call(query, body, **given)), {}
         self.violations.append(f"{method} {path} is no call that is known here")

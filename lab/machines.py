@@ -6,9 +6,11 @@ real processes. An image that nobody froze is the one every service begins with.
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lab.clock import Clock
@@ -64,6 +66,31 @@ class Disk:
     commit: str
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a version answers visitors: answer times spread as those of web services do, with a long tail."""
+
+    failing: float = 0.0
+    """The share of requests that it answers with 500."""
+    median: float = 0.05
+    """Seconds that half of the answers take at most."""
+    spread: float = 0.4
+    """Deviation of the logarithm of the seconds: with 0.4, p90 is 1.7 and p99 some 3 times the median."""
+    tail: float = 0.01
+    """The share of requests that take three times as long, for whatever reason."""
+
+    def failures(self, dice: random.Random, count: int) -> int:
+        """How many of so many requests fail."""
+        return sum(dice.random() < self.failing for _ in range(count)) if self.failing else 0
+
+    def times(self, dice: random.Random, count: int, factor: float = 1.0) -> list[float]:
+        """How many seconds each of so many answers takes, all of them longer by a factor."""
+        middle = math.log(self.median * factor)
+        return [
+            dice.lognormvariate(middle, self.spread) * (3 if dice.random() < self.tail else 1) for _ in range(count)
+        ]
+
+
 @dataclass
 class Trouble:
     """Scripts that hold `text` end so, for the next `times` runs (None: always)."""
@@ -93,6 +120,9 @@ class PretendMachines:
     """Who is on, and since when (epoch seconds)."""
     scripts: list[tuple[str, str]] = field(default_factory=list)
     """Every script that was run: (instance, text)."""
+    usual: Manner = Manner()
+    """How a commit answers of which nothing else was said."""
+    _manners: dict[str, Manner] = field(default_factory=dict)
     _sick: dict[str, float] = field(default_factory=dict)
     _killed: set[str] = field(default_factory=set)
     _slow: dict[str, float] = field(default_factory=dict)
@@ -105,6 +135,15 @@ class PretendMachines:
     def heal(self, commit: str) -> None:
         """Let that commit be well again."""
         self._sick.pop(commit, None)
+
+    def behaves(self, commit: str, *, failing: float = 0.0, slower: float = 1.0) -> None:
+        """Let this commit fail such a share of its requests, and be slower by a factor; its health checks pass."""
+        self._manners[commit] = replace(self.usual, failing=failing, median=self.usual.median * slower)
+
+    def manner(self, instance_id: str) -> Manner:
+        """How an instance answers visitors."""
+        disk = self.disks.get(instance_id, Disk(self.base))
+        return self._manners.get(disk.commit, self.usual)
 
     def kill(self, instance_id: str) -> None:
         """Let one machine answer nothing any more, until it is started again."""

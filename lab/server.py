@@ -53,6 +53,8 @@ GIT_ENVIRONMENT = {
     "GIT_COMMITTER_NAME": "lab",
     "GIT_COMMITTER_EMAIL": "lab@example.com",
 }
+SETTINGS = ("SICK_AFTER", "SICK_AFTER_REQUESTS", "CRASH_AFTER", "FAILS", "TAKES")
+"""Files beside the sample that say how a version behaves; what they mean is told there."""
 FIRST_DAY = 1_767_225_600  # 2026-01-01: with fixed dates the same history has the same commit ids on every computer
 
 
@@ -124,11 +126,13 @@ class Group:
 class Repository:
     """The sample service's source, as its developers push it: a git repository with one commit a version."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the repository in `folder`, with version 1 as its first commit."""
+    def __init__(self, folder: Path, **usual: float) -> None:
+        """Make the repository in `folder`, version 1 as its first commit; `usual` settings hold for every version."""
         self.folder = folder
+        self._usual = usual
         self._commits = 0
         shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self._set({})
         self._git("init", "--quiet", "--template=", "--initial-branch=main")
         self._first = self._commit("version 1")
 
@@ -139,12 +143,16 @@ class Repository:
 
     def push(self, version: str, **settings: float) -> str:
         """Commit a new version and return its id; `sick_after=5` becomes the file SICK_AFTER, and so on."""
-        for old in ("SICK_AFTER", "SICK_AFTER_REQUESTS", "CRASH_AFTER"):
-            (self.folder / old).unlink(missing_ok=True)
-        for name, value in settings.items():
-            (self.folder / name.upper()).write_text(f"{value}\n")
+        self._set(settings)
         (self.folder / "VERSION").write_text(f"{version}\n")
         return self._commit(f"version {version}")
+
+    def _set(self, settings: Mapping[str, float]) -> None:
+        """Write the files that say how a version behaves, and no others."""
+        for old in SETTINGS:
+            (self.folder / old).unlink(missing_ok=True)
+        for name, value in {**self._usual, **settings}.items():
+            (self.folder / name.upper()).write_text(f"{value}\n")
 
     def clone(self, folder: Path) -> None:
         """Put a clone of the repository, checked out at its newest commit, in `folder`."""
@@ -229,8 +237,11 @@ class _Outcome:
 class Servers:
     """All instances and images of the lab, in one temporary folder. It keeps what `lab.machines.Machines` promises."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Make the sample repository in `folder` (else a temporary one) and wait for instances."""
+    def __init__(self, folder: Path | None = None, **usual: float) -> None:
+        """Make the sample repository in `folder` (else a temporary one) and wait for instances.
+
+        `usual` are settings of every version that does not say otherwise, as in `takes=0.02`.
+        """
         self._folder = Path(tempfile.mkdtemp(prefix="bluegreen-lab-")) if folder is None else folder
         self._images = self._folder / "images"
         self._disks = self._folder / "disks"
@@ -239,7 +250,7 @@ class Servers:
         self._lock = threading.RLock()
         for made in (self._images, self._disks):
             made.mkdir(parents=True)
-        self.repository = Repository(self._folder / "repository")
+        self.repository = Repository(self._folder / "repository", **usual)
         self.repository.clone(self._images / "base")
 
     def __enter__(self) -> Self:

@@ -26,9 +26,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.aws import PretendAws, Timings
-from lab.balancer import Balancer, table_of
+from lab.balancer import Balancer
 from lab.clock import RealClock
 from lab.load import Load, Visits
+from lab.routing import table_of
 from lab.server import Group, Servers
 from lab.world import World
 
@@ -189,24 +190,41 @@ class Stage:
     """Everything that an act plays with. Closed, it leaves nothing behind."""
 
     def __init__(
-        self, folder: Path, teller: Teller, instances: int, visitors: int, seconds: float = 900, **settings: Any
+        self,
+        folder: Path,
+        teller: Teller,
+        instances: int,
+        visitors: int,
+        seconds: float = 900,
+        *,
+        weighted: bool = False,
+        world: Mapping[str, Any] | None = None,
+        takes: float = 0.0,
+        pause: float = 0.05,
+        **settings: Any,
     ) -> None:
-        """Build the world: servers, pretend AWS, load balancer, visitors. `settings` go over the configuration's."""
+        """Build the world: servers, pretend AWS, load balancer, visitors. `settings` go over the configuration's.
+
+        `weighted`: two target groups behind the listener, moved by weight; `world`: more options of `World.standard`.
+        `takes`: seconds that half of the pages take, in every version that says nothing else. `pause`: of a visitor
+        between two requests.
+        """
         self.teller = teller
         self._settings = settings
         self._folder = folder
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as building:
-            self.servers = building.enter_context(Servers(folder / "lab"))
+            self.servers = building.enter_context(Servers(folder / "lab", **({"takes": takes} if takes else {})))
             self.aws = PretendAws(RealClock(), self.servers, TIMINGS)
             building.callback(self.aws.close)
             self._url = self.aws.serve()
-            self.world = World.standard(self.aws, instances, health=HEALTH, drain=2)
+            self.world = World.standard(
+                self.aws, instances, **{"health": HEALTH, "drain": 2, "weighted": weighted, **(world or {})}
+            )
             table = table_of(self.aws, self.world.listener)
-            self.balancer = building.enter_context(Balancer(table, self.servers.address))
-            most = int(20 * visitors * seconds)
-            load = Load(self.balancer.url, visitors=visitors, pause=0.05, seconds=seconds, requests=most)
-            self.load = building.enter_context(load)
+            self.balancer = building.enter_context(Balancer(table, self.servers.address, saw=self.aws.traffic.saw))
+            bounds: dict[str, Any] = {"seconds": seconds, "requests": int(visitors * seconds / max(pause, 0.005))}
+            self.load = building.enter_context(Load(self.balancer.url, visitors=visitors, pause=pause, **bounds))
             self._configure(self.world)
             self._commands = Group()
             building.callback(self._commands.kill)
@@ -254,15 +272,16 @@ class Stage:
         return self._commands.run(command, folder=self._folder, environment=environment, output=subprocess.PIPE)
 
     def _configure(self, world: World) -> None:
+        usual = {
+            "image": {"builder": {"tag": "web-builder", "run": BUILD, "check": "test -s VERSION"}},
+            "checks": [UNIT],
+            "poll": 1,
+            "soak": 10,
+            **self._settings,
+            "traffic": {**world.config()["traffic"], "overlap": 8, **self._settings.get("traffic", {})},
+        }
         for by in ("auto", "person"):
-            settings = world.config(
-                traffic={"target_groups": world.target_groups, "overlap": 8},
-                image={"builder": {"tag": "web-builder", "run": BUILD, "check": "test -s VERSION"}},
-                checks=[UNIT],
-                promotion={"by": by},
-                poll=1,
-                **{"soak": 10, **self._settings},
-            )
+            settings = world.config(**{**usual, "promotion": {**self._settings.get("promotion", {}), "by": by}})
             self._config(by).write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def _config(self, by: str) -> Path:

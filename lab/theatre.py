@@ -102,7 +102,8 @@ class Theatre:
         groups = self._stage.aws.engine.state.groups
         names = sorted(groups, key=lambda name: (_number(name), name))
         roles = ["blue", "green"] if len(names) > 1 else [""]
-        serving = self._stage.aws.serving(self._stage.world.target_group)
+        groups_of_targets = [self._stage.aws.serving(arn) for arn in self._stage.world.target_groups]
+        serving = {one: state for states in groups_of_targets for one, state in states.items()}
         return [
             {"name": name, "role": role, "instances": self._instances(name, serving)}
             for name, role in zip(names, [*roles, *[""] * len(names)], strict=False)

@@ -10,6 +10,14 @@ from lab.aws import PretendAws
 
 Params = dict[str, Any]
 RUN = 'cd /srv/{service} && git fetch origin && git checkout --force "$BLUEGREEN_COMMIT" && ./install'
+LOGIN = {
+    "Issuer": "https://id.example.com",
+    "AuthorizationEndpoint": "https://id.example.com/authorize",
+    "TokenEndpoint": "https://id.example.com/token",
+    "UserInfoEndpoint": "https://id.example.com/userinfo",
+    "ClientId": "web",
+    "ClientSecret": "never shown",
+}
 
 
 @dataclass
@@ -27,6 +35,10 @@ class World:
     template_name: str = ""
     balancer: str = ""
     listener: str = ""
+    listeners: list[str] = field(default_factory=list)
+    """Every listener and rule that forwards by weight: `listener`, then, with `rules`, the three others."""
+    previews: list[str] = field(default_factory=list)
+    """Rules that show the idle target group to whoever knows how to ask."""
     target_groups: list[str] = field(default_factory=list)
     subnets: list[str] = field(default_factory=list)
     vpc: str = ""
@@ -41,6 +53,8 @@ class World:
         *,
         target_groups: int = 1,
         weighted: bool = False,
+        rules: bool = False,
+        preview: bool = False,
         network: bool = False,
         template_version: str = "1",
         mixed: bool = False,
@@ -54,7 +68,10 @@ class World:
         """Build it, and wait on the clock until every instance is healthy (TimeoutError after `patience` seconds).
 
         `target_groups`: so many, all served by the group. `weighted`: a second, empty one behind the listener's forward
-        with weight 0. `network`: a Network Load Balancer. `template_version`: "$Latest", "$Default" or a number.
+        with weight 0; with it `rules`: a rule for /static/*, an HTTPS listener, and a rule of that for /admin/* behind
+        a login and with target group stickiness, all of the same weights; and `preview`: a rule that forwards requests
+        with the header `x-preview: green` to the idle target group. `network`: a Network Load Balancer.
+        `template_version`: "$Latest", "$Default" or a number.
         `mixed`, `launch_configuration`: how the group says what to launch. `traffic_source`: attach by that call.
         `health`: settings over those of the health check. `drain`: deregistration delay in seconds.
         `group`: members over those of CreateAutoScalingGroup; None leaves one out.
@@ -64,7 +81,7 @@ class World:
         builder.network()
         builder.balancer("network" if network else "application")
         builder.pools(target_groups, weighted, network, health or {}, drain)
-        builder.forward(weighted, network)
+        builder.forward(weighted, network, rules, preview)
         builder.machines()
         way = builder.way(template_version, mixed, launch_configuration)
         builder.make_group(way, traffic_source, group or {}, 1 if weighted else target_groups)
@@ -115,7 +132,8 @@ class World:
         """A bluegreen.yml for it; `changes` replace its top-level keys, and None removes one."""
         traffic: Params = {"target_groups": list(self.target_groups), "overlap": 60}
         if len(self.target_groups) > 1 and self._weighted():
-            traffic |= {"listeners": [self.listener], "steps": [0, 10, 50]}
+            traffic |= {"listeners": list(self.listeners), "steps": [0, 10, 50]}
+            traffic |= {"preview": list(self.previews)} if self.previews else {}
         standard: Params = {
             "service": self.service,
             "environment": self.environment,
@@ -239,18 +257,56 @@ class _Builder:
             self.elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[delay])
             self.world.target_groups.append(arn)
 
-    def forward(self, weighted: bool, network: bool) -> None:
+    def forward(self, weighted: bool, network: bool, rules: bool, preview: bool) -> None:
         first, *others = self.world.target_groups
         where = {"LoadBalancerArn": self.world.balancer, "Protocol": "TCP" if network else "HTTP"}
-        action: Params = {"Type": "forward", "TargetGroupArn": first}
-        if weighted:
-            shares = [{"TargetGroupArn": first, "Weight": 100}, {"TargetGroupArn": others[-1], "Weight": 0}]
-            action = {"Type": "forward", "ForwardConfig": {"TargetGroups": shares}}
+        action: Params = self._by_weight(100, 0) if weighted else {"Type": "forward", "TargetGroupArn": first}
         listener = self.elb.create_listener(**where, Port=80, DefaultActions=[action])
         self.world.listener = listener["Listeners"][0]["ListenerArn"]
+        self.world.listeners = [self.world.listener] if weighted else []
         for number, arn in enumerate(others[:-1] if weighted else others):
             action = {"Type": "forward", "TargetGroupArn": arn}
             self.elb.create_listener(**where, Port=8000 + number, DefaultActions=[action])
+        if rules:
+            self.rules()
+        if preview:
+            self.preview()
+
+    def _by_weight(self, blue: int, green: int, **config: Any) -> Params:
+        ends = self.world.target_groups[0], self.world.target_groups[-1]
+        shares = [{"TargetGroupArn": arn, "Weight": n} for arn, n in zip(ends, (blue, green), strict=True)]
+        return {"Type": "forward", "ForwardConfig": {"TargetGroups": shares, **config}}
+
+    def rules(self) -> None:
+        """What else may stand on a load balancer: another listener, rules, a login, clients that stay."""
+        made = self.world.client("iam").upload_server_certificate(
+            ServerCertificateName=f"{self.world.service}-certificate", CertificateBody="none", PrivateKey="none"
+        )
+        secure = self.elb.create_listener(
+            LoadBalancerArn=self.world.balancer,
+            Protocol="HTTPS",
+            Port=443,
+            SslPolicy="ELBSecurityPolicy-TLS13-1-2-2021-06",
+            Certificates=[{"CertificateArn": made["ServerCertificateMetadata"]["Arn"]}],
+            DefaultActions=[self._by_weight(100, 0)],
+        )["Listeners"][0]["ListenerArn"]
+        login = {"Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": LOGIN}
+        sticky = self._by_weight(100, 0, TargetGroupStickinessConfig={"Enabled": True, "DurationSeconds": 3600})
+        static = self._rule(self.world.listener, 20, _path("/static/*"), self._by_weight(100, 0))
+        admin = self._rule(secure, 10, _path("/admin/*"), login, {**sticky, "Order": 2})
+        self.world.listeners += [secure, static, admin]
+
+    def preview(self) -> None:
+        """A way in which somebody sees green before it serves."""
+        config = {"HttpHeaderName": "x-preview", "Values": ["green"]}
+        header = {"Field": "http-header", "HttpHeaderConfig": config}
+        self.world.previews = [self._rule(self.world.listener, 1, header, self._by_weight(0, 100))]
+
+    def _rule(self, listener: str, priority: int, condition: Params, *actions: Params) -> str:
+        made = self.elb.create_rule(
+            ListenerArn=listener, Priority=priority, Conditions=[condition], Actions=list(actions)
+        )
+        return str(made["Rules"][0]["RuleArn"])
 
     def machines(self) -> None:
         """The first image, and the builder made from it, stopped as it always is."""
@@ -324,6 +380,10 @@ class _Builder:
             **changes,
         }
         self.groups.create_auto_scaling_group(**{key: value for key, value in settings.items() if value is not None})
+
+
+def _path(pattern: str) -> Params:
+    return {"Field": "path-pattern", "PathPatternConfig": {"Values": [pattern]}}
 
 
 def _all(client: Any, operation: str, key: str, **asked: Any) -> list[Params]:

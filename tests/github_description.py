@@ -23,6 +23,7 @@ USED = {
     f"{REPO}/issues/{{issue_number}}/comments": ("get", "post"),
     f"{REPO}/issues/comments/{{comment_id}}": ("patch",),
     f"{REPO}/actions/workflows/{{workflow_id}}/dispatches": ("post",),
+    "/orgs/{org}/teams/{team_slug}/memberships/{username}": ("get",),
 }
 _TALK = frozenset({"description", "summary", "tags", "x-github", "externalDocs", "examples", "title"})
 

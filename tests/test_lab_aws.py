@@ -128,6 +128,7 @@ class TestWorld:
             {"launch_configuration": True},
             {"network": True},
             {"weighted": True},
+            {"weighted": True, "rules": True, "preview": True},
             {"traffic_source": True},
             {"instances": 1},
             {"group": {"HealthCheckType": "EC2", "DefaultInstanceWarmup": None}},

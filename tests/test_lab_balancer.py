@@ -11,12 +11,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
-from lab.balancer import Balancer, Pool, Turns
+from lab.aws import PretendAws
+from lab.balancer import Balancer
+from lab.clock import VirtualClock
 from lab.load import Load
+from lab.machines import PretendMachines
+from lab.routing import LOGGED_IN, Asked, Pool, Turns, Way, cookie, fits, stuck, table_of
 from lab.server import HOST, Servers
+from lab.world import World
 
 
 class Table:
@@ -25,14 +31,17 @@ class Table:
     def __init__(self) -> None:
         """No group yet."""
         self.pools: dict[str, tuple[dict[str, str], int]] = {}
+        self.sticky = 0.0
 
     def put(self, group: str, weight: int = 1, **states: str) -> None:
         """Set one group: `put("web", i_1="healthy")`."""
         self.pools[group] = ({name.replace("_", "-"): state for name, state in states.items()}, weight)
 
-    def __call__(self) -> list[Pool]:
+    def __call__(self, asked: Asked) -> Way:
         """The table as it stands."""
-        return [Pool(name, dict(states), weight) for name, (states, weight) in self.pools.items()]
+        return Way(
+            [Pool(name, dict(states), weight) for name, (states, weight) in self.pools.items()], sticky=self.sticky
+        )
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +78,11 @@ def serve(servers: Servers, instance_id: str) -> None:
         time.sleep(0.01)
 
 
-def get(url: str) -> tuple[int, str]:
+def get(url: str, **headers: str) -> tuple[int, str]:
     """Status and version of one answer."""
+    asked = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             return answer.status, answer.headers["X-Version"]
     except urllib.error.HTTPError as error:
         with error:
@@ -253,3 +263,242 @@ def test_requests_pass_whole(table: Table) -> None:
             connection.close()
         echo.shutdown()
     assert seen == (302, "/a%20b?c=d", f"{HOST} green", b"x" * 10_000)
+
+
+# --- weights ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("blue", "green"), [(100, 0), (99, 1), (90, 10), (50, 50), (1, 2), (0, 7), (999, 1), (333, 667)]
+)
+def test_shares_are_exact(blue: int, green: int) -> None:
+    """Of a thousand requests within one; and of each stretch of two hundred within a few."""
+    turns = Turns()
+    pools = [Pool("blue", {}, blue), Pool("green", {}, green)]
+    names = [turns.group(pools).name for _ in range(1000)]  # type: ignore[union-attr]
+    share = green / (blue + green)
+    assert abs(names.count("green") - 1000 * share) <= 1
+    assert all(abs(names[at : at + 200].count("green") - 200 * share) <= 2 for at in range(0, 800, 50))
+
+
+def test_a_shift_counts_from_the_next_request() -> None:
+    """Nothing is owed from the time before: the first hundred after it have the new shares."""
+    turns = Turns()
+    for blue, green in ((100, 0), (90, 10), (50, 50), (0, 100), (100, 0)):
+        pools = [Pool("blue", {}, blue), Pool("green", {}, green)]
+        names = [turns.group(pools).name for _ in range(107)]  # type: ignore[union-attr]
+        assert abs(names[:100].count("green") - green) <= 1
+
+
+def test_nothing_is_owed_from_other_weights() -> None:
+    """A group that had saved up a great part of 999 turns does not get them in a row when the weights become even."""
+    turns = Turns()
+    for _ in range(300):
+        turns.group([Pool("blue", {}, 999), Pool("green", {}, 1)])
+    even = [Pool("blue", {}, 1), Pool("green", {}, 1)]
+    names = [turns.group(even).name for _ in range(10)]  # type: ignore[union-attr]
+    assert 5 == names.count("green")
+
+
+def test_rules_have_turns_of_their_own() -> None:
+    """Two rules with the same groups do not take each other's turns."""
+    turns = Turns()
+    even, mostly = ([Pool("blue", {}, blue), Pool("green", {}, 100 - blue)] for blue in (50, 90))
+    seen = [(turns.group(even, "a"), turns.group(mostly, "b")) for _ in range(100)]
+    assert ["blue"] * 50 == [one.name for one, _ in seen if one and one.name == "blue"]
+    assert ["blue"] * 90 == [other.name for _, other in seen if other and other.name == "blue"]
+
+
+# --- rules -----------------------------------------------------------------------------------------
+
+ASKED = Asked("/img/a.png", "v=1&x-Y=Abc", "Web.example.com:8080", "POST", {"x-preview": "Green"})
+CONDITIONS: list[tuple[str, dict[str, Any], bool]] = [
+    ("path-pattern", {"PathPatternConfig": {"Values": ["/img/*"]}}, True),
+    ("path-pattern", {"PathPatternConfig": {"Values": ["/other", "/img/?.png"]}}, True),
+    ("path-pattern", {"PathPatternConfig": {"Values": ["/IMG/*"]}}, False),
+    ("path-pattern", {"PathPatternConfig": {"Values": ["/img"]}}, False),
+    ("path-pattern", {"PathPatternConfig": {"Values": ["/img/[a].png"]}}, False),
+    ("host-header", {"HostHeaderConfig": {"Values": ["web.EXAMPLE.com"]}}, True),
+    ("host-header", {"HostHeaderConfig": {"Values": ["*.example.com"]}}, True),
+    ("host-header", {"HostHeaderConfig": {"Values": ["example.com"]}}, False),
+    ("http-header", {"HttpHeaderConfig": {"HttpHeaderName": "X-Preview", "Values": ["green"]}}, True),
+    ("http-header", {"HttpHeaderConfig": {"HttpHeaderName": "x-preview", "Values": ["gr*"]}}, True),
+    ("http-header", {"HttpHeaderConfig": {"HttpHeaderName": "x-preview", "Values": ["blue"]}}, False),
+    ("http-header", {"HttpHeaderConfig": {"HttpHeaderName": "x-other", "Values": ["*"]}}, False),
+    ("http-request-method", {"HttpRequestMethodConfig": {"Values": ["GET", "POST"]}}, True),
+    ("http-request-method", {"HttpRequestMethodConfig": {"Values": ["GET"]}}, False),
+    ("query-string", {"QueryStringConfig": {"Values": [{"Key": "v", "Value": "1"}]}}, True),
+    ("query-string", {"QueryStringConfig": {"Values": [{"Key": "X-y", "Value": "a*"}]}}, True),
+    ("query-string", {"QueryStringConfig": {"Values": [{"Value": "1"}]}}, True),
+    ("query-string", {"QueryStringConfig": {"Values": [{"Key": "v", "Value": "2"}]}}, False),
+    ("source-ip", {"SourceIpConfig": {"Values": ["0.0.0.0/0"]}}, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "config", "holds"), CONDITIONS)
+def test_conditions(kind: str, config: dict[str, Any], holds: bool) -> None:
+    """Paths mind capitals, everything else does not; any of the values is enough."""
+    assert holds == fits({"Field": kind, **config}, ASKED)
+
+
+class Ruled:
+    """A listener of the pretend AWS, and where it sends what."""
+
+    def __init__(self, **world: Any) -> None:
+        clock = VirtualClock()
+        self.pretend = PretendAws(clock, PretendMachines(clock))
+        self.world = World.standard(self.pretend, instances=1, weighted=True, **world)
+        self.elb = self.world.client("elbv2")
+        self.table = table_of(self.pretend, self.world.listener)
+
+    def rule(self, priority: int, field: str, config: dict[str, Any], *actions: dict[str, Any]) -> str:
+        """One more rule."""
+        made = self.elb.create_rule(
+            ListenerArn=self.world.listener,
+            Priority=priority,
+            Conditions=[{"Field": field, **config}],
+            Actions=list(actions),
+        )
+        return str(made["Rules"][0]["RuleArn"])
+
+    def fixed(self, status: str) -> dict[str, Any]:
+        """An answer of the load balancer itself."""
+        return {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": status, "MessageBody": "no"}}
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    """By priority, whichever was made first; what fits none goes by the default action."""
+    lab = Ruled()
+    paths = {"PathPatternConfig": {"Values": ["/a*"]}}
+    lab.rule(20, "path-pattern", paths, lab.fixed("404"))
+    lab.rule(10, "path-pattern", {"PathPatternConfig": {"Values": ["/ab"]}}, lab.fixed("410"))
+    assert (410, 404) == tuple(lab.table(Asked(path)).answer[0] for path in ("/ab", "/abc"))  # type: ignore[index]
+    way = lab.table(Asked("/"))
+    assert [(lab.world.target_groups[0], 100), (lab.world.target_groups[1], 0)] == [
+        (pool.name, pool.weight) for pool in way.pools
+    ]
+    assert [1, 0] == [len(pool.candidates()) for pool in way.pools]
+    assert (404, {"Content-Type": "text/plain"}, "no") == lab.table(Asked("/a")).answer
+    assert Way() == table_of(lab.pretend, "no listener")(Asked())
+
+
+def test_redirects_keep_what_they_do_not_change() -> None:
+    """As AWS's placeholders say."""
+    lab = Ruled()
+    config = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
+    lab.rule(
+        1, "path-pattern", {"PathPatternConfig": {"Values": ["*"]}}, {"Type": "redirect", "RedirectConfig": config}
+    )
+    assert (301, {"Location": "https://a.example.com/b/c?d=e"}, "") == lab.table(
+        Asked("/b/c", "d=e", "a.example.com")
+    ).answer
+    config |= {"Host": "www.#{host}", "Path": "/new/#{path}", "Query": "x=1"}
+    rule = lab.pretend.rules(lab.world.listener)[0][0]
+    lab.elb.modify_rule(RuleArn=rule, Actions=[{"Type": "redirect", "RedirectConfig": config}])
+    assert (301, {"Location": "https://www.a.example.com/new/b?x=1"}, "") == lab.table(
+        Asked("/b", "", "a.example.com")
+    ).answer
+
+
+# --- stickiness --------------------------------------------------------------------------------------
+
+
+def test_a_client_stays_with_its_group_until_its_cookie_expires(balancer: Balancer, table: Table) -> None:
+    """Whatever the weights say by then; who has no cookie goes by them."""
+    table.sticky = 1.0
+    table.put("blue", 100, i_1="healthy")
+    table.put("green", 0, i_3="healthy")
+    with urllib.request.urlopen(balancer.url, timeout=10) as answer:
+        cookies = answer.headers.get_all("Set-Cookie")
+    assert ["AWSALBTG", "AWSALBTGCORS"] == [one.partition("=")[0] for one in cookies]
+    assert all("Expires=" in one for one in cookies)
+    mine = cookies[0].partition(";")[0]
+    table.put("blue", 0, i_1="healthy")
+    table.put("green", 100, i_3="healthy")
+    assert (200, "1") == get(balancer.url, Cookie=mine)
+    assert (200, "2") == get(balancer.url)
+    assert (200, "2") == get(balancer.url, Cookie="AWSALBTG=nonsense")
+    time.sleep(1.1)
+    assert (200, "2") == get(balancer.url, Cookie=mine)
+
+
+def test_whom_a_cookie_sticks_to() -> None:
+    """Only with stickiness on, before it expires, to a group that the rule names, and if it is one of ours."""
+    blue, green = Pool("blue", {}, 0), Pool("green", {}, 100)
+    way, mine = Way([blue, green], sticky=60), {"AWSALBTG": cookie(blue, 1000)}
+    assert blue == stuck(way, mine, 999)
+    assert stuck(way, mine, 1000) is None
+    assert stuck(way, {}, 999) is None
+    assert stuck(Way([green], sticky=60), mine, 999) is None
+    assert stuck(Way([blue, green]), mine, 999) is None
+    assert stuck(way, {"AWSALBTG": "????"}, 999) is None
+    assert stuck(way, {"AWSALBTG": cookie(Pool("no number", {}), 1)[:-2] + "=="}, 0) is None
+
+
+# --- what it tells -------------------------------------------------------------------------------------
+
+
+def test_every_request_is_told(servers: Servers, table: Table) -> None:
+    """Group, status and the seconds of the target; None where the balancer answered itself."""
+    told: list[tuple[str, int, float | None]] = []
+    table.put("web", i_1="healthy")
+    with Balancer(table, servers.address, saw=lambda *one: told.append(one)) as balancer:
+        get(f"{balancer.url}/slow?seconds=0.2")
+        get(f"{balancer.url}/healthz")
+        table.put("web", i_gone="healthy")
+        get(balancer.url)
+        table.put("web")
+        get(balancer.url)
+        table.put("web", 0)
+        get(balancer.url)
+    (slow, quick, *ours) = told
+    assert ("web", 200) == slow[:2] == quick[:2]
+    assert slow[2] is not None
+    assert quick[2] is not None
+    assert 0.2 <= slow[2] < 1
+    assert quick[2] < 0.2
+    assert [("web", 502, None), ("web", 503, None)] == ours
+
+
+def test_answers_without_a_target(servers: Servers) -> None:
+    """A fixed response is the load balancer's own: nobody is asked, and nobody is told."""
+    told: list[Any] = []
+    lab = Ruled()
+    header = {"HttpHeaderConfig": {"HttpHeaderName": "x-stop", "Values": ["yes"]}}
+    lab.rule(1, "http-header", header, lab.fixed("429"))
+    with Balancer(lab.table, servers.address, saw=lambda *one: told.append(one)) as balancer:
+        assert 429 == get(balancer.url, X_Stop="yes")[0]
+        assert 1 == balancer.counts.by_status[429]
+    assert [] == told
+
+
+def test_the_world_with_rules_and_a_preview() -> None:
+    """Four listeners and rules with the same weights, of which one wants a login and one makes clients stay."""
+    lab = Ruled(rules=True, preview=True)
+    http, https, static, admin = lab.world.listeners
+    (preview,) = lab.world.previews
+    blue, green = lab.world.target_groups
+    assert [{blue: 100, green: 0}] * 4 == [lab.pretend.weights(one) for one in lab.world.listeners]
+    assert {blue: 0, green: 100} == lab.pretend.weights(preview)
+    traffic = lab.world.config()["traffic"]
+    assert ([http, https, static, admin], [preview]) == (traffic["listeners"], traffic["preview"])
+    assert preview == lab.table(Asked("/static/a.css", headers={"x-preview": "green"})).rule
+    assert static == lab.table(Asked("/static/a.css")).rule
+    assert lab.table(Asked("/admin/")).answer is None
+    secure = table_of(lab.pretend, https)
+    assert (302, {"Location": "https://id.example.com/authorize"}, "") == secure(Asked("/admin/")).answer
+    way = secure(Asked("/admin/", cookies={LOGGED_IN: "somebody"}))
+    assert (admin, 3600, blue) == (way.rule, way.sticky, way.pools[0].name)
+    assert 0 == secure(Asked("/")).sticky
+
+
+@pytest.mark.parametrize(("otherwise", "answer"), [("deny", 401), ("allow", None), ("authenticate", 302)])
+def test_who_has_not_logged_in(otherwise: str, answer: int | None) -> None:
+    """OnUnauthenticatedRequest: turned away, let through, or sent to log in."""
+    lab = Ruled(rules=True)
+    admin = lab.world.listeners[3]
+    login, forward = lab.pretend.actions(admin)
+    login["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"] = otherwise
+    lab.elb.modify_rule(RuleArn=admin, Actions=[login, forward])
+    way = table_of(lab.pretend, lab.world.listeners[1])(Asked("/admin/"))
+    assert answer == (way.answer[0] if way.answer else None)

@@ -213,6 +213,52 @@ def test_settings_do_not_stick(servers: Servers) -> None:
     assert servers.answers("i-4", "/healthz")
 
 
+def test_a_share_of_the_pages_fails_and_health_checks_pass(servers: Servers) -> None:
+    """With FAILS, pages answer 500 now and then; the load balancer is told that all is well."""
+    servers.repository.push("3", fails=0.2)
+    servers.repository.clone(servers.disk("i-1"))
+    port = started(servers, "i-1")
+    statuses = [get(port)[0] for _ in range(300)]
+    assert {200, 500} == set(statuses)
+    assert 0.1 < statuses.count(500) / 300 < 0.3
+    assert {200} == {get(port, "/healthz")[0] for _ in range(50)}
+
+
+def test_pages_take_their_time_and_health_checks_none(servers: Servers) -> None:
+    """With TAKES, half of the pages take so long at most, and hardly two the same time."""
+    servers.repository.push("3", takes=0.02)
+    servers.repository.clone(servers.disk("i-1"))
+    port = started(servers, "i-1")
+
+    def seconds(path: str) -> list[float]:
+        found = []
+        for _ in range(60):
+            began = time.monotonic()
+            get(port, path)
+            found.append(time.monotonic() - began)
+        return sorted(found)
+
+    pages, checks = seconds("/"), seconds("/healthz")
+    assert 0.016 < pages[30] < 0.05
+    assert pages[54] > 1.2 * pages[30] > 1.2 * pages[6]
+    assert checks[30] < 0.016
+
+
+def test_usual_settings_hold_for_every_version(tmp_path: Path) -> None:
+    """Also for the first; a version may say otherwise, and only for itself."""
+    repository = Repository(tmp_path / "repository", takes=0.02)
+
+    def setting(name: str) -> str | None:
+        file = repository.folder / name
+        return file.read_text().strip() if file.exists() else None
+
+    assert ("0.02", None) == (setting("TAKES"), setting("FAILS"))
+    repository.push("2", takes=0.03, fails=0.02)
+    assert ("0.03", "0.02") == (setting("TAKES"), setting("FAILS"))
+    repository.push("3")
+    assert ("0.02", None) == (setting("TAKES"), setting("FAILS"))
+
+
 def test_same_history_same_commits(tmp_path: Path) -> None:
     """Commit ids do not depend on the day, the person or the computer."""
     one, two = Repository(tmp_path / "one"), Repository(tmp_path / "two")

@@ -5,7 +5,8 @@
     url = pretend.serve()                            # or by HTTP, for AWS_ENDPOINT_URL
 
 What has time in it is ours: instances, images, launch templates, Auto Scaling groups, targets and their health, SSM
-commands. What has none is moto's: networks, load balancers and their rules, alarms, parameters, all of DynamoDB.
+commands, metrics and alarms. What has none is moto's: networks, parameters, all of DynamoDB; and load balancers and
+their rules, before which stands a stricter gatekeeper of ours.
 """
 
 from lab.aws.engine import Timings

@@ -1,4 +1,4 @@
-"""boto3 clients that are answered in this process: everything of botocore is at work but the socket."""
+"""boto3 clients that are answered in this process: everything of botocore is at work but signature and socket."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import io
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 import botocore.session
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.endpoint import Endpoint
@@ -39,6 +41,14 @@ class NoSession:
     """No HTTP at all: whatever would use it fails."""
 
 
+class Nobody:
+    """A user agent's name: nobody reads it here, and botocore composes it anew for each call."""
+
+    def to_string(self) -> str:
+        """What would be sent."""
+        return "lab"
+
+
 class PretendEndpoint(Endpoint):
     """Where requests leave botocore: straight into the pretend AWS. Waits between retries are the lab's time."""
 
@@ -46,6 +56,12 @@ class PretendEndpoint(Endpoint):
         """Say who answers."""
         self._service, self._region, self._recorded = service, region, recorded
         self._answers, self._clock = answers, clock
+
+    def create_request(self, params: Any, operation_model: object = None) -> AWSPreparedRequest:
+        """As in botocore, without what only a server needs."""
+        body = params["body"]
+        sent: Any = urlencode(body) if isinstance(body, dict) else body
+        return AWSPreparedRequest(params["method"], params["url"], params["headers"], sent, stream_output=False)
 
     def _send(self, request: AWSPreparedRequest) -> AWSResponse:
         body: Any = request.body or b""
@@ -62,7 +78,9 @@ class PretendEndpoint(Endpoint):
     def _needs_retry(
         self, attempts: int, operation_model: Any, request_dict: Any, response: Any = None, caught_exception: Any = None
     ) -> bool:
-        """As in botocore, which would sleep by the computer's clock."""
+        """As in botocore, which would sleep by the computer's clock, and would ask about a success, too."""
+        if response is not None and response[0].status_code < 300:
+            return False
         emitter: Any = vars(self)["_event_emitter"]
         answers = emitter.emit(
             f"needs-retry.{operation_model.service_model.service_id.hyphenize()}.{operation_model.name}",
@@ -107,7 +125,7 @@ class PretendSession(boto3.Session):
     def _model(self, service: str, region: str, config: Config | None) -> Any:
         # AWS_ENDPOINT_URL may be set for others in this process; this client has nothing to do with it
         kind: Any = Config  # whose stubs do not know this option
-        mine = kind(ignore_configured_endpoint_urls=True)
+        mine = kind(ignore_configured_endpoint_urls=True, signature_version=UNSIGNED)
         maker: Any = _maker()
         return maker.client(service, region_name=region, config=mine.merge(config) if config else mine)
 
@@ -119,7 +137,7 @@ class PretendSession(boto3.Session):
         nothing: Any = NoSession()
         endpoint = PretendEndpoint("https://lab.invalid", service, client.meta.events, http_session=nothing)
         endpoint.attach(service, region, *self._how)
-        vars(client).update(_endpoint=endpoint, _cache={})
+        vars(client).update(_endpoint=endpoint, _cache={}, _ruleset_resolver=None, _user_agent_creator=Nobody())
         _renew_retries(client)
         return client
 

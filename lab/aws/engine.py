@@ -38,11 +38,13 @@ class Timings:
     hook: float = 10  # the longest a lifecycle hook waits, whatever its HeartbeatTimeout
     retry: float = 30  # between two attempts of a group to launch what failed to launch
     poll: float = 1  # between two looks at a running script
+    publish: int = 60  # the length of a data point of a load balancer's metrics
+    lag: float = 60  # from the end of such a data point until CloudWatch shows it
 
     @classmethod
     def quick(cls) -> Timings:
         """For demos on a real clock: a second or two each."""
-        return cls(1, 2, 0.5, 1, 1, 2, 0.3, 0.3, 0.2, 0.3, 1, 2, 0.1)
+        return cls(1, 2, 0.5, 1, 1, 2, 0.3, 0.3, 0.2, 0.3, 1, 2, 0.1, 1, 0.5)
 
 
 @dataclass

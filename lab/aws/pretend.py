@@ -14,15 +14,20 @@ from typing import Any
 import boto3
 import moto.backends
 
+from lab.aws.alarms import Alarms
 from lab.aws.client import PretendSession
 from lab.aws.commands import Commands
 from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
 from lab.aws.engine import Engine, Timings
 from lab.aws.faults import Faults, LostAnswer
 from lab.aws.groups import Attached, Groups
+from lab.aws.listeners import Listeners, forwarded
+from lab.aws.metrics import Metrics
 from lab.aws.scaling import Scaling
 from lab.aws.server import Server
+from lab.aws.tables import Tables
 from lab.aws.targets import Targets
+from lab.aws.traffic import Traffic
 from lab.aws.wire import Answer, AwsError, Incoming, for_moto, parse, refuse, serialise
 from lab.clock import Clock, RealClock, VirtualClock
 from lab.machines import Machines, PretendMachines
@@ -78,14 +83,20 @@ class PretendAws:
     def _build(self) -> None:
         ec2, templates = Ec2(self.engine, self._zones), Templates(self.engine)
         self._targets = Targets(self.engine, lambda: self._moto("elbv2"))
+        self._listeners = Listeners(lambda: self._moto("elbv2"), self._balancing_changed)
         scaling = Scaling(self.engine, ec2, templates, self._targets)
         groups = Groups(self.engine, scaling, templates, self.region, self.account)
+        self.metrics = Metrics(self.engine)
+        self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
+        self.traffic = Traffic(self.engine, self.metrics, self._targets, self.weights)
         self._operations: dict[str, dict[str, Handler]] = {
             "ec2": {**ec2.operations(), **templates.operations()},
             "autoscaling": {**groups.operations(), **Attached(groups).operations()},
-            "elbv2": self._targets.operations(),
+            "elbv2": {**self._targets.operations(), **self._listeners.operations()},
             "ssm": Commands(self.engine).operations(),
+            "cloudwatch": {**self.metrics.operations(), **self.alarms.operations()},
         }
+        self._tables = Tables(lambda region: moto.backends.get_backend("dynamodb")[self.account][region].tables)
 
     # -- ways in -----------------------------------------------------------------------------------------------------
 
@@ -157,8 +168,10 @@ class PretendAws:
     def _effect(self, request: Incoming) -> Answer:
         ours = self._operations.get(request.service, {})
         handler = ours.get(request.operation)
-        if handler is None and request.service == "autoscaling":
+        if handler is None and request.service in ("autoscaling", "cloudwatch"):
             return refuse(request, AwsError("InvalidAction", f"The lab does not know {request.name}"))
+        if request.service == "dynamodb" and (answer := self._tables.answer(request)):
+            return answer
         if handler is None:
             return self._by_moto(request)
         try:
@@ -182,10 +195,15 @@ class PretendAws:
         asked = for_moto(request, self.account)
         handler = _moto_handler(request.service, asked.path)
         status, headers, body = handler(asked, asked.url, asked.headers)
-        if request.mutating:
+        if request.mutating and request.service == "ec2":
             self._subnets = None
-            self._targets.balancing_changed()
+        if request.mutating and request.service == "elbv2":
+            self._balancing_changed()
         return Answer(int(status), dict(headers), body if isinstance(body, bytes) else str(body).encode())
+
+    def _balancing_changed(self) -> None:
+        self._targets.balancing_changed()
+        self.traffic.balancing_changed()
 
     def _moto(self, service: str) -> Any:  # a moto backend: each has a class of its own
         return moto.backends.get_backend(service)[self.account][self.region]  # type: ignore[call-overload]
@@ -212,8 +230,7 @@ class PretendAws:
     def serving(self, target_group_arn: str) -> dict[str, str]:
         """The state of each target that is registered or draining."""
         self.advance()
-        have = self.engine.state.targets.get(target_group_arn, {})
-        return {one: self._targets.state(target_group_arn, target)[0] for one, target in have.items()}
+        return self._targets.states(target_group_arn)
 
     def routes(self, target_group_arn: str) -> list[str]:
         """To whom a load balancer sends new requests now: the healthy, or with none of them all that are registered."""
@@ -222,32 +239,24 @@ class PretendAws:
         return healthy or [one for one, state in states.items() if state not in ("draining", "unused")]
 
     def weights(self, listener_or_rule_arn: str) -> dict[str, int]:
-        """The weight of each target group that a listener's or rule's first forward action names."""
-        for listener in _listeners(self._moto("elbv2")):
-            for rule in listener.rules.values():
-                if listener_or_rule_arn == (listener.arn if rule.is_default else rule.arn):
-                    actions = listener.default_actions if rule.is_default else rule.actions
-                    return _weights(actions)
-        return {}
+        """The weight of each target group that a listener (its default action) or rule forwards to."""
+        return dict(forwarded(self.actions(listener_or_rule_arn)))
+
+    def actions(self, listener_or_rule_arn: str) -> list[dict[str, Any]]:
+        """What a listener (by default) or rule does, secrets included; none if there is no such thing."""
+        with self.lock:
+            return self._listeners.actions(listener_or_rule_arn)
+
+    def rules(self, listener_arn: str) -> list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]]:
+        """A listener's rules as they are tried, the default rule last: ARN, conditions, actions."""
+        with self.lock:
+            return self._listeners.rules(listener_arn)
 
     @property
     def addresses(self) -> dict[str, str]:
         """Where each instance serves: what `machines.address` says if it can, else its private address."""
         tell: Callable[[str], str | None] = getattr(self.machines, "address", lambda _: None)
         return {i.id: tell(i.id) or f"http://{i.address}" for i in self.engine.state.instances.values()}
-
-
-def _listeners(backend: Any) -> list[Any]:
-    return [listener for balancer in backend.load_balancers.values() for listener in balancer.listeners.values()]
-
-
-def _weights(actions: list[Any]) -> dict[str, int]:
-    for data in [getattr(action, "data", action) for action in actions]:
-        if groups := (data.get("ForwardConfig") or {}).get("TargetGroups"):
-            return {group["TargetGroupArn"]: int(group.get("Weight", 1)) for group in groups}
-        if arn := data.get("TargetGroupArn"):
-            return {arn: 1}
-    return {}
 
 
 _handlers: dict[tuple[str, str], Any] = {}

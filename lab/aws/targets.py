@@ -157,6 +157,10 @@ class Targets:
             return "unused", "Target.InvalidState"
         return target.state, target.reason
 
+    def states(self, arn: str) -> dict[str, str]:
+        """The state of each target that is registered or draining."""
+        return {one: self.state(arn, target)[0] for one, target in self.engine.state.targets.get(arn, {}).items()}
+
     def due_looks(self) -> list[tuple[str, str]]:
         """Whom (instance, path) the health checks that are due now will look at."""
         groups = self.balancers().target_groups

@@ -128,10 +128,18 @@ def _service(service: str) -> Any:  # moto's ServiceModel: botocore's, with moto
     return get_service_model(service)
 
 
+def _protocol(request: Incoming) -> str:
+    """How this request is written. A service may know several ways, and its clients choose one (CloudWatch)."""
+    protocol = str(_service(request.service).protocol)
+    if protocol in PROTOCOL_PARSERS:
+        return protocol
+    return "json" if "x-amz-target" in request.headers else "query"
+
+
 def parse(request: Incoming) -> Params:
     """The parameters of a request, as boto3 callers write them (timestamps naive, in UTC)."""
     model = _model(request.service, request.operation)
-    protocol = str(model.service_model.protocol)
+    protocol = _protocol(request)
     values = {} if protocol == "json" else dict(parse_qsl(request.body.decode(), keep_blank_values=True))
     raw: Any = {
         "body": request.body,
@@ -148,7 +156,7 @@ def parse(request: Incoming) -> Params:
 def serialise(request: Incoming, result: Params) -> Answer:
     """What the client gets for a result. Times in it are epoch seconds."""
     model = _model(request.service, request.operation)
-    protocol = str(model.service_model.protocol)
+    protocol = _protocol(request)
     if protocol == "json":
         return _json(model, protocol, request, result)
     shape = model.output_shape
@@ -186,6 +194,9 @@ def _content(shape: Any, value: Any) -> str:
     kind = shape.type_name
     if kind == "structure":
         return _members(shape, value)
+    if kind == "map":
+        inside = (f"<entry><key>{escape(k)}</key><value>{escape(str(v))}</value></entry>" for k, v in value.items())
+        return "".join(inside)
     if kind == "boolean":
         return "true" if value else "false"
     if kind == "timestamp":
@@ -199,7 +210,7 @@ def refuse(request: Incoming, error: AwsError) -> Answer:
     if request.service == "ec2":
         text = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
         return _xml(error.status, f"{text}<RequestID>{REQUEST_ID}</RequestID></Response>")
-    if _service(request.service).protocol == "query":
+    if _protocol(request) == "query":
         text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
         return _xml(error.status, f"{text}<RequestId>{REQUEST_ID}</RequestId></ErrorResponse>")
     body = json.dumps({"__type": error.code, "message": error.message}).encode()

@@ -6,6 +6,8 @@ What it does is written in files beside it, so that a commit changes it as a com
     SICK_AFTER           seconds after its start from which /healthz answers 503 (0: never healthy)
     SICK_AFTER_REQUESTS  visitors served after which /healthz answers 503; the pages go on working
     CRASH_AFTER          seconds after its start at which it dies
+    FAILS                the share of pages that it answers with 500; /healthz goes on saying ok
+    TAKES                seconds that half of its pages take at most; the others take longer, and few much longer
 
     /                    the version and the instance
     /healthz             ok, or 503
@@ -14,7 +16,9 @@ What it does is written in files beside it, so that a commit changes it as a com
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import signal
 import socket
 import sys
@@ -43,6 +47,11 @@ VERSION = (HERE / "VERSION").read_text().strip()
 SICK_AFTER = setting("SICK_AFTER")
 SICK_AFTER_REQUESTS = setting("SICK_AFTER_REQUESTS")
 CRASH_AFTER = setting("CRASH_AFTER")
+FAILS = setting("FAILS") or 0.0
+TAKES = setting("TAKES") or 0.0
+SPREAD, TAIL = 0.4, 0.01
+"""Of the time that pages take: the deviation of its logarithm, and the share of pages that take three times as long."""
+dice = random.Random(f"{VERSION} {INSTANCE}")
 
 
 class Visitors:
@@ -99,7 +108,11 @@ class Page(BaseHTTPRequestHandler):
             return self.say(200, "ok\n") if healthy() else self.say(503, "not well\n")
         if url.path == "/slow":
             time.sleep(float(parse_qs(url.query).get("seconds", ["1"])[0]))
+        if TAKES:
+            time.sleep(dice.lognormvariate(math.log(TAKES), SPREAD) * (3 if dice.random() < TAIL else 1))
         visitors.served += 1
+        if dice.random() < FAILS:
+            return self.say(500, f"version {VERSION} from {INSTANCE} has an error\n")
         return self.say(200, f"version {VERSION} from {INSTANCE}\n")
 
     def say(self, status: int, text: str) -> None:

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Interrupted, LeaseLost, NotPermitted, Refused
-from bluegreen.permission import Member, Order, in_no_group, judge, permitted
+from bluegreen.errors import (
+    AwsError,
+    BlueGreenError,
+    ConfigError,
+    Interrupted,
+    LeaseLost,
+    NotPermitted,
+    Refused,
+    Untold,
+)
+from bluegreen.freezing import Frozen, end_of, frozen, in_words, is_time, moment_in, upcoming, windows
+from bluegreen.permission import Member, Order, identify, in_no_group, judge, judge_approval, listed, permitted
 from bluegreen.release import (
     Awaited,
     CheckState,
@@ -69,6 +79,7 @@ __all__ = [
     "Engine",
     "Event",
     "EventKind",
+    "Frozen",
     "Interrupted",
     "LeaseLost",
     "NotPermitted",
@@ -82,14 +93,18 @@ __all__ = [
     "Release",
     "ServiceStatus",
     "Until",
+    "Untold",
     "Verb",
     "age",
     "apply",
     "awaiting",
     "count_of",
     "duration",
+    "end_of",
     "expected",
     "fold",
+    "is_time",
+    "listed",
     "needed",
     "next_step",
     "one_line",
@@ -105,6 +120,12 @@ __all__ = [
 
 #: A boto3 Session; its type stays behind the door to AWS.
 Session = Any
+
+#: Characters of the reason why something is overridden.
+LONGEST_REASON = 300
+
+#: A freeze that begins within so many seconds is worth a warning.
+SOON = 86_400.0
 
 #: How often somebody who watches a release that another drives looks whether that driver still lives.
 TAKE_OVER = 5.0
@@ -128,6 +149,10 @@ class ServiceStatus:
     record: ServiceRecord
     release: Release | None  # under way, or else the last one
     driver: str
+
+    def freezes(self, now: float) -> tuple[Frozen, ...]:
+        """Every freeze in force then, by order and by the windows of that release's configuration."""
+        return _freezes(self.record, self.release.config if self.release else {}, now)
 
 
 @dataclass(frozen=True)
@@ -186,6 +211,7 @@ class Engine:
 
         record = self._record(config.id)
         baseline = self._baseline(config, record, commit, ami)
+        baseline = replace(baseline, warnings=(*baseline.warnings, *self._hindrances(config, record, commit, baseline)))
         number = record.next if record else 1
         facts = self._started(config, baseline, record, commit=commit, who="", hold=_held(config))(number)
         release = _unrecorded(release_id(config.id, number), facts, self.clock.now())
@@ -200,34 +226,49 @@ class Engine:
         *,
         commit: str = "",
         ami: str = "",
-        who: str,
+        who: str | Caller,
+        order: Order = Order.RELEASE,
         hold: bool = False,
         request: str = "",
         source: Mapping[str, str] | None = None,
-        despite_freeze: bool = False,
+        override: str = "",
         stop: Callable[[], bool] = lambda: False,
     ) -> Release:
         """Record a new release; nothing in AWS is changed until somebody drives it.
 
-        `who` is an id (an ARN, `github:login`, `slack:U…`), `request` makes a repeated call return the first
-        release. `source` tells where it comes from, for whoever shows it: repository, server, run_id, run_url, ref,
-        event, actor, title, author, pull, workflow. Refused when another is under way, the service is frozen (unless
-        `despite_freeze`), or blue is not whole; Interrupted when `stop` says so before it is recorded.
+        `who` is judged by this configuration, for an earlier image as RELEASE_AGAIN; `request` makes a repeated call
+        return the first release. `source` tells where it comes from, for whoever shows it: repository, server, run_id,
+        run_url, ref, event, actor, title, author, pull, workflow; `author_login`, GitHub logins with blanks between,
+        decides who may not promote. Refused when not permitted, another is under way, blue is not whole, the service is
+        frozen or this commit was rolled back; of the last two `override` is why it may start in spite of them, and an
+        earlier image that was live is exempt. Interrupted when `stop` says so before it is recorded.
         """
+        by, override, source = _caller(who), _reason(override), dict(source or {})
         self._journal.ensure_table(self.clock.sleep)
         record = self._record(config.id)
         if first := self._journal.requested(config.id, request):
             return self._journal.load(first.release)
+        judge(order, by.who, config.to_dict(), config.id, by.member)
+        admit = self._admission(config, by, order, override)
         if record is not None:
-            self._journal.refuse_start(record, self.clock.now(), despite_freeze=despite_freeze)
+            self._journal.refuse_second(record)
+            admit(record, commit, ami)
         self._refuse_unresolved(config, record)
         baseline = self._baseline(config, record, commit, ami)
+        if order is Order.RELEASE_AGAIN:
+            source["author_login"] = self._author_login(config.id, ami)
         facts = self._started(
-            config, baseline, record, commit=commit, who=who, hold=hold or _held(config), source=source or {}
+            config, baseline, record, commit=commit, who=by.who, hold=hold or _held(config), source=source
         )
         if stop():
             raise Interrupted("stopped before anything was begun", where=config.id)
-        event = self._journal.open(config.id, facts, self.clock.now(), request=request, despite_freeze=despite_freeze)
+        event = self._journal.open(
+            config.id,
+            facts,
+            self.clock.now(),
+            request=request,
+            admit=lambda then: admit(then, commit, baseline.image),
+        )
         return self._journal.load(event.release)
 
     def drive(
@@ -288,13 +329,22 @@ class Engine:
 
     # --- orders ----------------------------------------------------------------------------------
 
-    def promote(self, service: str, *, who: str | Caller) -> Event:
-        """Order the release under way to go on. Refused when it is not at a point where that means something."""
-        by = _caller(who)
+    def promote(self, service: str, *, who: str | Caller, override: str = "") -> Event:
+        """Order the release under way to go on. Refused when it is not at a point where that means something.
 
-        def allowed(current: Release) -> None:
+        Refused too while the service is frozen, unless the release goes back to what was live before, or `override`
+        says why not and the caller may override.
+        """
+        by, override = _caller(who), _reason(override)
+
+        def allowed(current: Release) -> Facts:
             _must_look_the_same(current, by)
-            _may_be_promoted(current, by.who)
+            _may_be_promoted(current)
+            judge_approval(current, by.who)
+            freezes = () if current.goes_back else self._freezes(self._record(service), current.config)
+            return _in_spite_of(
+                _frozen(freezes, by, current.config, current.id), override, by, current.config, current.id
+            )
 
         return self._order(service, EventKind.PROMOTED, Order.PROMOTE, by, allowed)
 
@@ -333,9 +383,9 @@ class Engine:
         return Previous(last, last.blue_image, None, last.blue_commit)
 
     def release_again(self, service: str, image: str, *, who: str | Caller, title: str = "") -> Release:
-        """Start a release of an image from before, as the last release was configured, even when releases are frozen.
+        """Start a release of an image from before, as the last release was configured; see `start`.
 
-        Whoever calls must drive it. Refused when another is under way.
+        Whoever calls must drive it.
         """
         by = _caller(who)
         last = self._to_release_again(service, by)
@@ -343,10 +393,10 @@ class Engine:
         return self.start(
             _config(last),
             ami=image,
-            who=by.who,
+            who=by,
+            order=Order.RELEASE_AGAIN,
             request=by.request,
             source={**source, "title": title},
-            despite_freeze=True,
         )
 
     def dispatch(self, service: str, *, ref: str, who: str | Caller, token: str, api: str) -> Run:
@@ -360,7 +410,9 @@ class Engine:
         last = self._last(record)
         if record is not None and last is not None:
             judge(Order.RELEASE, by.who, last.config, service, by.member)
-            self._journal.refuse_start(record, self.clock.now())
+            self._journal.refuse_second(record)
+            if refusals := _frozen(self._freezes(record, last.config), by, last.config, service):
+                raise _as_one(refusals)
             self._refuse_unresolved(_config(last), record)
         from_workflow = self._from_workflow(last) if last else None
         if from_workflow is None:
@@ -368,12 +420,11 @@ class Engine:
             raise ConfigError("no release of it came from a GitHub workflow yet", where=service, hint=hint)
         return dispatch(token, api, from_workflow, ref)
 
-    def resume(self, service: str, *, who: str) -> Release:
-        """The release to drive on; one that failed is reopened where it stopped."""
+    def resume(self, service: str, *, who: str | Caller) -> Release:
+        """The release to drive on; one that failed is reopened where it stopped, by whoever may."""
         release = self._journal.load(self._current(service, failed=True))
         if release.outcome is Outcome.FAILED:
-            facts = {"who": who}
-            self._journal.order(release.id, EventKind.RESUMED, facts, self.clock.now(), _has_failed)
+            self._order(service, EventKind.RESUMED, Order.RESUME, _caller(who), _has_failed, failed=True)
             return self._journal.load(release.id)
         return release
 
@@ -411,7 +462,7 @@ class Engine:
         return self._journal.history(service, limit)
 
     def freeze(self, service: str, *, who: str | Caller, why: str, until: float | None = None) -> None:
-        """Refuse new releases of the service until then (epoch seconds), or until it is lifted."""
+        """Refuse releases and promotions of the service until then (epoch seconds), or until it is lifted."""
         by = _caller(who)
         self._journal.ensure_table(self.clock.sleep)
         self._judge_freeze(service, by)
@@ -532,6 +583,10 @@ class Engine:
                 "blue_image": baseline.blue_image,
                 "source": dict(source),
                 "target_groups": list(baseline.target_groups),
+                "listeners": list(baseline.listeners),
+                "previews": list(baseline.previews),
+                "routes": list(baseline.routes),
+                "idle_target_group": baseline.idle_target_group,
                 "builder": baseline.builder,
                 "account": baseline.account,
                 "region": baseline.region,
@@ -539,6 +594,60 @@ class Engine:
             }
 
         return facts
+
+    def _admission(
+        self, config: Config, by: Caller, order: Order, override: str
+    ) -> Callable[[ServiceRecord, str, str], Facts]:
+        """What is asked of a service whether this commit or image may start: facts to record, or Refused."""
+        rules = config.to_dict()
+
+        def admit(record: ServiceRecord, commit: str, image: str) -> Facts:
+            if order is Order.RELEASE_AGAIN and self._was_live(record, image):
+                return {"goes_back": True}
+            frozen = _frozen(self._freezes(record, rules), by, rules, config.id)
+            refusals = [*frozen, *self._rolled_back(record, commit, image, by, rules)]
+            return _in_spite_of(refusals, override, by, rules, config.id)
+
+        return admit
+
+    def _hindrances(
+        self, config: Config, record: ServiceRecord | None, commit: str, baseline: Baseline
+    ) -> Iterator[str]:
+        """What would refuse the release now, or its promotion soon."""
+        rules, now = config.to_dict(), self.clock.now()
+        if freezes := _freezes(record, rules, now):
+            yield f"{config.id} is {in_words(freezes)}; a release is refused without --override"
+        elif soon := upcoming(windows(rules), now, SOON):
+            yield f"from {moment_in(soon.zone, soon.since)} on it is {soon}; promotions are refused then"
+        if record:
+            yield from (
+                str(refusal) for refusal in self._rolled_back(record, commit, baseline.image, Caller(""), rules)
+            )
+
+    def _freezes(self, record: ServiceRecord | None, rules: Mapping[str, Any]) -> tuple[Frozen, ...]:
+        return _freezes(record, rules, self.clock.now())
+
+    def _rolled_back(
+        self, record: ServiceRecord, commit: str, image: str, by: Caller, rules: Mapping[str, Any]
+    ) -> Iterator[Refused]:
+        """That it was rolled back for its own sake: in which release, when and why."""
+        number = record.rolled_back(commit, image)
+        if number is None:
+            return
+        what = f"commit {commit[:8]}" if commit else f"image {image}"
+        told = self._journal.summary(record.service, number)
+        at = f" at {moment_in('UTC', told.settled)}" if told and told.settled else ""
+        why = f": {told.message}" if told and told.message else ""
+        text = f"{what} was rolled back in {release_id(record.service, number)}{at}{why}"
+        hint = f"Release another one. {_override_hint(by, rules)}"
+        yield Refused(text, reason=Reason.BAD_COMMIT, where=record.service, hint=hint)
+
+    def _was_live(self, record: ServiceRecord, image: str) -> bool:
+        """Whether the image has served: that of a release that went live, or what there was before the first."""
+        known = self._journal.history(record.service, 500)
+        if any(one.image == image for one in known if one.outcome is Outcome.LIVE):
+            return True
+        return any(self._journal.load(one.id).blue_image == image for one in {known[0], known[-1]}) if known else False
 
     def _refuse_unresolved(self, config: Config, record: ServiceRecord | None) -> None:
         """A failed release may have left its green group or its pins; a new one would build on them."""
@@ -573,7 +682,7 @@ class Engine:
         kind: EventKind,
         order: Order,
         by: Caller,
-        allowed: Callable[[Release], None],
+        allowed: Callable[[Release], Facts | None],
         *,
         failed: bool = False,
         **facts: str,
@@ -583,12 +692,17 @@ class Engine:
             return first
         release = self._meant(service, by, failed=failed)
 
-        def judged(current: Release) -> None:
+        def judged(current: Release) -> Facts | None:
             judge(order, by.who, current.config, current.id, by.member)
-            allowed(current)
+            return allowed(current)
 
         request = {"request": by.request} if by.request else {}
         return self._journal.order(release, kind, {"who": by.who, **facts, **request}, self.clock.now(), judged)
+
+    def _author_login(self, service: str, image: str) -> str:
+        """Whose the commit in an earlier image is, when the release that made it knew."""
+        made = next((one for one in self._journal.history(service, 50) if one.image == image), None)
+        return self._journal.load(made.id).source.get("author_login", "") if made else ""
 
     def _from_workflow(self, last: Release) -> Release | None:
         """The newest release that a workflow started."""
@@ -678,6 +792,61 @@ def _caller(who: str | Caller) -> Caller:
     return who if isinstance(who, Caller) else Caller(who)
 
 
+def _freezes(record: ServiceRecord | None, rules: Mapping[str, Any], now: float) -> tuple[Frozen, ...]:
+    """What is in force: the freeze by order first, then that of the configuration's windows."""
+    ordered = record.freeze if record else None
+    found = frozen(windows(rules), now)
+    by_order = (
+        [Frozen(ordered.since, ordered.until, ordered.why, ordered.who)] if ordered and ordered.holds(now) else []
+    )
+    return (*by_order, *([found] if found else []))
+
+
+def _frozen(freezes: Sequence[Frozen], by: Caller, rules: Mapping[str, Any], where: str) -> list[Refused]:
+    """That it is frozen, until when and why."""
+    if not freezes:
+        return []
+    service = where.partition("#")[0]
+    lift = f"`bluegreen unfreeze {service}` lifts it. " if freezes[0].who and len(freezes) == 1 else ""
+    hint = f"{lift}{_override_hint(by, rules)}"
+    return [Refused(in_words(freezes), reason=Reason.FROZEN, where=where, hint=hint)]
+
+
+def _override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
+    """How to go on all the same, and who may, by the lists for those who come the same way."""
+    one = identify(by.who)
+    may = listed(Order.OVERRIDE, rules, one.realm) if one else ()
+    who = "everyone" if "*" in may else ", ".join(may) or "nobody"
+    allowed = f" Who may ({one.realm}.overriders): {who}." if one else ""
+    return f"`--override REASON`, in a workflow the input `override`, goes on in spite of it.{allowed}"
+
+
+def _in_spite_of(refusals: Sequence[Refused], override: str, by: Caller, rules: Mapping[str, Any], where: str) -> Facts:
+    """Raise what refuses, unless it is overridden by somebody who may; what to record of that."""
+    if not refusals:
+        return {}
+    if not override:
+        raise _as_one(refusals)
+    judge(Order.OVERRIDE, by.who, rules, where, by.member)
+    return {"override": override, "despite": [str(refusal.reason) for refusal in refusals]}
+
+
+def _as_one(refusals: Sequence[Refused]) -> Refused:
+    """All that is in the way, by the first one's reason."""
+    first, said = refusals[0], "; ".join(refusal.what for refusal in refusals)
+    return Refused(said, reason=first.reason, where=first.where, hint=first.hint)
+
+
+def _reason(override: str) -> str:
+    """The reason on one line; ConfigError when there are only blanks, or too many words."""
+    if override and not override.strip():
+        raise ConfigError("is empty", where="override", hint="Say why: it is kept in the journal.")
+    if len(override) > LONGEST_REASON:
+        what = f"has {len(override)} characters"
+        raise ConfigError(what, where="override", hint=f"Say it in {LONGEST_REASON} at most.")
+    return one_line(override)
+
+
 def _must_look_the_same(release: Release, by: Caller) -> None:
     """A button speaks of what its card showed."""
     if by.face and by.face != release.face:
@@ -693,15 +862,12 @@ def _may_be_held(release: Release) -> None:
     raise Refused(what, reason=Reason.MOVED_ON, where=release.id)
 
 
-def _may_be_promoted(release: Release, who: str) -> None:
-    if release.promotable and who not in release.promoters:
+def _may_be_promoted(release: Release) -> None:
+    if release.promotable:
         return
     if len(release.promoters) >= release.approvals and not release.outcome:
         by = " and ".join(person(one) for one in release.promoters)
         raise Refused(f"was promoted by {by} already", reason=Reason.MOVED_ON, where=release.id)
-    if release.promotable:
-        hint = f"{release.approvals - len(release.promoters)} more must promote it, too."
-        raise Refused("you have promoted it already", reason=Reason.MOVED_ON, where=release.id, hint=hint)
     early = not release.outcome and release.phase in _BEFORE_THE_SWITCH[:3]
     hint = "It can be promoted once blue and green both serve." if early else "It has moved on."
     what = f"cannot be promoted while {_standing(release)}"

@@ -15,11 +15,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import yaml
+from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,6 +31,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    JsonValue,
     ModelWrapValidatorHandler,
     Strict,
     Tag,
@@ -34,6 +39,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from bluegreen.errors import ConfigError
 
@@ -44,6 +50,11 @@ region: ap-northeast-2             # default: the AWS environment's
 group: web-asg                     # the Auto Scaling group that serves before the first release
 traffic:
   target_groups: [web]             # every target group that it is registered in (names or ARNs)
+  # With weights: listeners and rules that forward to exactly two target groups; rules that show green by a header, say,
+  # before it serves; green's share in percent, each for its part of the overlap, where 0 is a preview.
+  # listeners: [arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:listener/app/web/0123/4567]
+  # preview: [arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:listener-rule/app/web/0123/4567/89ab]
+  # steps: [0, 10, 50]
   overlap: 5m                      # how long blue and green both serve
 image:                             # exactly one of builder, ami
   builder:
@@ -57,13 +68,23 @@ checks:                            # target health is always checked
   - {name: home, http: "https://web.example.com/healthz", status: 200, contains: ok, headers: {x-preview: green}}
   - {name: unit, run: "curl -fsS localhost/healthz"}  # on every green instance, over SSM
   - {name: errors, alarm: web-5xx}                    # this CloudWatch alarm must not be in ALARM
+  # - {name: database, http: "https://web.example.com/status", json: {database.state: up}, timeout: 5s}
+  # - {name: all, alarm: web-all, missing: pass}      # so INSUFFICIENT_DATA passes
+  # - {name: latency, metric: TargetResponseTime, statistic: p99, at_most: 1.2, compare: blue}  # weighted: 1.2 × blue's
+  # - {name: queue, metric: Depth, statistic: Average, at_most: 9, namespace: Web, dimensions: {Queue: mail}}
   # each may say: every: 10s, needs: 3, within: 5m, when: [checking, overlapping, soaking]
-promotion: {by: auto, timeout: 4h, on_timeout: rollback, approvals: 1}  # by: auto | person
+  # a metric may say: window: 10m, period: 60s
+promotion: {by: auto, timeout: 4h, on_timeout: rollback, approvals: 1, by_author: true, remind: 30m}  # or by: person
 soak: 15m                          # how long blue stays whole, for a rollback in seconds
 retire: delete                     # or empty: keep the group at size 0
 timeouts: {bake: 2h, launch: 15m, healthy: 10m}
 poll: 5s
-slack: {channel: C0123, promoters: [S0GROUP, U0123], rollbackers: ["*"]}
+slack: {channel: C0123, promoters: [S0GROUP, U0123], rollbackers: ["*"], overriders: [U0123]}
+github: {promoters: [octocat, acme/release-managers], rollbackers: ["*"], overriders: []}  # logins, team slugs
+aws: {promoters: ["*"], rollbackers: ["*"], overriders: ["arn:aws:iam::123456789012:role/OnCall"]}
+people: {alice: [U0123, octocat]}  # whose ids they are: two of one person are one approval
+freeze:                            # no release and no promotion then; a rollback always
+  - {cron: "0 16 * * FRI", for: 64h, zone: Europe/Berlin, why: the weekend}
 environments:                      # keys here replace those above
   staging: {group: web-staging-asg, promotion: {by: auto}}
 """
@@ -75,8 +96,6 @@ NAMES = "Use small letters, digits and hyphens, as in web-2."
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd]?)")
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_WEIGHTED = "weighted traffic is not supported by this version"
-_METRIC = "metric checks are not supported by this version"
 _KINDS = ("http", "run", "alarm", "metric")
 
 Loc = tuple[str | int, ...]
@@ -135,8 +154,10 @@ _WORDS = {
     "greater_than_equal": ("must be at least {ge}, but is {got}", ""),
     "less_than_equal": ("must be at most {le}, but is {got}", ""),
     "invalid_key": ("is no key: {got} is not text", "Put the key in quotes."),
-    "union_tag_not_found": ("says nothing to check", "Give it exactly one of http, run, alarm."),
-    "union_tag_invalid": (_METRIC, "Remove the check, or let a CloudWatch alarm watch the metric and check `alarm`."),
+    "union_tag_not_found": ("says nothing to check", "Give it exactly one of http, run, alarm, metric."),
+    "greater_than": ("must be more than {gt:g}, but is {got}", ""),
+    "bool_type": ("must be true or false, but is {got}", "Write it without quotes."),
+    "finite_number": ("must be a number, but is {got}", "Write digits without quotes."),
 }
 
 
@@ -275,6 +296,44 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
+def _rising(steps: tuple[int, ...]) -> tuple[int, ...]:
+    """At least one share, each greater than the one before."""
+    for before, after in pairwise(_distinct(steps)):
+        if after < before:
+            raise _Wrong(f"goes down from {before} to {after}", "Write shares that rise, as in [0, 10, 50].")
+    return steps
+
+
+def _cron(text: str) -> str:
+    """Five fields, as crontab(5) has them; the library would take one for seconds, too."""
+    wrong = "wrong number of fields" if len(text.split()) != 5 else ""
+    try:
+        CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        wrong = wrong or str(error).lower()
+    if wrong:
+        what = f"{_got(text)} is not a time that comes again: {wrong}"
+        raise _Wrong(what, "Write minute, hour, day, month, weekday, as in 0 16 * * FRI.")
+    return text
+
+
+def _within_a_year(seconds: float) -> float:
+    if seconds > 366 * _SECONDS["d"]:
+        raise _Wrong("must be at most 366d", "Write several windows, or freeze by order: `bluegreen freeze`.")
+    return seconds
+
+
+def _zone(name: str) -> str:
+    """A name of the IANA time zone database."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = _like(name, available_timezones())
+        hint = known if known.startswith("Did") else "Write one as in Europe/Berlin or UTC."
+        raise _Wrong(f"{_got(name)} is not a time zone", hint) from None
+    return name
+
+
 _SPAN = WithJsonSchema(
     {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^ *[0-9]+(\.[0-9]+)? ?[smhd]? *$"}]}
 )
@@ -283,12 +342,16 @@ _STATUS = {"type": "integer", "minimum": 100, "maximum": 599}
 Duration = Annotated[float, BeforeValidator(duration), _SPAN]
 #: Seconds; more than 0.
 Span = Annotated[float, AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN]
+#: Seconds; more than 0, a leap year at most.
+Spell = Annotated[
+    float, AfterValidator(_within_a_year), AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN
+]
 Pace = Annotated[float, AfterValidator(_not_hasty), BeforeValidator(duration), _SPAN]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Text = Annotated[str, AfterValidator(_filled)]
 Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]*", "a name", NAMES)]
 #: What the journal calls other things that are seen; a check of such a name would be taken for one of them.
-TAKEN = frozenset({"activity", "blue", "build", "build check", "green", "image", "sight", "targets", "traffic"})
+TAKEN = frozenset({"activity", "blue", "build", "build check", "green", "hold", "image", "sight", "targets", "traffic"})
 
 
 def _free(name: str) -> str:
@@ -329,6 +392,58 @@ TargetGroups = Annotated[tuple[Text, ...], AfterValidator(_distinct)]
 When = Literal["checking", "overlapping", "soaking"]
 Whens = Annotated[tuple[When, ...], AfterValidator(_distinct)]
 People = tuple[Person, ...]
+#: People, those of an enterprise (octocat_acme), and GitHub Apps (dependabot[bot]).
+_LOGIN = r"[A-Za-z0-9][A-Za-z0-9_-]*(\[bot\])?"
+Login = Annotated[
+    str,
+    _matching(
+        rf"\*|{_LOGIN}|[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+",
+        "a GitHub login or team",
+        "Write octocat for a person, acme/release-managers for a team, or * for everyone.",
+    ),
+]
+Logins = tuple[Login, ...]
+_ROLE = r"arn:aws[a-z-]*:iam::\d{12}:(user|role)/[\w+=,.@/-]+"
+_SSO = r"arn:aws[a-z-]*:sts::\d{12}:assumed-role/AWSReservedSSO_[\w+=,.@-]+/[\w+=,.@-]+"
+Principal = Annotated[
+    str,
+    _matching(
+        rf"\*|{_ROLE}|{_SSO}",
+        "an AWS principal that can be told from others",
+        "Write the ARN of an IAM user or role, of an IAM Identity Center user's session, or * for everyone.",
+    ),
+]
+Principals = tuple[Principal, ...]
+Someone = Annotated[
+    str,
+    _matching(
+        rf"[UW][A-Z0-9]+|{_LOGIN}|{_ROLE}|{_SSO}",
+        "a person's id",
+        "Write a Slack id (U0123…), a GitHub login, or the ARN of an AWS principal.",
+    ),
+]
+Share = Annotated[int, Strict(), Field(ge=0, le=99)]
+Steps = Annotated[tuple[Share, ...], AfterValidator(_rising)]
+Limit = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+Listener = Annotated[
+    str,
+    _matching(
+        r"arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:listener(-rule)?/(app|net)/\S+",
+        "the ARN of a listener or rule",
+        "Copy it from the load balancer's page: arn:aws:elasticloadbalancing:…:listener/app/… or …:listener-rule/….",
+    ),
+]
+Listeners = Annotated[tuple[Listener, ...], AfterValidator(_distinct)]
+Statistic = Annotated[
+    str,
+    _matching(
+        r"Sum|Average|Minimum|Maximum|SampleCount|p(100|\d{1,2}(\.\d{1,10})?)",
+        "a statistic",
+        "Write Sum, Average, Minimum, Maximum, SampleCount, or a percentile as in p99.",
+    ),
+]
+Cron = Annotated[str, AfterValidator(_cron)]
+Zone = Annotated[str, AfterValidator(_zone)]
 
 
 # --- the models ------------------------------------------------------------------------------------------
@@ -341,7 +456,6 @@ class _Model(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    _later: ClassVar[Mapping[str, tuple[str, str]]] = {}  # keys that are known, but not for this version
 
     @classmethod
     def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
@@ -369,14 +483,17 @@ class _Model(BaseModel):
             case "extra_forbidden" if isinstance(key, str):
                 return _line(line["loc"], cls._unknown(key))
             case "missing" if isinstance(key, str):
-                return _line(line["loc"], _Wrong("is missing", f"Add {cls.model_fields[key].description}."))
+                return _line(line["loc"], _Wrong("is missing", f"Add {cls._keys()[key].description}."))
         return line
 
     @classmethod
+    def _keys(cls) -> dict[str, FieldInfo]:
+        """The fields by the names that the file has for them."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+    @classmethod
     def _unknown(cls, key: str) -> _Wrong:
-        if key in cls._later:
-            return _Wrong(*cls._later[key])
-        return _Wrong("is not a known key", _like(key, cls.model_fields))
+        return _Wrong("is not a known key", _like(key, cls._keys()))
 
 
 def _line(loc: Loc, wrong: _Wrong) -> Any:
@@ -393,19 +510,44 @@ def _one_of(data: Mapping[str, Any], keys: tuple[str, str]) -> Iterator[tuple[Lo
         yield (), _Wrong(what.format(one, other), f"Give it exactly one of {one}, {other}.")
 
 
-_REMOVE = "Remove `{}` to release with shared target groups."
-
-
 class Traffic(_Model):
-    """How traffic reaches the groups: shared target groups."""
+    """How traffic reaches the groups: shared target groups, or two of them with weights behind `listeners`."""
 
-    _later: ClassVar[Mapping[str, tuple[str, str]]] = {
-        key: (_WEIGHTED, _REMOVE.format(key)) for key in ("listeners", "steps")
-    }
     target_groups: TargetGroups = Field(
-        description="every target group that blue is registered in, names or ARNs, as in target_groups: [web]"
+        description="every target group that blue is registered in, names or ARNs, as in target_groups: [web]; "
+        "with listeners the two that they weigh"
+    )
+    listeners: Listeners | None = Field(
+        default=None, description="ARNs of listeners and rules whose weights say which target group serves"
+    )
+    preview: Listeners | None = Field(
+        default=None, description="ARNs of listeners and rules that show green, and nobody else, before it serves"
+    )
+    steps: Steps | None = Field(
+        default=None, description="green's share in percent, each for an equal part of the overlap; 0 is a preview"
     )
     overlap: Duration = Field(default=300.0, description="how long blue and green both serve")
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Green's shares in percent, in their order; empty when the target groups are shared."""
+        return (self.steps or (50,)) if self.listeners else ()
+
+    @classmethod
+    def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
+        groups, weighted = data.get("target_groups"), data.get("listeners") is not None
+        if weighted and isinstance(groups, list | tuple) and len(groups) != 2:
+            hint = "Name exactly two: the one that serves, and one that waits."
+            yield ("target_groups",), _Wrong(f"names {len(groups)} for weighted traffic", hint)
+        for key in ("steps", "preview"):
+            if data.get(key) is not None and not weighted:
+                hint = "Name the listeners whose weights are to move, or remove it."
+                yield (key,), _Wrong("needs `listeners`", hint)
+        listed = data.get("listeners")
+        for n, one in enumerate(data.get("preview") or () if isinstance(data.get("preview"), list | tuple) else ()):
+            if isinstance(listed, list | tuple) and one in listed:
+                hint = "It can show green early, or serve by weight: remove it from one."
+                yield ("preview", n), _Wrong("is also in `listeners`", hint)
 
 
 class Builder(_Model):
@@ -463,6 +605,9 @@ class HttpCheck(_Check):
     http: Url = Field(description="the URL to ask")
     status: Statuses = Field(default=(200,), description="the status, or statuses, that pass")
     contains: Text | None = Field(default=None, description="text that the answer must contain")
+    json_values: Mapping[Text, JsonValue] = Field(
+        default={}, alias="json", description="values that the answer must hold as JSON, as in {status.db: ok}"
+    )
     headers: Headers = Field(default={}, description="headers to send; no secrets, they are kept in the journal")
     timeout: Span = Field(default=5.0, description="how long to wait for the answer")
 
@@ -477,9 +622,48 @@ class RunCheck(_Check):
 
 
 class AlarmCheck(_Check):
-    """A CloudWatch alarm that must not be in ALARM."""
+    """A CloudWatch alarm, metric or composite, that must be OK."""
 
     alarm: Text = Field(description="the alarm's name")
+    missing: Literal["fail", "pass"] = Field(
+        default="fail", description="what INSUFFICIENT_DATA means; an alarm that does not exist always fails"
+    )
+
+
+class MetricCheck(_Check):
+    """A CloudWatch metric of green, with a limit of its own or against blue's over the same window.
+
+    Without `namespace` it is one that the load balancer keeps of green's target group. How it is judged, and how much
+    data that takes, is told in docs/checks.md.
+    """
+
+    metric: Text = Field(description="the metric's name, as in TargetResponseTime")
+    statistic: Statistic = Field(description="what of it is judged, as in Sum, Average or p99")
+    at_most: Limit = Field(description="the limit; with `compare: blue` so many times blue's value")
+    compare: Literal["blue"] | None = Field(default=None, description="judge green against blue")
+    window: Span = Field(default=600.0, description="the time that is judged, up to now")
+    period: Span = Field(default=60.0, description="the time of one value, in seconds as CloudWatch keeps them")
+    namespace: Text | None = Field(default=None, description="of a metric that is not the load balancer's")
+    dimensions: Mapping[Text, Text] = Field(default={}, description="of a metric that is not the load balancer's")
+    every: Span = Field(default=60.0, description="the time from one look to the next")
+    within: Span = Field(default=900.0, description="the time in which it must come to hold")
+
+    @classmethod
+    def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
+        if data.get("namespace") is not None and data.get("compare") is not None:
+            hint = "Only the load balancer tells blue from green: remove `namespace`, or `compare`."
+            yield ("compare",), _Wrong("needs a metric of the load balancer", hint)
+        if data.get("dimensions") and data.get("namespace") is None:
+            yield ("dimensions",), _Wrong("needs `namespace`", "Name the namespace, or remove the dimensions.")
+
+    @model_validator(mode="after")
+    def _is_kept_so(self) -> Self:
+        if self.period not in (1, 5, 10, 30) and self.period % 60:
+            hint = "Write 1s, 5s, 10s, 30s or whole minutes."
+            raise _Wrong(f"has a period of {self.period:g}s, which CloudWatch does not keep", hint)
+        if self.window < self.period:
+            raise _Wrong("has a window that is shorter than its period", "Raise `window`, or lower `period`.")
+        return self
 
 
 def _kind(data: object) -> str | None:
@@ -492,7 +676,8 @@ _TAGS = frozenset(f"{kind} check" for kind in _KINDS)
 Check = Annotated[
     Annotated[HttpCheck, Tag("http check")]
     | Annotated[RunCheck, Tag("run check")]
-    | Annotated[AlarmCheck, Tag("alarm check")],
+    | Annotated[AlarmCheck, Tag("alarm check")]
+    | Annotated[MetricCheck, Tag("metric check")],
     Discriminator(_kind),
 ]
 
@@ -506,11 +691,15 @@ class Promotion(_Model):
     timeout: Span = Field(default=14400.0, description="how long a release is held for a person")
     on_timeout: Literal["rollback", "promote"] = Field(default="rollback", description="what happens then")
     approvals: Count = Field(default=1, description="how many people must promote")
+    by_author: bool = Field(default=True, strict=True, description="whether the commit's author may promote it")
+    remind: Duration = Field(default=1800.0, description="how long before the hold expires its people are reminded")
 
     @model_validator(mode="after")
     def _asks_somebody(self) -> Self:
         if self.by == "auto" and self.approvals > 1:
             raise _Wrong("asks for approvals, but `by: auto` asks nobody", "Set by: person, or remove approvals.")
+        if self.by == "auto" and not self.by_author:
+            raise _Wrong("bars the author, but `by: auto` asks nobody", "Set by: person, or remove by_author.")
         return self
 
 
@@ -528,6 +717,32 @@ class Slack(_Model):
     channel: Channel | None = Field(default=None, description="the id of the channel that is told")
     promoters: People = Field(default=(), description="ids of those who may promote; * for everyone")
     rollbackers: People = Field(default=(), description="ids of those who may roll back; * for everyone")
+    overriders: People = Field(default=(), description="ids of those who may release in spite of a freeze")
+
+
+class GitHub(_Model):
+    """Who may order what through a workflow. Whoever can run it, unless said; only overriding needs to be granted."""
+
+    promoters: Logins = Field(default=("*",), description="logins and teams (acme/web) that may promote and release")
+    rollbackers: Logins = Field(default=("*",), description="logins and teams that may roll back")
+    overriders: Logins = Field(default=(), description="logins and teams that may release in spite of a freeze")
+
+
+class Aws(_Model):
+    """Who may order what with AWS credentials: the command line. Whoever has them, unless said."""
+
+    promoters: Principals = Field(default=("*",), description="ARNs of those who may promote and release")
+    rollbackers: Principals = Field(default=("*",), description="ARNs of those who may roll back")
+    overriders: Principals = Field(default=("*",), description="ARNs of those who may release in spite of a freeze")
+
+
+class Freeze(_Model):
+    """A time that comes again, in which nothing is released or promoted."""
+
+    cron: Cron = Field(description="when it begins: minute, hour, day, month, weekday, as in 0 16 * * FRI")
+    for_: Spell = Field(alias="for", description="how long it lasts, as in for: 64h")
+    zone: Zone = Field(default="UTC", description="the time zone of `cron`, as in Europe/Berlin")
+    why: Text = Field(default="a freeze window of bluegreen.yml", description="the reason, for whoever is refused")
 
 
 class Config(_Model):
@@ -550,6 +765,12 @@ class Config(_Model):
     timeouts: Timeouts = Field(default=Timeouts(), description="how long AWS may take")
     poll: Pace = Field(default=5.0, description="the time from one look at AWS to the next")
     slack: Slack = Field(default=Slack(), description="where releases are told, and who may order what there")
+    github: GitHub = Field(default=GitHub(), description="who may order what through a workflow")
+    aws: Aws = Field(default=Aws(), description="who may order what with AWS credentials")
+    people: Mapping[Text, tuple[Someone, ...]] = Field(
+        default={}, description="ids that are one person's, as in people: {alice: [U0123, octocat]}"
+    )
+    freeze: tuple[Freeze, ...] = Field(default=(), description="times in which nothing is released or promoted")
 
     @property
     def id(self) -> str:
@@ -563,7 +784,7 @@ class Config(_Model):
 
     def to_dict(self) -> dict[str, Any]:
         """Every key with its value, as JSON can hold it."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Config:
@@ -581,6 +802,8 @@ class Config(_Model):
             what = f"with the environment `{environment}` is longer than {LONGEST_NAME} characters"
             yield ("service",), _Wrong(what, "Shorten one: groups and images are named after both.")
         yield from _same_names(data.get("checks"))
+        yield from _without_weights(data.get("checks"), data.get("traffic"))
+        yield from _same_people(data.get("people"))
 
 
 def _same_names(checks: object) -> Iterator[tuple[Loc, _Wrong]]:
@@ -591,6 +814,26 @@ def _same_names(checks: object) -> Iterator[tuple[Loc, _Wrong]]:
         if isinstance(name, str) and first.setdefault(name, n) != n:
             what = f"`{name}` is also the name of checks.{first[name]}"
             yield ("checks", n, "name"), _Wrong(what, "Give each check its own name.")
+
+
+def _without_weights(checks: object, traffic: object) -> Iterator[tuple[Loc, _Wrong]]:
+    """Checks of the load balancer's metrics where blue and green share its target groups."""
+    if not isinstance(traffic, Mapping) or traffic.get("listeners") is not None:
+        return
+    for n, check in enumerate(checks if isinstance(checks, list) else ()):
+        if isinstance(check, Mapping) and check.get("metric") is not None and check.get("namespace") is None:
+            hint = "Give traffic its `listeners`, or the metric a `namespace` of its own."
+            yield ("checks", n, "metric"), _Wrong("needs weighted traffic: a shared target group mixes both", hint)
+
+
+def _same_people(people: object) -> Iterator[tuple[Loc, _Wrong]]:
+    """Ids that two people bear."""
+    first: dict[str, str] = {}
+    for name, ids in people.items() if isinstance(people, Mapping) else ():
+        for n, one in enumerate(ids if isinstance(ids, list | tuple) else ()):
+            if isinstance(one, str) and first.setdefault(one.lower(), str(name)) != name:
+                what = f"`{one}` is also an id of {first[one.lower()]}"
+                yield ("people", str(name), n), _Wrong(what, "An id is one person's: remove one.")
 
 
 def _validated(data: Mapping[str, Any]) -> tuple[Config | None, tuple[Problem, ...]]:

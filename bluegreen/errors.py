@@ -5,6 +5,7 @@ BlueGreenError
 ├── Refused          right, but not now or not by you (carries a Reason)           exit 4
 │   └── NotPermitted by others: it names who may
 ├── AwsError         one call to AWS failed: its code, its words, worth retrying?
+├── Untold           who is in a group could not be found out: then nobody is
 ├── Conflict         somebody else wrote the journal's next event: read and decide again
 ├── LeaseLost        another driver has taken this release: stop at once
 └── Interrupted      this driver was asked to stop; the release can be resumed     exit 130
@@ -71,6 +72,10 @@ class AwsError(BlueGreenError):
         self.operation = operation
         self.transient = transient
         self.denied = denied
+
+
+class Untold(BlueGreenError):
+    """Who is in a group could not be found out; whoever judges takes nobody to be in it, and repeats why."""
 
 
 class Conflict(BlueGreenError):

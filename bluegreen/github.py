@@ -20,7 +20,7 @@ from urllib.parse import quote
 import requests
 from github import Auth, Github, GithubException
 
-from bluegreen.errors import ConfigError
+from bluegreen.errors import ConfigError, Untold
 from bluegreen.release import Awaited, Event, Outcome, Phase, Release
 
 #: Seconds until an answer is given up.
@@ -42,11 +42,23 @@ _GRANTS = {"deployments": "deployments: write", "comments": "pull-requests: writ
 
 @dataclass(frozen=True)
 class Pull:
-    """A merged pull request."""
+    """A merged pull request; `author` is the login of whoever opened it, "" of somebody who is gone.
+
+    `openers` are the logins of whoever opened it and any other one that brought the same commit.
+    """
 
     number: int
     title: str
     author: str
+    openers: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return self.number > 0
+
+
+#: GitHub says that no merged pull request brought the commit.
+NO_PULL = Pull(0, "", "")
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,38 @@ def dispatch(token: str, api: str, last: Release, ref: str) -> Run:
     return Run(str(said.get("html_url") or ""), workflow, repository, commit[:8] or branch)
 
 
+class Teams:
+    """Who is in which team of an organization, asked with a token that may read the organization's members."""
+
+    def __init__(self, token: str, api: str) -> None:
+        self._token, self._api = token, api
+
+    def member(self, login: str, team: str) -> bool:
+        """Whether the login is in the team (`acme/web`); Untold when GitHub does not say.
+
+        An invitation is no membership (REST API, get team membership for a user: state).
+        """
+        org, _, slug = team.partition("/")
+        at = f"/orgs/{quote(org, safe='')}/teams/{quote(slug, safe='')}/memberships/{quote(login, safe='')}"
+        if not self._token:
+            raise Untold(f"nobody asked GitHub who is in {team}", hint="Give `github-token` one that may.")
+        client = Github(auth=Auth.Token(self._token), base_url=self._api, timeout=TIMEOUT, lazy=True, **_OURS)
+        try:
+            said = client.requester.requestJsonAndCheck("GET", at)[1]
+        except (GithubException, requests.RequestException) as error:
+            if isinstance(error, GithubException) and error.status == 404:
+                return False
+            raise _untold(team, error) from None
+        return bool(said.get("state") == "active")
+
+
+def _untold(team: str, error: Exception) -> Untold:
+    if isinstance(error, GithubException) and error.status in (401, 403) and not _passes(error):
+        hint = "It needs `read:org`, or as an app the permission Members: read; a job's own token cannot have it."
+        return Untold(f"the token may not see who is in {team}", hint=hint)
+    return Untold(f"it is not known who is in {team}: {_in_words(error)}", hint="Try again.")
+
+
 class GitHub:
     """One repository's deployments and comments. Nothing here raises, and `tell` returns at once.
 
@@ -146,7 +190,7 @@ class GitHub:
     # --- what doors call -------------------------------------------------------------------------
 
     def pull_of(self, commit: str) -> Pull | None:
-        """The merged pull request that brought the commit; None also when GitHub does not say."""
+        """The merged pull request that brought the commit, NO_PULL when none did, None when GitHub does not say."""
         try:
             found = self._get(f"{self._at}/commits/{commit}/pulls", per_page="10")
         except (GithubException, requests.RequestException) as error:
@@ -154,8 +198,9 @@ class GitHub:
             return None
         merged = [pull for pull in found if pull.get("merged_at")]
         if not merged:
-            return None
-        return Pull(int(merged[0]["number"]), str(merged[0]["title"]), str((merged[0]["user"] or {}).get("login", "")))
+            return NO_PULL
+        openers = tuple(str((pull["user"] or {}).get("login", "")) for pull in merged)
+        return Pull(int(merged[0]["number"]), str(merged[0]["title"]), openers[0], openers)
 
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
         """The driver's Tell."""

@@ -39,7 +39,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoR
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
-from bluegreen.release import Event, EventKind, Facts, Outcome, Reason, Release, apply, fold, release_id
+from bluegreen.release import TELLING, Event, EventKind, Facts, Outcome, Reason, Release, apply, fold, release_id
 
 if TYPE_CHECKING:
     import boto3
@@ -52,6 +52,9 @@ _CLIENT = ClientConfig(connect_timeout=2, read_timeout=3, retries={"mode": "stan
 SKEW = 2.0
 #: Facts larger than this are refused; DynamoDB's own limit is 400 KB for an item.
 LARGEST = 100_000
+
+#: So many bad commits and images of a service are remembered, the newest.
+BAD_ONES = 50
 
 #: How often a lost race is run again. Losing means that somebody else got further, so no pause is needed.
 _RACES = 30
@@ -85,7 +88,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Freeze:
-    """Nobody may start a release of the service. Times are epoch seconds; `until` None: until it is lifted."""
+    """Nobody may start or promote a release. Times are epoch seconds; `until` None: until it is lifted."""
 
     who: str
     why: str
@@ -107,7 +110,14 @@ class ServiceRecord:
     last: int | None = None  # the newest release, settled or not
     live: Live | None = None
     freeze: Freeze | None = None  # as written; whether it still holds is a matter of time
-    bad: Mapping[str, int] = field(default_factory=dict)  # commit -> the release that it was rolled back in
+    bad: Mapping[str, int] = field(default_factory=dict)  # commit, or image without one -> release that was rolled back
+
+    def rolled_back(self, commit: str, image: str) -> int | None:
+        """Number of the release in which the commit (the image, without one) was rolled back for its own sake.
+
+        A commit may be abbreviated, here and there.
+        """
+        return max((number for known, number in self.bad.items() if _means(known, commit, image)), default=None)
 
 
 @dataclass(frozen=True)
@@ -226,37 +236,36 @@ class Journal:
         now: float,
         *,
         request: str = "",
-        despite_freeze: bool = False,
+        admit: Callable[[ServiceRecord], Facts] = lambda record: {},
     ) -> Event:
         """Write the `started` event of the service's next release; `facts_for` takes its number.
 
-        A `request` that was answered before gets the same release again, even if that has settled. Refused
-        (under_way, frozen) when the service takes no release now; ConfigError when the facts are too large.
+        `admit` is asked about the service as it is at that moment: it raises to refuse, and what it returns is added to
+        the facts. A `request` that was answered before gets the same release again, even if that has settled. Refused
+        (under_way) while another is under way; ConfigError when the facts are too large.
         """
         for _ in range(_RACES):
             if first := self.requested(service, request):
                 return first
             record = self.service(service) or ServiceRecord(service)
-            self.refuse_start(record, now, despite_freeze=despite_freeze)
-            event = _new(release_id(service, record.next), 1, EventKind.STARTED, facts_for(record.next), now)
+            self.refuse_second(record)
+            facts = {**facts_for(record.next), **admit(record)}
+            event = _new(release_id(service, record.next), 1, EventKind.STARTED, facts, now)
             try:
-                return self._open(record, event, request, despite_freeze=despite_freeze)
+                return self._open(record, event, request)
             except _UnmetError:
                 continue
         raise Conflict("others keep starting releases", where=service, hint="Try again.")
 
-    def _open(self, record: ServiceRecord, event: Event, request: str, *, despite_freeze: bool) -> Event:
-        thawed = "" if despite_freeze else " AND (attribute_not_exists(#freeze) OR #freeze.#until <= :now)"
+    def _open(self, record: ServiceRecord, event: Event, request: str) -> Event:
+        """Only as long as the service is as it was judged: bad ones change with the release that settled last."""
+        since = record.freeze.since if record.freeze else None
+        same = "attribute_not_exists(#freeze)" if since is None else "#freeze.#since = :since"
         service = self._service_update(
             record.service,
             "SET #next = :after, #under_way = :number, #last = :number, #bad = if_not_exists(#bad, :none)",
-            f"attribute_not_exists(#under_way) AND (attribute_not_exists(#next) OR #next = :number){thawed}",
-            {
-                ":number": record.next,
-                ":after": record.next + 1,
-                ":now": None if despite_freeze else event.at,
-                ":none": {},
-            },
+            f"attribute_not_exists(#under_way) AND (attribute_not_exists(#next) OR #next = :number) AND {same}",
+            {":number": record.next, ":after": record.next + 1, ":since": since, ":none": {}},
         )
         asked = [self._request(record.service, request, event)] if request else []
         return self._transact(event, fold([event]), service, *asked)
@@ -271,13 +280,10 @@ class Journal:
         item = {**key, "release": event.release, "seq": event.seq, "at": event.at}
         return {"Put": self._new_item(item)}
 
-    def refuse_start(self, record: ServiceRecord, now: float, *, despite_freeze: bool = False) -> None:
-        """Refused when another release is under way, or the service is frozen."""
+    def refuse_second(self, record: ServiceRecord) -> None:
+        """Refused when a release is under way: there is one at a time."""
         if record.under_way:
             raise self._under_way(record.service, record.under_way)
-        if record.freeze and record.freeze.holds(now) and not despite_freeze:
-            hint = f"`bluegreen unfreeze {record.service}` lifts the freeze."
-            raise Refused(_frozen(record.freeze), reason=Reason.FROZEN, where=record.service, hint=hint)
 
     def _under_way(self, service: str, number: int) -> Refused:
         there = self.load(release_id(service, number))
@@ -316,13 +322,13 @@ class Journal:
         return event
 
     def order(
-        self, release: str, kind: EventKind, facts: Facts, now: float, allowed: Callable[[Release], None]
+        self, release: str, kind: EventKind, facts: Facts, now: float, allowed: Callable[[Release], Facts | None]
     ) -> Event:
         """Append a person's order as soon as nobody else writes; one whose `request` is there already is that event.
 
-        `allowed` is asked about the release as it is at that moment, and raises to refuse. A release that
-        failed is under way again when it is resumed or a rollback is ordered: Refused (under_way, moved_on)
-        when there is a newer one.
+        `allowed` is asked about the release as it is at that moment: it raises to refuse, and what it returns is added
+        to the facts. A release that failed is under way again when it is resumed or a rollback is ordered: Refused
+        (under_way, moved_on) when there is a newer one.
         """
         service, request = release.partition("#")[0], str(facts.get("request", ""))
         for _ in range(_RACES):
@@ -330,8 +336,8 @@ class Journal:
                 return first
             current = self.load(release)
             try:
-                allowed(current)
-                return self._order(current, _new(release, current.seq + 1, kind, facts, now))
+                told = {**facts, **(allowed(current) or {})}
+                return self._order(current, _new(release, current.seq + 1, kind, told, now))
             except Conflict:
                 continue
             except Refused:  # the other delivery of the same request may have been first, and that is why
@@ -384,14 +390,14 @@ class Journal:
     def settle(self, release: Release, seq: int, facts: Facts, now: float) -> Event:
         """Write the last event, and with it the summary and the service's new state.
 
-        An outcome of `live` makes green what is live; with `bad_commit` true in the facts, a commit that was
-        rolled back is remembered as bad. Saying the same again is harmless. Conflict when another event has
-        the number; ConfigError when the service does not have this release under way.
+        An outcome of `live` makes green what is live. What was rolled back for its own sake is remembered as bad until
+        it goes live after all. Saying the same again is harmless. Conflict when another event has the number;
+        ConfigError when the service does not have this release under way.
         """
         event = _new(release.id, seq, EventKind.SETTLED, facts, now)
         settled = apply(release, event)
         try:
-            return self._transact(event, settled, self._settled_service(settled, facts))
+            return self._transact(event, settled, self._settled_service(settled))
         except _UnmetError as unmet:
             taken = self._event_at(release.id, seq)
             if taken and (taken.kind, taken.facts) == (event.kind, event.facts):
@@ -401,16 +407,17 @@ class Journal:
         hint = f"Somebody changed the item of `{release.service}` in the table `{self.table}`."
         raise ConfigError("the journal does not have it under way", where=release.id, hint=hint)
 
-    def _settled_service(self, settled: Release, facts: Facts) -> Item:
-        number: Item = {":number": settled.number}
-        of, condition = settled.service, "#under_way = :number"
-        commit = {"#commit": settled.commit} if settled.commit else {}
-        if settled.outcome is Outcome.LIVE:
-            update = "SET #live = :live REMOVE #under_way" + (", #bad.#commit" if commit else "")
-            return self._service_update(of, update, condition, {**number, ":live": vars(_live(settled))}, commit)
-        if settled.outcome is Outcome.ROLLED_BACK and commit and facts.get("bad_commit"):
-            return self._service_update(of, "SET #bad.#commit = :number REMOVE #under_way", condition, number, commit)
-        return self._service_update(of, "REMOVE #under_way", condition, number)
+    def _settled_service(self, settled: Release) -> Item:
+        """Nobody else changes what is bad meanwhile: that takes a release under way, and there is only this one."""
+        live = {":live": vars(_live(settled))} if settled.outcome is Outcome.LIVE else {}
+        sets = ["#live = :live"] if live else []
+        before = (self.service(settled.service) or ServiceRecord(settled.service)).bad
+        bad = _bad_after(before, settled)
+        if bad != before:
+            sets.append("#bad = :bad")
+        update = f"{'SET ' if sets else ''}{', '.join(sets)} REMOVE #under_way".strip()
+        values = {":number": settled.number, **live, **({":bad": bad} if bad != before else {})}
+        return self._service_update(settled.service, update, "#under_way = :number", values)
 
     def follow(self, release: str, after: int, sleep: Callable[[float], None], poll: float = 1.0) -> Iterator[Event]:
         """The events after a number as they come, until the newest one is `settled`.
@@ -466,7 +473,7 @@ class Journal:
         return _summary(item) if item else None
 
     def freeze(self, service: str, *, who: str, why: str, until: float | None, now: float) -> None:
-        """Refuse new releases until then, or until it is lifted. A freeze that is there is replaced."""
+        """Freeze the service until then, or until that is lifted. A freeze that is there is replaced."""
         freeze = {"who": who, "why": why, "since": now, "until": until}
         self._call("update_item", **self._service_update(service, "SET #freeze = :freeze", "", {":freeze": freeze}))
 
@@ -892,6 +899,23 @@ def _summary(item: Item) -> Summary:
     return Summary(**known)
 
 
+def _bad_after(bad: Mapping[str, int], settled: Release) -> Mapping[str, int]:
+    """What is to be remembered as bad once this release has settled; see `ServiceRecord.rolled_back`."""
+    it = settled.commit or settled.image
+    others = {known: n for known, n in bad.items() if not _means(known, settled.commit, settled.image)}
+    if settled.outcome is Outcome.LIVE:
+        return others
+    if settled.outcome is not Outcome.ROLLED_BACK or settled.reason not in TELLING or not it:
+        return bad
+    newest = sorted(others.items(), key=lambda pair: pair[1])[-(BAD_ONES - 1) :]
+    return {**dict(newest), it: settled.number}
+
+
+def _means(known: str, commit: str, image: str) -> bool:
+    """Whether what is remembered is the commit; without one, the image."""
+    return known.startswith(commit) or commit.startswith(known) if commit else known == image
+
+
 def _live(release: Release) -> Live:
     return Live(release.green_group, release.image, release.template_version, release.commit, release.number)
 
@@ -919,11 +943,6 @@ def _freeze(item: Item) -> Freeze:
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _frozen(freeze: Freeze) -> str:
-    until = _time(freeze.until) if freeze.until is not None else "it is lifted"
-    return f"frozen by {freeze.who} until {until}" + (f": {freeze.why}" if freeze.why else "")
 
 
 def _taken(event: Event) -> Conflict:

@@ -96,12 +96,16 @@ class Template:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One answer of one check. `value` is what was seen, in a few words. `at`: epoch seconds."""
+    """One answer of one check. `value` is what was seen, in a few words. `at`: epoch seconds.
+
+    `certain`: that it failed is beyond doubt, and need not be seen `needs` times.
+    """
 
     name: str
     passed: bool
     value: str
     at: float
+    certain: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,14 @@ class Observation:
     green: Group | None = None
     #: target group ARN -> instance id -> target state; exactly the release's target groups
     targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    #: how the load balancer reaches the target groups, one line a listener or rule, sorted; None: not looked at
+    #: how the load balancer reaches the target groups, one line a listener or rule, sorted; None: not looked at.
+    #: Of the release's own listeners everything but the weights that it moves.
     routes: tuple[str, ...] | None = None
+    #: weighted: each listener or rule -> green's share in percent, None where it cannot be told or AWS shows none.
+    #: None: the target groups are shared, and who is in them serves
+    shares: Mapping[str, float | None] | None = None
+    #: weighted: group name -> ARNs of the target groups that it has to be in; everybody in all of them otherwise
+    homes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     checks: tuple[CheckResult, ...] = ()
     #: images of this service that may be dropped now, oldest first (retiring only)
     droppable: tuple[str, ...] = ()
@@ -127,21 +137,39 @@ class Observation:
         ids = {i.id for i in group.instances} if group else set()
         return tuple(state for members in self.targets.values() for id_, state in members.items() if id_ in ids)
 
+    def home(self, group: Group) -> frozenset[str]:
+        """ARNs of the target groups that the group has to be in."""
+        return self.homes.get(group.name, frozenset(self.targets))
+
     def serving(self, group: Group | None) -> tuple[str, ...]:
-        """Ids of the group's own instances that are in service and `healthy` in every target group (S2).
+        """Ids of the group's own instances that are in service and `healthy` in each of its target groups (S2).
 
-        A group that is detached serves nobody: its targets may be shown healthy until they begin to drain.
+        They can bear traffic; with weights, whatever share they are given. A group that is detached serves nobody:
+        its targets may be shown healthy until they begin to drain.
         """
-        if group is None or not self.targets or not group.target_groups >= self.targets.keys():
+        if group is None or not self.targets or not group.target_groups >= self.home(group):
             return ()
-        return tuple(id_ for id_ in group.in_service if all(m.get(id_) == HEALTHY for m in self.targets.values()))
+        members = [self.targets.get(arn, {}) for arn in self.home(group)]
+        return tuple(id_ for id_ in group.in_service if all(m.get(id_) == HEALTHY for m in members))
 
-    def in_traffic(self, group: Group | None) -> bool:
-        """Whether the group is attached, or any of its instances may still get new requests."""
+    def registered(self, group: Group | None) -> bool:
+        """Whether the group is attached, or any of its instances is in a target group and not on its way out."""
         if group is None:
             return False
         attached = bool(group.target_groups & self.targets.keys())
         return attached or any(state in IN_TRAFFIC for state in self.states(group))
+
+    def share(self, which: str) -> float | None:
+        """Percent of the traffic that `blue` or `green` is given by every listener; None unless all say the same."""
+        said = set((self.shares or {}).values())
+        green = said.pop() if len(said) == 1 else None
+        return green if green is None or which == "green" else 100 - green
+
+    def in_traffic(self, which: str) -> bool:
+        """Whether `blue` or `green` may get new requests; when it cannot be told, it may."""
+        if self.shares is None:
+            return self.registered(self.blue if which == "blue" else self.green)
+        return self.share(which) != 0
 
     def draining(self, group: Group | None) -> bool:
         """Whether requests in flight may still be with the group's instances."""
@@ -162,4 +190,7 @@ class Baseline:
     blue_image: str = ""  # AMI id that blue's template version carries; "" when it takes it from elsewhere
     account: str = ""
     region: str = ""
+    listeners: tuple[str, ...] = ()  # ARNs whose weights decide who serves; none: the target groups are shared
+    previews: tuple[str, ...] = ()  # ARNs of those that show green before it serves
+    idle_target_group: str = ""  # weighted: ARN of the one that gets no traffic now
     warnings: tuple[str, ...] = ()

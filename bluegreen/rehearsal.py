@@ -37,15 +37,21 @@ def rehearse(release: Release, baseline: Baseline, config: Config) -> tuple[Step
 
 
 def rehearse_rollback(release: Release, baseline: Baseline, config: Config, left: Phase) -> tuple[Step, ...]:
-    """The steps of a rollback that is ordered when the release has just entered the phase `left`."""
+    """The steps of a rollback out of the phase `left`; with weights, at the last step of green's share."""
     steps: list[Step] = []
     world = _scene(release, baseline)
     for moment in _moments(release, world, config):
-        if moment.release.phase is left and not isinstance(moment.decision, Act):
+        if moment.release.phase is left and not isinstance(moment.decision, Act) and not _early(moment, config):
             release = _told(moment.release, EventKind.ROLLBACK_ORDERED, {"who": "you"}, moment.seen.at)
             steps = list(_play(release, moment.seen, config))
             break
     return tuple(steps)
+
+
+def _early(moment: _Moment, config: Config) -> bool:
+    """Whether steps of green's share are still to come."""
+    steps = config.traffic.shares
+    return moment.release.phase is Phase.OVERLAPPING and bool(steps) and moment.release.share < steps[-1]
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ def _play(release: Release, seen: Observation, config: Config) -> Iterator[Step]
         phase = moment.release.phase
         match moment.decision:
             case Act():
+                waited = None if moment.decision.verb is Verb.SHIFT else waited
                 yield Step(phase, act=moment.decision)
             case Wait(awaited=awaited) if (phase, awaited) != waited:
                 waited = (phase, awaited)
@@ -92,7 +99,7 @@ def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Rel
             release = _told(release, EventKind.ENTERED, facts, seen.at)
         case Wait(awaited=Awaited.PROMOTION):
             release = _told(release, EventKind.PROMOTED, {"who": f"person {release.seq}"}, seen.at)
-        case Wait(awaited=Awaited.OVERLAP | Awaited.SOAK, deadline=float(deadline)):
+        case Wait(awaited=Awaited.STEP | Awaited.OVERLAP | Awaited.SOAK, deadline=float(deadline)):
             seen = replace(_settled(seen), at=deadline)
         case Wait(seconds=seconds):
             seen = replace(_settled(seen), at=seen.at + seconds)
@@ -116,8 +123,13 @@ def _scene(release: Release, baseline: Baseline) -> Observation:
         image=Image(baseline.image, "", "available") if baseline.image else None,
         template=baseline.template,
         blue=blue,
-        targets={arn: {i.id: "healthy" for i in blue.instances} for arn in baseline.target_groups},
+        targets={
+            arn: {i.id: "healthy" for i in blue.instances if arn != baseline.idle_target_group}
+            for arn in baseline.target_groups
+        },
         routes=baseline.routes,
+        shares=dict.fromkeys(baseline.listeners, 0) if baseline.listeners else None,
+        homes={name: frozenset(release.targets_of(name)) for name in (release.blue_group, release.green_group)},
     )
 
 
@@ -195,9 +207,10 @@ def _create(release: Release, seen: Observation) -> tuple[Observation, dict[str,
 def _join(which: str) -> Effect:
     def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
         group: Group = getattr(seen, which)
-        joined = replace(group, target_groups=frozenset(release.target_groups))
+        home = release.targets_of(group.name)
+        joined = replace(group, target_groups=frozenset(home))
         added = {i.id: "initial" for i in group.instances}
-        targets = {arn: {**members, **added} for arn, members in seen.targets.items()}
+        targets = {arn: {**members, **added} if arn in home else members for arn, members in seen.targets.items()}
         return _with(replace(seen, targets=targets), which, joined), {}
 
     return effect
@@ -207,7 +220,8 @@ def _leave(which: str) -> Effect:
     def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
         group: Group = getattr(seen, which)
         gone = {i.id: "draining" for i in group.instances}
-        targets = {arn: {**members, **gone} for arn, members in seen.targets.items()}
+        home = release.targets_of(group.name)
+        targets = {arn: {**members, **gone} if arn in home else members for arn, members in seen.targets.items()}
         return _with(replace(seen, targets=targets), which, replace(group, target_groups=frozenset())), {}
 
     return effect
@@ -218,6 +232,10 @@ def _change(which: str, **changes: Any) -> Effect:
         return _with(seen, which, replace(getattr(seen, which), **changes)), {}
 
     return effect
+
+
+def _shift(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    return replace(seen, shares=dict.fromkeys(release.listeners, release.share)), {}
 
 
 def _unprotect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
@@ -237,6 +255,7 @@ _EFFECTS: Mapping[Verb, Effect] = {
     Verb.MAKE_TEMPLATE_VERSION: _make_version,
     Verb.CREATE_GREEN: _create,
     Verb.JOIN_GREEN: _join("green"),
+    Verb.SHIFT: _shift,
     Verb.JOIN_BLUE: _join("blue"),
     Verb.TAKE_BLUE_OUT: _leave("blue"),
     Verb.TAKE_GREEN_OUT: _leave("green"),

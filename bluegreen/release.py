@@ -81,9 +81,10 @@ class Verb(StrEnum):
     MAKE_TEMPLATE_VERSION = "make_template_version"
     CREATE_GREEN = "create_green"
     SUSPEND_GREEN = "suspend_green"
-    JOIN_GREEN = "join_green"  # attach green to the target groups
+    JOIN_GREEN = "join_green"  # attach green to its target groups
+    SHIFT = "shift"  # weighted: green's share of the traffic, on every listener; the rest is blue's
     GROW_GREEN = "grow_green"  # blue grew during the overlap
-    TAKE_BLUE_OUT = "take_blue_out"  # detach blue from the target groups
+    TAKE_BLUE_OUT = "take_blue_out"  # detach blue from its target groups
     JOIN_BLUE = "join_blue"  # attach blue again
     TAKE_GREEN_OUT = "take_green_out"
     UNPROTECT_BLUE = "unprotect_blue"  # lift scale-in protection, so that blue can be emptied
@@ -129,6 +130,7 @@ class Reason(StrEnum):
     UNDER_WAY = "under_way"  # refused: another release of the service is under way
     UNRESOLVED = "unresolved"  # refused: the last release failed and its leftovers are still there
     FROZEN = "frozen"  # refused: the service is frozen
+    BAD_COMMIT = "bad_commit"  # refused: this commit was rolled back
     NOT_PERMITTED = "not_permitted"  # refused: not by this person
     MOVED_ON = "moved_on"  # refused: the release is past that
     NOTHING_TO_DO = "nothing_to_do"  # refused: there is no such release
@@ -144,6 +146,7 @@ class Awaited(StrEnum):
     IMAGE = "image"  # the AMI becomes available
     GREEN_UP = "green_up"  # green's instances come in service
     CHECKS = "checks"  # every check holds
+    STEP = "step"  # green's share is to rise; this part of the overlap passes
     OVERLAP = "overlap"  # the overlap time passes
     PROMOTION = "promotion"  # a person promotes
     GREEN_GROWN = "green_grown"  # green has caught up with blue's size
@@ -162,6 +165,9 @@ SIGHT = "sight"
 
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
 OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION})
+
+#: A rollback for one of these speaks against what was released: it is remembered, and refused the next time.
+TELLING = frozenset({Reason.ORDERED, Reason.CHECK_FAILED, Reason.NEVER_HEALTHY})
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,7 @@ class CheckState:
     """A check's run of equal answers.
 
     It is held once it passed `needs` times in a row, and lost once, having been held, it failed `needs`
-    times in a row. Times are epoch seconds.
+    times in a row, or failed beyond doubt. Times are epoch seconds.
     """
 
     name: str
@@ -223,6 +229,7 @@ class CheckState:
     value: str  # what was seen last, in a few words
     held_since: float | None = None
     lost: bool = False
+    certain: bool = False  # it failed beyond doubt
 
     @property
     def held(self) -> bool:
@@ -262,12 +269,17 @@ class Release:
     green_group: str
     image_name: str
     target_groups: tuple[str, ...]  # ARNs
+    listeners: tuple[str, ...] = ()  # ARNs of listeners and rules whose weights decide; none: target groups are shared
+    previews: tuple[str, ...] = ()  # ARNs of those that show green before it serves
+    routes: tuple[str, ...] = ()  # how the load balancer reached the target groups when it was started
+    idle_target_group: str = ""  # weighted: the one of the two that waits for green
     builder: str = ""
     account: str = ""
     region: str = ""
     blue_commit: str = ""  # what blue runs, as far as the journal knows
     blue_image: str = ""  # AMI id that blue's template version carries
     source: Mapping[str, str] = field(default_factory=dict)  # where it was started: see `Engine.start`
+    goes_back: bool = False  # to an image that was live before: no freeze is in its way
     seq: int = 1
     last_at: float = 0.0
     phase: Phase = Phase.BAKING
@@ -277,6 +289,9 @@ class Release:
     message: str = ""
     blue: BlueBefore | None = None
     size: int = 0  # how many green must bear
+    share: int = 0  # green's share in percent, as it was last asked for
+    share_before: int = 0  # what it was before that
+    share_since: float | None = None  # when green was first given more than none of the traffic by weight
     template_version: int | None = None
     began: Mapping[Verb, Event] = field(default_factory=dict)
     did: Mapping[Verb, Event] = field(default_factory=dict)
@@ -304,6 +319,25 @@ class Release:
         """Id of the AMI that this release made, "" if it made none (or did not come to know its id)."""
         did = self.did.get(Verb.MAKE_IMAGE)
         return str(did.facts["image"]) if did else ""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether weights decide who serves; otherwise being in the shared target groups does."""
+        return bool(self.listeners)
+
+    @property
+    def blue_targets(self) -> tuple[str, ...]:
+        """ARNs of the target groups that blue has to be in."""
+        return tuple(arn for arn in self.target_groups if arn != self.idle_target_group)
+
+    @property
+    def green_targets(self) -> tuple[str, ...]:
+        """ARNs of the target groups that green has to be in."""
+        return (self.idle_target_group,) if self.idle_target_group else self.target_groups
+
+    def targets_of(self, group: str) -> tuple[str, ...]:
+        """ARNs of the target groups that this group, blue or green, has to be in."""
+        return self.green_targets if group == self.green_group else self.blue_targets
 
     @property
     def approvals(self) -> int:
@@ -395,12 +429,17 @@ def _started(event: Event) -> Release:
         green_group=f["green_group"],
         image_name=f["image_name"],
         target_groups=tuple(f["target_groups"]),
+        listeners=tuple(f.get("listeners", ())),
+        previews=tuple(f.get("previews", ())),
+        routes=tuple(f.get("routes", ())),
+        idle_target_group=f.get("idle_target_group", ""),
         builder=f["builder"],
         account=f.get("account", ""),
         region=f.get("region", ""),
         blue_commit=f.get("blue_commit", ""),
         blue_image=f.get("blue_image", ""),
         source=f.get("source", {}),
+        goes_back=bool(f.get("goes_back")),
         last_at=event.at,
         entered={Phase.BAKING: event.at},
     )
@@ -430,13 +469,25 @@ def _began(release: Release, event: Event) -> Release:
         return replace(changed, blue=before, size=before.desired)
     if verb is Verb.GROW_GREEN:
         return replace(changed, size=event.facts["size"])
+    if verb is Verb.SHIFT:
+        return _shifting(changed, event.facts["share"])
     return changed
 
 
+def _shifting(release: Release, share: int) -> Release:
+    """A shift that is begun anew may have been done in part: what was before it stays what it was."""
+    if share == release.share and Verb.SHIFT in release.began:
+        return release
+    return replace(release, share=share, share_before=release.share)
+
+
 def _did(release: Release, event: Event) -> Release:
+    verb = Verb(event.facts["verb"])
+    first = verb is Verb.SHIFT and release.share > 0 and release.share_since is None
     return replace(
         release,
-        did={**release.did, Verb(event.facts["verb"]): event},
+        did={**release.did, verb: event},
+        share_since=event.at if first else release.share_since,
         template_version=event.facts.get("template_version", release.template_version),
         stumble=None,
     )
@@ -476,6 +527,7 @@ def _observed(release: Release, event: Event) -> Release:
         value=f["value"],
         held_since=f["held_since"],
         lost=f["lost"],
+        certain=f.get("certain", False),
     )
     return replace(release, sights=sights, checks={**release.checks, state.name: state})
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from bluegreen.release import (
+    TELLING,
     Awaited,
     CheckState,
     Event,
@@ -44,11 +45,12 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     ),
     Verb.CREATE_GREEN: ("create {green} with {servers}", "created {green} with {servers}"),
     Verb.SUSPEND_GREEN: ("suspend {processes} on {green}", "suspended {processes} on {green}"),
-    Verb.JOIN_GREEN: ("join {green} to {targets}{share}", "joined {green} to {targets}{share}"),
+    Verb.JOIN_GREEN: ("join {green} to {green_targets}", "joined {green} to {green_targets}"),
+    Verb.SHIFT: ("give {given}", "gave {given}"),
     Verb.GROW_GREEN: ("grow {green} to {servers}", "told {green} to grow to {servers}"),
-    Verb.TAKE_BLUE_OUT: ("take {blue} out of {targets}", "took {blue} out of {targets}"),
-    Verb.JOIN_BLUE: ("join {blue} to {targets} again", "joined {blue} to {targets} again"),
-    Verb.TAKE_GREEN_OUT: ("take {green} out of {targets}", "took {green} out of {targets}"),
+    Verb.TAKE_BLUE_OUT: ("take {blue} out of {blue_targets}", "took {blue} out of {blue_targets}"),
+    Verb.JOIN_BLUE: ("join {blue} to {blue_targets} again", "joined {blue} to {blue_targets} again"),
+    Verb.TAKE_GREEN_OUT: ("take {green} out of {green_targets}", "took {green} out of {green_targets}"),
     Verb.UNPROTECT_BLUE: ("lift the scale-in protection of {blue}", "lifted the scale-in protection of {blue}"),
     Verb.EMPTY_BLUE: ("set the size of {blue} to 0", "set the size of {blue} to 0"),
     Verb.DELETE_BLUE: ("delete {blue}", "ordered the deletion of {blue}"),
@@ -88,10 +90,14 @@ _REASONS: Mapping[Reason, str] = {
     Reason.UNDER_WAY: "another release of the service is under way",
     Reason.UNRESOLVED: "the last release failed and its leftovers are still there",
     Reason.FROZEN: "the service is frozen",
+    Reason.BAD_COMMIT: "this commit was rolled back",
     Reason.NOT_PERMITTED: "this person may not do it",
     Reason.MOVED_ON: "the release is past that",
     Reason.NOTHING_TO_DO: "there is no such release",
 }
+
+#: What a person may override, as it is told of an order that did.
+_OVERRIDDEN: Mapping[str, str] = {Reason.FROZEN: "the freeze", Reason.BAD_COMMIT: "an earlier rollback of it"}
 
 #: Reasons whose message says it all.
 _ALONE = frozenset(
@@ -127,6 +133,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.IMAGE: "image {image_name} to become available",
     Awaited.GREEN_UP: "green's instances to come in service{green_count}",
     Awaited.CHECKS: "every check to hold{open_checks}",
+    Awaited.STEP: "the next step of green's share{open_checks}",
     Awaited.OVERLAP: "the overlap to pass{open_checks}",
     Awaited.PROMOTION: "a person to promote{approvals}",
     Awaited.GREEN_GROWN: "green to catch up with blue's size{green_count}",
@@ -164,7 +171,7 @@ def _started(event: Event, release: Release) -> str:
     image = f"with image {release.image} " if release.image else ""
     return (
         f"{person(event.facts['who'])} started {release.id}: {what}{image}"
-        f"from {release.blue_group} to {release.green_group}"
+        f"from {release.blue_group} to {release.green_group}{_in_spite(event.facts)}"
     )
 
 
@@ -206,6 +213,10 @@ def _observed(event: Event, release: Release) -> str:
             return f"the {subject} on builder {release.builder}: {value}"
         case "sight":
             return str(value)
+        case "hold":
+            then = "it is promoted" if f.get("then") == "promote" else "it is rolled back"
+            given = f"only {len(release.promoters)} of {release.approvals} people have" if release.promoters else ""
+            return f"{given or 'nobody has'} promoted {release.id}: in {duration(f['at'] - event.at)} {then}"
         case "activity":
             return f"AWS could not launch an instance of green: {value}"
     return f"{subject}: {value}"
@@ -217,7 +228,15 @@ def _blinded(event: Event, release: Release) -> str:
 
 
 def _promoted(event: Event, release: Release) -> str:
-    return f"{person(event.facts['who'])} promoted {release.id}{_approvals(release)}"
+    return f"{person(event.facts['who'])} promoted {release.id}{_approvals(release)}{_in_spite(event.facts)}"
+
+
+def _in_spite(f: Facts) -> str:
+    """What was overridden, and why; empty when nothing was."""
+    if not f.get("override"):
+        return ""
+    known = [_OVERRIDDEN.get(one, str(one)) for one in f.get("despite") or ()]
+    return f", in spite of {' and '.join(known) or 'what forbade it'}: {f['override']}"
 
 
 def _hold_ordered(event: Event, release: Release) -> str:
@@ -267,7 +286,7 @@ _TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {
 def _group(f: Facts) -> str:
     share = f.get("share")
     if f.get("serving") or share:
-        count = f"{f['serving']} of {f['desired']} serving"
+        count = f"{f['serving']} of {f['desired']} {'healthy' if share == 0 else 'serving'}"
     elif f["in_service"] > f["desired"]:
         count = f"{f['in_service']} in service, {f['desired']} wanted"
     else:
@@ -278,7 +297,7 @@ def _group(f: Facts) -> str:
 def _answer(f: Facts, release: Release) -> str:
     name, value = f"check {f['subject']}", f": {f['value']}" if f.get("value") else ""
     if f["lost"]:
-        return f"{name} no longer holds{value}"
+        return f"{name} {'fails' if f.get('certain') else 'no longer holds'}{value}"
     if not f["passed"]:
         return f"{name} fails{times(f['streak'])}{value}"
     if f["held_since"] is not None:
@@ -304,7 +323,7 @@ def intent(verb: Verb, facts: Facts, release: Release, *, arns: bool = True) -> 
     """What would be done, imperative, with the real names: `create web-production-v42 with 4 instances`."""
     names = _names(facts, release)
     if arns:
-        names["targets"] = _targets([f"{short(arn)} ({arn})" for arn in release.target_groups])
+        names |= _targets(release, lambda arn: f"{short(arn)} ({arn})")
     return one_line(_ACTS[verb][0].format_map(names))
 
 
@@ -336,7 +355,7 @@ def expected(release: Release) -> tuple[Awaited, float | None] | None:
             held = _all_held_since(release)
             if held is None:
                 return Awaited.CHECKS, None
-            return Awaited.OVERLAP, held + (config.get("traffic") or {}).get("overlap", 0.0)
+            return _expected_of_the_overlap(release, held)
         case Phase.HOLDING:
             if _all_held_since(release) is None:
                 return Awaited.CHECKS, None
@@ -350,9 +369,26 @@ def expected(release: Release) -> tuple[Awaited, float | None] | None:
 
 def _all_held_since(release: Release) -> float | None:
     """Since when every check of the overlap holds, as far as the journal tells; None while any does not."""
-    judged = [str(c["name"]) for c in release.config.get("checks") or () if "overlapping" in (c.get("when") or ())]
+    judged = [str(c["name"]) for c in release.config.get("checks") or () if _judged_now(c, release)]
     held = [check.held_since if check else None for check in map(release.checks.get, ("targets", *judged))]
     return None if None in held else max(since for since in held if since is not None)
+
+
+def _judged_now(check: Facts, release: Release) -> bool:
+    """Whether the overlap waits for it: the load balancer's metrics of green only from when it has a share."""
+    early = "metric" in check and check.get("namespace") is None and release.share_since is None
+    return "overlapping" in (check.get("when") or ()) and not early
+
+
+def _expected_of_the_overlap(release: Release, held: float) -> tuple[Awaited, float]:
+    """With weights each step lasts an equal part of it, from when its share was given."""
+    traffic = release.config.get("traffic") or {}
+    overlap = float(traffic.get("overlap", 0.0))
+    if not release.weighted or Verb.SHIFT not in release.did:
+        return Awaited.OVERLAP, held + overlap
+    steps = traffic.get("steps") or [release.share]
+    ends = max(release.did[Verb.SHIFT].at, release.in_phase_since, held) + overlap / len(steps)
+    return (Awaited.OVERLAP if release.share == steps[-1] else Awaited.STEP), ends
 
 
 def _expected_of_the_bake(release: Release) -> Awaited:
@@ -374,7 +410,7 @@ def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:
     if deadline <= now:
         return "due now"
     # Of a time that simply passes the end is known; of everything else only when patience ends.
-    passes = awaited in (Awaited.OVERLAP, Awaited.SOAK, Awaited.RETRY)
+    passes = awaited in (Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.RETRY)
     left = duration(deadline - now)
     return f"{left} to go" if passes else f"at most {left} more"
 
@@ -421,10 +457,18 @@ def _next_after(release: Release, outcome: Outcome) -> str:
         case Outcome.LIVE:
             return _back_by_release(release)
         case Outcome.ROLLED_BACK:
-            return "try again once the cause is found: bluegreen release"
+            return _after_a_rollback(release)
         case Outcome.FAILED:
             back = f"; go back: bluegreen rollback {release.service}" if release.phase.can_roll_back else ""
             return f"when that is put right: bluegreen resume {release.service}{back}"
+
+
+def _after_a_rollback(release: Release) -> str:
+    """What was rolled back for its own sake is refused the next time; after anything else it may be tried again."""
+    if release.reason not in TELLING:
+        return "try again once the cause is found: bluegreen release"
+    what = f"commit {release.commit[:8]}" if release.commit else f"image {release.image}"
+    return f"release another one, {what} is refused from now on: bluegreen release"
 
 
 def _back_by_release(release: Release) -> str:
@@ -536,13 +580,23 @@ def _names(f: Facts, release: Release) -> dict[str, str]:
         "processes": ", ".join(f.get("processes") or ()) or "the scaling processes",
         "servers": count_of(size, "instance") if size else "as many instances as blue has",
         "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",
-        "targets": _targets([short(arn) for arn in release.target_groups]),
-        "share": f" with {share_text(f['share'])}" if f.get("share") is not None else "",
+        "given": _given(f.get("share", release.share)),
+        **_targets(release, short),
     }
 
 
-def _targets(names: list[str]) -> str:
-    return f"target group{'' if len(names) == 1 else 's'} {', '.join(names)}"
+def _given(share: float) -> str:
+    """Who gets what, by the listeners' weights."""
+    if share in (0, 100):
+        return f"all traffic to {'green' if share else 'blue'}"
+    return f"green {share_text(share)}, blue the rest"
+
+
+def _targets(release: Release, name: Callable[[str], str]) -> dict[str, str]:
+    both = {"blue_targets": release.blue_targets, "green_targets": release.green_targets}
+    return {
+        key: f"target group{'' if len(arns) == 1 else 's'} {', '.join(map(name, arns))}" for key, arns in both.items()
+    }
 
 
 def _count(release: Release, subject: str, which: str = "in_service") -> str:

@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Protocol, TypeVar
 
 from bluegreen import (
@@ -27,7 +27,8 @@ from bluegreen import (
     Refused,
     Release,
     ServiceStatus,
-    duration,
+    end_of,
+    is_time,
     permitted,
     release_id,
 )
@@ -45,9 +46,6 @@ COMMANDS: Mapping[str, str] = {
     "/releases": "[service]",
     "/freeze": "service [4h | 2030-01-31T18:00] [reason], or: service off",
 }
-#: A freeze with an end: seconds.
-LONGEST_FREEZE = 366 * 86_400
-_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 _HELP = frozenset({"help", "-h", "--help", "?"})
 _LIFT = frozenset({"off", "lift", "end"})
 
@@ -331,25 +329,9 @@ class Desk:
         """When a freeze ends, if the first word says so, and the reason in the others."""
         if not words:
             return None, ""
-        now = self._engine.clock.now()
-        if span := re.fullmatch(r"([0-9]+)([mhd])", words[0]):
-            seconds = int(span[1]) * _SECONDS[span[2]]
-            if seconds > LONGEST_FREEZE:
-                hint = "Leave the time out, and lift the freeze when it is over."
-                raise ConfigError("is further than a year away", where=words[0], hint=hint)
-            return now + seconds, " ".join(words[1:])
-        if not re.match(r"\d{4}-\d\d-\d\d", words[0]):
+        if not is_time(words[0]):
             return None, " ".join(words)
-        try:
-            at = datetime.fromisoformat(words[0])
-        except ValueError:
-            raise ConfigError("is no time", where=words[0], hint="Write 4h, 2d, or 2030-01-31T18:00 (UTC).") from None
-        ends = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-        if ends <= now:
-            raise ConfigError(
-                f"is past since {duration(now - ends)}", where=words[0], hint="Name a time to come (UTC)."
-            )
-        return ends, " ".join(words[1:])
+        return end_of(words[0], self._engine.clock.now(), UTC), " ".join(words[1:])
 
     # --- who sees what ---------------------------------------------------------------------------
 
@@ -378,7 +360,7 @@ def _missing(release: Release) -> str:
 
 def _refused(error: BlueGreenError) -> Answer:
     """Why not, where, and what to do or who may."""
-    text = messages.quoted(f"{error.where}: {error.what}" if error.where else error.what)
+    text = messages.mentioned(f"{error.where}: {error.what}" if error.where else error.what)
     hint = messages.named(error.hint) if isinstance(error, NotPermitted) else messages.quoted(error.hint)
     return Answer(messages.refusal(text, hint))
 

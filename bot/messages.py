@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bluegreen import (
+    Awaited,
     CheckState,
     Event,
     EventKind,
+    Order,
     Outcome,
     Phase,
     Previous,
@@ -28,6 +30,7 @@ from bluegreen import (
     count_of,
     duration,
     expected,
+    listed,
     needed,
     one_line,
     outcome_line,
@@ -51,6 +54,8 @@ _STORY = tuple(phase for phase in Phase if phase is not Phase.ROLLING_BACK)
 _MARKS = {Outcome.LIVE: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.FAILED: "❌"}
 _TARGETS = "targets"  # the check that every release has
 _SLACK_PERSON = re.compile(r"slack:([UW][A-Z0-9]+)")
+#: So many people and groups are reminded at most; nobody reads a line of names.
+MOST_REMINDED = 4
 _IDS = re.compile(r"\b([UWS][A-Z0-9]{5,})\b")
 
 
@@ -89,12 +94,34 @@ def told(event: Event, release: Release) -> str:
     for name in {str(event.facts.get("who", "")), release.rollback_by}:
         if _SLACK_PERSON.fullmatch(name):
             line = line.replace(name, who(name), 1)
-    return line
+    return f"{line}{_reminded(release)}" if _reminds(event) else line
+
+
+def _reminds(event: Event) -> bool:
+    """Whether it says that a hold is about to expire."""
+    return event.kind is EventKind.OBSERVED and event.facts["subject"] == "hold"
+
+
+def _reminded(release: Release) -> str:
+    """Those who may promote and have not yet; never everyone."""
+    given = {name.removeprefix("slack:") for name in release.promoters}
+    ids = [one for one in listed(Order.PROMOTE, release.config) if one != "*" and one not in given]
+    more = f" and {len(ids) - MOST_REMINDED} more" if len(ids) > MOST_REMINDED else ""
+    return f". Who may promote: {', '.join(map(_mention, ids[:MOST_REMINDED]))}{more}" if ids else ""
+
+
+def _mention(id_: str) -> str:
+    return f"<!subteam^{id_}>" if id_[0] == "S" else f"<@{id_}>"
+
+
+def mentioned(text: str) -> str:
+    """A sentence of ours, with the people of this workspace whom it names as mentions."""
+    return _SLACK_PERSON.sub(lambda found: _mention(found[1]), quoted(text))
 
 
 def named(ids: str) -> str:
     """Ids of people and groups in our own sentences, as mentions."""
-    return _IDS.sub(lambda found: f"<!subteam^{found[1]}>" if found[1][0] == "S" else f"<@{found[1]}>", quoted(ids))
+    return _IDS.sub(lambda found: _mention(found[1]), quoted(ids))
 
 
 def _cut(text: str, most: int) -> str:
@@ -311,7 +338,7 @@ def _state(release: Release, now: float) -> str:
         return f"*Nobody drives it now; the next driver takes it up.*\n{elapsed}"
     if release.rollback_pending:
         return f"*{who(release.rollback_by)} ordered the rollback.*\n{elapsed}"
-    return f"*{_meaning(release)}*\n{_waits(release, now)}{elapsed}{_approved(release)}"
+    return f"*{_meaning(release)}*\n{_expires(release, now)}{_waits(release, now)}{elapsed}{_approved(release)}"
 
 
 def _meaning(release: Release) -> str:
@@ -329,8 +356,19 @@ def _waits(release: Release, now: float) -> str:
     if found is None:
         return ""
     awaited, deadline = found
-    until = f" (until {moment(deadline)})" if deadline and deadline > now else ""
+    told = awaited is Awaited.PROMOTION  # by `_expires`
+    until = f" (until {moment(deadline)})" if deadline and deadline > now and not told else ""
     return f"{quoted(awaiting(awaited, None, now, release))}{until}  ·  "
+
+
+def _expires(release: Release, now: float) -> str:
+    """When a hold ends by itself, and into what."""
+    promotion = release.config.get("promotion") or {}
+    ends = release.in_phase_since + promotion.get("timeout", 0.0)
+    if release.phase is not Phase.HOLDING or not release.promotable or ends <= now:
+        return ""
+    then = "promoted" if promotion.get("on_timeout") == "promote" else "rolled back"
+    return f"Expires {moment(ends, '{date_short_pretty} {time}')}: then it is {then}.\n"
 
 
 def _approved(release: Release) -> str:
@@ -422,12 +460,12 @@ def _changes(answer: Mapping[str, Any]) -> bool:
 
 
 def aloud(event: Event) -> bool:
-    """Whether the channel is told, not only the thread: orders, a rollback, an end that is not live."""
+    """Whether the channel is told, not only the thread: orders, a hold that expires, a rollback, an end not live."""
     if event.kind is EventKind.ENTERED:
         return event.phase is Phase.ROLLING_BACK
     if event.kind is EventKind.SETTLED:
         return bool(event.facts["outcome"] != Outcome.LIVE)
-    return event.kind in _ALOUD
+    return event.kind in _ALOUD or _reminds(event)
 
 
 def line(event: Event, release: Release) -> str:
@@ -505,10 +543,10 @@ def service_blocks(status: ServiceStatus, now: float) -> list[Block]:
     parts = [f"*{quoted(status.service)}*  {stands}"]
     if record.live:
         parts.append(f"live: #{record.live.number} {_code(record.live.commit[:8])} {_code(record.live.image)}")
-    if record.freeze and record.freeze.holds(now):
-        until = f" until {moment(record.freeze.until, '{date_short} {time}')}" if record.freeze.until else ""
-        why = f": {quoted(record.freeze.why, 300)}" if record.freeze.why else ""
-        parts.append(f"❄ frozen by {who(record.freeze.who)}{until}{why}")
+    for freeze in status.freezes(now):
+        until = f" until {moment(freeze.until, '{date_short} {time}')}" if freeze.until else ""
+        why = f": {quoted(freeze.why, 300)}" if freeze.why else ""
+        parts.append(f"❄ frozen by {who(freeze.who) if freeze.who else 'bluegreen.yml'}{until}{why}")
     return [section("\n".join(parts))]
 
 

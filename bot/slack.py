@@ -20,6 +20,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient
 
+from bluegreen import Untold
 from bot.metrics import Metrics
 
 log = logging.getLogger("bot.slack")
@@ -185,7 +186,7 @@ class Slack:
 
 
 class Groups:
-    """Who is in which user group, asked of Slack and remembered for half a minute; unknown means not a member."""
+    """Who is in which user group, asked of Slack and remembered for half a minute."""
 
     REMEMBERED = 30.0
 
@@ -194,13 +195,13 @@ class Groups:
         self._known: dict[str, tuple[float, frozenset[str]]] = {}
 
     def member(self, user: str, group: str) -> bool:
-        """Whether the user is in the group; False also when Slack does not say (S12: closed when in doubt)."""
+        """Whether the user is in the group; Untold when Slack does not say, whatever it said before (S12)."""
         asked, members = self._known.get(group, (-self.REMEMBERED, frozenset()))
         if time.monotonic() - asked > self.REMEMBERED:
             try:
                 said = self._slack.call("usergroups.users.list", about=f"the user group {group}", usergroup=group)
-            except (Later, Lost, Refusal):
-                return False
+            except (Later, Lost, Refusal) as error:
+                raise Untold(f"Slack does not tell who is in {group} ({error})") from None
             members = frozenset(str(one) for one in said.get("users", []))
             self._known[group] = (time.monotonic(), members)
         return user in members

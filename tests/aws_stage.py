@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from bluegreen import phases
 from bluegreen.aws import Cloud
@@ -60,6 +60,10 @@ class AwsStage:
                 "config": self.config.to_dict(),
                 "blue_group": found.blue.name,
                 "target_groups": list(found.target_groups),
+                "listeners": list(found.listeners),
+                "previews": list(found.previews),
+                "routes": list(found.routes),
+                "idle_target_group": found.idle_target_group,
                 "builder": found.builder,
                 **names(self.config.id, 1, COMMIT),
             }
@@ -110,7 +114,7 @@ class AwsStage:
                 self.enters(Phase.ROLLING_BACK, reason=reason, message=message)
         return decision
 
-    def go_to(self, phase: Phase) -> AwsStage:
+    def go_to(self, phase: Phase) -> Self:
         """Drive until the phase is entered."""
         for _ in range(2000):
             if self.release.phase is phase:

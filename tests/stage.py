@@ -12,7 +12,14 @@ from bluegreen.phases import Act, Decision
 from bluegreen.release import Event, EventKind, Phase, Release, Verb, apply, fold, names
 
 TG = "arn:web"
+#: Of weighted traffic: the idle target group, and a listener and a rule that weigh both.
+IDLE, LISTENER, RULE = (
+    "arn:web-green",
+    "arn:aws:elasticloadbalancing:r:1:listener/app/lb/1/2",
+    "arn:r:1:listener-rule/x",
+)
 SERVICE = "web/production"
+ALB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/lb/1/2"
 
 
 def config(**changes: Any) -> Config:
@@ -43,7 +50,12 @@ def group(name: str, size: int = 4, **changes: Any) -> Group:
 class Stage:
     """One release on stage. `now` only moves when told; every change goes through an event."""
 
-    def __init__(self, *, hold: bool = False, ami: str = "", **changes: Any) -> None:
+    def __init__(
+        self, *, hold: bool = False, ami: str = "", steps: list[int] | None = None, previews: int = 0, **changes: Any
+    ) -> None:
+        self.weighted = steps is not None
+        if steps is not None:
+            changes["traffic"] = {"target_groups": ["web", "web-green"], "listeners": [ALB], "steps": steps}
         self.config = config(**changes)
         self.now = 1000.0
         facts = {
@@ -55,7 +67,10 @@ class Stage:
             "hold": hold,
             "config": self.config.to_dict(),
             "blue_group": "web-asg",
-            "target_groups": [TG],
+            "target_groups": [TG, IDLE] if self.weighted else [TG],
+            "listeners": [LISTENER, RULE] if self.weighted else [],
+            "previews": [f"arn:preview-{n}" for n in range(previews)],
+            "idle_target_group": IDLE if self.weighted else "",
             "builder": "" if ami else "i-0123456789abcdef0",
             **names(SERVICE, 42, "abcdef1234"),
         }
@@ -135,22 +150,42 @@ class Stage:
         self.did(Verb.MAKE_TEMPLATE_VERSION, template_version=8).did(Verb.CREATE_GREEN, Verb.SUSPEND_GREEN)
         green = group("web-production-v42", release=self.release.id, template_version="8")
         template = Template("lt-1", default=7, latest=8, ours=8)
-        return self.sees(blue=blue, green=green, template=template, routes=("web:80 -> web",)).targets(blue="healthy")
+        self.sees(blue=blue, green=green, template=template, routes=("web:80 -> web",)).targets(blue="healthy")
+        return self.gives(0) if self.weighted else self
 
     def joined(self) -> Stage:
         """Both are in the load balancer, every target healthy, the target check held."""
+        if self.weighted:
+            return self.idle().enters(Phase.OVERLAPPING)
         self.launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN)
         self.attach("green").targets(blue="healthy", green="healthy")
         return self.checks()
 
+    def idle(self) -> Stage:
+        """Weighted: green is healthy in the idle target group, without traffic."""
+        self.launched().enters(Phase.CHECKING).did(Verb.SHIFT, share=0).did(Verb.JOIN_GREEN)
+        self.attach("green").targets(blue="healthy", green="healthy")
+        return self.checks()
+
+    def shifted(self, share: int) -> Stage:
+        """Weighted: green was given this share, and every listener shows it."""
+        return self.did(Verb.SHIFT, share=share).gives(share)
+
+    def gives(self, *shares: float | None) -> Stage:
+        """Weighted: what the listener gives green, and the rule, if that is another share."""
+        return self.sees(shares=dict(zip((LISTENER, RULE), shares if len(shares) > 1 else shares * 2, strict=True)))
+
     def switched(self) -> Stage:
         """Green alone is in the load balancer, the soak begins now."""
+        if self.weighted:
+            return self.joined().enters(Phase.SWITCHING).shifted(100).enters(Phase.SOAKING)
         self.joined().enters(Phase.SWITCHING).did(Verb.TAKE_BLUE_OUT)
         return self.detach("blue").targets(blue="draining", green="healthy").enters(Phase.SOAKING)
 
     def attach(self, which: str) -> Stage:
-        """The group shows the target group as its own."""
-        return self._target_groups(which, frozenset({TG}))
+        """The group shows its target group as its own."""
+        name = getattr(self.seen, which).name
+        return self._target_groups(which, frozenset(self.release.targets_of(name)))
 
     def detach(self, which: str) -> Stage:
         """The group no longer shows it."""
@@ -165,8 +200,13 @@ class Stage:
 
     def targets(self, **states: str) -> Stage:
         """Every instance of the named groups is in this target state; the others are absent."""
-        members = {i.id: state for which, state in states.items() for i in getattr(self.seen, which).instances}
-        return self.sees(targets={TG: members})
+        members: dict[str, dict[str, str]] = {arn: {} for arn in self.release.target_groups}
+        for which, state in states.items():
+            group_ = getattr(self.seen, which)
+            for arn in self.release.targets_of(group_.name):
+                members[arn] |= {i.id: state for i in group_.instances}
+        groups = (self.release.blue_group, self.release.green_group) if self.weighted else ()
+        return self.sees(targets=members, homes={name: frozenset(self.release.targets_of(name)) for name in groups})
 
     # --- what is decided ---
 

@@ -16,15 +16,18 @@ from typing import Any
 
 import pytest
 
-from bluegreen.action import OUTPUTS, credentials, inputs, summary
+from bluegreen import Caller
+from bluegreen.action import OUTPUTS, Step, credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.inputs import INPUTS, Inputs
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
-from bluegreen.errors import AwsError, ConfigError
+from bluegreen.errors import AwsError, ConfigError, Untold
+from bluegreen.github import NO_PULL, Pull
 from bluegreen.release import Event, EventKind, Outcome, Phase
 from lab.aws import PretendAws
 from lab.clock import RealClock
 from lab.github import PretendGitHub
+from tests.github_description import description
 from tests.places import PATIENCE, Place, place
 from tests.stage import Stage
 
@@ -137,6 +140,100 @@ def test_what_a_release_remembers_of_its_run_is_short_plain_and_without_secrets(
     assert source["workflow"] == "***.yml"
     assert source["ref"].startswith("a bxx")
     assert len(source["ref"]) == 300
+
+
+def wrote(login: str) -> dict[str, Any]:
+    """A commit of a push; GitHub knows the login by the address that git has."""
+    return {"id": COMMIT, "message": "x", "author": {"name": "Ann", **({"username": login} if login else {})}}
+
+
+MERGED = {"pull_request": {"merged": True, "merge_commit_sha": COMMIT, "user": {"login": "octocat"}}}
+OPENED = Pull(7, "Faster", "octocat", ("octocat",))
+
+
+@pytest.mark.parametrize(
+    ("event", "pull", "login"),
+    [
+        # --- whoever opened the pull request, whoever merged it or wrote the commit of the merge
+        ({"head_commit": wrote("merger"), "sender": {"login": "merger"}}, OPENED, "octocat"),
+        ({}, OPENED, "octocat"),
+        ({}, Pull(9, "Release", "hubot", ("hubot", "octocat")), "hubot octocat"),
+        ({}, Pull(9, "Release", "hubot", ("hubot", "")), ""),
+        ({}, Pull(7, "Faster", "", ("",)), ""),
+        (MERGED, None, "octocat"),
+        ({"pull_request": {**MERGED["pull_request"], "merged": False}}, None, ""),
+        ({"pull_request": {**MERGED["pull_request"], "merge_commit_sha": "f" * 40}}, None, ""),
+        ({"pull_request": {**MERGED["pull_request"], "user": None}}, None, ""),
+        # --- pushed: whoever pushed, and whoever wrote any of it
+        ({"head_commit": wrote("octocat"), "sender": {"login": "octocat"}}, NO_PULL, "octocat"),
+        ({"head_commit": wrote("octocat"), "sender": {"login": "hubot"}}, NO_PULL, "hubot octocat"),
+        (
+            {"head_commit": wrote("ann"), "sender": {"login": "ann"}, "commits": [wrote("bob"), wrote("ann")]},
+            NO_PULL,
+            "ann bob",
+        ),
+        ({"head_commit": wrote(""), "sender": {"login": "octocat"}}, NO_PULL, ""),
+        ({"head_commit": wrote("octocat")}, NO_PULL, ""),
+        ({"head_commit": wrote("ann"), "sender": {"login": "ann"}, "commits": [wrote("")]}, NO_PULL, ""),
+        ({"head_commit": {**wrote("ann"), "id": "f" * 40}, "sender": {"login": "ann"}}, NO_PULL, ""),
+        # --- GitHub was not asked, or did not say: there may be a pull request
+        ({"head_commit": wrote("octocat"), "sender": {"login": "octocat"}}, None, ""),
+        # --- rather nobody than some of them
+        (
+            {
+                "head_commit": wrote("ann"),
+                "sender": {"login": "ann"},
+                "commits": [wrote(f"{n:039}") for n in range(8)],
+            },
+            NO_PULL,
+            "",
+        ),
+        ({"inputs": {}, "sender": {"login": "octocat"}}, NO_PULL, ""),
+        ({}, None, ""),
+    ],
+)
+def test_whose_a_commit_is(tmp_path: Path, event: dict[str, Any], pull: Pull | None, login: str) -> None:
+    """By logins that GitHub vouches for; the name that a commit bears is shown, and says nothing."""
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    asked = Asked({"GITHUB_EVENT_PATH": str(tmp_path / "event.json")}, read())
+    assert asked.source(COMMIT, pull, str)["author_login"] == login
+
+
+def test_the_published_payload_of_a_push_has_these_keys() -> None:
+    """GitHub's own example."""
+    path = Path(__file__).parent / "data" / "github" / "events" / "push.json"
+    commit = json.loads(path.read_text())["head_commit"]["id"]
+    asked = Asked({"GITHUB_EVENT_PATH": str(path)}, read())
+    assert asked.source(commit, NO_PULL, str)["author_login"] == "Codertocat"
+
+
+# --- who runs it -------------------------------------------------------------------------------------------
+
+
+def caller(**environment: str) -> Caller:
+    """Who orders, in a job with that environment."""
+    keys = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab-secret-key"}
+    given = inputs.read({"INPUT_GITHUB-TOKEN": "ghs_right", "INPUT_COMMAND": "reconcile"})
+    return Step(Asked({**keys, **environment}, given), Workflow({})).caller
+
+
+def test_whoever_runs_the_workflow_is_in_their_teams() -> None:
+    """By the token; of a run that was started again whoever did that."""
+    github = PretendGitHub(description(), token="ghs_right")
+    try:
+        github.joins("acme/web", "octocat")
+        by = caller(GITHUB_ACTOR="eve", GITHUB_TRIGGERING_ACTOR="octocat", GITHUB_API_URL=github.url)
+        assert by.who == "github:octocat"
+        assert by.member("acme/web")
+        assert not by.member("acme/leads")
+        github.leaves("acme/web", "octocat")
+        assert not by.member("acme/web")
+        github.fail("/teams/", 403)
+        with pytest.raises(Untold, match="the token may not see who is in acme/web"):
+            by.member("acme/web")
+        assert github.violations == []
+    finally:
+        github.close()
 
 
 # --- what the runner is told ------------------------------------------------------------------------------
@@ -408,6 +505,21 @@ def test_rolled_back_by_order(job: Job) -> None:
     assert (code, job.file("OUTPUT")["decision"], job.file("OUTPUT")["reason"]) == (0, "rolled_back", "ordered"), log
     assert "::error" in log
     assert job.at.wrong(live=False) == []
+
+
+def test_who_may_not_release(tmp_path: Path) -> None:
+    """Refused before anything is done; the log says which list, who may, and what the token lacks."""
+    with place(tmp_path / "place", github={"promoters": ["hubot", "acme/web"]}) as at:
+        job, github = Job(at, tmp_path / "place"), PretendGitHub(description(), token="ghs_right")
+        try:
+            github.fail("/teams/", 403)
+            code, log = job.step(github_token="ghs_right", GITHUB_API_URL=github.url)
+        finally:
+            github.close()
+        assert (code, job.file("OUTPUT")["reason"]) == (4, "not_permitted"), log
+        assert "you may not release it: github.promoters does not name you, github:octocat" in log
+        assert "Who may: hubot, acme/web. The token may not see who is in acme/web. It needs `read:org`" in log
+        assert not [c for c in at.aws.calls if c.mutating and c.service != "dynamodb"]
 
 
 def test_reconcile_drives_what_nobody_drives(job: Job) -> None:

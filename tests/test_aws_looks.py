@@ -146,7 +146,7 @@ def test_a_target_on_two_ports_is_trusted_only_if_both_are_healthy() -> None:
     stage.client("elbv2").register_targets(TargetGroupArn=stage.world.target_group, Targets=other)
     states = stage.observe().targets[stage.world.target_group]
     assert states[victim] != "healthy"
-    assert stage.observe().in_traffic(stage.observe().blue)
+    assert stage.observe().in_traffic("blue")
 
 
 def blurred(stage: AwsStage, before: Verb) -> AwsStage:

@@ -136,7 +136,7 @@ def test_a_frozen_service_is_not_released() -> None:
     assert refusal.value.reason == Reason.FROZEN
     assert "big sale" in str(refusal.value)
     engine.unfreeze("web/production", who="slack:U1")
-    assert o.start().number == 2
+    assert o.start("c0ffee02").number == 2
 
 
 def test_no_table_and_no_permission_to_make_one() -> None:
@@ -261,9 +261,10 @@ def test_an_empty_journal_is_no_error() -> None:
     assert engine.status() == []
 
 
-def test_a_plan_is_what_a_release_does() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_plan_is_what_a_release_does(weighted: bool) -> None:
     """The same acts in the same order."""
-    o = world()
+    o = Ops(weighted=weighted)
     planned = [step.act.verb for step in o.engine().plan(o.config, commit=GOOD).steps if step.act]
     ended(o, o.start())
     done = [e.verb for e in o.told if e.kind is EventKind.BEGAN]

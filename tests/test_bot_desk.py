@@ -14,6 +14,7 @@ import pytest
 
 from bluegreen import EventKind, Interrupted, Outcome, Phase, Release, Until
 from bluegreen.config import parse
+from bluegreen.errors import Refused
 from bot import messages
 from bot.desk import Asked, Desk
 from bot.metrics import Metrics
@@ -397,11 +398,30 @@ def test_a_button_of_an_earlier_release(slack: PretendSlack) -> None:
     back = at.card(first, "roll_back")
     at.asks("/rollback", ON_CALL.id)
     at.drives_on(first.id)
-    second = at.ops.start()
+    second = at.ops.start("c0ffee02")
     said = at.presses(back, ON_CALL.id)
     assert told(said).startswith("This release has moved on")
     assert buttons(said[0]) == []
     assert at.happened(second, EventKind.ROLLBACK_ORDERED) == []
+
+
+def test_two_ids_of_one_person(slack: PretendSlack) -> None:
+    """Whoever promoted from a workflow is told so in Slack; whoever may be them is told what to do."""
+    people = {"ann": [PROMOTER.id, "octocat"]}
+    at = Reception(slack, people=people, promotion={"by": "person", "approvals": 2})
+    release = at.held()
+    at.engine.promote(WEB, who="github:octocat")
+    assert "you have promoted it already, as github:octocat. 1 more must" in told(at.asks("/promote"))
+    assert told(at.asks("/promote", SECOND.id)) == f"Promoted {release.id}."
+    other = Reception(slack, promotion={"by": "person", "approvals": 2})
+    other.held()
+    other.engine.promote(WEB, who="github:octocat")
+    assert "you may be github:octocat, who has promoted it" in told(other.asks("/promote"))
+    again = Reception(slack, people=people, promotion={"by": "person", "approvals": 2})
+    again.held()
+    assert told(again.asks("/promote")).startswith("Promoted")
+    with pytest.raises(Refused, match=f"already, as slack:{PROMOTER.id}"):
+        again.engine.promote(WEB, who="github:octocat")
 
 
 def test_two_people_and_a_group(slack: PretendSlack) -> None:
@@ -409,7 +429,8 @@ def test_two_people_and_a_group(slack: PretendSlack) -> None:
     lists = {**LISTS, "promoters": ["S0GROUP"]}
     at = Reception(slack, slack=lists, promotion={"by": "person", "approvals": 2})
     release = at.held()
-    assert "Who may: <!subteam^S0GROUP>" in told(at.asks("/promote"))  # there is no such group yet
+    said = told(at.asks("/promote"))  # there is no such group yet
+    assert "Who may: <!subteam^S0GROUP>. Slack does not tell who is in <!subteam^S0GROUP> (no_such_subteam)" in said
     slack.groups = {"S0GROUP": {PROMOTER.id, SECOND.id}}
     assert told(at.asks("/promote")) == f"Promoted {release.id}. 1 more must promote it, too."
     assert "you have promoted it already" in told(at.asks("/promote"))
@@ -450,6 +471,7 @@ def test_the_offer_after_live(slack: PretendSlack) -> None:
     assert (second.image, second.started_by) == (first.blue_image, f"slack:{ON_CALL.id}")
     assert at.driven[-1] == at.heard[-1] == second.id
     at.drives_on(second.id, Until.HELD)
+    at.asks("/freeze off")
     at.asks("/promote")
     at.drives_on(second.id)
     offer = button(at.asks("/rollback", ON_CALL.id)[0], "again")
@@ -594,7 +616,7 @@ def test_when_no_release_may_start(slack: PretendSlack) -> None:
     with hosted(slack) as (at, github):
         assert "you may not release it" in told(at.asks("/release", ON_CALL.id))
         at.asks("/freeze 4h sale")
-        assert "frozen by slack:U0PROMOTER until" in told(at.asks("/release"))
+        assert "frozen by <@U0PROMOTER> until" in told(at.asks("/release"))
         at.asks("/freeze off")
         release = at.ops.start("c0ffee02")
         assert "web/production#2 is under way" in told(at.asks("/release"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bluegreen import Engine, EventKind, Interrupted, LeaseLost, Outcome, Phase, Release, fold, phase_title
+from bluegreen import Engine, EventKind, Interrupted, LeaseLost, Outcome, Phase, Release, Until, fold, phase_title
 from bluegreen.config import Config, parse
 from bot import follower as following
 from bot import messages
@@ -559,13 +559,37 @@ def test_several_releases_of_a_service(slack: PretendSlack) -> None:
     at.passes(4, bot)
     at.engine.roll_back(SERVICE, who=f"slack:{ON_CALL.id}")
     at.drive(made[0])
-    for _ in range(2):
-        made.append(at.start(config=at.config()))
+    for n in range(2):
+        made.append(at.start(f"{n}0c0ffee", config=at.config()))
         at.engine.roll_back(SERVICE, who=f"slack:{ON_CALL.id}")
         at.drive(made[-1])
     at.passes(10, bot)
     assert [at.wrong(one) for one in made] == [[], [], []]
     assert bot.number("releases_total", outcome="rolled_back") == 3
+
+
+def test_a_hold_that_expires(slack: PretendSlack) -> None:
+    """The card says when and into what; before that the channel hears it once, with a mention of who may promote."""
+    lists = {"channel": CHANNEL, "promoters": ["S0GROUP", PROMOTER.id, "*"], "rollbackers": ["*"]}
+    promotion = {"by": "person", "timeout": "1h", "remind": "10m"}
+    at = Newsroom(slack, slack=lists, promotion=promotion)
+    bot = Bot(at)
+    release = at.start()
+    held = at.drive(release, until=Until.HELD)
+    at.passes(10, bot)
+    ends = int(held.in_phase_since + 3600)
+    (card,) = at.cards(release)
+    assert any(f"Expires <!date^{ends}^" in block.get("text", {}).get("text", "") for block in card.blocks)
+    stop = at.beats(bot)
+    done = at.drive(release)
+    stop()
+    at.passes(30, bot)
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, "hold_expired")
+    told = [one for one in at.posts(release) if "nobody has promoted" in str(one.blocks)]
+    assert len(told) == 1
+    assert told[0].broadcast
+    assert "it is rolled back. Who may promote: <!subteam^S0GROUP>, <@U0PROMOTER>" in str(told[0].blocks)
+    assert at.wrong(release) == []
 
 
 @pytest.mark.slow
@@ -748,7 +772,7 @@ def test_after_a_limit_everything_is_told(slack: PretendSlack) -> None:
     at.engine.roll_back(SERVICE, who=f"slack:{ON_CALL.id}")
     at.drive(release)
     ends = bot.slack._not_before
-    for _ in range(2000):
+    for _ in range(20_000):  # Slack's pause is a real second, however quick the lab is
         at.ops.clock.sleep(STEP)
         bot.follower.step()
         if release.id not in bot.follower._followed:

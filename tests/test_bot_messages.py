@@ -425,7 +425,7 @@ def state(story: Story, later: float = 5) -> str:
         (Phase.BAKING, "waiting for another release to free builder i-0123456789abcdef0", 7200),
         (Phase.LAUNCHING, "waiting for green's instances to come in service (1 of 4)", 900),
         (Phase.CHECKING, "waiting for every check to hold", None),
-        (Phase.HOLDING, "waiting for a person to promote", 4 * 3600),
+        (Phase.HOLDING, "waiting for a person to promote", None),
         (Phase.SWITCHING, "waiting for the load balancer to show the last change", None),
         (Phase.SOAKING, "waiting for the soak to pass", 900),
         (Phase.RETIRING, "waiting for blue's instances to leave (4 left)", None),
@@ -441,6 +441,66 @@ def test_what_is_awaited_and_until_when(phase: Phase, awaited: str, seconds: flo
     ends = story.release.in_phase_since + seconds
     assert f"{awaited} (until <!date^{int(ends)}^{{time_secs}}|" in text
     assert f"{awaited}  ·  " in state(story, later=ends - story.now + 1)
+
+
+@pytest.mark.parametrize(("then", "word"), [("rollback", "rolled back"), ("promote", "promoted")])
+def test_a_hold_says_when_it_expires_and_into_what(then: str, word: str) -> None:
+    """Checks held or not; not once it is over, and nowhere else."""
+    story = holding({"timeout": 7200.0, "on_timeout": then})
+    ends = story.release.in_phase_since + 7200
+    line = f"Expires <!date^{int(ends)}^{{date_short_pretty}} {{time}}|"
+    assert line in state(story)
+    assert f"UTC>: then it is {word}.\n" in state(story)
+    assert "Expires" not in state(story, later=ends - story.now)
+    assert "Expires" not in state(story.ordered(EventKind.PROMOTED))
+    assert "Expires" not in state(at(Phase.OVERLAPPING))
+    assert "Expires" not in state(holding({}))
+
+
+def holding(promotion: Mapping[str, Any], **config: Any) -> Story:
+    """A release that waits for a person, by that configuration."""
+    story = at(Phase.HOLDING, hold=True)
+    story.release = replace(story.release, config={**story.release.config, "promotion": promotion, **config})
+    return story
+
+
+# --- a hold that expires -----------------------------------------------------------------------------------
+
+
+def reminded(promoters: list[str], given: tuple[str, ...] = (), approvals: int = 1) -> str:
+    """What the channel hears."""
+    story = holding({"approvals": approvals}, slack={"promoters": promoters})
+    story.release = replace(story.release, promoters=given)
+    story.happens(EventKind.OBSERVED, subject="hold", value="expires", at=story.now + 1801, then="rollback")
+    assert messages.worth_a_line(story.last)
+    assert messages.aloud(story.last)
+    assert problems(messages.lines([messages.line(story.last, story.release)], "x")) == []
+    return messages.told(story.last, story.release)
+
+
+def test_whoever_may_promote_is_reminded() -> None:
+    """By id, groups too; not whoever has promoted, never everyone, and not a crowd."""
+    said = reminded(["U0ANN", "S0GROUP"])
+    assert said == f"nobody has promoted {ID}: in 30m it is rolled back. Who may promote: <@U0ANN>, <!subteam^S0GROUP>"
+    assert reminded(["*"]) == reminded([]) == f"nobody has promoted {ID}: in 30m it is rolled back"
+    half = reminded(["U0ANN", "U0BOB", "*"], given=("slack:U0ANN",), approvals=2)
+    assert half == f"only 1 of 2 people have promoted {ID}: in 30m it is rolled back. Who may promote: <@U0BOB>"
+    crowd = reminded([f"U{n}" for n in range(9)])
+    assert crowd.endswith("<@U3> and 5 more")
+    assert crowd.count("<@") == messages.MOST_REMINDED
+
+
+def test_other_sights_remind_nobody() -> None:
+    """Nor are they for the channel."""
+    story = at(Phase.HOLDING).sees("green", 4, 4, 50)
+    assert not messages.aloud(story.last)
+    assert "Who may" not in messages.told(story.last, story.release)
+
+
+def test_people_in_our_sentences_are_mentions() -> None:
+    """Those of this workspace, by their whole id; nothing else becomes one."""
+    assert messages.mentioned("as slack:U0ANN, or slack:ann") == "as <@U0ANN>, or slack:ann"
+    assert messages.mentioned("<!here> U0ANN") == "&lt;!here&gt; U0ANN"
 
 
 def test_a_time_is_the_readers() -> None:

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
 import bluegreen
-from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus, doors
+from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Order, Refused, Release, ServiceStatus, doors
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost
@@ -75,9 +77,19 @@ class _Engine:
             raise self.ends
 
     def start(
-        self, config: Any, *, commit: str = "", ami: str = "", who: str, hold: bool = False, source: Any = None
+        self,
+        config: Any,
+        *,
+        commit: str = "",
+        ami: str = "",
+        who: Any,
+        hold: bool = False,
+        source: Any = None,
+        override: str = "",
+        order: Any = None,
     ) -> Release:
-        self._ask("start", config.id, commit, ami, hold)
+        again = ["again"] if order is Order.RELEASE_AGAIN else []
+        self._ask("start", config.id, commit, ami, hold, *again, *([override] if override else []))
         return self.telling.told[0][0]
 
     def follow(self, release: str) -> Iterator[Event]:
@@ -94,8 +106,8 @@ class _Engine:
     def drive(self, release: str, *, until: str, tell: Tell, stop: Callable[[], bool]) -> Release:
         return self.attend(release, until=until, tell=tell, stop=stop)
 
-    def promote(self, service: str, *, who: str) -> Event:
-        self._ask("promote", service)
+    def promote(self, service: str, *, who: Any, override: str = "") -> Event:
+        self._ask("promote", service, *([override] if override else []))
         return self.telling.last
 
     def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
@@ -189,7 +201,7 @@ def test_help_names_every_command() -> None:
     text = run("--help").stdout
     listed = {line.split()[0] for line in text[text.index("Commands:") :].splitlines()[1:]}
     assert listed == {
-        *("demo", "freeze", "history", "plan", "promote", "reconcile"),
+        *("demo", "explain", "freeze", "history", "plan", "promote", "reconcile"),
         *("release", "resume", "rollback", "status", "unfreeze"),
     }
 
@@ -414,7 +426,11 @@ def test_rollback_to_a_number_releases_its_image_again(engine: type[_Engine]) ->
     """Once blue is gone, the way back is a release."""
     engine.telling = live()
     assert run("rollback", "--to", "41").exit_code == 0
-    assert engine.asked[:2] == [("image_of", "web/production", 41), ("start", "web/production", "", "ami-0old", False)]
+    begun = ("start", "web/production", "", "ami-0old", False, "again")  # no freeze may be in its way
+    assert engine.asked[:2] == [("image_of", "web/production", 41), begun]
+    engine.asked.clear()
+    assert run("rollback", "--to", "41", "--no-wait").exit_code == 0
+    assert engine.asked[1:] == [begun]
     assert run("rollback", "api/production", "--to", "41").exit_code == 2
 
 
@@ -594,9 +610,53 @@ def test_freeze_refuses_what_is_no_time_to_come(engine: type[_Engine], until: st
     assert not engine.asked
 
 
+@pytest.mark.parametrize(("command", "where"), [("release", ("", "", False)), ("promote", ())])
+def test_an_override_has_its_reason(engine: type[_Engine], command: str, where: tuple[object, ...]) -> None:
+    """It is handed on as it is; an empty one, or none, is wrong usage, and nothing is ordered."""
+    run(command, "--override", "the shop is down")
+    assert engine.asked[0][2:] == (*where, "the shop is down")
+    engine.asked.clear()
+    run(command)
+    assert engine.asked[0][2:] == where
+    engine.asked.clear()
+    for wrong in (["--override", ""], ["--override", "  "], ["--override"]):
+        result = run(command, *wrong)
+        assert result.exit_code == 2
+        assert "--override" in result.stderr
+    assert not engine.asked
+
+
+@pytest.mark.parametrize("reason", [Reason.FROZEN, Reason.BAD_COMMIT])
+def test_what_may_be_overridden_exits_as_refused(engine: type[_Engine], reason: Reason) -> None:
+    """With the way on."""
+    engine.ends = Refused("no", reason=reason, where=ID, hint="`--override REASON` goes on in spite of it.")
+    result = run("release", "--json")
+    assert result.exit_code == 4
+    assert [last_object(result)[key] for key in ("decision", "reason")] == ["refused", reason]
+    assert "--override REASON" in last_object(result)["hint"]
+
+
+def test_status_shows_windows_of_the_configuration(engine: type[_Engine]) -> None:
+    """Beside a freeze by order; of the windows the end is told in their zone."""
+    always = {"cron": "* * * * *", "for": "2m", "why": "always"}
+    began = datetime.now(ZoneInfo("Asia/Seoul")) - timedelta(hours=1)
+    today = {"cron": f"{began.minute} {began.hour} * * *", "for": "4h", "zone": "Asia/Seoul", "why": "today"}
+    ends = f"{began + timedelta(hours=4):%Y-%m-%d %H:%M} Asia/Seoul"
+    for window, words in ((today, f"until {ends}, by bluegreen.yml: today"), (always, "by bluegreen.yml: always")):
+        engine.statuses = [status_of(Telling(hold=True, freeze=[window]).serves_both().enters(Phase.HOLDING))]
+        _, row, frozen, *_ = run("status").stdout.splitlines()
+        assert row.split()[:3] == ["web/production", "holding,", "frozen"]
+        assert frozen == f"web/production is frozen {words}"
+        (told,) = last_object(run("status", "--json"))["services"]
+        assert told["freeze"] is None
+        assert [one["why"] for one in told["frozen"]] == [window["why"]]
+    engine.statuses = [status_of(held(), freeze=Freeze("bob", "", time.time() - 60, time.time() - 1))]
+    assert "frozen" not in run("status").stdout
+
+
 def test_freeze_and_unfreeze_say_what_they_did(engine: type[_Engine]) -> None:
     """To people and to programs."""
-    assert "web/production is frozen until 2" in run("freeze", "--until", "2999-01-01").stdout
+    assert "web/production is frozen until 2" in run("freeze", "--until", "30d").stdout
     assert run("unfreeze").stdout == "web/production is not frozen\n"
     assert last_object(run("unfreeze", "--json"))["frozen"] is False
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,15 @@ from bluegreen import config as module
 from bluegreen.config import (
     EXAMPLE,
     AlarmCheck,
+    Aws,
     Builder,
     Config,
+    Freeze,
+    GitHub,
     HttpCheck,
     Image,
     InvalidConfig,
+    MetricCheck,
     Problem,
     Promotion,
     RunCheck,
@@ -45,6 +50,31 @@ SMALL: dict[str, Any] = {
     "image": {"ami": "ami-0123"},
 }
 BUILDER = {"instance": "i-0123", "run": "make"}
+LB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012"
+LISTENER, RULE = f"{LB}:listener/app/web/01/02", f"{LB}:listener-rule/app/web/01/02/03"
+WEIGHTED: dict[str, Any] = {"target_groups": ["a", "b"], "listeners": [LISTENER, RULE]}
+METRIC: dict[str, Any] = {"metric": "TargetResponseTime", "statistic": "p99", "at_most": 1.2, "compare": "blue"}
+OWN = {"metric": "Depth", "statistic": "Average", "at_most": 9, "namespace": "Web"}
+FREEZE = Freeze.model_validate({"cron": "0 16 * * FRI", "for": "64h", "zone": "Europe/Berlin", "why": "the weekend"})
+ARNS = "Copy it from the load balancer's page: arn:aws:elasticloadbalancing:…:listener/app/… or …:listener-rule/…."
+WRONG_ARNS = [
+    "web",
+    f"{LB}:loadbalancer/app/web/01",
+    f"{LB}:targetgroup/web/01",
+    LISTENER.replace("app", "gwy"),
+    f"{LISTENER} ",
+]
+WRONG_PRINCIPALS = [
+    "ann", "123456789012", "arn:aws:iam::123456789012:root", "arn:aws:iam::12345:role/A", "arn:aws:s3:::web",
+    "arn:aws:sts::123456789012:assumed-role/Admin/ann", "arn:aws:iam::123456789012:role/", "arn:gcp:iam::123456789012:user/a",
+]  # fmt: skip
+WRONG_CRONS = [
+    ("friday", "wrong number of fields"), ("0 16 * *", "wrong number of fields"), ("@daily", "wrong number of fields"),
+    ("0 0 16 * * FRI", "wrong number of fields"), ("", "wrong number of fields"), ("60 16 * * *", "bad minute"),
+    ("0 24 * * *", "bad hour"), ("0 0 30 2 *", "bad day-of-month"), ("0 0 * 13 *", "bad month"),
+    ("0 16 * * FRIDAY", "bad day-of-week"), ("0 16 * * FRI-MON", "bad day-of-week"),
+]  # fmt: skip
+ROLE = "arn:aws:iam::123456789012:role/OnCall"
 MAPPING = "must be keys with values, but is {}. Write `key: value` lines below it."
 QUOTES = "Put it in quotes if it is meant as text."
 DURATIONS = "Write 90s, 15m, 4h, 2d, or a number of seconds."
@@ -58,6 +88,44 @@ def small(**keys: Any) -> dict[str, Any]:
 def check(**keys: Any) -> dict[str, Any]:
     """A small config with one check, `home`, that says these keys."""
     return small(checks=[{"name": "home", **keys}])
+
+
+def weighted(**keys: Any) -> dict[str, Any]:
+    """A small config with weighted traffic that also says these keys."""
+    return small(traffic={**deepcopy(WEIGHTED), **keys})
+
+
+def metric(**keys: Any) -> dict[str, Any]:
+    """One with weighted traffic and a check of a metric that says these keys."""
+    return {**weighted(), "checks": [{"name": "home", **METRIC, **keys}]}
+
+
+def own(**keys: Any) -> dict[str, Any]:
+    """One with shared traffic and a check of a metric that the load balancer does not keep."""
+    return check(**{**OWN, **keys})
+
+
+def freeze(**keys: Any) -> dict[str, Any]:
+    """One with a freeze that says these keys."""
+    return small(freeze=[{"cron": "0 16 * * FRI", "for": "64h", **keys}])
+
+
+def person(**keys: Any) -> dict[str, Any]:
+    """One whose releases a person promotes, by these keys."""
+    return small(promotion={"by": "person", **keys})
+
+
+def uncommented() -> dict[str, Any]:
+    """The example with the lines that only mention a key or a check."""
+    text = re.sub(r"(?m)^( *)# (- \{|\w+: )", r"\1\2", EXAMPLE)
+    mapping = yaml.safe_load(text)
+    assert isinstance(mapping, dict)
+    return mapping
+
+
+def keys_of(model: type[module._Model]) -> list[str]:
+    """The keys as the file writes them."""
+    return list(model._keys())
 
 
 def told(mapping: object, environment: str | None = None) -> list[str]:
@@ -95,7 +163,11 @@ def test_example_means_what_it_shows() -> None:
             RunCheck(name="unit", run="curl -fsS localhost/healthz"),
             AlarmCheck(name="errors", alarm="web-5xx"),
         ),
-        slack=Slack(channel="C0123", promoters=("S0GROUP", "U0123"), rollbackers=("*",)),
+        slack=Slack(channel="C0123", promoters=("S0GROUP", "U0123"), rollbackers=("*",), overriders=("U0123",)),
+        github=GitHub(promoters=("octocat", "acme/release-managers")),
+        aws=Aws(overriders=("arn:aws:iam::123456789012:role/OnCall",)),
+        people={"alice": ("U0123", "octocat")},
+        freeze=(FREEZE,),
     )
     assert expected == config
 
@@ -103,7 +175,7 @@ def test_example_means_what_it_shows() -> None:
 def test_example_shows_the_defaults() -> None:
     """What the example says of promotion, times and what becomes of blue is what is done when nothing is said."""
     shown, silent = parse(yaml.safe_load(EXAMPLE)), parse(SMALL)
-    for key in ("promotion", "soak", "retire", "timeouts", "poll"):
+    for key in ("promotion", "soak", "retire", "timeouts", "poll", "environment"):
         assert getattr(shown, key) == getattr(silent, key)
     assert shown.traffic.overlap == silent.traffic.overlap
     assert shown.image.keep == silent.image.keep
@@ -111,9 +183,34 @@ def test_example_shows_the_defaults() -> None:
 
 def test_example_shows_every_key() -> None:
     """A key that the example does not name does not exist."""
-    models = (Config, Traffic, Builder, Image, HttpCheck, RunCheck, AlarmCheck, Promotion, Timeouts, Slack)
-    keys = {key for model in models for key in model.model_fields} - {"timeout"}
-    assert [] == sorted(key for key in keys if f"{key}:" not in EXAMPLE)
+    shown = {key: set(value) for key, value in uncommented().items() if isinstance(value, dict)}
+    checks: set[str] = set().union(*map(set, uncommented()["checks"]))
+    words = {word for line in EXAMPLE.splitlines() if "may say:" in line for word in re.findall(r"(\w+):", line)}
+    missing = [
+        *(set(keys_of(Config)) - set(uncommented()) - {"environments"}),
+        *(set(keys_of(Traffic)) - shown["traffic"]),
+        *(set(keys_of(Image)) - shown["image"]),
+        *(set(keys_of(Builder)) - {*uncommented()["image"]["builder"], "tag"}),
+        *({key for kind in (HttpCheck, RunCheck, AlarmCheck, MetricCheck) for key in keys_of(kind)} - checks - words),
+        *(set(keys_of(Promotion)) - shown["promotion"]),
+        *(set(keys_of(Timeouts)) - shown["timeouts"]),
+        *(set(keys_of(Slack)) - shown["slack"]),
+        *(set(keys_of(GitHub)) - shown["github"]),
+        *(set(keys_of(Aws)) - shown["aws"]),
+        *(set(keys_of(Freeze)) - set(uncommented()["freeze"][0])),
+    ]
+    assert missing == []
+    assert "# or tag:" in EXAMPLE
+
+
+def test_what_the_example_only_mentions_is_right_too() -> None:
+    """People take the comment sign away."""
+    mapping = uncommented()
+    mapping["traffic"]["target_groups"] = ["web", "web-idle"]
+    del mapping["image"]["builder"]
+    config = parse(mapping)
+    assert config.traffic.shares == (0, 10, 50)
+    assert [check.name for check in config.checks] == ["home", "unit", "errors", "database", "all", "latency", "queue"]
 
 
 def test_defaults() -> None:
@@ -249,16 +346,14 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(region="seoul"), "region: `seoul` is not a region. Write it as in ap-northeast-2."),
         (small(group=" "), "group: must not be empty. Write something, or remove the key."),
         (small(trafic={}), "trafic: is not a known key. Did you mean `traffic`?"),
-        (small(zzz={}), "zzz: is not a known key. Known are: checks, environment, group, image, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
+        (small(zzz={}), "zzz: is not a known key. Known are: aws, checks, environment, freeze, github, group, image, people, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
         (dict[object, object]({**SMALL}) | {7: 1}, "7: is no key: `7` is not text. Put the key in quotes."),
         (small(traffic=5), f"traffic: {MAPPING.format('`5`')}"),
-        (small(traffic={}), "traffic.target_groups: is missing. Add every target group that blue is registered in, names or ARNs, as in target_groups: [web]."),
+        (small(traffic={}), "traffic.target_groups: is missing. Add every target group that blue is registered in, names or ARNs, as in target_groups: [web]; with listeners the two that they weigh."),
         (small(traffic={"target_groups": "web"}), "traffic.target_groups: must be a list, but is `web`. Write [one, two], or one `- item` a line."),
         (small(traffic={"target_groups": []}), "traffic.target_groups: must not be empty. Name at least one."),
         (small(traffic={"target_groups": ["a", "a"]}), "traffic.target_groups: names `a` twice. Remove one."),
         (small(traffic={"target_groups": [{}]}), f"traffic.target_groups.0: must be text, but is keys with values. {QUOTES}"),
-        (small(traffic={"target_groups": ["a"], "listeners": ["b"]}), "traffic.listeners: weighted traffic is not supported by this version. Remove `listeners` to release with shared target groups."),
-        (small(traffic={"target_groups": ["a"], "steps": [0]}), "traffic.steps: weighted traffic is not supported by this version. Remove `steps` to release with shared target groups."),
         (small(traffic={"target_groups": ["a"], "overlap": "5 minutes"}), f"traffic.overlap: `5 minutes` is not a duration. {DURATIONS}"),
         (small(image={}), "image: says neither `builder` nor `ami`. Give it exactly one of builder, ami."),
         (small(image={"ami": "ami-1", "builder": BUILDER}), "image: says both `builder` and `ami`. Give it exactly one of builder, ami."),
@@ -270,9 +365,57 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(image={"builder": {"tag": "b"}}), "image.builder.run: is missing. Add the commands that bring the builder to $BLUEGREEN_COMMIT, as root."),
         (small(image={"builder": {"instance": "web", "run": "make"}}), "image.builder.instance: `web` is not an instance id. Write i-0123…, or use `tag` for its Name."),
         (small(checks={}), "checks: must be a list, but is keys with values. Write [one, two], or one `- item` a line."),
-        (small(checks=["home"]), "checks.0: says nothing to check. Give it exactly one of http, run, alarm."),
-        (check(), "checks.0: says nothing to check. Give it exactly one of http, run, alarm."),
-        (check(metric="x", statistic="p99", at_most=1.2, compare="blue"), "checks.0: metric checks are not supported by this version. Remove the check, or let a CloudWatch alarm watch the metric and check `alarm`."),
+        (small(checks=["home"]), "checks.0: says nothing to check. Give it exactly one of http, run, alarm, metric."),
+        (check(), "checks.0: says nothing to check. Give it exactly one of http, run, alarm, metric."),
+        (weighted(target_groups=["a"]), "traffic.target_groups: names 1 for weighted traffic. Name exactly two: the one that serves, and one that waits."),
+        (weighted(target_groups=["a", "b", "c"]), "traffic.target_groups: names 3 for weighted traffic. Name exactly two: the one that serves, and one that waits."),
+        (weighted(target_groups=["a", "a"]), "traffic.target_groups: names `a` twice. Remove one."),
+        (weighted(listeners=[]), "traffic.listeners: must not be empty. Name at least one."),
+        (weighted(listeners=[RULE, RULE]), f"traffic.listeners: names `{RULE[:57]}...` twice. Remove one."),
+        (weighted(listeners="web"), "traffic.listeners: must be a list, but is `web`. Write [one, two], or one `- item` a line."),
+        *((weighted(listeners=[wrong]), f"traffic.listeners.0: `{wrong[:57] + '...' if len(wrong) > 60 else wrong}` is not the ARN of a listener or rule. {ARNS}") for wrong in WRONG_ARNS),
+        (weighted(preview=[LISTENER]), "traffic.preview.0: is also in `listeners`. It can show green early, or serve by weight: remove it from one."),
+        (weighted(preview=["web"]), f"traffic.preview.0: `web` is not the ARN of a listener or rule. {ARNS}"),
+        (weighted(preview=[]), "traffic.preview: must not be empty. Name at least one."),
+        (weighted(preview=RULE), f"traffic.preview: must be a list, but is `{RULE[:57]}...`. Write [one, two], or one `- item` a line."),
+        (small(traffic={"target_groups": ["a"], "preview": [RULE]}), "traffic.preview: needs `listeners`. Name the listeners whose weights are to move, or remove it."),
+        (small(traffic={"target_groups": ["a"], "steps": [0]}), "traffic.steps: needs `listeners`. Name the listeners whose weights are to move, or remove it."),
+        (weighted(steps=[]), "traffic.steps: must not be empty. Name at least one."),
+        (weighted(steps=10), "traffic.steps: must be a list, but is `10`. Write [one, two], or one `- item` a line."),
+        (weighted(steps=[10, 10]), "traffic.steps: names `10` twice. Remove one."),
+        (weighted(steps=[10, 50, 20]), "traffic.steps: goes down from 50 to 20. Write shares that rise, as in [0, 10, 50]."),
+        (weighted(steps=[100]), "traffic.steps.0: must be at most 99, but is `100`."),
+        (weighted(steps=[-1]), "traffic.steps.0: must be at least 0, but is `-1`."),
+        (weighted(steps=["10%"]), "traffic.steps.0: must be a whole number, but is `10%`. Write digits without quotes."),
+        (weighted(steps=[0.5]), "traffic.steps.0: must be a whole number, but is `0.5`. Write digits without quotes."),
+        (check(**METRIC), "checks.0.metric: needs weighted traffic: a shared target group mixes both. Give traffic its `listeners`, or the metric a `namespace` of its own."),
+        (metric(metric=" "), "checks.0.metric: must not be empty. Write something, or remove the key."),
+        ({**weighted(), "checks": [{"name": "home", "metric": "A", "at_most": 1}]}, "checks.0.statistic: is missing. Add what of it is judged, as in Sum, Average or p99."),
+        ({**weighted(), "checks": [{"name": "home", "metric": "A", "statistic": "Sum"}]}, "checks.0.at_most: is missing. Add the limit; with `compare: blue` so many times blue's value."),
+        *((metric(statistic=wrong), f"checks.0.statistic: `{wrong}` is not a statistic. Write Sum, Average, Minimum, Maximum, SampleCount, or a percentile as in p99.") for wrong in ("sum", "P99", "p101", "p", "p99%", "99", "p9.", "p-1", "tm99", "mean", "")),
+        (metric(at_most=0), "checks.0.at_most: must be more than 0, but is `0`."),
+        (metric(at_most=-1), "checks.0.at_most: must be more than 0, but is `-1`."),
+        (metric(at_most="1.2"), "checks.0.at_most: must be a number, but is `1.2`. Write digits without quotes."),
+        (metric(at_most=True), "checks.0.at_most: must be a number, but is true (to YAML, yes, no, on and off are truth values). Write digits without quotes."),
+        (metric(at_most=float("inf")), "checks.0.at_most: must be a number, but is `inf`. Write digits without quotes."),
+        (metric(at_most=float("nan")), "checks.0.at_most: must be a number, but is `nan`. Write digits without quotes."),
+        (metric(compare="green"), "checks.0.compare: must be `blue`, but is `green`."),
+        (metric(window=0), f"checks.0.window: must be longer than nothing. {DURATIONS}"),
+        (metric(window=30), "checks.0: has a window that is shorter than its period. Raise `window`, or lower `period`."),
+        (metric(period="1 minute"), f"checks.0.period: `1 minute` is not a duration. {DURATIONS}"),
+        *((metric(period=wrong), f"checks.0: has a period of {wrong:g}s, which CloudWatch does not keep. Write 1s, 5s, 10s, 30s or whole minutes.") for wrong in (2, 15, 90, 0.5)),
+        (metric(every="9m"), "checks.0: can never hold: 3 looks every 540s take 1080s, but within is 900s. Raise `within`, or lower `every` or `needs`."),
+        (metric(namespace="Web"), "checks.0.compare: needs a metric of the load balancer. Only the load balancer tells blue from green: remove `namespace`, or `compare`."),
+        (metric(dimensions={"a": "b"}), "checks.0.dimensions: needs `namespace`. Name the namespace, or remove the dimensions."),
+        (own(namespace=""), "checks.0.namespace: must not be empty. Write something, or remove the key."),
+        (own(dimensions=["a"]), f"checks.0.dimensions: {MAPPING.format('a list')}"),
+        (own(dimensions={"a": 1}), f"checks.0.dimensions.a: must be text, but is `1`. {QUOTES}"),
+        (check(alarm="a", missing="maybe"), "checks.0.missing: must be `fail` or `pass`, but is `maybe`."),
+        (check(alarm="a", missing=True), "checks.0.missing: must be `fail` or `pass`, but is true (to YAML, yes, no, on and off are truth values)."),
+        (check(http="http://a", json=["a"]), f"checks.0.json: {MAPPING.format('a list')}"),
+        (check(http="http://a", json={" ": 1}), "checks.0.json. .[key]: must not be empty. Write something, or remove the key."),
+        (check(http="http://a", json_values={"a": 1}), "checks.0.json_values: is not a known key. Known are: contains, every, headers, http, json, name, needs, status, timeout, when, within."),
+        (check(http="http://a", timeout=0), f"checks.0.timeout: must be longer than nothing. {DURATIONS}"),
         (check(http="http://a", alarm="b"), "checks.0.alarm: is a second thing to check. Make it a check of its own, with its own name."),
         (check(run="a", evry=5), "checks.0.evry: is not a known key. Did you mean `every`?"),
         (check(run=5), f"checks.0.run: must be text, but is `5`. {QUOTES}"),
@@ -300,6 +443,10 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(promotion={"by": "Bob"}), "promotion.by: must be `auto` or `person`, but is `Bob`."),
         (small(promotion={"timeout": 0}), f"promotion.timeout: must be longer than nothing. {DURATIONS}"),
         (small(promotion={"approvals": 2}), "promotion: asks for approvals, but `by: auto` asks nobody. Set by: person, or remove approvals."),
+        (small(promotion={"by_author": False}), "promotion: bars the author, but `by: auto` asks nobody. Set by: person, or remove by_author."),
+        (person(by_author="no"), "promotion.by_author: must be true or false, but is `no`. Write it without quotes."),
+        (person(by_author=0), "promotion.by_author: must be true or false, but is `0`. Write it without quotes."),
+        (person(remind="never"), f"promotion.remind: `never` is not a duration. {DURATIONS}"),
         (small(soak=-1), f"soak: `-1` is not a duration. {DURATIONS}"),
         (small(soak=[1]), f"soak: a list is not a duration. {DURATIONS}"),
         (small(retire="stop"), "retire: must be `delete` or `empty`, but is `stop`."),
@@ -307,11 +454,89 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(poll=0.01), "poll: must be at least 0.1 seconds. Looking more often only gets calls refused by AWS."),
         (small(slack={"channel": "#web"}), "slack.channel: `#web` is not a channel's id. Write C0123…, from the channel's About page: names can change."),
         (small(slack={"promoters": ["ann"]}), "slack.promoters.0: `ann` is not a Slack id. Write a person's U0123…, a user group's S0123…, or * for everyone."),
+        (small(slack={"overriders": ["ann"]}), "slack.overriders.0: `ann` is not a Slack id. Write a person's U0123…, a user group's S0123…, or * for everyone."),
+        (small(slack={"overriders": "*"}), "slack.overriders: must be a list, but is `*`. Write [one, two], or one `- item` a line."),
+        *((small(github={"promoters": [wrong]}), f"github.promoters.0: `{wrong}` is not a GitHub login or team. Write octocat for a person, acme/release-managers for a team, or * for everyone.") for wrong in ("@octocat", "acme/", "/web", "acme/web/x", "Ann Smith", "-ann", "ann[bot", "acme/we b", "")),
+        (small(github={"rollbackers": [5]}), f"github.rollbackers.0: must be text, but is `5`. {QUOTES}"),
+        (small(github={"overrider": []}), "github.overrider: is not a known key. Did you mean `overriders`?"),
+        *((small(aws={"overriders": [wrong]}), f"aws.overriders.0: `{wrong[:57] + '...' if len(wrong) > 60 else wrong}` is not an AWS principal that can be told from others. Write the ARN of an IAM user or role, of an IAM Identity Center user's session, or * for everyone.") for wrong in WRONG_PRINCIPALS),
+        (small(people={"ann": ["U0ANN", "not an id"]}), "people.ann.1: `not an id` is not a person's id. Write a Slack id (U0123…), a GitHub login, or the ARN of an AWS principal."),
+        (small(people={"ann": ["*"]}), "people.ann.0: `*` is not a person's id. Write a Slack id (U0123…), a GitHub login, or the ARN of an AWS principal."),
+        (small(people={"ann": ["acme/web"]}), "people.ann.0: `acme/web` is not a person's id. Write a Slack id (U0123…), a GitHub login, or the ARN of an AWS principal."),
+        (small(people={"ann": "octocat"}), "people.ann: must be a list, but is `octocat`. Write [one, two], or one `- item` a line."),
+        (small(people=["ann"]), f"people: {MAPPING.format('a list')}"),
+        (small(people={"ann": ["Octocat"], "bob": ["U1", "octocat"]}), "people.bob.1: `octocat` is also an id of ann. An id is one person's: remove one."),
+        (small(freeze={"cron": "0 16 * * FRI"}), "freeze: must be a list, but is keys with values. Write [one, two], or one `- item` a line."),
+        (small(freeze=["weekends"]), f"freeze.0: {MAPPING.format('`weekends`')}"),
+        (small(freeze=[{"for": "1h"}]), "freeze.0.cron: is missing. Add when it begins: minute, hour, day, month, weekday, as in 0 16 * * FRI."),
+        (small(freeze=[{"cron": "0 16 * * FRI"}]), "freeze.0.for: is missing. Add how long it lasts, as in for: 64h."),
+        *((freeze(cron=wrong), f"freeze.0.cron: `{wrong}` is not a time that comes again: {why}. Write minute, hour, day, month, weekday, as in 0 16 * * FRI.") for wrong, why in WRONG_CRONS),
+        (freeze(cron=5), f"freeze.0.cron: must be text, but is `5`. {QUOTES}"),
+        (freeze(**{"for": 0}), f"freeze.0.for: must be longer than nothing. {DURATIONS}"),
+        (freeze(**{"for": "367d"}), "freeze.0.for: must be at most 366d. Write several windows, or freeze by order: `bluegreen freeze`."),
+        (freeze(**{"for": "the weekend"}), f"freeze.0.for: `the weekend` is not a duration. {DURATIONS}"),
+        (freeze(zone="Europe/Berln"), "freeze.0.zone: `Europe/Berln` is not a time zone. Did you mean `Europe/Berlin`?"),
+        (freeze(zone="+02:00"), "freeze.0.zone: `+02:00` is not a time zone. Write one as in Europe/Berlin or UTC."),
+        (freeze(zone="../../etc/passwd"), "freeze.0.zone: `../../etc/passwd` is not a time zone. Write one as in Europe/Berlin or UTC."),
+        (freeze(zone=""), "freeze.0.zone: `` is not a time zone. Write one as in Europe/Berlin or UTC."),
+        (freeze(why=""), "freeze.0.why: must not be empty. Write something, or remove the key."),
     ],
 )  # fmt: skip
 def test_wrong(mapping: object, line: str) -> None:
     """One mistake is told once: its path, what is wrong, what to do."""
     assert [line] == told(mapping)
+
+
+RIGHT: list[tuple[dict[str, Any], Any]] = [
+    (weighted(), lambda c: (c.traffic.shares, c.traffic.preview) == ((50,), None)),
+    (weighted(steps=[0]), lambda c: c.traffic.shares == (0,)),
+    (weighted(steps=[0, 1, 99]), lambda c: c.traffic.shares == (0, 1, 99)),
+    (small(), lambda c: c.traffic.shares == ()),
+    *(
+        (weighted(listeners=[f"arn:{partition}:elasticloadbalancing:{region}:123456789012:{end}"]), lambda c: c.traffic.listeners)
+        for partition, region in [("aws", "eu-west-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")]
+        for end in ["listener/app/web/01/02", "listener/net/web/01/02", "listener-rule/app/web/01/02/03"]
+    ),
+    (weighted(preview=[RULE.replace("03", "04")]), lambda c: len(c.traffic.preview) == 1),
+    *((metric(statistic=s), lambda c: c.checks) for s in ("Sum", "Average", "Minimum", "Maximum", "SampleCount", "p0", "p50", "p99", "p99.9", "p100")),
+    (metric(), lambda c: (c.checks[0].window, c.checks[0].period, c.checks[0].every, c.checks[0].within) == (600.0, 60.0, 60.0, 900.0)),
+    (metric(at_most=2), lambda c: c.checks[0].at_most == 2.0),
+    *((metric(period=p, window=p), lambda c: c.checks) for p in (1, 5, 10, 30, 60, "5m")),
+    (metric(compare=None), lambda c: c.checks[0].compare is None),
+    (own(), lambda c: (c.checks[0].namespace, c.checks[0].dimensions) == ("Web", {})),
+    (own(dimensions={"Queue": "mail"}), lambda c: c.checks[0].dimensions == {"Queue": "mail"}),
+    (check(alarm="a"), lambda c: c.checks[0].missing == "fail"),
+    (check(alarm="a", missing="pass"), lambda c: c.checks[0].missing == "pass"),
+    (check(http="http://a", json={"a.b": None, "c": [1, {"d": True}]}), lambda c: c.checks[0].json_values == {"a.b": None, "c": [1, {"d": True}]}),
+    (person(), lambda c: (c.promotion.by_author, c.promotion.remind) == (True, 1800.0)),
+    (person(by_author=False, remind=0, approvals=2), lambda c: (c.promotion.by_author, c.promotion.remind) == (False, 0.0)),
+    (small(), lambda c: (c.slack.overriders, c.people, c.freeze) == ((), {}, ())),
+    (small(), lambda c: (c.github.promoters, c.github.rollbackers, c.github.overriders) == (("*",), ("*",), ())),
+    (small(), lambda c: (c.aws.promoters, c.aws.rollbackers, c.aws.overriders) == (("*",), ("*",), ("*",))),
+    (small(github={"promoters": []}), lambda c: c.github.promoters == ()),
+    *((small(github={"overriders": [login]}), lambda c: c.github.overriders) for login in ("*", "o", "octo-cat", "octocat_acme", "dependabot[bot]", "a--b", "acme/web.team_1")),
+    *(
+        (small(aws={"overriders": [arn]}), lambda c: c.aws.overriders)
+        for arn in (
+            "*", ROLE, "arn:aws-cn:iam::123456789012:user/ops/ann", "arn:aws-us-gov:iam::123456789012:role/a/b/C",
+            "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/ann@example.com",
+        )
+    ),
+    (small(people={"ann": ["U0ANN", "octocat", "ann_acme", ROLE], "bob": []}), lambda c: len(c.people["ann"]) == 4),
+    (freeze(), lambda c: (c.freeze[0].for_, c.freeze[0].zone, c.freeze[0].why) == (230400.0, "UTC", "a freeze window of bluegreen.yml")),
+    *((freeze(cron=cron), lambda c: c.freeze) for cron in ("* * * * *", "*/5 8-18 1,15 JAN-mar 1-5", "0 0 L * *", "0 9 * * MON#1", "0 0 29 2 *")),
+    *((freeze(zone=zone), lambda c: c.freeze) for zone in ("UTC", "Asia/Seoul", "Etc/GMT+5", "America/Argentina/Buenos_Aires")),
+    (freeze(**{"for": "366d"}), lambda c: c.freeze[0].for_ == 366 * 86400),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mapping", "means"), RIGHT)
+def test_right(mapping: dict[str, Any], means: Any) -> None:
+    """What may be written, what it means, and that the journal and editors understand it as well."""
+    config = parse(mapping)
+    assert means(config)
+    jsonschema.validate(mapping, json_schema())
+    assert config == Config.from_dict(json.loads(json.dumps(config.to_dict())))
 
 
 def test_everything_wrong_is_told_at_once() -> None:
@@ -423,6 +648,24 @@ def test_journal_of_another_version() -> None:
         Config.from_dict({**parse(SMALL).to_dict(), "later": 1})
 
 
+def test_journal_of_an_older_version() -> None:
+    """A config that was frozen before there were weights, metrics, people and freezes is read as it was meant."""
+    config = parse(
+        check(http="http://a") | {"slack": {"channel": "C1", "promoters": ["*"]}, "promotion": {"by": "person"}}
+    )
+    data = config.to_dict()
+    for key in ("github", "aws", "people", "freeze"):
+        del data[key]
+    for part, keys in (
+        ("traffic", "listeners preview steps"),
+        ("promotion", "by_author remind"),
+        ("slack", "overriders"),
+    ):
+        data[part] = {key: value for key, value in data[part].items() if key not in keys.split()}
+    del data["checks"][0]["json"]
+    assert config == Config.from_dict(data)
+
+
 def test_schema_accepts_the_example_and_refuses_unknown_keys() -> None:
     """Editors can judge the file as it is typed."""
     schema, example = json_schema(), yaml.safe_load(EXAMPLE)
@@ -449,10 +692,10 @@ def test_lines_of_problems(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig) as caught:
         load(path)
     assert [(p.line, p.path) for p in caught.value.problems] == [
-        (1, "group"), (9, "image.builder.run"), (11, "image.builder.rn"), (19, "checks.2"), (22, "soak"),
-        (28, "environments.staging.retire"),
+        (1, "group"), (14, "image.builder.run"), (16, "image.builder.rn"), (24, "checks.2.metric"),
+        (24, "checks.2.statistic"), (24, "checks.2.at_most"), (32, "soak"), (43, "environments.staging.retire"),
     ]  # fmt: skip
-    assert f"{path}: 6 things are wrong\n  line 1, group: is missing." in str(caught.value)
+    assert f"{path}: 8 things are wrong\n  line 1, group: is missing." in str(caught.value)
 
 
 def test_keys_written_twice(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from bluegreen import wording
 from bluegreen.action import summary
-from bluegreen.errors import ConfigError
-from bluegreen.github import Between, GitHub, Run, dispatch
+from bluegreen.errors import ConfigError, Untold
+from bluegreen.github import NO_PULL, Between, GitHub, Run, Teams, dispatch
 from bluegreen.release import EventKind, Outcome, Phase, Release
 from lab.github import PretendGitHub
 from tests.github_description import description
@@ -254,14 +254,30 @@ def test_a_slow_github_slows_nobody(github: PretendGitHub) -> None:
 
 
 def test_the_pull_request_of_a_commit(github: PretendGitHub) -> None:
-    """Number, title, author; nothing when there is none or GitHub is away."""
+    """Number, title, author; that there is none is another answer than GitHub's silence."""
     github.merged(COMMIT, 7, "Faster")
     found = door(github).pull_of(COMMIT)
     assert found is not None
-    assert (found.number, found.title, found.author) == (7, "Faster", "octocat")
-    assert door(github).pull_of("f" * 10) is None
+    assert (found.number, found.title, found.author, found.openers) == (7, "Faster", "octocat", ("octocat",))
+    none = door(github).pull_of("f" * 10)
+    assert none is NO_PULL
+    assert not none
     github.fail("/pulls", 500)
     assert door(github).pull_of(COMMIT) is None
+
+
+def test_a_commit_that_two_pull_requests_brought(github: PretendGitHub) -> None:
+    """As one into trunk and one from there into the branch that is released: whoever opened either."""
+    listed = [
+        {"number": 9, "title": "Release", "user": {"login": "hubot"}, "merged_at": "2026-01-02T00:00:00Z"},
+        {"number": 8, "title": "Open", "user": {"login": "eve"}, "merged_at": None},
+        {"number": 7, "title": "Faster", "user": {"login": "octocat"}, "merged_at": "2026-01-01T00:00:00Z"},
+        {"number": 6, "title": "Gone", "user": None, "merged_at": "2026-01-01T00:00:00Z"},
+    ]
+    github.fail("/pulls", 200, body=listed)
+    found = door(github).pull_of(COMMIT)
+    assert found is not None
+    assert (found.number, found.author, found.openers) == (9, "hubot", ("hubot", "octocat", ""))
 
 
 def test_commits_that_are_not_in_one_line(github: PretendGitHub) -> None:
@@ -377,6 +393,61 @@ def test_a_workflow_and_nobody_at_home() -> None:
     gone.close()
     with pytest.raises(ConfigError, match="GitHub cannot be reached"):
         dispatch("ghs_right", gone.url, released(), "")
+
+
+# --- who is in a team --------------------------------------------------------------------------------------
+
+
+def test_who_is_in_a_team(github: PretendGitHub) -> None:
+    """By login in any case; an invitation is no membership, nor is one of another team or organization."""
+    github.joins("acme/web", "octocat")
+    github.joins("acme/web", "newcomer", "pending")
+    teams = Teams("ghs_right", github.url)
+    assert teams.member("octocat", "acme/web")
+    assert teams.member("OctoCat", "acme/web")
+    assert not teams.member("newcomer", "acme/web")
+    assert not teams.member("hubot", "acme/web")
+    assert not teams.member("octocat", "acme/leads")
+    assert not teams.member("octocat", "evil/web")
+    github.leaves("acme/web", "octocat")
+    assert not teams.member("octocat", "acme/web")
+    assert {one.path for one in github.asked} >= {"/orgs/acme/teams/web/memberships/octocat"}
+
+
+def test_a_team_s_name_cannot_lead_elsewhere(github: PretendGitHub) -> None:
+    """What is in it is one part of the path."""
+    with pytest.raises(Untold):
+        Teams("ghs_wrong", github.url).member("../../x", "acme/web/../leads?a=b")
+    assert github.asked[0].path == "/orgs/acme/teams/web%2F..%2Fleads%3Fa%3Db/memberships/..%2F..%2Fx"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_may_not_see_teams(github: PretendGitHub, status: int) -> None:
+    """Nobody is in any; it is told what the token lacks."""
+    github.joins("acme/web", "octocat")
+    github.fail("/teams/", status, body={"message": "Resource not accessible by integration"})
+    with pytest.raises(Untold) as untold:
+        Teams("ghs_right", github.url).member("octocat", "acme/web")
+    assert untold.value.what == "the token may not see who is in acme/web"
+    assert "read:org" in untold.value.hint
+
+
+def test_a_github_that_does_not_tell_of_teams(github: PretendGitHub) -> None:
+    """No token, an outage, a limit, nobody at home: not a no that somebody has to put right."""
+    with pytest.raises(Untold, match="nobody asked GitHub who is in acme/web"):
+        Teams("", github.url).member("octocat", "acme/web")
+    assert github.asked == []
+    github.fail("/teams/", 502, times=1)
+    github.fail("/teams/", 403, times=1, retry_after="60")
+    teams = Teams("ghs_right", github.url)
+    for said in ("it is not known who is in acme/web: GitHub answered 502", "GitHub answered 403"):
+        with pytest.raises(Untold, match=said) as untold:
+            teams.member("octocat", "acme/web")
+        assert untold.value.hint == "Try again."
+    gone = PretendGitHub({"paths": {}})
+    gone.close()
+    with pytest.raises(Untold, match="GitHub cannot be reached"):
+        Teams("ghs_right", gone.url).member("octocat", "acme/web")
 
 
 class TestTheLab:

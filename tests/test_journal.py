@@ -16,7 +16,7 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
-from bluegreen.journal import LARGEST, Freeze, Journal, Lease, Live, ServiceRecord
+from bluegreen.journal import BAD_ONES, LARGEST, Freeze, Journal, Lease, Live, ServiceRecord
 from bluegreen.release import (
     Event,
     EventKind,
@@ -419,36 +419,24 @@ def test_facts_that_are_too_large(journal: Journal) -> None:
 
 
 def test_freeze(journal: Journal) -> None:
-    """A frozen service takes no release; the refusal tells who, until when, why, and how to lift it."""
+    """What is kept of a freeze is what was said; a later one takes its place."""
     journal.freeze(WEB, who="slack:U1", why="sale", until=T + 3600, now=T)
     assert journal.service(WEB) == ServiceRecord(WEB, freeze=Freeze("slack:U1", "sale", T, T + 3600))
-    with pytest.raises(Refused) as caught:
-        journal.open(WEB, started(), T + 1)
-    assert caught.value.reason == Reason.FROZEN
-    assert "frozen by slack:U1 until 2023-11-14 23:13 UTC: sale. `bluegreen unfreeze" in str(caught.value)
+    journal.freeze(WEB, who="slack:U2", why="", until=None, now=T + 1)
+    assert journal.service(WEB) == ServiceRecord(WEB, freeze=Freeze("slack:U2", "", T + 1))
 
 
-def test_freeze_ends_by_itself(journal: Journal) -> None:
-    """At its end a freeze holds no more."""
-    journal.freeze(WEB, who="slack:U1", why="", until=T + 3600, now=T)
-    assert opened(journal, now=T + 3600).id == FIRST
+def test_freeze_ends_by_itself() -> None:
+    """At its end a freeze holds no more; without one it holds until it is lifted."""
+    ends, endless = Freeze("slack:U1", "", T, T + 3600), Freeze("slack:U1", "", T)
+    assert [ends.holds(T + 3599), ends.holds(T + 3600), endless.holds(T + 1e9)] == [True, False, True]
 
 
-def test_freeze_without_an_end(journal: Journal) -> None:
-    """Without an end a freeze holds until it is lifted; lifting tells what was lifted."""
+def test_freeze_is_lifted(journal: Journal) -> None:
+    """Lifting tells what was lifted, and that nothing was."""
     journal.freeze(WEB, who="slack:U1", why="", until=None, now=T)
-    with pytest.raises(Refused, match="until it is lifted"):
-        journal.open(WEB, started(), T + 1e9)
     assert journal.unfreeze(WEB, who="slack:U2") == Freeze("slack:U1", "", T)
     assert journal.unfreeze(WEB, who="slack:U2") is None
-    assert opened(journal).id == FIRST
-
-
-def test_freeze_during_a_start(journal: Journal, rival: Journal) -> None:
-    """A freeze that comes between looking and starting is heeded."""
-    before(journal, "TransactWriteItems", lambda: rival.freeze(WEB, who="slack:U1", why="", until=None, now=T))
-    with pytest.raises(Refused, match="frozen"):
-        journal.open(WEB, started(), T)
 
 
 def test_freeze_leaves_the_release_under_way_alone(journal: Journal) -> None:
@@ -697,28 +685,124 @@ def test_settle_without_a_template_version(journal: Journal) -> None:
     assert record.live == Live("web-production-v1", "", None, "", 1)
 
 
-@pytest.mark.parametrize(
-    ("ended", "facts", "bad"),
-    [
-        (Outcome.ROLLED_BACK, {"bad_commit": True}, {COMMIT: 1}),
-        (Outcome.ROLLED_BACK, {}, {}),
-        (Outcome.FAILED, {"bad_commit": True}, {}),
-    ],
-)
-def test_settle_otherwise(journal: Journal, ended: Outcome, facts: Facts, bad: dict[str, int]) -> None:
-    """What was live stays live; a commit is remembered as bad only if it was rolled back for its own sake."""
-    release = opened(journal)
-    journal.settle(release, 2, outcome(ended, Reason.CHECK_FAILED, **facts), T + 60)
-    assert journal.service(WEB) == ServiceRecord(WEB, next=2, last=1, bad=bad)
-
-
-def test_bad_commit_that_goes_live_is_good(journal: Journal) -> None:
-    """When a commit once rolled back goes live after all, it is bad no more."""
-    journal.settle(opened(journal), 2, outcome(Outcome.ROLLED_BACK, bad_commit=True), T + 60)
-    journal.settle(opened(journal), 2, outcome(Outcome.LIVE), T + 99)
+@pytest.mark.parametrize("reason", list(Reason))
+@pytest.mark.parametrize("ended", list(Outcome))
+def test_what_was_rolled_back_for_its_own_sake_is_remembered(journal: Journal, ended: Outcome, reason: Reason) -> None:
+    """In one item with what is under way; a build that failed or a hold that expired says nothing of the commit."""
+    journal.settle(opened(journal), 2, outcome(ended, reason), T + 60)
+    telltale = reason in ("ordered", "check_failed", "never_healthy")
     record = journal.service(WEB)
     assert record is not None
-    assert record.bad == {}
+    assert record.under_way is None
+    assert record.bad == ({COMMIT: 1} if ended == "rolled_back" and telltale else {})
+
+
+def bad(journal: Journal, **more: Any) -> int:
+    """A release that is rolled back by its checks; its number."""
+    release = opened(journal, **more)
+    journal.settle(release, 2, outcome(Outcome.ROLLED_BACK, Reason.CHECK_FAILED), T + 60)
+    return release.number
+
+
+def rolled_back(journal: Journal, commit: str, image: str = "") -> int | None:
+    """What the journal says of a commit or an image."""
+    record = journal.service(WEB)
+    assert record is not None
+    return record.rolled_back(commit, image)
+
+
+@pytest.mark.parametrize(
+    ("began", "asked", "found"),
+    [
+        (("c0ffee01beef", ""), ("c0ffee01beef", "ami-1"), True),
+        (("c0ffee01beef", ""), ("c0ffee0", ""), True),  # abbreviated, there
+        (("c0ffee0", ""), ("c0ffee01beef", ""), True),  # and here
+        (("c0ffee01beef", ""), ("c0ffee02beef", ""), False),
+        (("c0ffee01beef", ""), ("", ""), False),
+        (("c0ffee01beef", "ami-1"), ("", "ami-1"), False),  # the commit is what was judged
+        (("", "ami-1"), ("", "ami-1"), True),
+        (("", "ami-1"), ("", "ami-12"), False),  # an image has no short form
+        (("", "ami-12"), ("", "ami-1"), False),
+        (("", "ami-1"), ("c0ffee01beef", "ami-1"), False),
+        (("", ""), ("", ""), False),
+    ],
+)
+def test_how_a_bad_one_is_known_again(
+    journal: Journal, began: tuple[str, str], asked: tuple[str, str], found: bool
+) -> None:
+    """By its commit, however long it is written; by the image when there is no commit. Going live forgives it."""
+    number = bad(journal, commit=began[0], image=began[1])
+    assert rolled_back(journal, *asked) == (number if found else None)
+    journal.settle(opened(journal, commit=asked[0], image=asked[1]), 2, outcome(Outcome.LIVE), T + 99)
+    record = journal.service(WEB)
+    assert record is not None
+    assert bool(record.bad) is (any(began) and not found)
+
+
+def test_the_newest_bad_ones_are_remembered(journal: Journal) -> None:
+    """The item does not grow for ever; a commit that is rolled back again is as new as that."""
+    commits = [f"{n:07x}beef" for n in range(BAD_ONES + 3)]
+    for commit in commits[:5]:
+        bad(journal, commit=commit)
+    bad(journal, commit=commits[0])
+    for commit in commits[5:]:
+        bad(journal, commit=commit)
+    record = journal.service(WEB)
+    assert record is not None
+    assert len(record.bad) == BAD_ONES
+    assert record.rolled_back(commits[0], "") == 6
+    gone = [commit for commit in commits if record.rolled_back(commit, "") is None]
+    assert gone == commits[1:4]
+
+
+def test_the_oldest_are_forgotten_by_their_releases(journal: Journal) -> None:
+    """DynamoDB keeps no order in a map."""
+    release = opened(journal)
+    commits = {f"{n:07x}beef": {"N": str(-n)} for n in range(BAD_ONES)}  # the first is the newest
+    key = {"pk": {"S": "service"}, "sk": {"S": WEB}}
+    many = {":bad": {"M": commits}}
+    journal._client.update_item(
+        TableName=TABLE, Key=key, UpdateExpression="SET bad = :bad", ExpressionAttributeValues=many
+    )
+    journal.settle(release, 2, outcome(Outcome.ROLLED_BACK, Reason.CHECK_FAILED), T + 60)
+    record = journal.service(WEB)
+    assert record is not None
+    assert set(commits) - set(record.bad) == {list(commits)[-1]}
+
+
+def forget(journal: Journal) -> None:
+    """The service's item as it was before anything bad was remembered in it."""
+    key = {"pk": {"S": "service"}, "sk": {"S": WEB}}
+    journal._client.update_item(TableName=TABLE, Key=key, UpdateExpression="REMOVE bad")
+
+
+@pytest.mark.parametrize("ended", [Outcome.LIVE, Outcome.ROLLED_BACK, Outcome.FAILED])
+def test_an_item_without_bad_ones(journal: Journal, ended: Outcome) -> None:
+    """A service of an older journal is started, settles, and remembers from then on."""
+    release = opened(journal)
+    forget(journal)
+    journal.settle(release, 2, outcome(ended, Reason.CHECK_FAILED), T + 60)
+    assert rolled_back(journal, COMMIT) == (1 if ended is Outcome.ROLLED_BACK else None)
+    forget(journal)
+    assert rolled_back(journal, COMMIT) is None
+    assert bad(journal) == 2
+    assert rolled_back(journal, COMMIT) == 2
+
+
+def test_a_crash_while_settling_leaves_all_or_nothing(journal: Journal, rival: Journal) -> None:
+    """The next driver settles it again: the commit is bad once the release has settled, and no sooner."""
+    release = opened(journal)
+    facts = outcome(Outcome.ROLLED_BACK, Reason.CHECK_FAILED)
+    fail(journal, "TransactWriteItems", "InternalServerError", status=500, times=3)
+    with pytest.raises(AwsError):
+        journal.settle(release, 2, facts, T + 60)
+    assert rolled_back(journal, COMMIT) is None
+    lose_answer(rival, "TransactWriteItems", times=3)
+    with pytest.raises(AwsError):
+        rival.settle(release, 2, facts, T + 61)
+    assert rolled_back(journal, COMMIT) == 1
+    assert journal.settle(release, 2, facts, T + 62).at == T + 61
+    assert rolled_back(journal, COMMIT) == 1
 
 
 def test_settle_with_a_lost_answer(journal: Journal) -> None:
@@ -1095,36 +1179,65 @@ def test_order_that_reopens_is_heard_once(journal: Journal, rival: Journal) -> N
     assert [event.kind for event in journal.read(FIRST, after=2)] == [EventKind.ROLLBACK_ORDERED]
 
 
-# --- a start despite a freeze ------------------------------------------------------------------------
+# --- who is admitted ---------------------------------------------------------------------------------
 
 
-def test_open_despite_a_freeze(journal: Journal) -> None:
-    """The way back stays open; the freeze stays, too."""
-    journal.freeze(WEB, who="slack:U1", why="sale", until=None, now=T)
-    event = journal.open(WEB, started(), T + 1, despite_freeze=True)
-    record = journal.service(WEB)
-    assert record == ServiceRecord(WEB, next=2, under_way=1, last=1, freeze=Freeze("slack:U1", "sale", T))
-    journal.settle(journal.load(event.release), 2, outcome(Outcome.LIVE), T + 60)
-    with pytest.raises(Refused, match="frozen"):
-        journal.open(WEB, started(), T + 99)
+def unless_frozen(record: ServiceRecord) -> Facts:
+    """Admits to a service that is not frozen, and says so."""
+    if record.freeze:
+        raise Refused("frozen", reason=Reason.FROZEN)
+    return {"seen": record.next}
 
 
-def test_open_despite_a_freeze_that_comes_in_between(journal: Journal, rival: Journal) -> None:
-    """Looking and writing are of one mind."""
+def test_what_admits_is_told(journal: Journal) -> None:
+    """What it returns stands in the first event, beside what is said of every release."""
+    event = journal.open(WEB, started(), T, admit=unless_frozen)
+    assert (event.facts["seen"], event.facts["commit"]) == (1, COMMIT)
+    assert journal.read(FIRST) == [event]
+
+
+def test_a_freeze_that_comes_in_between_is_heeded(journal: Journal, rival: Journal) -> None:
+    """What was judged is what is written upon: otherwise it is judged anew."""
     before(journal, "TransactWriteItems", lambda: rival.freeze(WEB, who="slack:U1", why="", until=None, now=T))
-    assert journal.open(WEB, started(), T, despite_freeze=True).release == FIRST
+    with pytest.raises(Refused, match="frozen"):
+        journal.open(WEB, started(), T, admit=unless_frozen)
+    assert rolled_back(journal, COMMIT) is None
+    assert journal.history(WEB, 9) == []
 
 
-def test_open_despite_a_freeze_is_still_one_at_a_time(journal: Journal, rival: Journal) -> None:
-    """Seen before, or lost in the race."""
-    opened(journal)
+def test_another_freeze_in_between_is_judged_as_well(journal: Journal, rival: Journal) -> None:
+    """So is one that was lifted."""
     journal.freeze(WEB, who="slack:U1", why="", until=None, now=T)
+    judged: list[Freeze | None] = []
+
+    def admit(record: ServiceRecord) -> Facts:
+        judged.append(record.freeze)
+        return {}
+
+    before(journal, "TransactWriteItems", lambda: rival.freeze(WEB, who="slack:U2", why="", until=None, now=T + 1))
+    journal.settle(journal.load(journal.open(WEB, started(), T + 2, admit=admit).release), 2, outcome(Outcome.LIVE), T)
+    before(journal, "TransactWriteItems", lambda: rival.unfreeze(WEB, who="slack:U2"))
+    journal.open(WEB, started(), T + 3, admit=admit)
+    assert judged == [Freeze("slack:U1", "", T), *[Freeze("slack:U2", "", T + 1)] * 2, None]
+
+
+def test_nobody_is_admitted_beside_another(journal: Journal, rival: Journal) -> None:
+    """Seen before, or lost in the race; nobody is judged for that."""
+    opened(journal)
     with pytest.raises(Refused) as caught:
-        journal.open(WEB, started(), T + 1, despite_freeze=True)
+        journal.open(WEB, started(), T + 1, admit=unless_frozen)
     assert caught.value.reason == Reason.UNDER_WAY
     before(journal, "TransactWriteItems", lambda: opened(rival, "web/staging"))
     with pytest.raises(Refused, match="#1 is under way"):
-        journal.open("web/staging", started("web/staging"), T, despite_freeze=True)
+        journal.open("web/staging", started("web/staging"), T, admit=unless_frozen)
+
+
+def test_what_allows_an_order_is_told(journal: Journal) -> None:
+    """What it returns stands in the event; nothing is returned by most."""
+    opened(journal)
+    event = journal.order(FIRST, EventKind.PROMOTED, {"who": "bob"}, T, lambda release: {"override": "it burns"})
+    assert event.facts == {"who": "bob", "override": "it burns"}
+    assert journal.read(FIRST)[-1] == event
 
 
 # --- what doors remember -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from bluegreen import Caller, Engine, Until
 from bluegreen.errors import ConfigError, LeaseLost, NotPermitted, Refused
 from bluegreen.journal import Freeze, Journal
+from bluegreen.permission import authors_of
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
 from lab.github import PretendGitHub
 from tests import test_driver
@@ -21,6 +22,7 @@ from tests.worlds import GOOD, Ops, kinds
 WEB = "web/production"
 ANN, BOB, ON_CALL, EVE = "slack:U0ANN", "slack:U0BOB", "slack:U0ONCALL", "slack:U0EVE"
 ADMIN = "arn:aws:iam::1:user/ann"
+ADMIN_ARN = "arn:aws:iam::123456789012:user/ann"
 LISTS = {"channel": "C0DEPLOYS", "promoters": ["U0ANN", "U0BOB", "S0RELEASERS"], "rollbackers": ["U0ONCALL"]}
 SOURCE = {"repository": "acme/web", "server": "https://github.com", "workflow": "release.yml", "ref": "trunk"}
 COMMIT = "c0ffee01" * 5
@@ -136,11 +138,56 @@ def test_nobody_orders_without_an_id_that_is_known(order: str, who: str) -> None
 @pytest.mark.parametrize("who", [ADMIN, "github:octocat"])
 @pytest.mark.parametrize("order", list(ORDERS))
 def test_who_comes_through_aws_or_github_was_judged_there(order: str, who: str) -> None:
-    """No list is needed."""
+    """No list is needed, and the ones of Slack name nobody else."""
     o = world(slack={})
     at(o, Phase.OVERLAPPING)
     refusal(o, lambda: ORDERS[order][0](o.engine(), ANN), Reason.NOT_PERMITTED)
     assert ORDERS[order][0](o.engine(), who).facts["who"] == who
+
+
+@pytest.mark.parametrize("who", ["github:octocat", f"{ADMIN}2"])
+@pytest.mark.parametrize("order", list(ORDERS))
+def test_who_comes_through_aws_or_github_is_judged_by_lists_where_there_are_any(order: str, who: str) -> None:
+    """And told which one does not name them."""
+    o = world(github={"promoters": [], "rollbackers": []}, aws={"promoters": [ADMIN_ARN], "rollbackers": []})
+    o.engine().start(o.config, commit=GOOD, who=ADMIN_ARN)
+    said = refusal(o, lambda: ORDERS[order][0](o.engine(), who), Reason.NOT_PERMITTED)
+    assert f"{'aws' if who.startswith('arn:') else 'github'}." in said.what
+    assert f"does not name you, {who}" in said.what
+
+
+@pytest.mark.parametrize(
+    ("who", "rule"),
+    [
+        (EVE, "slack.promoters does not name you"),
+        (ON_CALL, "slack.promoters does not name you"),
+        ("github:hubot", "github.promoters does not name you, github:hubot"),
+        (ADMIN, f"aws.promoters does not name you, {ADMIN}"),
+        ("ann", "is no id that is judged"),
+    ],
+)
+def test_a_release_is_for_those_who_may_promote(who: str, rule: str) -> None:
+    """By the configuration that it is to be released with; nothing is written before that, and a request acts once."""
+    o = world(github={"promoters": ["octocat", "acme/web"]}, aws={"promoters": []})
+    said = refusal(o, lambda: o.engine().start(o.config, commit=GOOD, who=who), Reason.NOT_PERMITTED)
+    assert rule in said.what
+    member = Caller("github:hubot", lambda team: team == "acme/web")
+    begun = o.engine().start(o.config, commit=GOOD, who=member, request="run-1")
+    assert begun.started_by == "github:hubot"
+    assert o.engine().start(o.config, commit=GOOD, who="github:hubot", request="run-1").id == begun.id
+
+
+@pytest.mark.parametrize("may", [ANN, ON_CALL, ADMIN, Caller(EVE, lambda group: group == "S0RELEASERS")])
+def test_what_failed_is_resumed_by_those_who_may_promote_or_roll_back(o: Ops, may: str | Caller) -> None:
+    """Others are refused; one that did not fail needs no order, so whoever drives may drive it."""
+    release = at(o, Phase.OVERLAPPING)
+    assert o.engine().resume(WEB, who=EVE).id == release.id
+    settles(o, release, Outcome.FAILED)
+    said = refusal(o, lambda: o.engine().resume(WEB, who=EVE), Reason.NOT_PERMITTED)
+    assert said.what == "you may not resume it: slack.promoters or slack.rollbackers does not name you"
+    assert o.engine().resume(WEB, who=may).outcome is None
+    resumed = written(o)[-1]
+    assert (resumed.kind, resumed.facts) == (EventKind.RESUMED, {"who": may if isinstance(may, str) else EVE})
 
 
 def test_a_member_of_a_group_may_what_the_group_may(o: Ops) -> None:
@@ -173,6 +220,75 @@ def test_two_approvals_are_two_people() -> None:
     done = o.drive(release.id)
     assert done is not None
     assert (done.outcome, done.promoters) == (Outcome.LIVE, (ANN, BOB))
+
+
+def test_two_ids_of_one_person_are_one_approval() -> None:
+    """Whoever promoted in Slack does not complete it from a workflow or a terminal; somebody else does."""
+    people = {"ann": ["U0ANN", "octocat", ADMIN_ARN]}
+    o = world(promotion={"by": "person", "approvals": 2}, people=people)
+    release = at(o, Phase.HOLDING, hold=True)
+    o.engine().promote(WEB, who=ANN)
+    for other in ("github:OctoCat", ADMIN_ARN):
+        said = refusal(o, lambda w=other: o.engine().promote(WEB, who=w))  # type: ignore[misc]  # this turn's
+        assert (said.what, said.hint) == (f"you have promoted it already, as {ANN}", "1 more must promote it, too.")
+    o.engine().promote(WEB, who="github:hubot")
+    assert o.engine().load(release.id).promoters == (ANN, "github:hubot")
+
+
+def test_who_may_be_the_first_is_not_the_second() -> None:
+    """Closed when in doubt: nobody said whose that login is."""
+    o = world(promotion={"by": "person", "approvals": 2})
+    at(o, Phase.HOLDING, hold=True)
+    o.engine().promote(WEB, who=ANN)
+    said = refusal(o, lambda: o.engine().promote(WEB, who="github:octocat"), Reason.NOT_PERMITTED)
+    assert said.what == f"promotion.approvals asks for 2 people, and you may be {ANN}, who has promoted it"
+    o.engine().promote(WEB, who=BOB)
+
+
+def test_whoever_left_the_group_orders_no_more_and_what_they_ordered_stands() -> None:
+    """The first approval was good when it was given."""
+    o = world(promotion={"by": "person", "approvals": 3})
+    release = at(o, Phase.HOLDING, hold=True)
+    members = {EVE, "slack:U0MIA"}
+
+    def by(who: str) -> Caller:
+        return Caller(who, lambda group: group == "S0RELEASERS" and who in members)
+
+    o.engine().promote(WEB, who=by(EVE))
+    members.clear()
+    refusal(o, lambda: o.engine().promote(WEB, who=by("slack:U0MIA")), Reason.NOT_PERMITTED)
+    refusal(o, lambda: o.engine().promote(WEB, who=by(EVE)), Reason.NOT_PERMITTED)
+    o.engine().promote(WEB, who=ANN)
+    assert o.engine().load(release.id).promoters == (EVE, ANN)
+
+
+@pytest.mark.parametrize("who", [ANN, "github:octocat", ADMIN_ARN])
+def test_an_author_does_not_promote_by_any_door(who: str) -> None:
+    """Whoever dispatched somebody else's commit does."""
+    people = {"ann": ["U0ANN", "octocat", ADMIN_ARN], "bob": ["U0BOB", "hubot"]}
+    o = world(promotion={"by": "person", "by_author": False}, people=people)
+    release = at(o, Phase.HOLDING, hold=True, source={"author_login": "octocat", "author": "Bob"})
+    said = refusal(o, lambda: o.engine().promote(WEB, who=who), Reason.NOT_PERMITTED)
+    assert said.what == "promotion.by_author is false, and you are the author: github:octocat"
+    refusal(o, lambda: o.engine().promote(WEB, who=f"{ADMIN}2"), Reason.NOT_PERMITTED)
+    o.engine().promote(WEB, who=BOB)
+    assert o.engine().load(release.id).promoters == (BOB,)
+
+
+def test_an_image_from_before_has_the_author_of_its_commit() -> None:
+    """Whoever brings it back is not the author; of an image that no release made they are."""
+    o = world(promotion={"by": "person", "by_author": False}, people={"ann": ["U0ANN", "octocat"]})
+    release = o.start(source={**SOURCE, "author_login": "octocat"})
+    o.drive(release.id, until=Until.HELD)
+    o.engine().promote(WEB, who="github:hubot")
+    first = o.drive(release.id)
+    assert first is not None
+    again = o.engine().release_again(WEB, first.image, who=ON_CALL)
+    assert (again.source["author_login"], again.commit) == ("octocat", "")
+    settles(o, again, Outcome.ROLLED_BACK)
+    older = o.engine().release_again(WEB, o.world.image, who=ON_CALL)
+    assert older.source["author_login"] == ""
+    assert authors_of(older) == (ON_CALL,)
 
 
 @pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING, *LATE])

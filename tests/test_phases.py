@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bluegreen import phases
-from bluegreen.observation import Command, Instance, Observation
+from bluegreen.observation import CheckResult, Command, Instance, Observation
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from tests.stage import TG, Stage, group
@@ -260,6 +260,35 @@ def test_one_bad_answer_is_not_a_failed_check() -> None:
     assert isinstance(s.decision, Wait)
     s.checks(times=1)
     assert s.decision == RollBack(Reason.CHECK_FAILED, "targets no longer holds: 0 of 4 healthy")
+
+
+HOME = {"name": "home", "http": "https://x"}
+
+
+@pytest.mark.parametrize("before", [(), (True,) * 3, (True,), (False,) * 4], ids=["new", "held", "passed", "failing"])
+def test_a_failure_beyond_doubt_is_not_waited_out(before: tuple[bool, ...]) -> None:
+    """It loses the check at once, whatever was answered before, and whether or not it has come to hold."""
+    s = Stage(checks=[HOME]).joined()
+    for passed in before:
+        s.checks("home", passed=passed, times=1)
+    assert isinstance(s.decision, Wait)
+    s.sees(checks=(CheckResult("home", False, "12 of 600", s.now, certain=True),)).notices()
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "home fails: 12 of 600")
+    assert s.release.checks["home"].streak <= 3
+    seq = s.release.seq
+    assert s.notices().release.seq == seq + (len(before) < 4), "said again only while it is counted"
+
+
+@pytest.mark.parametrize(("every", "told"), [("10s", 3), ("60s", 6)])
+def test_a_check_that_goes_on_failing_says_so_in_measure(every: str, told: int) -> None:
+    """Of one that is looked at rarely each new reason is an event, so that the last one is known in the end."""
+    s = Stage(checks=[{**HOME, "every": every}]).joined()
+    seq = s.release.seq
+    for n in range(6):
+        s.sees(checks=(CheckResult("home", False, f"reason {n}", s.now),)).notices()
+    s.sees(checks=(CheckResult("home", False, "reason 5", s.now),)).notices()
+    assert s.release.seq == seq + told
+    assert s.release.checks["home"].streak == 3
 
 
 def test_a_check_that_recovers_keeps_its_time() -> None:
@@ -815,7 +844,7 @@ def test_an_empty_look_serves_nobody() -> None:
     seen = Observation(at=0)
     assert seen.serving(None) == ()
     assert seen.serving(group("g")) == ()
-    assert not seen.in_traffic(None)
+    assert not seen.in_traffic("green")
     assert not seen.draining(None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bluegreen import phases, wording
-from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb, duration
+from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Reason, Verb, duration
 from tests.stage import Stage
 from tests.telling import ALICE, ARN, ID, Telling
 
@@ -72,7 +72,7 @@ def test_every_verb_has_its_words(verb: Verb, known: bool) -> None:
     plain(wording.intent(verb, {}, telling.release))
     facts = {"blue": telling.release.blue.to_facts()} if known and telling.release.blue else {}
     if known or verb is not Verb.PIN_BLUE:
-        plain(said(telling.happens(EventKind.BEGAN, verb=verb, size=4, **facts)))
+        plain(said(telling.happens(EventKind.BEGAN, verb=verb, size=4, share=10, **facts)))
     plain(said(telling.happens(EventKind.DID, verb=verb)))
     problem = {"code": "Throttling", "message": "Rate exceeded", "transient": True, "denied": False}
     plain(said(telling.happens(EventKind.STUMBLED, verb=verb, **problem)))
@@ -147,6 +147,14 @@ def test_a_check_is_told_by_its_run(answer: dict[str, Any], expected: str) -> No
     """How often of how often, and what was seen."""
     telling = Telling(checks=[{"name": "home", "http": "https://web.example.com/"}])
     assert said(telling.checks("home", **answer)) == expected
+
+
+@pytest.mark.parametrize(("more", "how"), [({}, "no longer holds"), ({"certain": True}, "fails")])
+def test_a_lost_check_is_told_as_it_was_lost(telling: Telling, more: dict[str, Any], how: str) -> None:
+    """One that failed beyond doubt may never have held."""
+    facts = {"passed": False, "streak": 1, "since": 1.0, "held_since": None, "lost": True, "value": "12 of 600"}
+    telling.happens(EventKind.OBSERVED, subject="errors", **facts, **more)
+    assert said(telling) == f"check errors {how}: 12 of 600"
 
 
 @pytest.mark.parametrize("subject", ["image", "build", "build check", "activity", "something new"])
@@ -237,6 +245,38 @@ def test_interrupted_failed_and_rolled_back_name_the_way_on(telling: Telling) ->
     assert not wording.next_step(telling.release)
     telling.enters(Phase.ROLLING_BACK, reason="ordered", message="").settles("rolled_back", "ordered")
     assert "bluegreen release" in wording.next_step(telling.release)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_what_was_rolled_back_for_its_own_sake_is_not_to_be_tried_again(telling: Telling, reason: Reason) -> None:
+    """It would be refused; after a build that failed, or a hold that expired, the same commit may be tried again."""
+    telling.enters(Phase.ROLLING_BACK, reason=reason, message="").settles("rolled_back", reason)
+    again = "try again once the cause is found: bluegreen release"
+    refused = "release another one, commit 9f8e7d6c is refused from now on: bluegreen release"
+    telltale = reason in ("ordered", "check_failed", "never_healthy")
+    assert wording.next_step(telling.release) == (refused if telltale else again)
+    image = replace(telling.release, commit="", image="ami-0abc")
+    assert ("image ami-0abc is refused" in wording.next_step(image)) is telltale
+
+
+@pytest.mark.parametrize(
+    ("despite", "words"),
+    [
+        ([], ", in spite of what forbade it: the bug burns"),
+        (["frozen"], ", in spite of the freeze: the bug burns"),
+        (["bad_commit"], ", in spite of an earlier rollback of it: the bug burns"),
+        (["frozen", "bad_commit"], ", in spite of the freeze and an earlier rollback of it: the bug burns"),
+        (["later"], ", in spite of later: the bug burns"),
+    ],
+)
+@pytest.mark.parametrize("kind", [EventKind.STARTED, EventKind.PROMOTED])
+def test_what_was_overridden_is_told_with_the_reason(
+    telling: Telling, kind: EventKind, despite: list[str], words: str
+) -> None:
+    """Whoever reads the log learns that a rule was set aside, by whom, and why; else nothing is added."""
+    facts = {**WHO, "override": "the bug\nburns", "despite": despite}
+    assert wording.sentence(Event(ID, 1, 1000.0, kind, facts), telling.release).endswith(words)
+    assert "spite" not in wording.sentence(Event(ID, 1, 1000.0, kind, WHO), telling.release)
 
 
 # --- small words -------------------------------------------------------------------------------------------
@@ -370,6 +410,13 @@ def test_the_journal_expects_what_the_driver_waits_for(stage: Stage) -> None:
 
 
 UNIT = {"name": "unit", "run": "true", "when": ["checking"]}
+ERRORS = {
+    "name": "errors",
+    "metric": "HTTPCode_Target_5XX_Count",
+    "statistic": "Sum",
+    "at_most": 1.5,
+    "compare": "blue",
+}
 AMISS = {
     "blind": Stage().joined().told(EventKind.BLINDED, code="X", message="no"),
     "not joined": Stage(checks=[UNIT]).launched().enters(Phase.CHECKING).checks("unit").enters(Phase.OVERLAPPING),
@@ -377,6 +424,8 @@ AMISS = {
     "a hold whose check wavers": (
         Stage(hold=True, checks=[{"name": "home", "http": "https://x"}]).joined().enters(Phase.HOLDING)
     ),
+    "a preview, without the metrics of traffic": Stage(checks=[ERRORS], steps=[0, 10]).joined(),
+    "a share whose metrics are not told yet": Stage(checks=[ERRORS], steps=[0, 10]).joined().shifted(10),
     "the builder is another's": Stage().told(
         EventKind.STUMBLED, verb=Verb.CLAIM_BUILDER, code="BuilderBusy", message="no", transient=True, denied=False
     ),

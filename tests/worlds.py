@@ -125,16 +125,23 @@ class Ops:
 
     def serving(self) -> set[str]:
         """Names of the groups whose instances get new requests now."""
-        ids = set(self.aws.routes(self.world.target_group))
+        ids = {one for arn in self._weighing() for one in self.aws.routes(arn)}
         groups = self.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
         return {g["AutoScalingGroupName"] for g in groups if ids & {i["InstanceId"] for i in g["Instances"]}}
 
     def _watch(self, seen: Release) -> None:
-        """S1, at every moment that a driver tells of."""
-        states = self.aws.serving(self.world.target_group).values()
-        healthy = sum(state == "healthy" for state in states)
-        if healthy < self.instances:
-            self.harm.append(f"only {healthy} healthy targets in {seen.phase}, event {seen.seq}")
+        """S1, at every moment that a driver tells of; with weights wherever there is one."""
+        for arn in self._weighing():
+            healthy = sum(state == "healthy" for state in self.aws.serving(arn).values())
+            if healthy < self.instances:
+                self.harm.append(f"only {healthy} healthy targets in {seen.phase}, event {seen.seq}")
+
+    def _weighing(self) -> set[str]:
+        """Target groups that get new requests from some listener."""
+        traffic = self.config.traffic
+        if not traffic.listeners:
+            return {self.world.target_group}
+        return {arn for one in traffic.listeners for arn, weight in self.aws.weights(one).items() if weight}
 
     def builder_state(self) -> str:
         """EC2's state of the builder."""

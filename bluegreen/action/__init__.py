@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import Engine, doors, wording
+from bluegreen import LONGEST_REASON, Caller, Engine, Order, doors, wording
 from bluegreen.action import credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.telling import OUTPUTS, Telling
@@ -116,11 +116,12 @@ class Step:
             raise Interrupted("stopped before anything was ordered", where=service)
         match self.inputs.command:
             case "promote":
-                return self._attend(self.engine.promote(service, who=self.who).release, Until.HELD, stop)
+                ordered = self.engine.promote(service, who=self.caller, override=self._override)
+                return self._attend(ordered.release, Until.HELD, stop)
             case "rollback":
-                ordered = self.engine.roll_back(service, who=self.who, why="ordered in GitHub")
+                ordered = self.engine.roll_back(service, who=self.caller, why="ordered in GitHub")
                 return self._attend(ordered.release, Until.HELD, stop, _back)
-        return self._attend(self.engine.resume(service, who=self.who).id, Until.HELD, stop)
+        return self._attend(self.engine.resume(service, who=self.caller).id, Until.HELD, stop)
 
     def _plan(self) -> tuple[int, str]:
         from bluegreen import planned
@@ -149,10 +150,12 @@ class Step:
             config,
             commit=commit,
             ami=ami,
-            who=self.who,
+            who=self.caller,
+            order=Order.RELEASE_AGAIN if again else Order.RELEASE,
             hold=hold,
             request=self.asked.request(commit, ami),
             source=self.asked.source(commit, pull, self.workflow.hide),
+            override=self._override,
             stop=stop,
         )
 
@@ -220,7 +223,7 @@ class Step:
             return
         self.engine.abandon(release.id, get("STATE_holder", ""))
         if self.inputs.on_cancel == "rollback" and release.phase.can_roll_back and not release.rollback_by:
-            self.engine.roll_back(release.service, who=self.who, why="the run was cancelled")
+            self.engine.roll_back(release.service, who=self.caller, why="the run was cancelled")
             release = self.engine.load(release.id)
         events = self.engine.events(release.id)
         self.telling.waits_for_a_driver(release, events, _how_to_go_on(release), FLUSH)
@@ -228,9 +231,21 @@ class Step:
     # --- inside ----------------------------------------------------------------------------------
 
     @property
-    def who(self) -> str:
-        """By GitHub's login; outside of GitHub the AWS principal."""
-        return f"github:{self.asked.login}" if self.asked.login else self.engine.who()
+    def caller(self) -> Caller:
+        """By GitHub's login, in the teams that GitHub tells; outside of GitHub the AWS principal."""
+        login = self.asked.login
+        if not login:
+            return Caller(self.engine.who())
+        return Caller(f"github:{login}", lambda team: self._in_team(login, team))
+
+    @property
+    def _override(self) -> str:
+        return self.workflow.hide(self.inputs.override)[:LONGEST_REASON]
+
+    def _in_team(self, login: str, team: str) -> bool:
+        from bluegreen.github import Teams
+
+        return Teams(self.inputs.github_token, self.asked.api).member(login, team)
 
     def _github(self) -> GitHub | None:
         """GitHub to tell; None where there is no token or no repository."""
@@ -243,7 +258,7 @@ class Step:
         return GitHub(
             self.inputs.github_token,
             repository,
-            api=self.asked.github("API_URL") or "https://api.github.com",
+            api=self.asked.api,
             log_url=self.asked.run_url,
             environment_url=self.inputs.environment_url,
             describe=lambda release: hide(wording.outcome_line(release)),

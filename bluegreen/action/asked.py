@@ -38,6 +38,11 @@ class Asked:
         return f"{self.github('SERVER_URL')}/{self.github('REPOSITORY')}/actions/runs/{run}" if run else ""
 
     @property
+    def api(self) -> str:
+        """The address of GitHub's API."""
+        return self.github("API_URL") or "https://api.github.com"
+
+    @property
     def login(self) -> str:
         """Who is behind the run; of a run that was started again, whoever did that."""
         return self.github("TRIGGERING_ACTOR") or self.github("ACTOR")
@@ -119,10 +124,31 @@ class Asked:
             "actor": self.github("ACTOR"),
             "title": pull.title if pull else str(head.get("message", "")).split("\n")[0] if same else "",
             "author": pull.author if pull else str((head.get("author") or {}).get("username", "")) if same else "",
+            "author_login": self._author_login(commit, pull),
             "pull": str(pull.number) if pull else "",
             "workflow": self.github("WORKFLOW_REF").partition("@")[0].rpartition("/")[2],
         }
         return {name: hide(wording.one_line(value))[:_LONGEST] for name, value in found.items()}
+
+    def _author_login(self, commit: str, pull: Pull | None) -> str:
+        """Whose the commit is, as logins with blanks between; "" when that cannot be told whole.
+
+        Whoever opened the pull request. Without one, whoever pushed and, by GitHub, wrote each commit of the push: an
+        author whom git names is one whom anybody can name.
+        """
+        event = self._event()
+        opened = event.get("pull_request") or {}
+        if pull:
+            logins = list(pull.openers)
+        elif opened.get("merged") and opened.get("merge_commit_sha") == commit:
+            logins = [_login(opened.get("user"))]
+        elif pull is not None and (event.get("head_commit") or {}).get("id") == commit:
+            pushed = [event["head_commit"], *(event.get("commits") or ())]
+            logins = [_login(event.get("sender")), *(_login(one.get("author")) for one in pushed)]
+        else:
+            return ""
+        told = " ".join(dict.fromkeys(logins))
+        return told if all(logins) and len(told) <= _LONGEST else ""
 
     def _event(self) -> dict[str, Any]:
         """The payload of the event that started the run; empty when it cannot be read."""
@@ -131,3 +157,8 @@ class Asked:
         except (OSError, ValueError):
             return {}
         return read if isinstance(read, dict) else {}
+
+
+def _login(user: Mapping[str, Any] | None) -> str:
+    """As the API and the commits of a push have it; "" of an author whom GitHub does not know."""
+    return str((user or {}).get("login") or (user or {}).get("username") or "")

@@ -41,6 +41,11 @@ INPUTS: Mapping[str, Input] = {
     "ami": Input("Release this image, build none", form=r"ami-[0-9a-f]+|resolve:ssm:\S+", example="as in ami-0123"),
     "until": Input("Where to end the step", form="held|switched|live", example="one of held, switched, live"),
     "to": Input("Roll back to this release's image", form="[1-9][0-9]{0,8}", example="the number of a release"),
+    "override": Input(
+        "Why to go on in spite of a freeze or an earlier rollback",
+        form=r"[^\r\n]{1,300}",
+        example="a reason on one line of at most 300 characters",
+    ),
     "aws-region": Input("The AWS region", form="[a-z]{2}(-[a-z]+)+-[0-9]+", example="as in ap-northeast-2"),
     "role-to-assume": Input(
         "A role for GitHub's OIDC token",
@@ -70,6 +75,7 @@ class Inputs:
     ami: str
     until: str
     to: str
+    override: str
     aws_region: str
     role_to_assume: str
     allowed_account_ids: str
@@ -128,7 +134,13 @@ def _misplaced(environment: Mapping[str, str]) -> Iterator[str]:
     """Inputs that would be silently without effect."""
     command = _value(environment, "command")
     makes = {"release", "plan"}
-    for name, commands in {"commit": makes, "ami": makes, "until": {"release"}, "to": {"rollback"}}.items():
+    for name, commands in {
+        "commit": makes,
+        "ami": makes,
+        "until": {"release"},
+        "to": {"rollback"},
+        "override": {"release", "promote"},
+    }.items():
         if _value(environment, name) and command in COMMANDS and command not in commands:
             yield f"`{name}` has no meaning with the command {command}: remove it."
     if command not in makes and _value(environment, "dry-run").lower() in _TRUE:

@@ -4,7 +4,7 @@
     looks       what one look covers, by phase         images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
     probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy
-                                                       traffic    joining, leaving, what the load balancer shows
+                                                       traffic    joining, leaving, weights, what is shown
 
 No sleep, no clock and no environment in here; boto3 and its errors go no further.
 """
@@ -99,6 +99,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.CREATE_GREEN: lambda calls, config, release, facts: groups.create(calls, release),
     Verb.SUSPEND_GREEN: lambda calls, config, release, facts: groups.suspend_green(calls, release),
     Verb.JOIN_GREEN: lambda calls, config, release, facts: traffic.join(calls, release, release.green_group),
+    Verb.SHIFT: lambda calls, config, release, facts: traffic.shift(calls, release, facts),
     Verb.GROW_GREEN: lambda calls, config, release, facts: groups.grow(calls, release, facts["size"]),
     Verb.TAKE_BLUE_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.blue_group),
     Verb.JOIN_BLUE: lambda calls, config, release, facts: traffic.join(calls, release, release.blue_group),

@@ -18,6 +18,11 @@ ROUTES_EVERY, DROPPABLE_EVERY = 120.0, 60.0
 Seen = dict[str, Any]
 
 
+def overdue(release: Release) -> float:
+    """How much sooner than usual the routes are looked at: always before the switch."""
+    return ROUTES_EVERY if release.phase is Phase.SWITCHING else 0.0
+
+
 class Looks:
     """Observations of one service."""
 
@@ -69,37 +74,45 @@ class Looks:
 
     def _checking(self, release: Release, now: float) -> Seen:
         seen = self._groups(release)
+        if release.weighted:
+            return {**seen, **self._traffic(release), "checks": self._checks(release, seen, now)}
         return {**seen, "routes": self._routes(release, now), "checks": self._checks(release, seen, now)}
 
     def _serving(self, release: Release, now: float) -> Seen:
         seen = self._groups(release)
-        return {
-            **seen,
-            "targets": traffic.targets(self._calls, release.target_groups),
-            "routes": self._routes(release, now, ROUTES_EVERY if release.phase is Phase.SWITCHING else 0.0),
-            "checks": self._checks(release, seen, now),
-        }
+        # With weights the look at them shows the routes, too.
+        routes = None if release.weighted else self._routes(release, now, overdue(release))
+        return {**seen, "routes": routes, **self._traffic(release), "checks": self._checks(release, seen, now)}
 
     def _retiring(self, release: Release, now: float) -> Seen:
         shown = self._shown(release)
         blue = groups.seen(shown.get(release.blue_group))
         green = groups.seen(shown.get(release.green_group))
-        targets = traffic.targets(self._calls, release.target_groups)
         # Images are tidied up last, so they are not looked for before blue is out of the way.
         done = blue is None or not blue.instances
         droppable = self._droppables(release, now) if done else ()
-        return {"blue": blue, "green": green, "targets": targets, "droppable": droppable}
+        return {"blue": blue, "green": green, **self._traffic(release), "droppable": droppable}
 
     def _rolling_back(self, release: Release, now: float) -> Seen:
         if release.left is Phase.BAKING:
             return self._baking(release, now)
-        seen: Seen = {**self._groups(release), "targets": traffic.targets(self._calls, release.target_groups)}
+        seen: Seen = {**self._groups(release), **self._traffic(release)}
         if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and seen["green"] is None:
             # Needed only for removing our version, which green is on as long as it is there.
             seen["template"] = templates.look(self._calls, release.blue.template, release)
         return seen
 
     # --- parts
+
+    def _traffic(self, release: Release) -> Seen:
+        """Who is in the target groups and how well, and with weights what each listener gives green."""
+        seen: Seen = {"targets": traffic.targets(self._calls, release.target_groups)}
+        if not release.weighted:
+            return seen
+        homes = {name: frozenset(release.targets_of(name)) for name in (release.blue_group, release.green_group)}
+        ways = traffic.ways(self._calls, set(release.target_groups), self._balancers_of(release))
+        routes = traffic.lines(ways, release)
+        return {**seen, "shares": traffic.shares(ways, release), "routes": routes, "homes": homes}
 
     def _shown(self, release: Release) -> dict[str, Answer]:
         return groups.describe(self._calls, release.blue_group, release.green_group)
@@ -117,11 +130,15 @@ class Looks:
         last = self._routes_at.get(release.id)
         if last is not None and now - last + overdue < ROUTES_EVERY:
             return None
-        if release.id not in self._balancers:  # a target group has one load balancer at most (ELB quotas)
-            self._balancers[release.id] = traffic.balancers(self._calls, release.target_groups)
-        found = traffic.routes(self._calls, release.target_groups, self._balancers[release.id])
+        ways = traffic.ways(self._calls, set(release.target_groups), self._balancers_of(release))
         self._routes_at[release.id] = now
-        return found
+        return traffic.lines(ways, release)
+
+    def _balancers_of(self, release: Release) -> list[str]:
+        """Remembered: a target group has one load balancer at most (Elastic Load Balancing quotas)."""
+        if release.id not in self._balancers:
+            self._balancers[release.id] = traffic.balancers(self._calls, release.target_groups)
+        return self._balancers[release.id]
 
     def _checks(self, release: Release, seen: Seen, now: float) -> Any:
         return self._probes.look(release, seen["green"], now)

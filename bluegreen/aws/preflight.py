@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws import builder, groups, images, tags, templates, traffic
+from bluegreen.aws import builder, groups, images, tags, templates, traffic, weights
 from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
@@ -33,11 +33,16 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
     _must_be_plain(blue, config)
     shown = _target_groups(calls, config)
     arns = tuple(arn for arn, _ in shown)
-    _must_be_attached(blue, arns)
+    ways = traffic.ways(calls, set(arns), traffic.balancers_of(described for _, described in shown))
+    weighing = weights.weigh(calls, config, arns, ways)
+    serving = tuple(arn for arn in arns if arn != weighing.idle)
+    _must_be_attached(blue, serving)
     fleet = groups.seen(blue)
     assert fleet is not None
     targets = traffic.targets(calls, arns)
-    _must_be_healthy(fleet, targets)
+    _must_be_healthy(fleet, {arn: targets[arn] for arn in serving})
+    if weighing.idle:
+        weights.must_be_empty(weighing.idle, targets[weighing.idle])
     image = _image(calls, config, commit, ami)
     template = templates.look(calls, fleet.template)
     version = templates.resolved(template, fleet.template_version)
@@ -48,7 +53,10 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         target_groups=arns,
         template=template,
         resolved_version=version,
-        routes=traffic.routes(calls, arns, traffic.balancers_of(described for _, described in shown)),
+        routes=traffic.described_lines(ways, set(arns), (*weighing.listeners, *weighing.previews)),
+        listeners=weighing.listeners,
+        previews=weighing.previews,
+        idle_target_group=weighing.idle,
         builder="" if image else builder.find(calls, config),
         image=image,
         blue_image=str(launched.get("ImageId", "")),
@@ -56,6 +64,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         region=region,
         warnings=(
             *_warnings(blue, config),
+            *weighing.warnings,
             *_crowding(targets, fleet, len(fleet.instances)),
             *_strangers(calls, config, fleet, targets),
             *_snapshots(launched),
@@ -156,7 +165,9 @@ def _target_groups(calls: Calls, config: Config) -> list[tuple[str, Answer]]:
             member = "TargetGroupArn" if name.startswith(_ARN) else "TargetGroupName"
             known = [group[member] for group in _described(calls, [], "Names", member, every=True).values()]
             raise ConfigError(f"there is no target group `{name}` {calls.place}", where=where, hint=_like(name, known))
-        _must_route(found[name], name, where)
+        _must_hold_instances(found[name], name, where)
+        if not config.traffic.listeners:  # with weights the idle one may be named by none yet
+            _must_route(found[name], name, where)
     shown = [(str(found[name]["TargetGroupArn"]), found[name]) for name in named]
     if len({arn for arn, _ in shown}) < len(shown):
         raise ConfigError("one target group is named twice", where="traffic.target_groups", hint="Remove one.")
@@ -179,10 +190,13 @@ def _described(calls: Calls, named: list[str], key: str, member: str, *, every: 
     return {group[member]: group for page in pages for group in page}
 
 
-def _must_route(group: Answer, name: str, where: str) -> None:
+def _must_hold_instances(group: Answer, name: str, where: str) -> None:
     if group.get("TargetType", "instance") != "instance":
         hint = "Auto Scaling groups register instances: use a target group of that type."
         raise ConfigError(f"`{name}` has targets of type {group['TargetType']}", where=where, hint=hint)
+
+
+def _must_route(group: Answer, name: str, where: str) -> None:
     if not group.get("LoadBalancerArns"):
         hint = "Let a listener or rule forward to it, or remove it here."
         raise ConfigError(f"no load balancer forwards to `{name}`", where=where, hint=hint)

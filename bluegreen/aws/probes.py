@@ -1,4 +1,4 @@
-"""Checks: HTTP answers, commands on every green instance, CloudWatch alarms.
+"""Checks: HTTP answers, commands on every green instance, CloudWatch alarms and metrics.
 
 A check that cannot be evaluated fails, with the cause; nothing here raises. What is remembered from look to
 look (when a check was last asked, which commands are on their way) only saves calls: another driver
@@ -7,16 +7,21 @@ asks at once, and finds commands by their comment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from typing import Any
 
 import urllib3
 
 from bluegreen.aws import builder, groups
 from bluegreen.aws.calls import Answer, Calls
-from bluegreen.config import AlarmCheck, Config, HttpCheck, RunCheck
+from bluegreen.aws.metrics import Metrics
+from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck
 from bluegreen.errors import BlueGreenError
+from bluegreen.judgement import Verdict
 from bluegreen.observation import CheckResult, Group
 from bluegreen.release import Phase, Release
 
@@ -26,8 +31,17 @@ COMMAND_BATCH = 50
 RUN_SECONDS, ROUND_SECONDS = 60.0, 90.0
 #: As much of an answer is searched for `contains`, in bytes.
 BODY_MAX = 1 << 20
-#: As much of a command's last line is told.
-LINE_MAX = 200
+#: As much is told of a cause, and of a command's end: cards cut at 200 characters.
+LINE_MAX, END_MAX = 200, 150
+#: As much of a JSON value is told.
+VALUE_MAX = 60
+#: DescribeAlarms takes this many names a call (CloudWatch API).
+ALARM_BATCH = 100
+#: So many of a command's last lines are told.
+END_LINES = 3
+#: So much longer than its timeout an answer may take before it is not waited for any more: looking up a name has no
+#: timeout of its own, and headers may trickle.
+PATIENCE = 1.0
 
 # `checks.*.when` has no word of its own for these: both serve in them as they do in the overlap.
 _WHEN = {Phase.HOLDING: "overlapping", Phase.SWITCHING: "overlapping"}
@@ -42,6 +56,7 @@ class Page:
     status: int
     body: bytes
     seconds: float | None  # None: there was no stopwatch
+    location: str = ""  # where it redirects to
 
 
 Stopwatch = Callable[[], float]
@@ -65,88 +80,108 @@ class Probes:
         self._calls, self._config, self._mask, self._fetch = calls, config, mask, fetch
         self._asked: dict[tuple[str, str], float] = {}
         self._rounds: dict[tuple[str, str], Round] = {}
+        self._metrics = Metrics(calls)
 
     def look(self, release: Release, green: Group | None, now: float) -> tuple[CheckResult, ...]:
         """Results of the checks of this phase that are due, in the config's order."""
-        when = _WHEN.get(release.phase, release.phase.value)
-        due = [c for c in self._config.checks if when in c.when and self._due((release.id, c.name), c.every, now)]
+        due = [check for check in self._config.checks if self._due(check, release, now)]
         said = {
             **self._pages([c for c in due if isinstance(c, HttpCheck)]),
             **self._alarms([c for c in due if isinstance(c, AlarmCheck)]),
+            **self._metrics.verdicts([c for c in due if isinstance(c, MetricCheck)], release, now),
             **self._commands([c for c in due if isinstance(c, RunCheck)], release, green, now),
         }
         for check in due:
             if check.name in said and not isinstance(check, RunCheck):
                 self._asked[release.id, check.name] = now
-        return tuple(CheckResult(c.name, said[c.name][0], said[c.name][1], now) for c in due if c.name in said)
+        return tuple(
+            CheckResult(check.name, told.passed, told.value, now, told.certain)
+            for check in due
+            if (told := said.get(check.name))
+        )
 
-    def _due(self, key: tuple[str, str], every: float, now: float) -> bool:
+    def _due(self, check: Check, release: Release, now: float) -> bool:
+        """The load balancer's metrics of green are judged from when it has a share of the traffic."""
+        if _WHEN.get(release.phase, release.phase.value) not in check.when:
+            return False
+        if isinstance(check, MetricCheck) and check.namespace is None and release.share_since is None:
+            return False
+        key = (release.id, check.name)
         asked = self._asked.get(key)
-        return key in self._rounds or asked is None or now - asked >= every
+        return key in self._rounds or asked is None or now - asked >= check.every
 
     # --- http
 
-    def _pages(self, checks: list[HttpCheck]) -> dict[str, tuple[bool, str]]:
+    def _pages(self, checks: list[HttpCheck]) -> dict[str, Verdict]:
         """Side by side: one that hangs must not keep the others, and an order to roll back, waiting in line."""
-        if not checks:
-            return {}
-        with ThreadPoolExecutor(min(len(checks), 8)) as pool:
-            return dict(zip((c.name for c in checks), pool.map(self._page, checks), strict=True))
+        answers: dict[str, Future[Verdict]] = {check.name: Future() for check in checks}
+        for check in checks:
+            # A pool's threads would keep the process from ending as long as one of them hangs.
+            threading.Thread(target=self._answer, args=(check, answers[check.name]), daemon=True).start()
+        wait(answers.values(), timeout=max((check.timeout for check in checks), default=0.0) + PATIENCE)
+        late = {check.name: _failed(f"no answer within {check.timeout:g} s") for check in checks}
+        return {name: answer.result() if answer.done() else late[name] for name, answer in answers.items()}
 
-    def _page(self, check: HttpCheck) -> tuple[bool, str]:
+    def _answer(self, check: HttpCheck, answer: Future[Verdict]) -> None:
+        try:
+            answer.set_result(self._page(check))
+        except Exception as error:  # whatever it is, it is no answer; and nobody would see it in this thread
+            answer.set_result(_failed(f"no answer: {_cause(error)}"))
+
+    def _page(self, check: HttpCheck) -> Verdict:
         try:
             page = self._fetch(check.http, check.headers, check.timeout)
         except urllib3.exceptions.NewConnectionError as error:  # to urllib3 a kind of timeout
-            return False, f"no answer: {_cause(error)}"
+            return _failed(f"no answer: {_cause(error)}")
         except (urllib3.exceptions.TimeoutError, TimeoutError):
-            return False, f"no answer within {check.timeout:g} s"
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return False, f"no answer: {_cause(error)}"
+            return _failed(f"no answer within {check.timeout:g} s")
         value = f"{page.status}" if page.seconds is None else f"{page.status} after {page.seconds:.1f} s"
         if page.status not in check.status:
-            return False, value
+            return _failed(f"{value}, to {page.location[:LINE_MAX]}" if page.location else value)
         if check.contains and check.contains.encode() not in page.body:
-            return False, f"{value}, without `{check.contains}`"
-        return True, value
+            return _failed(f"{value}, without `{check.contains}`")
+        if wrong := _wrong_in(page.body, check.json_values):
+            return _failed(self._mask(f"{value}, {wrong}")[:LINE_MAX])
+        return Verdict(passed=True, value=value)
 
     # --- alarms
 
-    def _alarms(self, checks: list[AlarmCheck]) -> dict[str, tuple[bool, str]]:
-        """All in one call (CloudWatch API, DescribeAlarms)."""
-        if not checks:
-            return {}
-        names = sorted({check.alarm for check in checks})
+    def _alarms(self, checks: list[AlarmCheck]) -> dict[str, Verdict]:
+        """A hundred a call (CloudWatch API, DescribeAlarms)."""
+        shown: dict[str, Answer] = {}
         try:
             with self._calls.told():
-                answer = self._calls.cloudwatch.describe_alarms(
-                    AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-                )
+                for names in groups.batches(sorted({check.alarm for check in checks}), ALARM_BATCH):
+                    answer = self._calls.cloudwatch.describe_alarms(
+                        AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=ALARM_BATCH
+                    )
+                    found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+                    shown |= {alarm["AlarmName"]: alarm for alarm in found}
         except BlueGreenError as error:
-            return {check.name: (False, f"could not be asked: {error.what}") for check in checks}
-        shown = {a["AlarmName"]: a for a in [*answer["MetricAlarms"], *answer.get("CompositeAlarms", [])]}
-        return {check.name: _alarm(shown.get(check.alarm), check.alarm) for check in checks}
+            return {check.name: _failed(f"could not be asked: {error.what}") for check in checks}
+        return {check.name: _alarm(shown.get(check.alarm), check) for check in checks}
 
     # --- commands
 
     def _commands(
         self, checks: list[RunCheck], release: Release, green: Group | None, now: float
-    ) -> dict[str, tuple[bool, str]]:
+    ) -> dict[str, Verdict]:
         answers = {check.name: self._told(check, release, green, now) for check in checks}
         return {name: answer for name, answer in answers.items() if answer is not None}
 
-    def _told(self, check: RunCheck, release: Release, green: Group | None, now: float) -> tuple[bool, str] | None:
+    def _told(self, check: RunCheck, release: Release, green: Group | None, now: float) -> Verdict | None:
         try:
             with self._calls.told():
                 return self._command(check, release, green, now)
         except BlueGreenError as error:
             self._asked[release.id, check.name] = now
-            return False, f"could not be asked: {error.what}"
+            return _failed(f"could not be asked: {error.what}")
 
-    def _command(self, check: RunCheck, release: Release, green: Group | None, now: float) -> tuple[bool, str] | None:
+    def _command(self, check: RunCheck, release: Release, green: Group | None, now: float) -> Verdict | None:
         """None while the commands are on their way."""
         ids = sorted(green.in_service) if green else []
         if not ids:
-            return False, "no green instance is in service"
+            return _failed("no green instance is in service")
         key = (release.id, check.name)
         if key not in self._rounds:
             self._rounds[key] = self._begin(check, release, ids, now)
@@ -177,7 +212,7 @@ class Probes:
                 return str(command["CommandId"])
         return None
 
-    def _ended(self, round_: Round, now: float) -> tuple[bool, str] | None:
+    def _ended(self, round_: Round, now: float) -> Verdict | None:
         shown = {i["InstanceId"]: i for command in round_.commands for i in self._invocations(command)}
         states = {id_: _state(shown.get(id_)) for id_ in round_.instances}
         if any(state in ("pending", "running") for state in states.values()) and now - round_.sent_at < ROUND_SECONDS:
@@ -186,17 +221,20 @@ class Probes:
         value = f"{len(passed)} of {len(states)} passed"
         sick = next((id_ for id_ in round_.instances if states[id_] != "passed"), None)
         if sick is None:
-            return True, value
-        return False, f"{value}; {sick}: {self._last_line(shown.get(sick), states[sick])}"
+            return Verdict(passed=True, value=value)
+        return _failed(f"{value}; {sick}: {self._end(shown.get(sick), states[sick])}")
 
     def _invocations(self, command: str) -> list[Answer]:
         pages = self._calls.ssm.get_paginator("list_command_invocations").paginate(CommandId=command, Details=True)
         return [invocation for page in pages for invocation in page["CommandInvocations"]]
 
-    def _last_line(self, invocation: Answer | None, state: str) -> str:
+    def _end(self, invocation: Answer | None, state: str) -> str:
+        """The last lines; what is cut off is their beginning."""
         if invocation is None or state != "failed":
             return f"no answer within {ROUND_SECONDS:g} s"
-        return self._mask(builder.tail(invocation, 1))[:LINE_MAX]
+        printed = self._mask(builder.tail(invocation, END_LINES))
+        lines = " | ".join(" ".join(line.split()) for line in printed.splitlines())
+        return lines if len(lines) <= END_MAX else f"…{lines[1 - END_MAX :]}"
 
 
 def _state(invocation: Answer | None) -> str:
@@ -205,15 +243,56 @@ def _state(invocation: Answer | None) -> str:
     return builder.STATES.get(invocation["Status"], "passed" if invocation["Status"] == "Success" else "failed")
 
 
-def _alarm(shown: Answer | None, name: str) -> tuple[bool, str]:
-    """Only OK passes: missing data is no good news (S2)."""
+def _failed(value: str) -> Verdict:
+    return Verdict(passed=False, value=value)
+
+
+def _alarm(shown: Answer | None, check: AlarmCheck) -> Verdict:
+    """Only OK passes, unless missing data was said to: it is no good news (S2)."""
     if shown is None:
-        return False, f"there is no alarm `{name}`"
+        return _failed(f"there is no alarm `{check.alarm}`")
     state = shown["StateValue"]
     if state == "OK":
-        return True, state
+        return Verdict(passed=True, value=state)
+    if state == "INSUFFICIENT_DATA" and check.missing == "pass":
+        return Verdict(passed=True, value=f"{state}, which passes")
     reason = " ".join(shown.get("StateReason", "").split())[:LINE_MAX]
-    return False, f"{state}: {reason}" if reason else state
+    return _failed(f"{state}: {reason}" if reason else state)
+
+
+def _wrong_in(body: bytes, wanted: Mapping[str, Any]) -> str:
+    """The first of the wanted values that the JSON in the body does not have; empty when it has them all."""
+    if not wanted:
+        return ""
+    try:
+        held = json.loads(body)
+    except (ValueError, RecursionError):
+        return "not JSON" if len(body) < BODY_MAX else f"more than {BODY_MAX >> 20} MiB of JSON"
+    for path, value in wanted.items():
+        found = list(_at(held, path.split(".")))
+        if not found:
+            return f"without `{path}`"
+        if found[0] != value or isinstance(found[0], bool) is not isinstance(value, bool):  # to Python 1 is True
+            return f"`{path}` is {_short(found[0])}, not {_short(value)}"
+    return ""
+
+
+def _at(held: Any, path: list[str]) -> Iterator[Any]:
+    """What stands at the path, if anything does: parts are keys of objects, or places in lists."""
+    for part in path:
+        match held:
+            case dict() if part in held:
+                held = held[part]
+            case list() if part.isdecimal() and int(part) < len(held):
+                held = held[int(part)]
+            case _:
+                return
+    yield held
+
+
+def _short(value: Any) -> str:
+    said = json.dumps(value, ensure_ascii=False)
+    return said if len(said) <= VALUE_MAX else f"{said[: VALUE_MAX - 1]}…"
 
 
 def _cause(error: BaseException) -> str:
@@ -234,7 +313,8 @@ def fetcher(stopwatch: Stopwatch | None) -> Fetch:
             asked = {"user-agent": "bluegreen", **headers}
             response = pool.request("GET", url, headers=asked, redirect=False, preload_content=False)
             body = b"".join(_pieces(response, lambda: stopwatch is not None and stopwatch() - began > timeout))
-        return Page(response.status, body, stopwatch() - began if stopwatch else None)
+        seconds = stopwatch() - began if stopwatch else None
+        return Page(response.status, body, seconds, response.headers.get("location", ""))
 
     return fetch
 

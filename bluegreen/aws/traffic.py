@@ -1,22 +1,32 @@
-"""Traffic: who is in the target groups, how the load balancer reaches them, joining and leaving."""
+"""Traffic: who is in the target groups, how the load balancer reaches them, joining and leaving, weights.
+
+With weights one forward action names two target groups, and a shift moves weight from one to the other: nothing else
+of the action, of its order or of what stands beside it (authentication, stickiness, other groups) is changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import groups
 from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.errors import AwsError
-from bluegreen.release import Release
+from bluegreen.release import Facts, Release
 
 #: Attaching and detaching take this many target groups a call (EC2 Auto Scaling API).
 BATCH = 10
 #: Protocols whose listeners have rules of their own; the others have their default action only.
 WITH_RULES = frozenset({"HTTP", "HTTPS"})
+#: A forward action names so many target groups at most (Elastic Load Balancing quotas, not adjustable).
+GROUPS_MAX = 5
+#: Members of AuthenticateOidcConfig that are written and not shown.
+_UNSHOWN = frozenset({"ClientSecret", "UseExistingClientSecret"})
 #: States that keep a target from being trusted although it may get requests, gravest first.
 GRAVE = ("unhealthy", "unhealthy.draining", "unavailable", "initial")
 
@@ -55,26 +65,52 @@ def balancers_of(shown: Iterable[Answer]) -> list[str]:
     return sorted({arn for group in shown for arn in group.get("LoadBalancerArns", [])})
 
 
-def routes(calls: Calls, arns: Iterable[str], through: Iterable[str]) -> tuple[str, ...]:
-    """How these load balancers reach these target groups: one line a listener or rule, sorted.
+@dataclass(frozen=True)
+class Route:
+    """One listener's default action, or one rule's, that forwards to target groups of ours."""
+
+    arn: str  # of the listener, or of the rule
+    name: str  # for people
+    actions: list[Answer]
+
+    def shares(self) -> dict[str, int]:
+        """Target group ARN -> weight, over all forward actions."""
+        return forwarded(self.actions)
+
+
+def lines(routes: Iterable[Route], release: Release) -> tuple[str, ...]:
+    """How the load balancer reaches the release's target groups: one line a listener or rule, sorted."""
+    return described_lines(routes, set(release.target_groups), (*release.listeners, *release.previews))
+
+
+def described_lines(routes: Iterable[Route], wanted: set[str], ours: Collection[str]) -> tuple[str, ...]:
+    """One line a listener or rule, sorted.
 
     A line holds the whole action, weights and other target groups included: what is not ours in it must not
-    change either while we release.
+    change either while we release. Of listeners and rules whose weights are `ours` to move, everything but those.
     """
-    wanted = set(arns)
-    lines = [line for balancer in through for line in _of_balancer(calls, balancer, wanted)]
-    return tuple(sorted(lines))
+    return tuple(
+        sorted(
+            f"{way.name}: {_without_weights(way.actions, wanted) if way.arn in ours else _said(way.actions)}"
+            for way in routes
+        )
+    )
 
 
-def _of_balancer(calls: Calls, balancer: str, wanted: set[str]) -> list[str]:
-    lines = []
+def ways(calls: Calls, wanted: set[str], through: Iterable[str]) -> list[Route]:
+    """Every listener and rule of these load balancers that forwards to one of these target groups."""
+    return [route for balancer in through for route in _of_balancer(calls, balancer, wanted)]
+
+
+def _of_balancer(calls: Calls, balancer: str, wanted: set[str]) -> list[Route]:
+    found = []
     for listener in _listeners(calls, balancer):
         name = f"listener {listener['Protocol']}:{listener['Port']} of {balancer.rpartition('loadbalancer/')[2]}"
         if listener["Protocol"] in WITH_RULES:
-            lines += _of_rules(calls, listener["ListenerArn"], name, wanted)
-        elif _forwarded(listener["DefaultActions"]).keys() & wanted:
-            lines.append(f"{name}: {_said(listener['DefaultActions'])}")
-    return lines
+            found += _of_rules(calls, listener["ListenerArn"], name, wanted)
+        elif forwarded(listener["DefaultActions"]).keys() & wanted:
+            found.append(Route(listener["ListenerArn"], name, listener["DefaultActions"]))
+    return found
 
 
 def _listeners(calls: Calls, balancer: str) -> list[Answer]:
@@ -88,14 +124,18 @@ def _listeners(calls: Calls, balancer: str) -> list[Answer]:
     return [listener for page in pages for listener in page["Listeners"]]
 
 
-def _of_rules(calls: Calls, listener: str, name: str, wanted: set[str]) -> list[str]:
+def _of_rules(calls: Calls, listener: str, name: str, wanted: set[str]) -> list[Route]:
     """The default action is the last of a listener's rules (ELBv2 API, DescribeRules)."""
     pages = calls.elb.get_paginator("describe_rules").paginate(ListenerArn=listener)
     rules = [rule for page in pages for rule in page["Rules"]]
     return [
-        f"{name}, rule {rule['Priority']}{_condition(rule)}: {_said(rule['Actions'])}"
+        Route(
+            listener if rule.get("IsDefault") else rule["RuleArn"],
+            f"{name}, rule {rule['Priority']}{_condition(rule)}",
+            rule["Actions"],
+        )
         for rule in rules
-        if _forwarded(rule["Actions"]).keys() & wanted
+        if forwarded(rule["Actions"]).keys() & wanted
     ]
 
 
@@ -111,13 +151,36 @@ def _values(condition: Answer) -> list[str]:
 
 
 def _said(actions: list[Answer]) -> str:
-    shares = sorted((arn.rpartition("targetgroup/")[2], weight) for arn, weight in _forwarded(actions).items())
+    shares = sorted((arn.rpartition("targetgroup/")[2], weight) for arn, weight in forwarded(actions).items())
     return "forward " + ", ".join(f"{name} ({weight})" for name, weight in shares)
 
 
-def _forwarded(actions: list[Answer]) -> dict[str, Any]:
+def _without_weights(actions: list[Answer], ours: set[str]) -> str:
+    """The actions in full, but for the weights of these target groups: equal when nothing else was changed."""
+    kept = [_neutral(action, ours) for action in sorted(actions, key=lambda action: action.get("Order", 0))]
+    plain = json.dumps(kept, sort_keys=True, default=str)
+    return f"forward by weight ({hashlib.sha256(plain.encode()).hexdigest()[:12]})"
+
+
+def _neutral(action: Answer, ours: set[str]) -> Answer:
+    """AWS shows a lone target group in two ways, and stickiness that is off in three.
+
+    What is said about an identity provider's secret when it is written is no part of it.
+    """
+    if action["Type"] == "authenticate-oidc":
+        config = action["AuthenticateOidcConfig"]
+        return {**action, "AuthenticateOidcConfig": {k: v for k, v in config.items() if k not in _UNSHOWN}}
+    if action["Type"] != "forward":
+        return action
+    config = action.get("ForwardConfig", {})
+    sticky = config.get("TargetGroupStickinessConfig", {})
+    others = {arn: weight for arn, weight in forwarded([action]).items() if arn not in ours}
+    return {"Type": "forward", "others": others, "sticky": sticky if sticky.get("Enabled") else None}
+
+
+def forwarded(actions: list[Answer]) -> dict[str, int]:
     """Target group ARN -> weight, over all forward actions."""
-    found: dict[str, Any] = {}
+    found: dict[str, int] = {}
     for action in actions:
         many = action.get("ForwardConfig", {}).get("TargetGroups", [])
         found |= {share["TargetGroupArn"]: share.get("Weight", 1) for share in many}
@@ -126,17 +189,119 @@ def _forwarded(actions: list[Answer]) -> dict[str, Any]:
     return found
 
 
+# --- weights -------------------------------------------------------------------------------------
+
+
+def shares(ways: Iterable[Route], release: Release) -> dict[str, float | None]:
+    """Green's share in percent on each of the release's listeners; None where it cannot be told, or none is shown."""
+    shown = {way.arn: way.actions for way in ways}
+    return {arn: _share(shown.get(arn), release) for arn in release.listeners}
+
+
+def _share(actions: list[Answer] | None, release: Release) -> float | None:
+    weights = forwarded(actions or [])
+    total = sum(weights.values())
+    green = sum(weights.get(arn, 0) for arn in release.green_targets)
+    blue = sum(weights.get(arn, 0) for arn in release.blue_targets)
+    return 100 * green / total if total and green + blue == total else None
+
+
+def described(calls: Calls, arns: Iterable[str]) -> dict[str, list[Answer]]:
+    """Listener or rule ARN -> its actions; what AWS does not show is left out."""
+    arns = list(arns)
+    rules = [arn for arn in arns if is_rule(arn)]
+    listeners = [arn for arn in arns if not is_rule(arn)]
+    found = _each(listeners, lambda some: calls.elb.describe_listeners(ListenerArns=some)["Listeners"], "ListenerArn")
+    found |= _each(rules, lambda some: calls.elb.describe_rules(RuleArns=some)["Rules"], "RuleArn")
+    return {arn: answer.get("Actions") or answer.get("DefaultActions", []) for arn, answer in found.items()}
+
+
+def is_rule(arn: str) -> bool:
+    """Whether the ARN is that of a rule; otherwise it is a listener's, and its default action is meant."""
+    return ":listener-rule/" in arn
+
+
+def _each(arns: list[str], ask: Callable[[list[str]], list[Answer]], key: str) -> dict[str, Answer]:
+    """One call; one that is not there makes AWS refuse it for all, so then one call for each."""
+    if not arns:
+        return {}
+    try:
+        return {answer[key]: answer for answer in ask(arns)}
+    except ClientError as error:
+        if code(error) not in ("ListenerNotFound", "RuleNotFound"):
+            raise
+    return {} if len(arns) == 1 else {arn: one for each in arns for arn, one in _each([each], ask, key).items()}
+
+
+def shift(calls: Calls, release: Release, facts: Facts) -> Answer:
+    """Give green this share, on every listener that does not give it already; previews show green, or `blue` again.
+
+    Each is one call that carries its actions as AWS shows them now, with other weights (ELBv2 API, ModifyListener and
+    ModifyRule replace the whole list). AwsError when a listener is gone, or forwards to neither target group.
+    """
+    preview = 0 if facts.get("preview") == "blue" else 100
+    share: int = facts["share"]
+    wanted = {**dict.fromkeys(release.listeners, share), **dict.fromkeys(release.previews, preview)}
+    shown = described(calls, wanted)
+    for arn, percent in wanted.items():
+        weights = {
+            **dict.fromkeys(release.blue_targets, 100 - percent),
+            **dict.fromkeys(release.green_targets, percent),
+        }
+        actions = _weighted(arn, shown.get(arn), weights)
+        if actions is None:
+            continue
+        if is_rule(arn):
+            calls.elb.modify_rule(RuleArn=arn, Actions=actions)
+        else:
+            calls.elb.modify_listener(ListenerArn=arn, DefaultActions=actions)
+    return {}
+
+
+def _weighted(where: str, actions: list[Answer] | None, weights: Mapping[str, int]) -> list[Answer] | None:
+    """The actions with these weights; None when they give the same shares already."""
+    now = forwarded(actions or [])
+    if not now.keys() & weights.keys():
+        what = "does not exist" if actions is None else "forwards to neither target group"
+        operation = "ModifyRule" if is_rule(where) else "ModifyListener"
+        raise AwsError(f"{where.rpartition(':')[2]} {what}", code="NotFound", operation=operation)
+    total = sum(now.get(target_group, 0) for target_group in weights)
+    if all(
+        target_group in now and 100 * now[target_group] == weight * total for target_group, weight in weights.items()
+    ):
+        return None
+    return [_reweighted(action, weights) for action in actions or []]
+
+
+def _reweighted(action: Answer, weights: Mapping[str, int]) -> Answer:
+    """An identity provider's secret is not shown, and has to be said to be kept (ELBv2 API, AuthenticateOidcConfig)."""
+    if action["Type"] == "authenticate-oidc":
+        kept = {**action["AuthenticateOidcConfig"], "UseExistingClientSecret": True}
+        return {**action, "AuthenticateOidcConfig": kept}
+    if not forwarded([action]).keys() & weights.keys():
+        return action
+    config = action.get("ForwardConfig", {})
+    have = config.get("TargetGroups") or [{"TargetGroupArn": action["TargetGroupArn"]}]
+    there = [{**one, "Weight": weights.get(one["TargetGroupArn"], one.get("Weight", 1))} for one in have]
+    known = {one["TargetGroupArn"] for one in have}
+    added = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in weights.items() if arn not in known]
+    plain = {key: value for key, value in action.items() if key != "TargetGroupArn"}  # it may name one group only
+    return {**plain, "ForwardConfig": {**config, "TargetGroups": [*there, *added]}}
+
+
 # --- acting --------------------------------------------------------------------------------------
 
 
 def join(calls: Calls, release: Release, name: str) -> Answer:
-    """Attach a group to the release's target groups, in the way in which the other group is attached."""
+    """Attach a group to its target groups, in the way in which the other group is attached."""
     there = groups.describe(calls, release.blue_group, release.green_group)
     if name not in there:
         raise _gone(name, "AttachLoadBalancerTargetGroups")
-    missing = [arn for arn in release.target_groups if arn not in groups.target_groups(there[name])]
+    missing = [arn for arn in release.targets_of(name) if arn not in groups.target_groups(there[name])]
     other = release.green_group if name == release.blue_group else release.blue_group
     sources = _traffic_sources(calls, there[other]) if missing and other in there else set()
+    if sources and release.weighted:
+        sources = set(missing)
     for batch in groups.batches([arn for arn in missing if arn not in sources], BATCH):
         calls.autoscaling.attach_load_balancer_target_groups(AutoScalingGroupName=name, TargetGroupARNs=batch)
     for batch in groups.batches([arn for arn in missing if arn in sources], BATCH):
@@ -145,9 +310,9 @@ def join(calls: Calls, release: Release, name: str) -> Answer:
 
 
 def leave(calls: Calls, release: Release, name: str) -> Answer:
-    """Detach a group from the release's target groups; its instances drain and run on."""
+    """Detach a group from its target groups; its instances drain and run on."""
     group = groups.describe(calls, name).get(name, {})
-    attached = [arn for arn in release.target_groups if arn in groups.target_groups(group)]
+    attached = [arn for arn in release.targets_of(name) if arn in groups.target_groups(group)]
     sources = _traffic_sources(calls, group) if attached else set()
     with _unless_out(calls, release, name):
         for batch in groups.batches([arn for arn in attached if arn not in sources], BATCH):
@@ -164,7 +329,7 @@ def _unless_out(calls: Calls, release: Release, name: str) -> Iterator[None]:
         yield
     except ClientError as error:
         shown = groups.describe(calls, name).get(name, {})
-        if code(error) != "ValidationError" or groups.target_groups(shown) & set(release.target_groups):
+        if code(error) != "ValidationError" or groups.target_groups(shown) & set(release.targets_of(name)):
             raise
 
 

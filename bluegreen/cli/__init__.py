@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import __version__, doors
+from bluegreen import Order, __version__, doors, end_of
 from bluegreen.cli import door, output
 from bluegreen.cli.door import Door, Doors
 from bluegreen.errors import BlueGreenError, ConfigError
@@ -78,6 +76,18 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Only give the order.")
 _reason = click.option("--reason", default="", help="Why, for whoever asks later.")
 
 
+def _said(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """A reason that is given must say something."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("say why: the reason is kept in the journal", ctx, param)
+    return value or ""
+
+
+_override = click.option(
+    "--override", metavar="REASON", callback=_said, help="Go on in spite of a freeze or an earlier rollback, and why."
+)
+
+
 # --- releasing ---------------------------------------------------------------------------------------------
 
 
@@ -85,13 +95,14 @@ _reason = click.option("--reason", default="", help="Why, for whoever asks later
 @_commit
 @_ami
 @click.option("--until", type=click.Choice(["held", "switched", "live"]), help="Stop there; a later command goes on.")
-def release(at: Door, commit: str, ami: str, until: str | None) -> int:
+@_override
+def release(at: Door, commit: str, ami: str, until: str | None, override: str) -> int:
     """Release a commit or an image, and show it to its end."""
     config = at.config()
     engine = at.engine(config)
     sha = door.commit_of(config, commit, ami, _folder(at))
-
-    return _watch(at, _begin(engine, config, sha, ami, until, door.source_of(sha, _folder(at))))
+    source = door.source_of(sha, _folder(at))
+    return _watch(at, _begin(engine, config, sha, ami, until, source=source, override=override))
 
 
 @command()
@@ -114,10 +125,11 @@ def plan(at: Door, commit: str, ami: str) -> None:
 @command()
 @_service
 @_no_wait
-def promote(at: Door, service: str | None, no_wait: bool) -> int:
+@_override
+def promote(at: Door, service: str | None, no_wait: bool, override: str) -> int:
     """Let the release that is held go on, and show it to its end."""
     engine, meant = at.meant(service)
-    ordered = engine.promote(meant, who=engine.who())
+    ordered = engine.promote(meant, who=engine.who(), override=override)
     return _given(at, engine, ordered.release) if no_wait else _attend(at, engine, ordered.release)
 
 
@@ -181,12 +193,21 @@ def history(at: Door, service: str | None, limit: int) -> None:
 
 
 @command()
+@click.option("--who", metavar="ID", default="", help="What slack:U…, github:login or an ARN may, and by which rule.")
+def explain(at: Door, who: str) -> None:
+    """Show who may do what by the configuration, and which rule decides."""
+    from bluegreen.cli import explaining
+
+    explaining.explain(at, who)
+
+
+@command()
 @_service
 @_reason
 @click.option("--until", metavar="TIME", default="", help="4h, 2d, or a time as in 2030-01-31T18:00.")
 def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
-    """Refuse new releases of a service; promoting and rolling back stay possible."""
-    ends = _moment(until, time.time()) if until else None
+    """Refuse releases and promotions of a service; rolling back stays possible."""
+    ends = end_of(until, time.time()) if until else None
     engine, meant = at.meant(service)
     engine.freeze(meant, who=engine.who(), why=reason, until=ends)
     _say(at, meant, f"{meant} is frozen{f' until {output.date(ends)}' if ends else ''}", frozen=True)
@@ -232,12 +253,29 @@ def _watch(at: Door, show: Show, code: Callable[[Release], int] = doors.exit_cod
 
 
 def _begin(
-    engine: Engine, config: Config, commit: str, ami: str, until: str | None, source: Mapping[str, str] | None = None
+    engine: Engine,
+    config: Config,
+    commit: str,
+    ami: str,
+    until: str | None,
+    *,
+    order: Order = Order.RELEASE,
+    source: Mapping[str, str] | None = None,
+    override: str = "",
 ) -> Show:
     """Start a release, then show it."""
 
     def show(tell: Tell, stop: doors.Stop) -> Release:
-        begun = engine.start(config, commit=commit, ami=ami, who=engine.who(), hold=until == "held", source=source)
+        begun = engine.start(
+            config,
+            commit=commit,
+            ami=ami,
+            who=engine.who(),
+            order=order,
+            hold=until == "held",
+            source=source,
+            override=override,
+        )
         tell(begun, next(engine.follow(begun.id)), None, None)
         return engine.attend(begun.id, until=_until(until, begun), tell=tell, stop=stop)
 
@@ -268,8 +306,9 @@ def _release_again(at: Door, engine: Engine, service: str, number: int, no_wait:
     image = engine.image_of(service, number)
 
     if no_wait:
-        return _given(at, engine, engine.start(config, ami=image, who=engine.who()).id)
-    return _watch(at, _begin(engine, config, "", image, None))
+        begun = engine.start(config, ami=image, who=engine.who(), order=Order.RELEASE_AGAIN)
+        return _given(at, engine, begun.id)
+    return _watch(at, _begin(engine, config, "", image, None, order=Order.RELEASE_AGAIN))
 
 
 def _given(at: Door, engine: Engine, id_: str) -> int:
@@ -287,18 +326,3 @@ def _say(at: Door, service: str, text: str, **facts: Any) -> None:
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, **facts})
     else:
         click.echo(text)
-
-
-def _moment(text: str, now: float) -> float:
-    """`4h` from now, or a local date and time."""
-    from bluegreen.config import duration
-
-    try:
-        if re.fullmatch(r"[0-9.]+ ?[smhd]?", text):
-            return now + duration(text)
-        at = datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise ConfigError("is no time", where=f"--until {text}", hint="Write 4h, 2d, or 2030-01-31T18:00.") from None
-    if at <= now:
-        raise ConfigError("is past", where=f"--until {text}", hint="Name a time to come.")
-    return at

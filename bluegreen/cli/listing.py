@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import ServiceStatus, doors, wording
+from bluegreen import Frozen, ServiceStatus, doors, wording
 from bluegreen.cli import output
 from bluegreen.release import Release, duration
 
 if TYPE_CHECKING:
-    from bluegreen.journal import Freeze, Summary
+    from bluegreen.journal import Summary
 
 
 # --- status ------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def _status_row(status: ServiceStatus, now: float) -> tuple[str, ...]:
 def _state(status: ServiceStatus, now: float) -> str:
     release = status.release
     words = (release.outcome.value if release.outcome else release.phase.value) if release else "unreleased"
-    frozen = ", frozen" if status.record.freeze and status.record.freeze.holds(now) else ""
+    frozen = ", frozen" if status.freezes(now) else ""
     return f"{words.replace('_', ' ')}{frozen}"
 
 
@@ -55,17 +55,19 @@ def _since(release: Release) -> float:
 
 
 def _explain(status: ServiceStatus, now: float) -> None:
-    freeze, release = status.record.freeze, status.release
-    if freeze and freeze.holds(now):
+    release = status.release
+    for freeze in status.freezes(now):
         click.echo(wording.one_line(f"{status.service} is frozen {_freeze(freeze, now)}"))
     if release is not None and (status.record.under_way or release.outcome == "failed"):
         click.echo(wording.outcome_line(release))
         output.hint(wording.next_step(release))
 
 
-def _freeze(freeze: Freeze, now: float) -> str:
-    until = f"until {output.date(freeze.until)}, " if freeze.until else ""
+def _freeze(freeze: Frozen, now: float) -> str:
     why = f": {freeze.why}" if freeze.why else ""
+    if not freeze.who:
+        return f"until {freeze.end}, by bluegreen.yml{why}" if freeze.end else f"by bluegreen.yml{why}"
+    until = f"until {output.date(freeze.until)}, " if freeze.until else ""
     return f"{until}by {wording.person(freeze.who)} {wording.age(now - freeze.since)}{why}"
 
 
@@ -76,6 +78,7 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
         "under_way": record.under_way,
         "live": vars(record.live) if record.live else None,
         "freeze": vars(record.freeze) if record.freeze else None,
+        "frozen": [vars(freeze) for freeze in status.freezes(time.time())],
         "driver": status.driver,
         "release": doors.result(release, _decision(release)) if release else None,
         "next": wording.next_step(release) if release else "",

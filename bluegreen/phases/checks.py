@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bluegreen.phases.scene import TARGETS, RollBack, Scene, Wait, when_word
-from bluegreen.release import Awaited, Phase, Reason, duration
+from bluegreen.phases.scene import TARGETS, RollBack, Scene, Wait, of_balancer, when_word
+from bluegreen.release import Awaited, Reason, duration
 
 
 def check_failed(s: Scene) -> RollBack | None:
@@ -13,22 +13,26 @@ def check_failed(s: Scene) -> RollBack | None:
         seen = state.value if state else "never answered"
         reason = Reason.NEVER_HEALTHY if name == TARGETS else Reason.CHECK_FAILED
         if state is not None and state.lost:
-            return RollBack(Reason.CHECK_FAILED, f"{name} no longer holds: {seen}")
+            how = "fails" if state.certain else "no longer holds"
+            return RollBack(Reason.CHECK_FAILED, f"{name} {how}: {seen}")
         if not (state and state.held) and s.now - _clock(s, name) >= within:
             return RollBack(reason, f"{name} did not hold within {duration(within)}: {seen}")
     return None
 
 
 def _limits(s: Scene) -> list[tuple[str, float]]:
-    own = [] if s.release.phase is Phase.CHECKING else [(TARGETS, s.config.timeouts.healthy)]
+    own = [(TARGETS, s.config.timeouts.healthy)] if s.targets_judged else []
     return own + [(check.name, check.within) for check in s.checks]
 
 
 def _clock(s: Scene, name: str) -> float:
-    """When a check's time to come to hold began: with the first of its phases that was entered."""
-    when = next((check.when for check in s.checks if check.name == name), ("overlapping",))
+    """When a check's time to come to hold began: with the first of its phases that was entered, and green's share."""
+    own: tuple[str, ...] = ("checking", "overlapping") if s.release.weighted else ("overlapping",)
+    check = next((check for check in s.checks if check.name == name), None)
+    when = check.when if check else own
     starts = [at for phase, at in s.release.entered.items() if when_word(phase) in when]
-    return max(min(starts, default=s.release.in_phase_since), s.release.watched_since)
+    share = s.release.share_since if check and of_balancer(check) else None
+    return max(min(starts, default=s.release.in_phase_since), s.release.watched_since, share or 0.0)
 
 
 def checks_pending(s: Scene) -> Wait | None:

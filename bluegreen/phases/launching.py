@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bluegreen.observation import Group
 from bluegreen.phases.checks import check_failed, checks_pending
-from bluegreen.phases.outside import intruded
+from bluegreen.phases.outside import intruded, rerouted
 from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene
 from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration
 
@@ -19,6 +19,8 @@ def _pin_blue(s: Scene) -> Decision | None:
         return None if s.did(Verb.SUSPEND_BLUE) else Act(Verb.SUSPEND_BLUE)
     if s.seen.blue is None:
         return RollBack(Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
+    if s.release.routes and s.seen.routes not in (None, s.release.routes):
+        return RollBack(Reason.CHANGED_OUTSIDE, rerouted(s.release.routes, s.seen.routes or ()))
     before = s.release.blue or _snapshot(s, s.seen.blue)
     return Act(Verb.PIN_BLUE, {"blue": before.to_facts()})
 
@@ -56,4 +58,11 @@ def _make_green(s: Scene) -> Decision | None:
 
 def checking(s: Scene) -> Decision:
     """Judge green before it gets any traffic."""
-    return intruded(s) or check_failed(s) or checks_pending(s) or Enter(Phase.OVERLAPPING)
+    return intruded(s) or _join_idle(s) or check_failed(s) or checks_pending(s) or Enter(Phase.OVERLAPPING)
+
+
+def _join_idle(s: Scene) -> Decision | None:
+    """With weights green joins the idle target group, where it is checked while its share is 0."""
+    if not s.release.weighted or s.did(Verb.JOIN_GREEN):
+        return None
+    return Act(Verb.JOIN_GREEN) if s.did(Verb.SHIFT) else Act(Verb.SHIFT, {"share": 0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import CheckResult, Group, Observation
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def noticed(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
     """Facts of the `observed` events that this look gives rise to: only what has changed (design, journal)."""
-    changed = [*_fleets(release, seen), *_baked(seen), *_traffic(release, seen)]
+    changed = [*_fleets(release, seen), *_baked(seen), *_traffic(seen), *_expiring(release, seen, config)]
     told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
     again = [] if release.blind_since is None else [{"subject": SIGHT, "value": "AWS answers again"}]
     return again + told + _answers(release, seen, config)
@@ -23,9 +24,8 @@ def noticed(release: Release, seen: Observation, config: Config) -> list[dict[st
 def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:
     groups = {"blue": seen.blue, "green": seen.green}
     serving = {name: len(seen.serving(group)) for name, group in groups.items()}
-    total = sum(serving.values())
     return [
-        _fleet(name, group, serving[name], round(100 * serving[name] / total) if total else None)
+        _fleet(name, group, serving[name], _share(seen, name, serving))
         for name, group in groups.items()
         if group is not None
     ] + [
@@ -35,7 +35,16 @@ def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:
     ]
 
 
-def _fleet(name: str, group: Group, serving: int, share: int | None) -> dict[str, Any]:
+def _share(seen: Observation, name: str, serving: Mapping[str, int]) -> float | None:
+    """Percent of the traffic: by the weights, else by the number of those that serve; None when it cannot be told."""
+    if seen.shares is not None:
+        share = seen.share(name)
+        return None if share is None else round(share, 1)
+    total = sum(serving.values())
+    return round(100 * serving[name] / total) if total else None
+
+
+def _fleet(name: str, group: Group, serving: int, share: float | None) -> dict[str, Any]:
     up = len(group.in_service)
     value = f"{up} of {group.desired} in service" + (f", {serving} serving" if share is not None else "")
     return {
@@ -54,10 +63,22 @@ def _baked(seen: Observation) -> list[dict[str, Any]]:
     return facts + [{"subject": name, "value": command.state} for name, command in commands if command]
 
 
-def _traffic(release: Release, seen: Observation) -> list[dict[str, Any]]:
-    if not seen.targets:
+def _expiring(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
+    """The reminder, once, before nobody has promoted in time."""
+    promotion = config.promotion
+    expires = release.in_phase_since + promotion.timeout
+    early = min(promotion.remind, promotion.timeout / 2)
+    if release.phase is not Phase.HOLDING or not early or seen.at < expires - early:
         return []
-    blue, green = (bool(seen.serving(g)) or seen.in_traffic(g) for g in (seen.blue, seen.green))
+    return [{"subject": "hold", "value": "expires", "at": expires, "then": promotion.on_timeout}]
+
+
+def _traffic(seen: Observation) -> list[dict[str, Any]]:
+    if not seen.targets and seen.shares is None:
+        return []
+    shared = seen.shares is None
+    groups = {"blue": seen.blue, "green": seen.green}
+    blue, green = (seen.in_traffic(name) or (shared and bool(seen.serving(g))) for name, g in groups.items())
     value = {(True, True): "both", (True, False): "blue", (False, True): "green"}.get((blue, green), "nobody")
     return [{"subject": "traffic", "value": value}]
 
@@ -65,32 +86,43 @@ def _traffic(release: Release, seen: Observation) -> list[dict[str, Any]]:
 def _answers(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
     results = [*_target_health(release, seen), *seen.checks]
     needs = {check.name: check.needs for check in config.checks}
+    slow = {check.name for check in config.checks if check.every >= RARELY}
     return [
         facts
         for result in results
-        if (facts := _counted(release.checks.get(result.name), result, needs.get(result.name, 3)))
+        if (facts := _counted(release.checks.get(result.name), result, needs.get(result.name, 3), result.name in slow))
     ]
 
 
 def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
-    watched = (Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING)
-    if release.phase not in watched or not seen.targets or Verb.JOIN_GREEN not in release.did:
+    if release.phase not in _WATCHED or not seen.targets or Verb.JOIN_GREEN not in release.did:
         return []
     serving = len(seen.serving(seen.green))
     value = f"{serving} of {release.size} healthy"
     return [CheckResult(TARGETS, serving >= release.size, value, seen.at)]
 
 
-def _counted(state: CheckState | None, result: CheckResult, needs: int) -> dict[str, Any] | None:
+#: The phases in which green's targets are judged, from when it has joined.
+_WATCHED = (Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING)
+
+
+#: A check that is looked at so rarely, in seconds, tells each new reason for which it goes on failing.
+RARELY = 60.0
+
+
+def _counted(state: CheckState | None, result: CheckResult, needs: int, slow: bool = False) -> dict[str, Any] | None:
     """One more answer to a check; None when it only repeats what is known."""
     same = state is not None and state.passed == result.passed
     if state is not None and same and state.streak >= needs:
-        return None
-    streak = state.streak + 1 if state is not None and same else 1
+        proven = result.certain and not state.lost
+        reason = slow and not result.passed and state.value != result.value
+        if not (proven or reason):
+            return None
+    streak = min(state.streak + 1, needs) if state is not None and same else 1
     held_since = state.held_since if state else None
     lost = state.lost if state else False
-    if streak >= needs:
-        lost = not result.passed and (lost or held_since is not None)
+    if streak >= needs or result.certain:
+        lost = not result.passed and (lost or held_since is not None or result.certain)
         held_since = (held_since or result.at) if result.passed else None
     return {
         "subject": result.name,
@@ -100,4 +132,5 @@ def _counted(state: CheckState | None, result: CheckResult, needs: int) -> dict[
         "since": state.since if state is not None and same else result.at,
         "held_since": held_since,
         "lost": lost,
+        **({"certain": True} if result.certain else {}),
     }

@@ -9,7 +9,7 @@ from bluegreen.release import Phase, Reason, Verb
 
 def intruded(s: Scene) -> Rest | None:
     """Stop when something that we work on is not as we left it."""
-    found = _blue_changed(s) or _green_changed(s) or _routes_changed(s)
+    found = _blue_changed(s) or _green_changed(s) or _routes_changed(s) or _weights_changed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 
@@ -29,10 +29,10 @@ def _blue_changed(s: Scene) -> str:
 
 
 def _attachment_changed(s: Scene, blue: Group) -> str:
-    attached = set(s.release.target_groups) <= blue.target_groups
+    attached = set(s.release.blue_targets) <= blue.target_groups
     if not attached and not s.began(Verb.TAKE_BLUE_OUT):
         return f"{blue.name} was taken out of the load balancer"
-    if s.settled(Verb.TAKE_BLUE_OUT) and s.release.phase is Phase.SOAKING and s.seen.in_traffic(blue):
+    if s.settled(Verb.TAKE_BLUE_OUT) and s.release.phase is Phase.SOAKING and s.seen.in_traffic("blue"):
         return f"{blue.name} was put back into the load balancer"
     return ""
 
@@ -46,8 +46,19 @@ def _green_changed(s: Scene) -> str:
     resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
     if green.desired != s.release.size and not resizing:
         return f"{green.name} was resized from {s.release.size} to {green.desired}"
-    if s.settled(Verb.JOIN_GREEN) and not set(s.release.target_groups) <= green.target_groups:
+    if s.settled(Verb.JOIN_GREEN) and not set(s.release.green_targets) <= green.target_groups:
         return f"{green.name} was taken out of the load balancer"
+    return ""
+
+
+def _weights_changed(s: Scene) -> str:
+    """What AWS shows may lag behind a shift that was just made, or was made in part."""
+    fitting = {s.release.share} if s.settled(Verb.SHIFT) else {s.release.share, s.release.share_before}
+    for listener, share in (s.seen.shares or {}).items():
+        if share is None or share not in fitting:
+            name = listener.rpartition(":")[2]
+            found = "does not say what green gets" if share is None else f"gives green {share:g} % of the traffic"
+            return f"{name} {found}; it was {s.release.share:g} % when this release last set it"
     return ""
 
 
@@ -55,6 +66,11 @@ def _routes_changed(s: Scene) -> str:
     routes = s.seen.routes
     if routes is None or not s.did(Verb.PIN_BLUE) or routes == s.before.routes:
         return ""
-    gone = "; ".join(sorted(set(s.before.routes) - set(routes))) or "nothing"
-    come = "; ".join(sorted(set(routes) - set(s.before.routes))) or "nothing"
+    return rerouted(s.before.routes, routes)
+
+
+def rerouted(before: tuple[str, ...], now: tuple[str, ...]) -> str:
+    """What was changed about how the load balancer reaches the target groups."""
+    gone = "; ".join(sorted(set(before) - set(now))) or "nothing"
+    come = "; ".join(sorted(set(now) - set(before))) or "nothing"
     return f"the load balancer was changed: gone: {gone}; new: {come}"

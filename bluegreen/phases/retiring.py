@@ -10,6 +10,7 @@ def retiring(s: Scene) -> Decision:
     """Empty blue through its hooks, hand its settings to green, delete it, tidy up."""
     return (
         _green_must_serve(s)
+        or _blue_leaves(s)
         or drained(s, s.seen.blue)
         or _empty_blue(s)
         or _restore_green(s)
@@ -23,12 +24,17 @@ def _green_must_serve(s: Scene) -> Decision | None:
     """S3 and S8: blue is not touched, and the release is not called live, unless green serves alone."""
     green = s.seen.green
     borne = min(green.desired, s.release.size) if green else 1
-    alone = not s.seen.in_traffic(s.seen.blue)
+    alone = not s.seen.in_traffic("blue")
     if alone and len(s.seen.serving(green)) >= borne:
         return None
     if s.phase_age >= LONGEST_RETIRE:
         return halt(s, Reason.RETIRE_LATE, "green does not serve alone, so blue was not touched further")
     return s.wait(Awaited.CHECKS)
+
+
+def _blue_leaves(s: Scene) -> Decision | None:
+    """With weights blue has been in its target group until now, without traffic."""
+    return Act(Verb.TAKE_BLUE_OUT) if s.seen.registered(s.seen.blue) else None
 
 
 def _empty_blue(s: Scene) -> Decision | None:

@@ -60,7 +60,7 @@ def _blue_bears(s: Scene) -> Decision | None:
         serving = f"{len(s.seen.serving(blue))} of {s.before.desired}"
         sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
         return halt(s, Reason.BLUE_UNHEALTHY, sick)
-    attached = blue.target_groups >= set(s.release.target_groups) and not _blue_was_sent_out(s)
+    attached = blue.target_groups >= set(s.release.blue_targets) and not _blue_was_sent_out(s)
     if attached or len(blue.in_service) < s.before.desired or (s.did(Verb.JOIN_BLUE) and s.fresh(Verb.JOIN_BLUE)):
         return s.wait(Awaited.BLUE_HEALTHY)
     return Act(Verb.JOIN_BLUE)
@@ -78,12 +78,29 @@ def _blue_may_be_leaving(s: Scene) -> bool:
 
 
 def _take_green_out(s: Scene) -> Decision | None:
-    """S4: green is out when the load balancer shows it."""
-    if not s.seen.in_traffic(s.seen.green):
-        return None
-    if not s.blue_serves:
-        return _wait_for_blue(s)
-    return Act(Verb.TAKE_GREEN_OUT)
+    """S4: green is out when the load balancer shows it. Weights go back first: one call a listener."""
+    if s.seen.in_traffic("green"):
+        return _give_blue_everything(s) if s.blue_serves else _wait_for_blue(s)
+    if _previewed(s):
+        return _shift_back(s)
+    return Act(Verb.TAKE_GREEN_OUT) if s.seen.registered(s.seen.green) else None
+
+
+def _give_blue_everything(s: Scene) -> Decision:
+    act = _shift_back(s) if s.release.weighted else Act(Verb.TAKE_GREEN_OUT)
+    if s.settled(act.verb) and s.phase_age >= s.config.timeouts.healthy:
+        return halt(s, Reason.CHANGED_OUTSIDE, "green still gets traffic, however often it was taken out")
+    return act
+
+
+def _previewed(s: Scene) -> bool:
+    """Whether listeners that only preview may still show green."""
+    shift = s.release.began.get(Verb.SHIFT)
+    return bool(s.release.previews) and shift is not None and "preview" not in shift.facts
+
+
+def _shift_back(s: Scene) -> Act:
+    return Act(Verb.SHIFT, {"share": 0, "preview": "blue"} if s.release.previews else {"share": 0})
 
 
 def _wait_for_blue(s: Scene) -> Decision:

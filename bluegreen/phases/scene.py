@@ -137,19 +137,32 @@ class Scene:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """The configured checks of this phase."""
-        return tuple(check for check in self.config.checks if when_word(self.release.phase) in check.when)
+        """The configured checks of this phase; the load balancer's metrics of green from when it has a share."""
+        word = when_word(self.release.phase)
+        return tuple(check for check in self.config.checks if word in check.when and not self._too_early(check))
+
+    def _too_early(self, check: Check) -> bool:
+        return of_balancer(check) and self.release.share_since is None
 
     @property
     def all_held_since(self) -> float | None:
         """When the last of this phase's checks came to hold; None while any does not."""
         names = [check.name for check in self.checks]
-        if self.release.phase is not Phase.CHECKING:
+        if self.targets_judged:
             names.append(TARGETS)
         since = [held_since_of(self.release.checks.get(name)) for name in names]
         if None in since:
             return None
         return max((at for at in since if at is not None), default=self.release.in_phase_since)
+
+    @property
+    def targets_judged(self) -> bool:
+        """Whether green is in target groups in this phase: with weights it is before it gets any traffic."""
+        return self.release.weighted or self.release.phase is not Phase.CHECKING
+
+    def shifted(self, share: int) -> bool:
+        """Whether every listener gives green exactly this share (S4)."""
+        return self.seen.share("green") == share
 
     @property
     def green_serves(self) -> bool:
@@ -190,6 +203,11 @@ def _pins(release: Release, before: BlueBefore) -> str:
 def held_since_of(state: CheckState | None) -> float | None:
     """Since when a check holds; a check that never answered does not."""
     return state.held_since if state else None
+
+
+def of_balancer(check: Check) -> bool:
+    """Whether the check is of a metric that the load balancer keeps of green's target group."""
+    return getattr(check, "namespace", "") is None
 
 
 def when_word(phase: Phase) -> str:

@@ -9,14 +9,16 @@ from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 
 
 def overlapping(s: Scene) -> Decision:
-    """Green joins; both serve until the overlap has passed with every check held."""
+    """Green joins; both serve, by rising shares if weighted, until the overlap has passed with every check held."""
     return (
         intruded(s)
         or _join_green(s)
+        or _give_share(s)
         or check_failed(s)
         or checks_pending(s)
         or _promoted(s)
         or _overlap_pending(s)
+        or _next_step(s)
         or Enter(Phase.HOLDING if s.release.hold else Phase.SWITCHING)
     )
 
@@ -42,14 +44,47 @@ def _join_green(s: Scene) -> Decision | None:
     return Act(Verb.JOIN_GREEN)
 
 
+def _give_share(s: Scene) -> Decision | None:
+    """With weights: every listener gives green the share of the present step."""
+    steps, share = s.config.traffic.shares, s.release.share
+    if not s.release.weighted:
+        return None
+    if share not in steps:
+        return _shift(s, steps[0])
+    return None if s.shifted(share) else _shift(s, share)
+
+
+def _next_step(s: Scene) -> Decision | None:
+    further = [share for share in s.config.traffic.shares if share > s.release.share]
+    return _shift(s, further[0]) if further else None
+
+
+def _shift(s: Scene, share: int) -> Decision:
+    """S2: no more traffic for a green that is not wholly healthy."""
+    if share > s.release.share and not s.green_serves:
+        return s.wait(Awaited.CHECKS)
+    return Act(Verb.SHIFT, {"share": share})
+
+
 def _promoted(s: Scene) -> Decision | None:
     enough = len(s.release.promoters) >= s.config.promotion.approvals
     return Enter(Phase.SWITCHING) if enough else None
 
 
 def _overlap_pending(s: Scene) -> Wait | None:
+    if s.release.weighted:
+        return _step_pending(s)
     ends = (s.all_held_since or s.now) + s.config.traffic.overlap
     return s.wait(Awaited.OVERLAP, ends, calm=True) if s.now < ends else None
+
+
+def _step_pending(s: Scene) -> Wait | None:
+    """Each step lasts its part of the overlap, from when it was reached with every check held."""
+    steps = s.config.traffic.shares
+    reached = max(s.release.did[Verb.SHIFT].at, s.release.in_phase_since, s.all_held_since or s.now)
+    ends = reached + s.config.traffic.overlap / len(steps)
+    awaited = Awaited.OVERLAP if s.release.share == steps[-1] else Awaited.STEP
+    return s.wait(awaited, ends, calm=True) if s.now < ends else None
 
 
 def _await_promotion(s: Scene) -> Decision:
@@ -62,7 +97,8 @@ def _await_promotion(s: Scene) -> Decision:
 
 
 def _blue_out(s: Scene) -> Decision | None:
-    out = s.began(Verb.TAKE_BLUE_OUT) and not s.seen.in_traffic(s.seen.blue)
+    ours = s.release.weighted or s.began(Verb.TAKE_BLUE_OUT)
+    out = ours and not s.seen.in_traffic("blue")
     return Enter(Phase.SOAKING) if out and s.green_serves else None
 
 
@@ -82,7 +118,7 @@ def _take_blue_out(s: Scene) -> Decision:
         return RollBack(Reason.NEVER_HEALTHY, late)
     if not s.green_serves:
         return s.wait(Awaited.GREEN_GROWN)
-    return Act(Verb.TAKE_BLUE_OUT)
+    return Act(Verb.SHIFT, {"share": 100}) if s.release.weighted else Act(Verb.TAKE_BLUE_OUT)
 
 
 def _soak_pending(s: Scene) -> Wait | None:

@@ -1,0 +1,169 @@
+"""Freezes: times in which nothing is released or promoted, by the windows of bluegreen.yml or by order. Pure.
+
+    16:00 ── for ──┐                windows that overlap or meet are one freeze:
+              18:00 ── for ──┐      it ends when the last of them does
+                             until
+
+A window lasts as long as it says by the clock that runs, also where the zone's clocks are changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bluegreen.errors import ConfigError
+from bluegreen.release import duration
+
+#: A span that a freeze by order lasts is at most so long, in seconds: more is a slip of the keyboard.
+LONGEST = 366 * 86_400
+#: A chain of more windows is taken for one without an end.
+_LINKS = 1000
+#: Clocks are set back by less than this (IANA time zone database).
+_SET_BACK = 3 * 3600.0
+_SPAN = re.compile(r"[0-9]+(\.[0-9]+)? ?[smhd]")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A freeze. Times are epoch seconds; `until` None: no end is known. `who` ordered it; "": a window did."""
+
+    since: float
+    until: float | None
+    why: str
+    who: str = ""
+    zone: str = "UTC"
+
+    @property
+    def end(self) -> str:
+        """`2026-01-05 08:00 Europe/Berlin`; "" when no end is known."""
+        return "" if self.until is None else moment_in(self.zone, self.until)
+
+    def __str__(self) -> str:
+        """`frozen by slack:U1 until 2026-01-05 08:00 UTC: sale`."""
+        by = f" by {self.who}" if self.who else ""
+        open_ = "it is lifted" if self.who else "its windows in bluegreen.yml are changed"
+        return f"frozen{by} until {self.end or open_}" + (f": {self.why}" if self.why else "")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time that comes again: begins by `cron` in `zone`, lasts so many seconds."""
+
+    cron: str
+    lasts: float
+    zone: str
+    why: str
+
+
+def windows(config: Mapping[str, Any]) -> tuple[Window, ...]:
+    """The windows of a configuration as the journal keeps it; one from before there were any has none."""
+    return tuple(Window(w["cron"], float(w["for"]), w["zone"], w["why"]) for w in config.get("freeze") or ())
+
+
+def frozen(of: Sequence[Window], now: float) -> Frozen | None:
+    """The freeze that the windows make now; None when there is none."""
+    active = [(begun, w) for w in of if (begun := _begun(w, now)) is not None and now < begun + w.lasts]
+    if not active:
+        return None
+    until, zone = max((begun + w.lasts, w.zone) for begun, w in active)
+    ends, zone = _chained(of, until, zone)
+    why = "; ".join(dict.fromkeys(w.why for _, w in active))
+    return Frozen(min(begun for begun, _ in active), ends, why, zone=zone)
+
+
+def upcoming(of: Sequence[Window], now: float, within: float) -> Frozen | None:
+    """The freeze that begins next, within so many seconds; None when none does."""
+    begins = [at for w in of if (at := next(_coming(w, now), math.inf)) <= now + within]
+    return frozen(of, min(begins)) if begins else None
+
+
+def _chained(of: Sequence[Window], until: float, zone: str) -> tuple[float | None, str]:
+    """The end of what begins before the last is over, and its zone; None when no end is found."""
+    for _ in range(_LINKS):
+        ends = [(begun + w.lasts, w.zone) for w in of if (begun := _begun(w, until)) is not None]
+        later, its = max(ends, default=(until, zone))
+        if later <= until:
+            return until, zone
+        until, zone = later, its
+    return None, zone
+
+
+def _begun(window: Window, at: float) -> float | None:
+    """When the window last began, at that moment at the latest; None when it never did."""
+    from cronsim import CronSim
+
+    after = _local(window, math.floor(at) + 1)
+    # Of an hour that comes twice the library tells the first one by the clock on the wall: look from beyond it.
+    start = _local(window, after.timestamp() + _SET_BACK) if after.fold else after
+    found = (begun.timestamp() for begun in CronSim(window.cron, start, reverse=True))
+    return next((begun for begun in found if begun <= at), None)
+
+
+def _coming(window: Window, now: float) -> Iterator[float]:
+    """When the window begins, from now on."""
+    from cronsim import CronSim
+
+    begins = (begin.timestamp() for begin in CronSim(window.cron, _local(window, now)))
+    return (begin for begin in begins if begin > now)
+
+
+def _local(window: Window, at: float) -> datetime:
+    return datetime.fromtimestamp(at, ZoneInfo(window.zone))
+
+
+def moment_in(zone: str, at: float) -> str:
+    """`2026-01-05 08:00 Europe/Berlin`."""
+    return f"{datetime.fromtimestamp(at, ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}"
+
+
+def in_words(freezes: Iterable[Frozen]) -> str:
+    """All that is in force, in one clause."""
+    return "; ".join(map(str, freezes))
+
+
+# --- when a freeze by order ends ---------------------------------------------------------------------------
+
+
+def is_time(word: str) -> bool:
+    """Whether a word that may also begin a reason is meant as a time: `4h`, or anything that begins as a date."""
+    return bool(_SPAN.fullmatch(word) or re.match(r"\d{4}-\d\d-\d\d", word))
+
+
+def end_of(text: str, now: float, zone: tzinfo | None = None) -> float:
+    """Epoch seconds meant by `4h`, `2d`, or a date and time in the zone (None: the machine's own).
+
+    ConfigError when it is no time, past, or a span of more than a year.
+    """
+    ends = now + _span(text) if _SPAN.fullmatch(text) else _date(text, zone)
+    if ends <= now:
+        raise ConfigError(f"is past since {duration(now - ends)}", where=text, hint=f"Name a time to come{_in(zone)}.")
+    return ends
+
+
+def _span(text: str) -> float:
+    from bluegreen import config
+
+    seconds = config.duration(text)
+    if seconds > LONGEST:
+        hint = "Leave the time out, and lift the freeze when it is over."
+        raise ConfigError("is further than a year away", where=text, hint=hint)
+    return seconds
+
+
+def _date(text: str, zone: tzinfo | None) -> float:
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=zone)).timestamp()
+    except (ValueError, OverflowError):
+        hint = f"Write 4h, 2d, or 2030-01-31T18:00{_in(zone)}."
+        raise ConfigError("is no time", where=text, hint=hint) from None
+
+
+def _in(zone: tzinfo | None) -> str:
+    return f" ({zone})" if zone else ""

@@ -70,7 +70,7 @@ checks:                            # target health is always checked
   - {name: errors, alarm: web-5xx}                    # this CloudWatch alarm must not be in ALARM
   # - {name: database, http: "https://web.example.com/status", json: {database.state: up}, timeout: 5s}
   # - {name: all, alarm: web-all, missing: pass}      # so INSUFFICIENT_DATA passes
-  # - {name: latency, metric: TargetResponseTime, statistic: p99, at_most: 1.2, compare: blue}  # weighted: 1.2 × blue's
+  # - {name: latency, metric: TargetResponseTime, statistic: p90, at_most: 1.2, compare: blue}  # weighted: 1.2 × blue's
   # - {name: queue, metric: Depth, statistic: Average, at_most: 9, namespace: Web, dimensions: {Queue: mail}}
   # each may say: every: 10s, needs: 3, within: 5m, when: [checking, overlapping, soaking]
   # a metric may say: window: 10m, period: 60s

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bluegreen.release import Phase, Release
-from tests import benchmark_bot
+from tests import benchmark_bot, benchmark_traffic
 from tests.runner import image, image_size
 from tests.worlds import Ops
 
@@ -35,7 +35,7 @@ class Row:
 def main() -> None:
     """Measure everything, one row each."""
     table = Table("what", "measured", "the design wants", title="bluegreen: measured on the lab")
-    for row in [*_releases(), _rollback(), _help(), *_bot(), *_container()]:
+    for row in [*_releases(), _rollback(), _help(), *_traffic(), *_bot(), *_container()]:
         table.add_row(row.what, row.measured, row.wanted)
     Console(width=118).print(table)
 
@@ -109,6 +109,11 @@ def _help() -> Row:
     )
     said = f"{1000 * ours:.0f} ms of CPU, {ours / python:.1f} x an empty Python"
     return Row("bluegreen --help", said, "below 150 ms")
+
+
+def _traffic() -> list[Row]:
+    """Weighted traffic under load, in real time: some four minutes."""
+    return [Row(*one) for one in benchmark_traffic.rows()]
 
 
 def _bot() -> list[Row]:

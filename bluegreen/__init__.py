@@ -24,7 +24,7 @@ from bluegreen.errors import (
     Untold,
 )
 from bluegreen.freezing import Frozen, end_of, frozen, in_words, is_time, moment_in, upcoming, windows
-from bluegreen.permission import Member, Order, identify, in_no_group, judge, judge_approval, listed, permitted
+from bluegreen.permission import Member, Order, Realm, identify, in_no_group, judge, judge_approval, listed, permitted
 from bluegreen.release import (
     Awaited,
     CheckState,
@@ -818,7 +818,8 @@ def _override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
     may = listed(Order.OVERRIDE, rules, one.realm) if one else ()
     who = "everyone" if "*" in may else ", ".join(may) or "nobody"
     allowed = f" Who may ({one.realm}.overriders): {who}." if one else ""
-    return f"`--override REASON`, in a workflow the input `override`, goes on in spite of it.{allowed}"
+    typed = "`/promote … override REASON`, " if one and one.realm is Realm.SLACK else ""
+    return f"{typed}`--override REASON`, in a workflow the input `override`, goes on in spite of it.{allowed}"
 
 
 def _in_spite_of(refusals: Sequence[Refused], override: str, by: Caller, rules: Mapping[str, Any], where: str) -> Facts:

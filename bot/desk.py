@@ -21,6 +21,7 @@ from bluegreen import (
     Caller,
     ConfigError,
     Engine,
+    Event,
     NotPermitted,
     Order,
     Reason,
@@ -40,7 +41,7 @@ log = logging.getLogger("bot.desk")
 
 #: What can be typed, with what may follow; bot/manifest.yml and docs/slack.md say the same, and a test holds them.
 COMMANDS: Mapping[str, str] = {
-    "/promote": "[service] [environment]",
+    "/promote": "[service] [environment] [override REASON]",
     "/rollback": "[service] [environment] [to N]",
     "/release": "service [branch, tag or commit]",
     "/releases": "[service]",
@@ -176,8 +177,13 @@ class Desk:
     # --- promote, hold, roll back ----------------------------------------------------------------
 
     def _promote(self, words: Sequence[str], asked: Asked) -> Answer:
-        service = self._meant("/promote", _no_more_than_a_service(words), lambda release: release.promotable)
-        return service if isinstance(service, Answer) else self._decide(messages.PROMOTE, service, asked)
+        named, override = _overridden(words)
+        service = self._meant(
+            "/promote", _no_more_than_a_service(named), lambda release: release.promotable, words[len(named) :]
+        )
+        if isinstance(service, Answer):
+            return service
+        return self._decide(messages.PROMOTE, service, asked, override=override)
 
     def _roll_back(self, words: Sequence[str], asked: Asked) -> Answer:
         rest, number = _to_number(words)
@@ -215,15 +221,15 @@ class Desk:
             raise ConfigError("may mean several services", where=name, hint=f"Name one of: {listed}.")
         return Answer(messages.choices(f"Which service does {name} mean?", values))
 
-    def _decide(self, order: str, service: str, asked: Asked, face: str = "") -> Answer:
+    def _decide(self, order: str, service: str, asked: Asked, face: str = "", override: str = "") -> Answer:
         by = self._by(asked, face)
-        give = {
-            messages.PROMOTE: self._engine.promote,
-            messages.HOLD: self._engine.hold,
-            messages.ROLL_BACK: self._engine.roll_back,
-        }[order]
+        give: Mapping[str, Callable[[], Event]] = {
+            messages.PROMOTE: lambda: self._engine.promote(service, who=by, override=override),
+            messages.HOLD: lambda: self._engine.hold(service, who=by),
+            messages.ROLL_BACK: lambda: self._engine.roll_back(service, who=by),
+        }
         try:
-            event = give(service, who=by)
+            event = give[order]()
         except Refused as refusal:
             return self._not_given(order, service, refusal, by)
         self._drive(event.release)
@@ -377,6 +383,15 @@ def _to_number(words: Sequence[str]) -> tuple[Sequence[str], int | None]:
     if not re.fullmatch(r"[0-9]{1,9}", number) or int(number) < 1:
         raise ConfigError("is not the number of a release", where=f"to {words[-1]}", hint="Write it as in: to 41.")
     return words[:-2], int(number)
+
+
+def _overridden(words: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The words before `override`, and the reason after it."""
+    at = next((n for n, word in enumerate(words) if word.lower() == "override"), len(words))
+    if at == len(words) - 1:
+        hint = "Say why, as in: /promote web override the shop is down."
+        raise ConfigError("gives no reason", where=" ".join(words), hint=hint)
+    return words[:at], " ".join(words[at + 1 :])
 
 
 class _Named(Protocol):

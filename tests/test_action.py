@@ -73,6 +73,10 @@ WRONG = [
     ({"github_token": "one two"}, "a token on one line"),
     ({"commit": COMMIT, "command": "promote"}, "`commit` has no meaning with the command promote"),
     ({"to": "3"}, "`to` has no meaning with the command release"),
+    ({"override": "down", "command": "rollback"}, "`override` has no meaning with the command rollback"),
+    ({"override": "down", "command": "plan"}, "`override` has no meaning with the command plan"),
+    ({"override": "x" * 301}, "`override` must be a reason on one line of at most 300 characters"),
+    ({"override": "down\nand out"}, "`override` must be a reason on one line"),
     ({"dry_run": "true", "command": "rollback"}, "`dry-run` is for the command release"),
 ]
 
@@ -505,6 +509,28 @@ def test_rolled_back_by_order(job: Job) -> None:
     assert (code, job.file("OUTPUT")["decision"], job.file("OUTPUT")["reason"]) == (0, "rolled_back", "ordered"), log
     assert "::error" in log
     assert job.at.wrong(live=False) == []
+    job.attempt = "2"
+    code, log = job.step()
+    assert (code, job.file("OUTPUT")["decision"], job.file("OUTPUT")["reason"]) == (4, "refused", "bad_commit"), log
+    assert f"commit {COMMIT[:8]} was rolled back in web/production#1" in log
+
+
+def test_a_freeze_is_overridden_by_those_who_may(tmp_path: Path) -> None:
+    """With a reason that is recorded without what is secret in it; promoting asks for its own."""
+    always = {"cron": "* * * * *", "for": "2m", "why": "always"}
+    with place(tmp_path / "place", freeze=[always], github={"overriders": ["octocat"]}) as at:
+        job, secret = Job(at, tmp_path / "place"), "ghp_" + "x1Y2" * 9
+        code, log = job.step()
+        assert (code, job.file("OUTPUT")["decision"], job.file("OUTPUT")["reason"]) == (4, "refused", "frozen"), log
+        assert "always" in log
+        assert "the input `override`, goes on in spite of it. Who may (github.overriders): octocat." in log
+        code, log = job.step(override=f"the shop is down, {secret}", until="held")
+        assert (code, job.file("OUTPUT")["decision"]) == (0, "held"), log
+        assert "in spite of the freeze: the shop is down" in log
+        assert secret not in at.journal()
+        code, log = job.step(command="promote", override="it still is")
+        assert (code, job.file("OUTPUT")["decision"]) == (0, "live"), log
+        assert "in spite of the freeze: it still is" in log
 
 
 def test_who_may_not_release(tmp_path: Path) -> None:

@@ -711,6 +711,45 @@ def test_a_freeze_past_the_end_of_the_calendar(slack: PretendSlack, words: str) 
     assert "mistake" not in told(at.asks("/releases"))
 
 
+# --- in spite of a freeze ----------------------------------------------------------------------------------
+
+MAY = {**LISTS, "overriders": [ON_CALL.id]}
+
+
+def test_promoting_in_spite_of_a_freeze(slack: PretendSlack) -> None:
+    """Refused with the way on; by those who may, with a reason, it is given and the reason is told."""
+    at = Reception(slack, slack={**MAY, "promoters": [PROMOTER.id, ON_CALL.id]}, promotion={"by": "person"})
+    release = at.held()
+    at.asks("/freeze 4h sale")
+    refused = told(at.asks("/promote"))
+    assert "frozen by <@U0PROMOTER> until" in refused
+    assert "`/promote … override REASON`" in refused
+    assert "you may not override a freeze" in told(at.asks("/promote override the shop is down"))
+    assert at.happened(release, EventKind.PROMOTED) == []
+    said = at.asks("/promote web production OVERRIDE the shop is  down", ON_CALL.id)
+    assert told(said).startswith("Promoted web/production#1")
+    (facts,) = at.happened(release, EventKind.PROMOTED)
+    assert (facts["override"], facts["despite"]) == ("the shop is down", ["frozen"])
+
+
+@pytest.mark.parametrize("line", ["/promote override", "/promote web override"])
+def test_an_override_without_a_reason(slack: PretendSlack, line: str) -> None:
+    """Nothing is ordered."""
+    at = Reception(slack, slack=MAY)
+    release = at.held()
+    assert "gives no reason. Say why" in told(at.asks(line, ON_CALL.id))
+    assert at.happened(release, EventKind.PROMOTED) == []
+
+
+def test_the_reason_goes_with_the_choice(slack: PretendSlack) -> None:
+    """Where several services may be meant, the buttons repeat the whole command."""
+    at = Reception(slack)
+    at.ops.start()
+    at.staging()
+    found = [json.loads(one["value"]) for one in buttons(at.asks("/promote web override it burns")[0])]
+    assert found == [["/promote", one, "override", "it", "burns"] for one in (WEB, STAGING)]
+
+
 # --- once --------------------------------------------------------------------------------------------------
 
 

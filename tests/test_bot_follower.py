@@ -571,13 +571,13 @@ def test_several_releases_of_a_service(slack: PretendSlack) -> None:
 def test_a_hold_that_expires(slack: PretendSlack) -> None:
     """The card says when and into what; before that the channel hears it once, with a mention of who may promote."""
     lists = {"channel": CHANNEL, "promoters": ["S0GROUP", PROMOTER.id, "*"], "rollbackers": ["*"]}
-    promotion = {"by": "person", "timeout": "1h", "remind": "10m"}
+    promotion = {"by": "person", "timeout": "3m", "remind": "1m"}
     at = Newsroom(slack, slack=lists, promotion=promotion)
     bot = Bot(at)
     release = at.start()
     held = at.drive(release, until=Until.HELD)
     at.passes(10, bot)
-    ends = int(held.in_phase_since + 3600)
+    ends = int(held.in_phase_since + 180)
     (card,) = at.cards(release)
     assert any(f"Expires <!date^{ends}^" in block.get("text", {}).get("text", "") for block in card.blocks)
     stop = at.beats(bot)

@@ -1163,6 +1163,16 @@ def service(
     return ServiceStatus(name, ServiceRecord(name, under_way=under_way, **record), release, driver)
 
 
+def test_a_window_of_the_configuration_is_shown_as_a_freeze() -> None:
+    """Beside a freeze by order, with its end and its reason, which is nobody's markup."""
+    windows = [{"cron": "0 1 1 1 *", "for": "10h", "why": "a & <!here>"}]
+    frozen = service(story=at(Phase.SOAKING, freeze=windows), freeze=Freeze(ALICE, "", 1000.0))
+    text = block(frozen)
+    assert "❄ frozen by Admin/alice\n" in text
+    assert "❄ frozen by bluegreen.yml until <!date^39600^{date_short} {time}|" in text
+    assert text.endswith(": a &amp; &lt;!here&gt;")
+
+
 def row(number: int, outcome: Outcome | None = Outcome.LIVE, **changes: Any) -> Summary:
     """A release of its history."""
     made = Summary(

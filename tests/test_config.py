@@ -43,6 +43,7 @@ from bluegreen.config import (
 )
 from bluegreen.errors import ConfigError
 
+ROOT = Path(__file__).parent.parent
 SMALL: dict[str, Any] = {
     "service": "web",
     "group": "web-asg",
@@ -201,6 +202,26 @@ def test_example_shows_every_key() -> None:
     ]
     assert missing == []
     assert "# or tag:" in EXAMPLE
+
+
+def test_every_key_is_documented() -> None:
+    """Those of checks on a page of their own."""
+    page, checks = ((ROOT / "docs" / name).read_text() for name in ("configuration.md", "checks.md"))
+    nested: dict[type[module._Model], str] = {
+        Traffic: "traffic",
+        Promotion: "promotion",
+        Slack: "slack",
+        GitHub: "github",
+        Aws: "aws",
+        Freeze: "freeze",
+    }
+    missing = [f"{at}.{key}" for model, at in nested.items() for key in keys_of(model) if f"`{at}.{key}`" not in page]
+    whole: tuple[type[module._Model], ...] = (Config, Image, Builder, Timeouts)
+    missing += [key for model in whole for key in keys_of(model) if f"{key}:" not in page and f"`{key}`" not in page]
+    kinds: tuple[type[module._Model], ...] = (HttpCheck, RunCheck, AlarmCheck, MetricCheck)
+    for model in kinds:
+        missing += [key for key in keys_of(model) if f"`{key}`" not in checks and f"{key}:" not in checks]
+    assert missing == []
 
 
 def test_what_the_example_only_mentions_is_right_too() -> None:

@@ -10,10 +10,8 @@ The account's process also plays the runners: drivers of releases that the bot d
 
 from __future__ import annotations
 
-import copy
 import gc
 import itertools
-import json
 import logging
 import math
 import multiprocessing
@@ -24,18 +22,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from statistics import median
-from typing import Any, cast
-
-from moto.core.responses import ActionResult
-from moto.dynamodb.models import DynamoDBBackend
-from moto.dynamodb.models.dynamo_type import DynamoType
-from moto.dynamodb.models.table import Table
+from typing import Any
 
 from bluegreen import Engine, Interrupted
 from bluegreen.config import parse
@@ -171,49 +164,8 @@ class Region:
         return self.aws.took[first:]
 
 
-def hasten_moto() -> None:
-    """Let moto's journal answer in milliseconds, as DynamoDB does, also with fifty releases in it.
-
-    Alone it sorts the whole table at each query, copies it for each write of a transaction, and weighs each attribute
-    of an answer against the API's model. The lab answers one request at a time, so this needs no lock.
-    """
-    table, result, store = (cast("Any", one) for one in (Table, ActionResult, DynamoDBBackend))
-    query, execute, transact = table.query, result.execute_result, store.transact_write_items
-    touched: list[tuple[DynamoType, DynamoType]] = []
-
-    def of_one_partition(self: Any, hash_key: Any, *arguments: Any, **more: Any) -> Any:
-        self.all_items = lambda: list(self.items.get(hash_key, {}).values())
-        try:
-            return query(self, hash_key, *arguments, **more)
-        finally:
-            del self.all_items
-
-    def as_it_is(self: Any, context: Any) -> Any:
-        if context.service_model.service_name != "dynamodb" or context.operation_model.name not in ("Query", "GetItem"):
-            return execute(self, context)
-        body = json.dumps(self.result, default=lambda one: one.to_json())
-        return 200, {"Content-Type": "application/x-amz-json-1.0"}, body
-
-    def of_its_items(self: Any, transact_items: Any) -> Any:
-        keys = [one.get("Key") or one["Item"] for each in transact_items for one in each.values()]
-        touched[:] = [(DynamoType(key["pk"]), DynamoType(key["sk"])) for key in keys]
-        return transact(self, transact_items)
-
-    def for_its_items(self: Any, memo: Any) -> Any:
-        copied = copy.copy(self)
-        copied.items = defaultdict(dict, {hash_key: dict(rows) for hash_key, rows in self.items.items()})
-        for hash_key, range_key in touched:
-            if range_key in copied.items.get(hash_key, {}):
-                copied.items[hash_key][range_key] = copy.deepcopy(self.items[hash_key][range_key])
-        return copied
-
-    table.query, table.__deepcopy__ = of_one_partition, for_its_items
-    result.execute_result, store.transact_write_items = as_it_is, of_its_items
-
-
 def serve(pipe: Connection) -> None:
     """The account's process: do what is asked, until nobody asks any more."""
-    hasten_moto()
     gc.disable()  # half a second's pause in a table of 50 releases would be no pause of AWS
     region = Region()
     pipe.send(region.url)

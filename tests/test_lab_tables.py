@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -129,23 +131,26 @@ def one_in_nine(rare: list[str], common: list[str]) -> st.SearchStrategy[str]:
     return st.integers(1, 9).flatmap(lambda n: st.sampled_from(rare if n == 5 else common))
 
 
+def worded(texts: dict[str, str], more: str, value: Callable[[str], Any]) -> dict[str, Any]:
+    """Expressions, and what their words stand for; `more` is one that they do not have."""
+    words = sorted({*re.findall(r"[#:]\w+", " ".join(texts.values())), more} - {""})
+    names = {word: word[1:] for word in words if word[0] == "#"}
+    values = {word: value(word) for word in words if word[0] == ":"}
+    found = {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
+    return {**texts, **{name: what for name, what in found.items() if what}}
+
+
 @st.composite
 def expressed(draw: st.DrawFn, *, update: bool = False, always: bool = False) -> dict[str, Any]:
     """Expressions with their names and values; now and then with one too many."""
     texts = {"UpdateExpression": draw(one_in_nine(FOREIGN_UPDATES, UPDATES))} if update else {}
     if always or draw(st.booleans()):
         texts["ConditionExpression"] = draw(one_in_nine(FOREIGN_CONDITIONS, CONDITIONS))
-    words = {word.strip("(),") for text in texts.values() for word in text.replace(".", " ").split()}
-    words |= {text for text in (draw(one_in_nine(["#n", ":n"], [""])),) if text}
-    words = {part for word in words for part in word.split("(")}
-    found: dict[str, Any] = dict(texts)
-    if names := {word: word[1:] for word in words if word[:1] == "#"}:
-        found["ExpressionAttributeNames"] = names
-    if values := {word: draw(VALUES[word]) for word in sorted(words) if word[:1] == ":"}:
-        found["ExpressionAttributeValues"] = values
-    if "ConditionExpression" in texts and draw(st.booleans()):
-        found["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    return found
+    told = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    more = draw(one_in_nine(["#n", ":n"], [""]))
+    return worded(texts, more, lambda word: draw(VALUES[word])) | (
+        told if len(texts) > update and draw(st.booleans()) else {}
+    )
 
 
 PUTS = st.builds(lambda item, more: {**TABLE, "Item": item, **more}, ITEMS, expressed())
@@ -231,6 +236,21 @@ def test_the_same_as_moto(calls: list[Call]) -> None:
     finally:
         ours.pretend.close()
         motos.pretend.close()
+
+
+def test_conditions_at_their_edges() -> None:
+    """Each on the same item, with values just below, at and just above the item's; and on none."""
+    ours, motos = Account(), Account(fast=False)
+    for call in filled():
+        assert ours.says(*call) == motos.says(*call)
+    edges = itertools.product(CONDITIONS, ["-1", "0", "0.0", "1"], ["aa", "ab", "abc"], ["f", "none"])
+    for condition, number, text, sk in edges:
+        given_words = {":n": {"N": number}, ":t": {"S": text}}
+        check = worded({"ConditionExpression": condition}, "", given_words.__getitem__)
+        one = {"ConditionCheck": {**TABLE, "Key": {"pk": {"S": "a"}, "sk": {"S": sk}}, **check}}
+        call = ("transact_write_items", {"TransactItems": [one]})
+        assert (call, ours.says(*call)) == (call, motos.says(*call))
+    assert set(ours.lent) == {"CreateTable"}
 
 
 def test_a_release_needs_no_moto() -> None:

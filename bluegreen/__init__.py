@@ -461,12 +461,16 @@ class Engine:
         """The service's releases, the newest first."""
         return self._journal.history(service, limit)
 
-    def freeze(self, service: str, *, who: str | Caller, why: str, until: float | None = None) -> None:
-        """Refuse releases and promotions of the service until then (epoch seconds), or until it is lifted."""
+    def freeze(self, service: str, *, who: str | Caller, why: str, until: float | None = None) -> Release | None:
+        """Refuse releases and promotions of the service until then (epoch seconds), or until it is lifted.
+
+        Returns the release that began before and goes on all the same, as it asks nobody to promote it.
+        """
         by = _caller(who)
         self._journal.ensure_table(self.clock.sleep)
-        self._judge_freeze(service, by)
+        last = self._judge_freeze(service, by)
         self._journal.freeze(service, who=by.who, why=why, until=until, now=self.clock.now())
+        return last if last and last.holdable else None
 
     def unfreeze(self, service: str, *, who: str | Caller) -> bool:
         """Lift the freeze; whether there was one."""
@@ -587,6 +591,7 @@ class Engine:
                 "previews": list(baseline.previews),
                 "routes": list(baseline.routes),
                 "idle_target_group": baseline.idle_target_group,
+                "stickiness": baseline.stickiness,
                 "builder": baseline.builder,
                 "account": baseline.account,
                 "region": baseline.region,
@@ -711,10 +716,11 @@ class Engine:
         earlier = (s.id for s in self._journal.history(last.service, 20) if s.number < last.number)
         return next((one for one in map(self._journal.load, earlier) if one.source.get("workflow")), None)
 
-    def _judge_freeze(self, service: str, by: Caller) -> None:
-        """By the lists of the last release; a service without one is known to the command line alone."""
+    def _judge_freeze(self, service: str, by: Caller) -> Release | None:
+        """By the lists of the last release, which is returned; a service without one only the command line knows."""
         last = self._last(self._record(service))
         judge(Order.FREEZE, by.who, last.config if last else {}, service, by.member)
+        return last
 
     def _meant(self, service: str, by: Caller, *, failed: bool = False) -> str:
         """The release that the person saw, else the one under way."""

@@ -193,4 +193,5 @@ class Baseline:
     listeners: tuple[str, ...] = ()  # ARNs whose weights decide who serves; none: the target groups are shared
     previews: tuple[str, ...] = ()  # ARNs of those that show green before it serves
     idle_target_group: str = ""  # weighted: ARN of the one that gets no traffic now
+    stickiness: float = 0.0  # weighted: seconds for which clients stay with a target group, whatever its weight
     warnings: tuple[str, ...] = ()

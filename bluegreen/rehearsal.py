@@ -86,6 +86,10 @@ def _moments(release: Release, seen: Observation, config: Config) -> Iterator[_M
     raise AssertionError(f"the rehearsal of {release.id} does not end")
 
 
+#: Waits for a time that simply passes.
+_PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS})
+
+
 def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Release, Observation]:
     match decision:
         case Act(verb=verb, facts=facts):
@@ -99,7 +103,7 @@ def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Rel
             release = _told(release, EventKind.ENTERED, facts, seen.at)
         case Wait(awaited=Awaited.PROMOTION):
             release = _told(release, EventKind.PROMOTED, {"who": f"person {release.seq}"}, seen.at)
-        case Wait(awaited=Awaited.STEP | Awaited.OVERLAP | Awaited.SOAK, deadline=float(deadline)):
+        case Wait(awaited=awaited, deadline=float(deadline)) if awaited in _PASSING:
             seen = replace(_settled(seen), at=deadline)
         case Wait(seconds=seconds):
             seen = replace(_settled(seen), at=seen.at + seconds)

@@ -152,6 +152,7 @@ class Awaited(StrEnum):
     GREEN_GROWN = "green_grown"  # green has caught up with blue's size
     READ_BACK = "read_back"  # the load balancer shows the last change
     SOAK = "soak"  # the soak time passes
+    CLIENTS = "clients"  # those who stick to the target group that lost its weight follow the others
     DRAINED = "drained"  # requests in flight end
     BLUE_HEALTHY = "blue_healthy"  # blue can bear the traffic again
     BLUE_EMPTY = "blue_empty"  # blue's instances go through their lifecycle hooks
@@ -165,6 +166,9 @@ SIGHT = "sight"
 
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
 OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION})
+
+#: So long, in seconds, clients are waited for at most who stick to a target group that has lost its weight.
+LONGEST_STAY = 3600.0
 
 #: A rollback for one of these speaks against what was released: it is remembered, and refused the next time.
 TELLING = frozenset({Reason.ORDERED, Reason.CHECK_FAILED, Reason.NEVER_HEALTHY})
@@ -273,6 +277,7 @@ class Release:
     previews: tuple[str, ...] = ()  # ARNs of those that show green before it serves
     routes: tuple[str, ...] = ()  # how the load balancer reached the target groups when it was started
     idle_target_group: str = ""  # weighted: the one of the two that waits for green
+    stickiness: float = 0.0  # seconds for which clients stay with a target group, whatever its weight
     builder: str = ""
     account: str = ""
     region: str = ""
@@ -338,6 +343,25 @@ class Release:
     def targets_of(self, group: str) -> tuple[str, ...]:
         """ARNs of the target groups that this group, blue or green, has to be in."""
         return self.green_targets if group == self.green_group else self.blue_targets
+
+    @property
+    def stay(self) -> float:
+        """Seconds for which a target group that has lost its weight is left as it is, for clients who stick to it.
+
+        A load balancer sends them there even if nobody is left to answer (AWS re:Post, target group stickiness).
+        """
+        return min(self.stickiness, LONGEST_STAY)
+
+    @property
+    def soak(self) -> float:
+        """Seconds for which blue stays whole after the switch."""
+        return max(float(self.config.get("soak") or 0.0), self.stay)
+
+    @property
+    def green_stays_until(self) -> float:
+        """Rolling back, when weights are: until when green is left for clients who stick to it; 0 for no time."""
+        back = self.phase is Phase.ROLLING_BACK and self.share_before > self.share == 0
+        return self.began[Verb.SHIFT].at + self.stay if back and self.stay else 0.0
 
     @property
     def approvals(self) -> int:
@@ -433,6 +457,7 @@ def _started(event: Event) -> Release:
         previews=tuple(f.get("previews", ())),
         routes=tuple(f.get("routes", ())),
         idle_target_group=f.get("idle_target_group", ""),
+        stickiness=float(f.get("stickiness", 0.0)),
         builder=f["builder"],
         account=f.get("account", ""),
         region=f.get("region", ""),

@@ -139,6 +139,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.GREEN_GROWN: "green to catch up with blue's size{green_count}",
     Awaited.READ_BACK: "the load balancer to show the last change",
     Awaited.SOAK: "the soak to pass",
+    Awaited.CLIENTS: "clients who stick to green to follow",
     Awaited.DRAINED: "requests in flight to end",
     Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}",
     Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}",
@@ -361,9 +362,11 @@ def expected(release: Release) -> tuple[Awaited, float | None] | None:
                 return Awaited.CHECKS, None
             return Awaited.PROMOTION, release.in_phase_since + (config.get("promotion") or {}).get("timeout", 0.0)
         case Phase.SOAKING:
-            return Awaited.SOAK, release.in_phase_since + config.get("soak", 0.0)
+            return Awaited.SOAK, release.in_phase_since + release.soak
         case Phase.RETIRING:
             return Awaited.BLUE_EMPTY, None
+        case Phase.ROLLING_BACK if release.green_stays_until and Verb.TAKE_GREEN_OUT not in release.did:
+            return Awaited.CLIENTS, release.green_stays_until
     return Awaited.READ_BACK, None
 
 
@@ -410,7 +413,7 @@ def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:
     if deadline <= now:
         return "due now"
     # Of a time that simply passes the end is known; of everything else only when patience ends.
-    passes = awaited in (Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.RETRY)
+    passes = awaited in (Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS, Awaited.RETRY)
     left = duration(deadline - now)
     return f"{left} to go" if passes else f"at most {left} more"
 

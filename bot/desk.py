@@ -326,10 +326,11 @@ class Desk:
             said = f"{service} is not frozen{'' if lifted else ', and was not'}."
             return Answer(Said(said), f"{person} lifted the freeze of {service}" if lifted else "")
         until, why = self._until(rest)
-        self._engine.freeze(service, who=self._by(asked), why=why, until=until)
+        begun = self._engine.freeze(service, who=self._by(asked), why=why, until=until)
         lasts = f" until {messages.moment(until, '{date_short} {time}')}" if until else " until it is lifted"
         reason = f": {messages.quoted(why, 300)}" if why else ""
-        return Answer(Said(f"{service} is frozen{lasts}."), f"{person} froze {service}{lasts}{reason}")
+        goes_on = f" {begun.id} began before and goes on: `Hold` on its card lets it wait." if begun else ""
+        return Answer(Said(f"{service} is frozen{lasts}.{goes_on}"), f"{person} froze {service}{lasts}{reason}")
 
     def _until(self, words: Sequence[str]) -> tuple[float | None, str]:
         """When a freeze ends, if the first word says so, and the reason in the others."""

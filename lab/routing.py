@@ -4,7 +4,8 @@
     weights                      choose the group before anybody looks at its health, as AWS does
     a cookie AWSALBTG            chooses it instead, until it expires, while the rule still names the group
 
-That the cookie beats a weight of 0 is not documented; it is the worse of the two cases for whoever shifts traffic.
+The cookie beats a weight of 0, and a group without a healthy target, which then answers 503 (AWS re:Post, "alb to
+automatically redirect traffic"); that its time is counted from when it was set, whatever is asked later, is assumed.
 """
 
 from __future__ import annotations

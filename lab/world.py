@@ -54,6 +54,7 @@ class World:
         target_groups: int = 1,
         weighted: bool = False,
         rules: bool = False,
+        stickiness: int = 3600,
         preview: bool = False,
         network: bool = False,
         template_version: str = "1",
@@ -69,8 +70,8 @@ class World:
 
         `target_groups`: so many, all served by the group. `weighted`: a second, empty one behind the listener's forward
         with weight 0; with it `rules`: a rule for /static/*, an HTTPS listener, and a rule of that for /admin/* behind
-        a login and with target group stickiness, all of the same weights; and `preview`: a rule that forwards requests
-        with the header `x-preview: green` to the idle target group. `network`: a Network Load Balancer.
+        a login and with target group `stickiness` (seconds), all of the same weights; and `preview`: a rule that
+        forwards requests with the header `x-preview: green` to the idle target group. `network`: its kind.
         `template_version`: "$Latest", "$Default" or a number.
         `mixed`, `launch_configuration`: how the group says what to launch. `traffic_source`: attach by that call.
         `health`: settings over those of the health check. `drain`: deregistration delay in seconds.
@@ -81,7 +82,7 @@ class World:
         builder.network()
         builder.balancer("network" if network else "application")
         builder.pools(target_groups, weighted, network, health or {}, drain)
-        builder.forward(weighted, network, rules, preview)
+        builder.forward(weighted, network, stickiness if rules else 0, preview)
         builder.machines()
         way = builder.way(template_version, mixed, launch_configuration)
         builder.make_group(way, traffic_source, group or {}, 1 if weighted else target_groups)
@@ -257,7 +258,7 @@ class _Builder:
             self.elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[delay])
             self.world.target_groups.append(arn)
 
-    def forward(self, weighted: bool, network: bool, rules: bool, preview: bool) -> None:
+    def forward(self, weighted: bool, network: bool, stickiness: int, preview: bool) -> None:
         first, *others = self.world.target_groups
         where = {"LoadBalancerArn": self.world.balancer, "Protocol": "TCP" if network else "HTTP"}
         action: Params = self._by_weight(100, 0) if weighted else {"Type": "forward", "TargetGroupArn": first}
@@ -267,8 +268,8 @@ class _Builder:
         for number, arn in enumerate(others[:-1] if weighted else others):
             action = {"Type": "forward", "TargetGroupArn": arn}
             self.elb.create_listener(**where, Port=8000 + number, DefaultActions=[action])
-        if rules:
-            self.rules()
+        if stickiness:
+            self.rules(stickiness)
         if preview:
             self.preview()
 
@@ -277,7 +278,7 @@ class _Builder:
         shares = [{"TargetGroupArn": arn, "Weight": n} for arn, n in zip(ends, (blue, green), strict=True)]
         return {"Type": "forward", "ForwardConfig": {"TargetGroups": shares, **config}}
 
-    def rules(self) -> None:
+    def rules(self, stickiness: int) -> None:
         """What else may stand on a load balancer: another listener, rules, a login, clients that stay."""
         made = self.world.client("iam").upload_server_certificate(
             ServerCertificateName=f"{self.world.service}-certificate", CertificateBody="none", PrivateKey="none"
@@ -291,7 +292,7 @@ class _Builder:
             DefaultActions=[self._by_weight(100, 0)],
         )["Listeners"][0]["ListenerArn"]
         login = {"Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": LOGIN}
-        sticky = self._by_weight(100, 0, TargetGroupStickinessConfig={"Enabled": True, "DurationSeconds": 3600})
+        sticky = self._by_weight(100, 0, TargetGroupStickinessConfig={"Enabled": True, "DurationSeconds": stickiness})
         static = self._rule(self.world.listener, 20, _path("/static/*"), self._by_weight(100, 0))
         admin = self._rule(secure, 10, _path("/admin/*"), login, {**sticky, "Order": 2})
         self.world.listeners += [secure, static, admin]

@@ -64,6 +64,7 @@ class AwsStage:
                 "previews": list(found.previews),
                 "routes": list(found.routes),
                 "idle_target_group": found.idle_target_group,
+                "stickiness": found.stickiness,
                 "builder": found.builder,
                 **names(self.config.id, 1, COMMIT),
             }

@@ -24,6 +24,8 @@ from lab.stage import SERVICE, Said, Stage, Teller
 STEPS = (0, 10, 50)
 #: Seconds of all steps together, and of the soak, which a rollback ends.
 OVERLAP, SOAK = 60, 120
+#: Seconds for which clients of one rule stick: after the rollback green stays for them.
+STICKINESS = 15
 VISITORS, REQUESTS, LONGEST = 24, 100_000, 480.0
 #: A change of weights counts from the next request on; those under way and the clocks of two processes get so long.
 SETTLING = 1.0
@@ -78,9 +80,8 @@ def play(requests: int = REQUESTS, overlap: float = OVERLAP) -> Outcome:
     teller = Quiet()
     settings: dict[str, Any] = {"traffic": {"steps": list(STEPS), "overlap": overlap}, "soak": SOAK}
     with tempfile.TemporaryDirectory(prefix="bluegreen-load-") as folder:
-        stage = Stage(
-            Path(folder), teller, 3, VISITORS, LONGEST, weighted=True, world={"rules": True}, pause=0.0, **settings
-        )
+        world = {"rules": True, "stickiness": STICKINESS}
+        stage = Stage(Path(folder), teller, 3, VISITORS, LONGEST, weighted=True, world=world, pause=0.0, **settings)
         try:
             codes = _release_and_return(stage)
             _until(stage, requests)

@@ -687,6 +687,15 @@ def test_freezing(slack: PretendSlack, words: str, lasts: float | None, until: f
     assert line.endswith(f": {why}" if why else ("UTC>" if ends else "lifted"))
 
 
+def test_what_a_freeze_does_not_stop(slack: PretendSlack) -> None:
+    """A release that asks nobody goes on, and whoever freezes is told how to let it wait; of others nothing is said."""
+    at = Reception(slack, promotion={"by": "auto"})
+    release = at.ops.start()
+    assert f"{release.id} began before and goes on: `Hold` on its card lets it wait." in told(at.asks("/freeze web"))
+    at.engine.hold(WEB, who=f"slack:{PROMOTER.id}")
+    assert "goes on" not in told(at.asks("/freeze web"))
+
+
 @pytest.mark.parametrize("word", ["off", "lift", "END"])
 def test_lifting_a_freeze(slack: PretendSlack, word: str) -> None:
     """Told aloud when there was one; only by somebody of the lists."""

@@ -132,8 +132,9 @@ class _Engine:
         self._ask("history", service, limit)
         return [Summary(service, 42, "9f8e7d6c5b4a", "ami-0abc", ALICE, time.time() - 7200, "web-asg", "g")]
 
-    def freeze(self, service: str, *, who: str, why: str, until: float | None) -> None:
+    def freeze(self, service: str, *, who: str, why: str, until: float | None) -> Release | None:
         self._ask("freeze", service, why, until)
+        return self.telling.release if self.telling.release.holdable else None
 
     def unfreeze(self, service: str, *, who: str) -> None:
         self._ask("unfreeze", service)
@@ -655,8 +656,11 @@ def test_status_shows_windows_of_the_configuration(engine: type[_Engine]) -> Non
 
 
 def test_freeze_and_unfreeze_say_what_they_did(engine: type[_Engine]) -> None:
-    """To people and to programs."""
+    """To people and to programs; also that a release which began before goes on."""
     assert "web/production is frozen until 2" in run("freeze", "--until", "30d").stdout
+    engine.telling = Telling(hold=False)
+    goes_on = f"{engine.telling.release.id} began before and goes on: bluegreen rollback web/production ends it"
+    assert run("freeze").stdout == f"web/production is frozen; {goes_on}\n"
     assert run("unfreeze").stdout == "web/production is not frozen\n"
     assert last_object(run("unfreeze", "--json"))["frozen"] is False
 

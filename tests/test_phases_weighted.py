@@ -201,6 +201,40 @@ def test_the_way_back_is_one_shift(phase: Phase) -> None:
     assert s.targets(blue="healthy").decision == Act(Verb.DELETE_GREEN)
 
 
+def test_clients_who_stick_to_green_are_waited_for() -> None:
+    """From when it lost its weight; then blue gets its time to be healthy. Without them nothing is waited for."""
+    s = weighted().joined()
+    s.release = replace(s.release, stickiness=700)
+    s.shifted(50).enters(Phase.SWITCHING).rolls_back()
+    assert s.decision == shift(0)
+    s.shifted(0)
+    ends = s.now + 700
+    assert s.decision == Wait(Awaited.CLIENTS, 30.0, ends)
+    assert s.passes(690).decision == Wait(Awaited.CLIENTS, 10.0, ends)
+    assert s.gives(10).decision == shift(0), "somebody gave green traffic again"
+    s.gives(0).detach("green").targets(blue="healthy")
+    assert s.decision == Act(Verb.DELETE_GREEN), "it is out already"
+    s.attach("green").targets(blue="unhealthy", green="healthy").passes(10)
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    assert isinstance(s.passes(600).decision, Rest)
+    assert s.targets(blue="healthy", green="healthy").decision == Act(Verb.TAKE_GREEN_OUT)
+
+
+def test_before_green_had_a_share_nobody_sticks_to_it() -> None:
+    """It leaves at once."""
+    s = weighted().idle()
+    s.release = replace(s.release, stickiness=700)
+    assert s.rolls_back().decision == Act(Verb.TAKE_GREEN_OUT)
+
+
+def test_the_soak_is_as_long_as_clients_stick_to_blue() -> None:
+    """For an hour at most; and as long as the configuration says, if that is longer."""
+    s = weighted().switched()
+    for stickiness, soak in ((0, 900), (600, 900), (1800, 1800), (86_400, 3600)):
+        s.release = replace(s.release, stickiness=stickiness)
+        assert s.decision == Wait(Awaited.SOAK, 30.0, s.release.entered[Phase.SOAKING] + soak)
+
+
 def test_no_traffic_for_a_sick_blue() -> None:
     """S11: then it halts and calls for a person; green keeps what it has."""
     s = weighted().switched().rolls_back().targets(blue="unhealthy", green="healthy")

@@ -310,6 +310,15 @@ def test_what_others_said_becomes_one_harmless_line() -> None:
 
 HOME = [{"name": "home", "http": "https://web.example.com/"}]
 BAKED_BY = 1000.0 + 7200
+
+
+def sticking() -> Stage:
+    """Rolling back, blue has all the weight again, and clients stick to green for ten minutes."""
+    stage = Stage(steps=[50]).joined().shifted(50)
+    stage.release = replace(stage.release, stickiness=600)
+    return stage.rolls_back().shifted(0)
+
+
 #: how the release got there -> what is awaited, until when
 EXPECTED: dict[str, tuple[Stage, tuple[Awaited, float | None] | None]] = {
     "nothing done": (Stage(), (Awaited.BUILDER_FREE, BAKED_BY)),
@@ -348,6 +357,8 @@ EXPECTED: dict[str, tuple[Stage, tuple[Awaited, float | None] | None]] = {
     "soaking": (Stage().switched().passes(60), (Awaited.SOAK, 1003.0 + 900)),
     "retiring": (Stage().switched().enters(Phase.RETIRING), (Awaited.BLUE_EMPTY, None)),
     "rolling back": (Stage().switched().rolls_back(), (Awaited.READ_BACK, None)),
+    "rolling back, clients stick": (sticking(), (Awaited.CLIENTS, 1003.0 + 600)),
+    "rolling back, they followed": (sticking().did(Verb.TAKE_GREEN_OUT), (Awaited.READ_BACK, None)),
     "rollback ordered": (Stage().joined().told(EventKind.ROLLBACK_ORDERED, who="U1"), None),
     "a call failed": (
         Stage().joined().told(

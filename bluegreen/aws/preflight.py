@@ -57,6 +57,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         listeners=weighing.listeners,
         previews=weighing.previews,
         idle_target_group=weighing.idle,
+        stickiness=weighing.stickiness,
         builder="" if image else builder.find(calls, config),
         image=image,
         blue_image=str(launched.get("ImageId", "")),

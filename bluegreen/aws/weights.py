@@ -6,7 +6,7 @@ must be named, or retiring blue would cut it off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -15,7 +15,7 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.traffic import Route
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
-from bluegreen.release import Reason, duration
+from bluegreen.release import LONGEST_STAY, Reason, duration
 
 _LISTENERS, _PREVIEW = "traffic.listeners", "traffic.preview"
 _NETWORK = ":listener/net/"
@@ -28,6 +28,7 @@ class Weighing:
     listeners: tuple[str, ...] = ()
     previews: tuple[str, ...] = ()
     idle: str = ""  # ARN of the target group that gets no traffic
+    stickiness: float = 0.0  # seconds for which clients stay with a target group, whatever its weight
     warnings: tuple[str, ...] = ()
 
 
@@ -42,7 +43,8 @@ def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Rout
             _must_forward(shown.get(arn), arn, arns, f"{where}.{n}")
     idle = _idle({arn: traffic.forwarded(shown[arn]) for arn in listeners}, arns)
     _must_be_all((*listeners, *previews), arns, ways, idle)
-    return Weighing(listeners, previews, idle, tuple(_warnings(listeners, shown)))
+    sticky = {arn: _stickiness(shown[arn]) for arn in listeners}
+    return Weighing(listeners, previews, idle, max(sticky.values()), tuple(_warnings(sticky, config.soak)))
 
 
 def must_be_empty(idle: str, members: dict[str, str]) -> None:
@@ -112,20 +114,33 @@ def _refused(what: str, hint: str) -> NoReturn:
 # --- what may surprise ---------------------------------------------------------------------------
 
 
-def _warnings(listeners: Sequence[str], shown: dict[str, list[Answer]]) -> Iterator[str]:
-    for arn in listeners:
-        configs = (action.get("ForwardConfig", {}) for action in shown[arn])
-        sticky = [config.get("TargetGroupStickinessConfig", {}) for config in configs]
-        seconds = max((one.get("DurationSeconds", 0) for one in sticky if one.get("Enabled")), default=0)
+def _stickiness(actions: list[Answer]) -> float:
+    """Seconds; an action that is sticky without a duration is a Network Load Balancer's, and of its open flows."""
+    sticky = [action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {}) for action in actions]
+    return float(max((one.get("DurationSeconds", 0) for one in sticky if one.get("Enabled")), default=0))
+
+
+def _warnings(sticky: Mapping[str, float], soak: float) -> Iterator[str]:
+    for arn, seconds in sticky.items():
         if seconds:
             yield (
-                f"{_name(arn)} keeps clients on their target group for {duration(seconds)}: "
-                "they follow a shift, or a rollback, only after that"
+                f"{_name(arn)} keeps clients on their target group for {duration(seconds)}, whatever the weights say: "
+                f"{_waits(seconds, soak)}"
             )
-    if any(_NETWORK in arn for arn in listeners):
+    if any(_NETWORK in arn for arn in sticky):
         yield "weights of a Network Load Balancer count for new connections: open ones stay where they are"
     else:
         yield "open connections (WebSockets, streams, long requests) stay with blue until they end or blue is retired"
+
+
+def _waits(seconds: float, soak: float) -> str:
+    """What that costs a release, and whom it does not spare."""
+    stay, longest = min(seconds, LONGEST_STAY), max(LONGEST_STAY, soak)
+    soaks = f"the soak lasts {duration(stay)}, not {duration(soak)}" if stay > soak else "the soak is long enough"
+    told = f"{soaks}, and a rollback leaves green for {duration(stay)}"
+    if seconds <= longest:
+        return told
+    return f"{told}; whoever comes back later to a target group that was emptied gets 503, so let it be shorter"
 
 
 def _name(arn: str) -> str:

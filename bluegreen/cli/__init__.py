@@ -209,8 +209,9 @@ def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
     """Refuse releases and promotions of a service; rolling back stays possible."""
     ends = end_of(until, time.time()) if until else None
     engine, meant = at.meant(service)
-    engine.freeze(meant, who=engine.who(), why=reason, until=ends)
-    _say(at, meant, f"{meant} is frozen{f' until {output.date(ends)}' if ends else ''}", frozen=True)
+    begun = engine.freeze(meant, who=engine.who(), why=reason, until=ends)
+    goes_on = f"; {begun.id} began before and goes on: bluegreen rollback {meant} ends it" if begun else ""
+    _say(at, meant, f"{meant} is frozen{f' until {output.date(ends)}' if ends else ''}{goes_on}", frozen=True)
 
 
 @command()

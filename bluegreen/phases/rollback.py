@@ -32,7 +32,7 @@ def undo_checking(s: Scene) -> Decision:
 
 def undo_overlapping(s: Scene) -> Decision:
     """Both served: blue must bear everything, then green leaves."""
-    return _blue_bears(s) or _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
+    return _clients_stay(s) or _blue_bears(s) or _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
 
 
 def undo_holding(s: Scene) -> Decision:
@@ -50,13 +50,27 @@ def undo_soaking(s: Scene) -> Decision:
     return undo_overlapping(s)
 
 
+def _clients_stay(s: Scene) -> Decision | None:
+    """Blue has all the weight; clients who stick to green would get errors if it left before they follow."""
+    ends = s.release.green_stays_until
+    if s.now >= ends or s.seen.in_traffic("green") or not s.seen.registered(s.seen.green):
+        return None
+    return s.wait(Awaited.CLIENTS, ends, calm=True)
+
+
+def _late(s: Scene) -> bool:
+    """Whether blue had its time to be healthy, or green to be out; what clients took is no delay."""
+    since = max(s.watched_since, s.release.green_stays_until)
+    return s.now - since >= s.config.timeouts.healthy
+
+
 def _blue_bears(s: Scene) -> Decision | None:
     blue = s.seen.blue
     if blue is None:
         return halt(s, Reason.BLUE_UNHEALTHY, f"the group {s.release.blue_group} is gone, green was left as it is")
     if s.blue_serves and not _blue_may_be_leaving(s):
         return None
-    if s.phase_age >= s.config.timeouts.healthy:
+    if _late(s):
         serving = f"{len(s.seen.serving(blue))} of {s.before.desired}"
         sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
         return halt(s, Reason.BLUE_UNHEALTHY, sick)
@@ -88,7 +102,7 @@ def _take_green_out(s: Scene) -> Decision | None:
 
 def _give_blue_everything(s: Scene) -> Decision:
     act = _shift_back(s) if s.release.weighted else Act(Verb.TAKE_GREEN_OUT)
-    if s.settled(act.verb) and s.phase_age >= s.config.timeouts.healthy:
+    if s.settled(act.verb) and _late(s):
         return halt(s, Reason.CHANGED_OUTSIDE, "green still gets traffic, however often it was taken out")
     return act
 
@@ -104,7 +118,7 @@ def _shift_back(s: Scene) -> Act:
 
 
 def _wait_for_blue(s: Scene) -> Decision:
-    if s.phase_age >= s.config.timeouts.healthy:
+    if _late(s):
         return halt(s, Reason.BLUE_UNHEALTHY, "green is in the load balancer and blue cannot bear the traffic")
     return s.wait(Awaited.BLUE_HEALTHY)
 

@@ -122,7 +122,7 @@ def _take_blue_out(s: Scene) -> Decision:
 
 
 def _soak_pending(s: Scene) -> Wait | None:
-    ends = s.release.in_phase_since + s.config.soak
+    ends = s.release.in_phase_since + s.release.soak
     if s.now < ends:
         return s.wait(Awaited.SOAK, ends, calm=True)
     return s.wait(Awaited.CHECKS) if s.all_held_since is None or not s.green_serves else None

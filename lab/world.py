@@ -71,8 +71,8 @@ class World:
         `target_groups`: so many, all served by the group. `weighted`: a second, empty one behind the listener's forward
         with weight 0; with it `rules`: a rule for /static/*, an HTTPS listener, and a rule of that for /admin/* behind
         a login and with target group `stickiness` (seconds), all of the same weights; and `preview`: a rule that
-        forwards requests with the header `x-preview: green` to the idle target group. `network`: its kind.
-        `template_version`: "$Latest", "$Default" or a number.
+        forwards requests with the header `x-preview: green` to the idle target group.
+        `network`: a Network Load Balancer. `template_version`: "$Latest", "$Default" or a number.
         `mixed`, `launch_configuration`: how the group says what to launch. `traffic_source`: attach by that call.
         `health`: settings over those of the health check. `drain`: deregistration delay in seconds.
         `group`: members over those of CreateAutoScalingGroup; None leaves one out.

@@ -11,7 +11,7 @@ from bluegreen import phases
 from bluegreen.observation import CheckResult
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
-from tests.stage import IDLE, LISTENER, RULE, Stage, group
+from tests.stage import IDLE, LISTENER, RULE, TG, Stage, group
 
 STEPS = [0, 10, 50]
 
@@ -180,10 +180,32 @@ def test_blue_leaves_its_target_group_before_it_is_emptied() -> None:
 
 
 def test_blue_is_not_touched_while_a_listener_gives_it_traffic() -> None:
-    """S3: somebody gave it back at the last moment, or it cannot be told."""
+    """S3, S9: somebody gave it back at the last moment, or it cannot be told. What AWS shows may lag for a minute."""
     s = weighted().switched().enters(Phase.RETIRING)
-    for shares in ((100, 90), (None, 100), (0,)):
-        assert s.gives(*shares).decision == Wait(Awaited.CHECKS, 5.0)
+    assert s.gives(0).decision == Wait(Awaited.CHECKS, 5.0)
+    for shares in ((100, 90), (None, 100)):
+        found = s.gives(*shares).decision
+        assert isinstance(found, Rest)
+        assert found.reason is Reason.CHANGED_OUTSIDE
+    assert isinstance(s.passes(61).gives(0).decision, Rest)
+
+
+@pytest.mark.parametrize("steps", [None, [50]])
+def test_somebody_takes_green_out_while_blue_is_retired(steps: list[int] | None) -> None:
+    """S9: it stops at once and says so; blue is left as it is. Green may grow and shrink meanwhile."""
+    s = Stage(steps=steps).switched().enters(Phase.RETIRING).passes(61)
+    s.targets(green="healthy") if steps is None else s.targets(blue="healthy", green="healthy")
+    before = s.decision
+    assert isinstance(before, Act)
+    assert s.alter("green", desired=6).decision == before
+    s.alter("green", desired=4).detach("green")
+    found = s.decision
+    assert isinstance(found, Rest)
+    assert (found.outcome, found.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    assert found.message == "web-production-v42 was taken out of the load balancer"
+    gone = s.sees(green=None).decision
+    assert isinstance(gone, Rest)
+    assert gone.message == "the group web-production-v42 was deleted"
 
 
 # --- the way back ---
@@ -281,15 +303,18 @@ def test_a_preview_shows_blue_again() -> None:
 # --- others ---
 
 
-def test_routes_that_were_changed_during_the_bake() -> None:
+def test_what_was_changed_during_the_bake() -> None:
     """Nothing was made yet, so nothing needs a person."""
-    s = weighted().enters(Phase.LAUNCHING, image="ami-1").sees(blue=group("web-asg"), routes=("a", "c"))
+    blue = group("web-asg", target_groups=frozenset({TG}))
+    s = weighted().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, routes=("a", "c"))
     assert s.verb is Verb.PIN_BLUE
     s.release = replace(s.release, routes=("a", "b"))
     found = "the load balancer was changed: gone: b; new: c"
     assert s.decision == RollBack(Reason.CHANGED_OUTSIDE, found)
     assert s.sees(routes=None).verb is Verb.PIN_BLUE
     assert s.sees(routes=("a", "b")).verb is Verb.PIN_BLUE
+    s.detach("blue")
+    assert s.decision == RollBack(Reason.CHANGED_OUTSIDE, "web-asg was taken out of the load balancer")
 
 
 @pytest.mark.parametrize(

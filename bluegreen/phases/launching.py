@@ -17,12 +17,22 @@ def launching(s: Scene) -> Decision:
 def _pin_blue(s: Scene) -> Decision | None:
     if s.did(Verb.PIN_BLUE):
         return None if s.did(Verb.SUSPEND_BLUE) else Act(Verb.SUSPEND_BLUE)
-    if s.seen.blue is None:
+    blue = s.seen.blue
+    if blue is None:
         return RollBack(Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
-    if s.release.routes and s.seen.routes not in (None, s.release.routes):
-        return RollBack(Reason.CHANGED_OUTSIDE, rerouted(s.release.routes, s.seen.routes or ()))
-    before = s.release.blue or _snapshot(s, s.seen.blue)
+    if changed := _changed_during_the_bake(s, blue):
+        return RollBack(Reason.CHANGED_OUTSIDE, changed)
+    before = s.release.blue or _snapshot(s, blue)
     return Act(Verb.PIN_BLUE, {"blue": before.to_facts()})
+
+
+def _changed_during_the_bake(s: Scene, blue: Group) -> str:
+    """Nothing was made beside an image yet, so nothing needs a person."""
+    if not set(s.release.blue_targets) <= blue.target_groups:
+        return f"{blue.name} was taken out of the load balancer"
+    if s.release.routes and s.seen.routes not in (None, s.release.routes):
+        return rerouted(s.release.routes, s.seen.routes or ())
+    return ""
 
 
 def _snapshot(s: Scene, blue: Group) -> BlueBefore:

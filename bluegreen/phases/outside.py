@@ -13,6 +13,12 @@ def intruded(s: Scene) -> Rest | None:
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 
+def displaced(s: Scene) -> Rest | None:
+    """While blue is retired: stop when somebody else took green's traffic away; sizes and blue are in motion then."""
+    found = _green_left(s) or _weights_changed(s)
+    return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
+
+
 def _blue_changed(s: Scene) -> str:
     blue, before = s.seen.blue, s.before
     if blue is None or blue.deleting:
@@ -38,17 +44,26 @@ def _attachment_changed(s: Scene, blue: Group) -> str:
 
 
 def _green_changed(s: Scene) -> str:
+    return _green_left(s) or _green_resized(s)
+
+
+def _green_left(s: Scene) -> str:
     green = s.seen.green
     if not s.settled(Verb.CREATE_GREEN):
         return ""
     if green is None or green.deleting:
         return f"the group {s.release.green_group} was deleted"
-    resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
-    if green.desired != s.release.size and not resizing:
-        return f"{green.name} was resized from {s.release.size} to {green.desired}"
     if s.settled(Verb.JOIN_GREEN) and not set(s.release.green_targets) <= green.target_groups:
         return f"{green.name} was taken out of the load balancer"
     return ""
+
+
+def _green_resized(s: Scene) -> str:
+    green = s.seen.green
+    resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
+    if green is None or not s.settled(Verb.CREATE_GREEN) or green.desired == s.release.size or resizing:
+        return ""
+    return f"{green.name} was resized from {s.release.size} to {green.desired}"
 
 
 def _weights_changed(s: Scene) -> str:

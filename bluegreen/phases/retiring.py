@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bluegreen.phases.outside import displaced
 from bluegreen.phases.scene import LONGEST_RETIRE, PROTECTION_BATCH, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.release import Awaited, Outcome, Reason, Verb, duration
 
@@ -9,7 +10,8 @@ from bluegreen.release import Awaited, Outcome, Reason, Verb, duration
 def retiring(s: Scene) -> Decision:
     """Empty blue through its hooks, hand its settings to green, delete it, tidy up."""
     return (
-        _green_must_serve(s)
+        displaced(s)
+        or _green_must_serve(s)
         or _blue_leaves(s)
         or drained(s, s.seen.blue)
         or _empty_blue(s)

@@ -137,18 +137,22 @@ def test_a_rule_that_is_not_named() -> None:
     assert stage.configured(preview=[rule]).baseline().previews == (rule,)
 
 
+def another(arn: str) -> str:
+    """An ARN like it, of nothing."""
+    return arn[:-1] + ("0" if arn[-1] != "0" else "1")
+
+
 def test_listeners_that_cannot_be_moved() -> None:
     """Each is named with its place in the config."""
     stage = Weighted()
-    missing = stage.world.listener[:-1] + "0"
+    missing = another(stage.world.listener)
     assert (
         "traffic.listeners.1: there is no listener listener/app/web-lb"
         in stage.configured(stage.world.listener, missing).refused()
     )
     rule = stage.rule({"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}})
     assert "traffic.preview.0: listener-rule/app/" in stage.configured(preview=[rule]).refused()
-    gone = rule[:-1] + ("0" if rule[-1] != "0" else "1")
-    assert "there is no rule" in stage.configured(stage.world.listener, gone).refused()
+    assert "there is no rule" in stage.configured(stage.world.listener, another(rule)).refused()
 
 
 def test_another_target_group_with_weight() -> None:

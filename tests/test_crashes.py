@@ -1,31 +1,17 @@
-"""A driver dies at every call, and another takes over: nothing is lost, made twice, or left behind."""
+"""A driver dies at every call, and another takes over: nothing is lost, made twice, or left behind.
+
+With both kinds of traffic; where weights are, clients stick to their target group for a few seconds.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from bluegreen.release import Outcome, Phase, Release
-from lab.aws import Timings
 from tests.crashes import Crashes, Point, die_everywhere, judge
-from tests.worlds import GOOD, SICK, Ops
+from tests.worlds import GOOD, SICK, fast
 
-FAST = Timings(1, 3, 1, 2, 2, 5, 1, 1, 0.5, 1, 1, 5, 1)
-CHANGES = {
-    "soak": 4,
-    "poll": 2,
-    "timeouts": {"healthy": 120},
-    "checks": [{"name": "unit", "run": "true", "every": "2s"}],
-}
-HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2}
-
-
-def ops(overlap: float = 4.0, **changes: object) -> Ops:
-    """A world in which nothing takes long."""
-    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5)
-    made.config = made.config.model_copy(
-        update={"traffic": made.config.traffic.model_copy(update={"overlap": overlap})}
-    )
-    return made
+BOTH = pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
 
 
 def said(crashes: Crashes) -> str:
@@ -33,19 +19,21 @@ def said(crashes: Crashes) -> str:
     return "\n".join(crashes.results[:20])
 
 
-def test_dying_anywhere_on_the_good_path() -> None:
+@BOTH
+def test_dying_anywhere_on_the_good_path(weighted: bool) -> None:
     """Every journal write and every AWS call, before and after its effect: the release goes live all the same."""
-    world = ops()
+    world = fast(weighted=weighted)
     release = world.start(GOOD)
     crashes = die_everywhere(world, release, Outcome.LIVE, lambda _: None, after=lambda: True)
     assert len(crashes.points) > 100
     assert said(crashes) == ""
 
 
+@BOTH
 @pytest.mark.parametrize("phase", [p for p in Phase if p.can_roll_back and p is not Phase.HOLDING])
-def test_dying_anywhere_on_the_way_back(phase: Phase) -> None:
+def test_dying_anywhere_on_the_way_back(phase: Phase, weighted: bool) -> None:
     """From the order on, every call of the rollback out of each phase."""
-    world = ops()
+    world = fast(weighted=weighted)
     release = world.start(GOOD)
     order = world.order_back(phase)
     ordered: list[bool] = []
@@ -60,9 +48,10 @@ def test_dying_anywhere_on_the_way_back(phase: Phase) -> None:
     assert said(crashes) == ""
 
 
-def test_a_rollback_ordered_at_any_moment_leaves_blue_alone() -> None:
+@BOTH
+def test_a_rollback_ordered_at_any_moment_leaves_blue_alone(weighted: bool) -> None:
     """At every event and every wait up to retiring: before an act, in the middle of it, after it."""
-    world = ops()
+    world = fast(weighted=weighted)
     release = world.start(GOOD)
     moments = Crashes()
 
@@ -78,9 +67,10 @@ def test_a_rollback_ordered_at_any_moment_leaves_blue_alone() -> None:
     assert said(moments) == ""
 
 
-def test_dying_anywhere_with_a_sick_version() -> None:
-    """The rollback that nobody ordered."""
-    world = ops(checks=[], timeouts={"healthy": 10})
+@BOTH
+def test_dying_anywhere_with_a_sick_version(weighted: bool) -> None:
+    """The rollback that nobody ordered; where weights are, green never got any traffic."""
+    world = fast(weighted=weighted, checks=[], timeouts={"healthy": 10})
     release = world.start(SICK)
     going_back: list[bool] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,15 +13,14 @@ from bluegreen.driver import SystemClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
 from bluegreen.journal import Journal
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
-from tests.test_crashes import ops
-from tests.worlds import GOOD, Ops, kinds
+from tests.worlds import GOOD, Ops, fast, kinds
 
 AMI = {"ami": "image"}
 
 
-def world(overlap: float = 4.0, **changes: object) -> Ops:
+def world(overlap: float = 4.0, **changes: Any) -> Ops:
     """A fast world without checks but target health."""
-    return ops(overlap, checks=[], **changes)
+    return fast(overlap, checks=[], **changes)
 
 
 def once(condition: Callable[[Release], bool], do: Callable[[], object]) -> Callable[[Release], None]:

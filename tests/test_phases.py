@@ -309,6 +309,15 @@ def test_calm_waits_follow_the_pace_of_the_checks() -> None:
     assert decision.seconds == 1.0
 
 
+@pytest.mark.parametrize(("age", "pace"), [(0, 5), (100, 5), (200, 10), (600, 30), (7000, 30)])
+def test_what_aws_takes_long_for_is_looked_at_less_often(age: float, pace: float) -> None:
+    """Noticing it late costs a twentieth of the phase; a check is looked at as ever."""
+    s = Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("pending").passes(age)
+    assert s.decision == Wait(Awaited.BUILDER_UP, pace)
+    s = Stage().launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    assert s.targets(blue="healthy", green="initial").passes(min(age, 500)).decision == Wait(Awaited.CHECKS, 5.0)
+
+
 def test_a_bad_answer_ends_the_calm() -> None:
     """The next looks come at the usual pace, so that a failure is known soon."""
     s = Stage().joined()

@@ -234,7 +234,9 @@ def test_clients_who_stick_to_green_are_waited_for() -> None:
     assert s.decision == Wait(Awaited.CLIENTS, 30.0, ends)
     assert s.passes(690).decision == Wait(Awaited.CLIENTS, 10.0, ends)
     assert s.gives(10).decision == shift(0), "somebody gave green traffic again"
-    s.gives(0).detach("green").targets(blue="healthy")
+    s.checks("errors", passed=False, times=1).gives(0)
+    assert s.decision == Wait(Awaited.CLIENTS, 9.0, ends), "what green's checks say hurries nobody any more"
+    s.detach("green").targets(blue="healthy")
     assert s.decision == Act(Verb.DELETE_GREEN), "it is out already"
     s.attach("green").targets(blue="unhealthy", green="healthy").passes(10)
     assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)

@@ -21,6 +21,17 @@ from lab.world import World
 
 GOOD, SICK = "c0ffee01aaaa", "bad0bad0bbbb"
 
+#: What makes a world in which nothing takes long (`fast`).
+FAST = Timings(1, 3, 1, 2, 2, 5, 1, 1, 0.5, 1, 1, 5, 1)
+CHANGES = {
+    "soak": 4,
+    "poll": 2,
+    "timeouts": {"healthy": 120},
+    "checks": [{"name": "unit", "run": "true", "every": "2s"}],
+}
+HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2}
+STICKY = {"Enabled": True, "DurationSeconds": 6}
+
 
 class Died(BaseException):
     """The driver's process is gone; no `except Exception` of its may notice."""
@@ -170,6 +181,24 @@ class Ops:
         if now["SuspendedProcesses"] != self.before["SuspendedProcesses"]:
             wrong.append(f"suspended: {now['SuspendedProcesses']}")
         return wrong
+
+
+def fast(overlap: float = 4.0, *, weighted: bool = False, **changes: Any) -> Ops:
+    """A world in which nothing takes long; where weights are, there are two steps, and clients who stick."""
+    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5, weighted=weighted)
+    steps = {"steps": (0, 50)} if weighted else {}
+    traffic = made.config.traffic.model_copy(update={"overlap": overlap, **steps})
+    made.config = made.config.model_copy(update={"traffic": traffic})
+    if weighted:
+        _stick(made.world)
+    return made
+
+
+def _stick(world: World) -> None:
+    client = world.client("elbv2")
+    shown = client.describe_listeners(ListenerArns=[world.listener])["Listeners"][0]["DefaultActions"][0]
+    action = {"Type": "forward", "ForwardConfig": {**shown["ForwardConfig"], "TargetGroupStickinessConfig": STICKY}}
+    client.modify_listener(ListenerArn=world.listener, DefaultActions=[action])
 
 
 def kinds(events: list[Event]) -> list[EventKind]:

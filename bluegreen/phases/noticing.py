@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import CheckResult, Group, Observation
-from bluegreen.phases.scene import TARGETS
+from bluegreen.phases.scene import JUDGED, TARGETS
 from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
 if TYPE_CHECKING:
@@ -95,15 +95,11 @@ def _answers(release: Release, seen: Observation, config: Config) -> list[dict[s
 
 
 def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
-    if release.phase not in _WATCHED or not seen.targets or Verb.JOIN_GREEN not in release.did:
+    if release.phase not in JUDGED or not seen.targets or Verb.JOIN_GREEN not in release.did:
         return []
     serving = len(seen.serving(seen.green))
     value = f"{serving} of {release.size} healthy"
     return [CheckResult(TARGETS, serving >= release.size, value, seen.at)]
-
-
-#: The phases in which green's targets are judged, from when it has joined.
-_WATCHED = (Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING)
 
 
 #: A check that is looked at so rarely, in seconds, tells each new reason for which it goes on failing.

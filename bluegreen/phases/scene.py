@@ -17,6 +17,19 @@ GRACE = 60.0
 SETTLING = 15.0
 #: In a calm wait AWS is looked at so many times less often than every `poll`.
 CALM = 6
+#: AWS works, and nobody is served less meanwhile: such a wait is looked at so many times in its phase's age so far,
+#: so that noticing late costs a small part of what the phase takes.
+AWS_WORKS = frozenset(
+    {
+        Awaited.BUILDER_UP,
+        Awaited.BUILD,
+        Awaited.BUILDER_STOPPED,
+        Awaited.GREEN_UP,
+        Awaited.BLUE_EMPTY,
+        Awaited.GROUP_GONE,
+    }
+)
+PARTS = 20
 #: How long calls may fail for passing reasons (throttling, 5xx, no connection) before we give up.
 PATIENCE = 600.0
 #: The longest deregistration delay a target group can have (ELBv2, deregistration_delay.timeout_seconds).
@@ -29,6 +42,8 @@ TRIES = 3
 PROTECTION_BATCH = 50
 #: The name of the check that every release has: green's own targets are healthy.
 TARGETS = "targets"
+#: The phases in which green is judged, its targets from when it has joined.
+JUDGED = frozenset({Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING})
 
 
 @dataclass(frozen=True)
@@ -126,11 +141,14 @@ class Scene:
     def wait(self, awaited: Awaited, deadline: float | None = None, *, calm: bool = False) -> Wait:
         """Look again after `poll`; when calm and all is well, less often; never past the deadline.
 
-        Calm is a long wait in which nothing is expected. A first bad answer ends it, so that the next ones
-        come at the usual pace; a check that asks for more (`every`) gets it.
+        Calm is a long wait in which nothing is expected. Where green is judged a first bad answer ends it, so that the
+        next ones come at the usual pace; a check that asks for more (`every`) gets it.
         """
         pace = self.config.poll
-        if calm and all(state.passed for state in self.release.checks.values()):
+        if awaited in AWS_WORKS:
+            pace = max(pace, min(self.phase_age / PARTS, CALM * pace))
+        judged = self.release.phase in JUDGED
+        if calm and not (judged and any(not state.passed for state in self.release.checks.values())):
             pace = min([CALM * pace, *(check.every for check in self.checks)])
         left = pace if deadline is None else min(pace, deadline - self.now)
         return Wait(awaited, max(left, 0.05), deadline)

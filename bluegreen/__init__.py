@@ -666,7 +666,8 @@ class Engine:
         pinned = bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
         if pinned or seen.green is not None:
             left = ", ".join(last.left_behind)
-            hint = f"`bluegreen rollback {config.id}` returns to blue and tidies up, `bluegreen resume` goes on."
+            back = f"`bluegreen rollback {config.id}` returns to blue and tidies up, "
+            hint = f"{'' if last.phase is Phase.RETIRING else back}`bluegreen resume {config.id}` goes on."
             raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
     def _last(self, record: ServiceRecord | None) -> Release | None:

@@ -11,7 +11,7 @@ from bluegreen import Engine
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.release import EventKind, Outcome, Phase, Reason, Release
 from tests.test_driver import once, world
-from tests.worlds import GOOD, SICK, Ops
+from tests.worlds import GOOD, SICK, Ops, fast
 
 CHANGES = {
     "ec2:StartInstances",
@@ -248,6 +248,28 @@ def test_what_others_change_stops_the_release(what: str) -> None:
     assert (done.outcome, done.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
     assert what in done.message
     assert "group web-production-v1" in done.left_behind
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_who_takes_green_out_while_blue_is_retired_can_put_it_right(weighted: bool) -> None:
+    """It stops, names the way on, which is not back, and goes on from there."""
+    o = fast(weighted=weighted, checks=[])
+    release = o.start()
+    names = {"AutoScalingGroupName": release.green_group, "TargetGroupARNs": list(release.green_targets)}
+    scaling = o.world.client("autoscaling")
+    hand = once(lambda seen: seen.phase is Phase.RETIRING, lambda: scaling.detach_load_balancer_target_groups(**names))
+    failed = ended(o, release, hand)
+    assert (failed.outcome, failed.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    assert failed.message == "web-production-v1 was taken out of the load balancer"
+    with pytest.raises(Refused) as refusal:
+        o.start()
+    assert refusal.value.hint == "`bluegreen resume web/production` goes on."
+    scaling.attach_load_balancer_target_groups(**names)
+    o.clock.sleep(60)
+    o.harm.clear()
+    done = ended(o, o.engine().resume("web/production", who="slack:U1"))
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
 
 
 def test_an_empty_journal_is_no_error() -> None:

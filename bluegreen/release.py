@@ -294,6 +294,7 @@ class Release:
     message: str = ""
     blue: BlueBefore | None = None
     size: int = 0  # how many green must bear
+    grew_from: int = 0  # how many it was made with, once it has to grow because blue did; 0 before
     share: int = 0  # green's share in percent, as it was last asked for
     share_before: int = 0  # what it was before that
     share_since: float | None = None  # when green was first given more than none of the traffic by weight
@@ -321,9 +322,14 @@ class Release:
 
     @property
     def made_image(self) -> str:
-        """Id of the AMI that this release made, "" if it made none (or did not come to know its id)."""
+        """Id of the AMI that this release made, "" if it made none, or does not know its id yet.
+
+        A driver that dies having ordered it tells no id; the next one finds the image by its name.
+        """
         did = self.did.get(Verb.MAKE_IMAGE)
-        return str(did.facts["image"]) if did else ""
+        if did is not None:
+            return str(did.facts["image"])
+        return self.image if Verb.MAKE_IMAGE in self.began else ""
 
     @property
     def weighted(self) -> bool:
@@ -343,6 +349,11 @@ class Release:
     def targets_of(self, group: str) -> tuple[str, ...]:
         """ARNs of the target groups that this group, blue or green, has to be in."""
         return self.green_targets if group == self.green_group else self.blue_targets
+
+    @property
+    def growing(self) -> bool:
+        """Whether some of green may still boot, because blue grew while both served."""
+        return self.phase is Phase.SWITCHING and self.grew_from > 0
 
     @property
     def stay(self) -> float:
@@ -493,7 +504,7 @@ def _began(release: Release, event: Event) -> Release:
         before = BlueBefore.from_facts(event.facts["blue"])
         return replace(changed, blue=before, size=before.desired)
     if verb is Verb.GROW_GREEN:
-        return replace(changed, size=event.facts["size"])
+        return replace(changed, size=event.facts["size"], grew_from=release.grew_from or release.size)
     if verb is Verb.SHIFT:
         return _shifting(changed, event.facts["share"])
     return changed

@@ -251,6 +251,26 @@ def test_what_others_change_stops_the_release(what: str) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+def test_blue_that_scales_out_is_followed(weighted: bool) -> None:
+    """Green grows before the switch, and those of it that boot for a minute fail no check."""
+    o = Ops(weighted=weighted, changes={"checks": [{"name": "unit", "run": "curl -fsS localhost/healthz"}]})
+    grows = once(
+        lambda seen: seen.phase is Phase.OVERLAPPING and seen.checks["targets"].held,
+        lambda: o.world.client("autoscaling").set_desired_capacity(AutoScalingGroupName="web-asg", DesiredCapacity=3),
+    )
+    done = ended(o, o.start(), grows)
+    assert (done.outcome, done.message) == (Outcome.LIVE, "web-production-v1 serves alone")
+    green = o.group(done.green_group)
+    assert green is not None
+    assert green["DesiredCapacity"] == 3
+    assert o.harm == []
+    failed = [
+        e.facts["value"] for e in o.told if e.facts.get("passed") is False and e.at > done.entered[Phase.SWITCHING]
+    ]
+    assert failed == []
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 def test_who_takes_green_out_while_blue_is_retired_can_put_it_right(weighted: bool) -> None:
     """It stops, names the way on, which is not back, and goes on from there."""
     o = fast(weighted=weighted, checks=[])

@@ -363,6 +363,20 @@ def test_green_grows_when_blue_has_grown() -> None:
     assert s.passes(600).decision == RollBack(Reason.NEVER_HEALTHY, "4 of 6 of green served after 10m")
 
 
+def test_who_boots_because_green_grows_is_no_loss() -> None:
+    """The targets that green had before must stay healthy; after the switch all of them must."""
+    s = Stage().joined().enters(Phase.SWITCHING).did(Verb.GROW_GREEN, size=5).did(Verb.GROW_GREEN, size=6)
+    assert s.seen.green is not None
+    s.alter("green", desired=6, instances=(*s.seen.green.instances, Instance("new-1", "Pending")))
+    s.checks(times=4)
+    assert s.release.checks["targets"].passed
+    assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)
+    s.targets(blue="healthy", green="unhealthy").checks(times=3)
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "targets no longer holds: 0 of 6 healthy")
+    s.enters(Phase.SOAKING).targets(green="healthy").checks(times=1)
+    assert not s.release.checks["targets"].passed, "five are too few now"
+
+
 def test_nothing_is_removed_while_green_is_too_small() -> None:
     """The guard before the removing call (S3)."""
     s = Stage().joined().enters(Phase.SWITCHING)

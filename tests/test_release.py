@@ -205,6 +205,10 @@ def test_the_image_that_was_made_is_known_by_its_id() -> None:
     """From the act that ordered it."""
     assert Stage().release.made_image == ""
     assert Stage().did(Verb.MAKE_IMAGE, image="ami-1").release.made_image == "ami-1"
+    began = Stage().told(EventKind.BEGAN, verb=Verb.MAKE_IMAGE)
+    assert began.release.made_image == "", "nobody knows its id yet"
+    assert began.enters(Phase.LAUNCHING, image="ami-1").release.made_image == "ami-1"
+    assert Stage().enters(Phase.LAUNCHING, image="ami-1").release.made_image == "", "it was there before"
 
 
 def test_blue_as_it_was_survives_the_journal() -> None:

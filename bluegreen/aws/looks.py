@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from bluegreen.aws import builder, groups, images, templates, traffic
@@ -21,6 +22,15 @@ Seen = dict[str, Any]
 def overdue(release: Release) -> float:
     """How much sooner than usual the routes are looked at: always before the switch."""
     return ROUTES_EVERY if release.phase is Phase.SWITCHING else 0.0
+
+
+def _grown(release: Release, seen: Seen, now: float) -> Seen:
+    """While green grows, its commands are for those who serve: others have not booted yet."""
+    green: Group | None = seen["green"]
+    if not release.growing or green is None:
+        return seen
+    serving = Observation(at=now, **seen).serving(green)
+    return {**seen, "green": replace(green, instances=tuple(one for one in green.instances if one.id in serving))}
 
 
 class Looks:
@@ -82,7 +92,8 @@ class Looks:
         seen = self._groups(release)
         # With weights the look at them shows the routes, too.
         routes = None if release.weighted else self._routes(release, now, overdue(release))
-        return {**seen, "routes": routes, **self._traffic(release), "checks": self._checks(release, seen, now)}
+        shown = {**seen, "routes": routes, **self._traffic(release)}
+        return {**shown, "checks": self._checks(release, _grown(release, shown, now), now)}
 
     def _retiring(self, release: Release, now: float) -> Seen:
         shown = self._shown(release)

@@ -98,8 +98,9 @@ def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
     if release.phase not in JUDGED or not seen.targets or Verb.JOIN_GREEN not in release.did:
         return []
     serving = len(seen.serving(seen.green))
+    needed = release.grew_from if release.growing else release.size  # who boots is no loss
     value = f"{serving} of {release.size} healthy"
-    return [CheckResult(TARGETS, serving >= release.size, value, seen.at)]
+    return [CheckResult(TARGETS, serving >= needed, value, seen.at)]
 
 
 #: A check that is looked at so rarely, in seconds, tells each new reason for which it goes on failing.

@@ -17,10 +17,12 @@ from rich.table import Table
 from bluegreen.release import Phase, Release
 from tests import benchmark_bot, benchmark_traffic
 from tests.runner import image, image_size
+from tests.simulation import play_many
 from tests.worlds import Ops
 
 CHANGES = {"poll": 5, "soak": 900}
 OVERLAP = 300.0
+WORLDS = 400
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Row:
 def main() -> None:
     """Measure everything, one row each."""
     table = Table("what", "measured", "the design wants", title="bluegreen: measured on the lab")
-    for row in [*_releases(), _rollback(), _help(), *_traffic(), *_bot(), *_container()]:
+    for row in [*_releases(), _worlds(), _rollback(), _help(), *_traffic(), *_bot(), *_container()]:
         table.add_row(row.what, row.measured, row.wanted)
     Console(width=118).print(table)
 
@@ -85,6 +87,13 @@ def _worlds_own(ops: Ops, done: Release) -> float:
     joined = done.entered[Phase.OVERLAPPING]
     healthy = min(check.since for check in done.checks.values()) - joined
     return bake + launch + healthy + OVERLAP + 900.0 + t.react + t.terminate
+
+
+def _worlds() -> Row:
+    """Some of the seeded worlds: a minute of them; `python -m tests.simulation` plays all."""
+    outcomes, violations = play_many(range(1, WORLDS + 1))
+    ends = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in outcomes.most_common())
+    return Row("seeded worlds: violations of S1 to S8", f"{len(violations)} in {WORLDS} ({ends})", "0 in 10,000")
 
 
 def _rollback() -> Row:

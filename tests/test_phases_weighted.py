@@ -305,6 +305,14 @@ def test_a_preview_shows_blue_again() -> None:
 # --- others ---
 
 
+def test_weights_that_were_edited_during_the_bake_are_no_business_of_a_rollback() -> None:
+    """Nothing was made yet, and nobody's weights are touched."""
+    s = weighted().enters(Phase.LAUNCHING, image="ami-1").rolls_back()
+    found = s.sees(blue=group("web-asg", target_groups=frozenset({TG})), targets={TG: {}, IDLE: {}}).gives(50).decision
+    assert isinstance(found, Rest)
+    assert found.outcome is Outcome.ROLLED_BACK
+
+
 def test_what_was_changed_during_the_bake() -> None:
     """Nothing was made yet, so nothing needs a person."""
     blue = group("web-asg", target_groups=frozenset({TG}))

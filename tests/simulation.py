@@ -44,6 +44,7 @@ CHANGES = (
     "autoscaling:DetachLoadBalancerTargetGroups",
     "autoscaling:DeleteAutoScalingGroup",
     "elbv2:ModifyListener",
+    "elbv2:ModifyRule",
 )
 STRUCK = (
     *CHANGES,
@@ -105,9 +106,11 @@ class Story:
         """The world."""
         dice = self.dice
         promotion = {"by": dice.choice(["auto", "auto", "person"]), "timeout": 60}
+        weighted = dice.random() < 0.5
         return fast(
             dice.choice([4.0, 20.0]),
-            weighted=dice.random() < 0.5,
+            weighted=weighted,
+            rules=weighted and dice.random() < 0.4,
             checks=dice.choice([[], [{"name": "unit", "run": "true", "every": "2s"}]]),
             promotion={**promotion, "on_timeout": dice.choice(["rollback", "promote"])},
             soak=dice.choice([0, 4, 20]),
@@ -332,7 +335,11 @@ def _edit_weights(story: Story, seen: Release) -> None:
     if seen.weighted:
         groups = [{"TargetGroupArn": arn, "Weight": story.dice.randrange(3)} for arn in world.target_groups]
         action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
-        elb.modify_listener(ListenerArn=world.listener, DefaultActions=[action])
+        where = story.dice.choice(world.listeners)
+        if ":listener-rule/" in where:
+            elb.modify_rule(RuleArn=where, Actions=[action])
+        else:
+            elb.modify_listener(ListenerArn=where, DefaultActions=[action])
 
 
 _ACTS: Mapping[str, Callable[[Story, Release], None]] = {

@@ -183,9 +183,13 @@ class Ops:
         return wrong
 
 
-def fast(overlap: float = 4.0, *, weighted: bool = False, **changes: Any) -> Ops:
-    """A world in which nothing takes long; where weights are, there are two steps, and clients who stick."""
-    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5, weighted=weighted)
+def fast(overlap: float = 4.0, *, weighted: bool = False, rules: bool = False, **changes: Any) -> Ops:
+    """A world in which nothing takes long; where weights are, there are two steps, and clients who stick.
+
+    `rules`: three listeners and rules more whose weights are to be moved, and a preview.
+    """
+    more = {"rules": True, "stickiness": STICKY["DurationSeconds"], "preview": True} if rules else {}
+    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5, weighted=weighted, **more)
     steps = {"steps": (0, 50)} if weighted else {}
     traffic = made.config.traffic.model_copy(update={"overlap": overlap, **steps})
     made.config = made.config.model_copy(update={"traffic": traffic})

@@ -162,8 +162,6 @@ def _remove_template_version(s: Scene) -> Decision | None:
 
 
 def _unpin_blue(s: Scene) -> Decision | None:
-    if not s.began(Verb.PIN_BLUE):
-        return None
     if s.seen.blue is None:
         return halt(s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
     for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bluegreen import phases
 from bluegreen.observation import Baseline, Builder, CheckResult, Command, Group, Image, Instance, Observation, Template
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, Event, EventKind, Facts, Phase, Release, Verb, apply
+from bluegreen.release import PASSING, Awaited, Event, EventKind, Facts, Phase, Release, Verb, apply
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -86,10 +86,6 @@ def _moments(release: Release, seen: Observation, config: Config) -> Iterator[_M
     raise AssertionError(f"the rehearsal of {release.id} does not end")
 
 
-#: Waits for a time that simply passes.
-_PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS})
-
-
 def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Release, Observation]:
     match decision:
         case Act(verb=verb, facts=facts):
@@ -103,7 +99,7 @@ def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Rel
             release = _told(release, EventKind.ENTERED, facts, seen.at)
         case Wait(awaited=Awaited.PROMOTION):
             release = _told(release, EventKind.PROMOTED, {"who": f"person {release.seq}"}, seen.at)
-        case Wait(awaited=awaited, deadline=float(deadline)) if awaited in _PASSING:
+        case Wait(awaited=awaited, deadline=float(deadline)) if awaited in PASSING:
             seen = replace(_settled(seen), at=deadline)
         case Wait(seconds=seconds):
             seen = replace(_settled(seen), at=seen.at + seconds)

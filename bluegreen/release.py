@@ -161,6 +161,9 @@ class Awaited(StrEnum):
     SIGHT = "sight"  # AWS answers again
 
 
+#: Of these the end is known: a time simply passes.
+PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS})
+
 #: The subject of the observation that AWS, which could not be asked, answers again.
 SIGHT = "sight"
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from bluegreen.release import (
+    PASSING,
     TELLING,
     Awaited,
     CheckState,
@@ -413,7 +414,7 @@ def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:
     if deadline <= now:
         return "due now"
     # Of a time that simply passes the end is known; of everything else only when patience ends.
-    passes = awaited in (Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS, Awaited.RETRY)
+    passes = awaited in PASSING or awaited is Awaited.RETRY
     left = duration(deadline - now)
     return f"{left} to go" if passes else f"at most {left} more"
 

@@ -288,6 +288,10 @@ def _roll_back(story: Story, seen: Release) -> None:
         story.ops.engine().roll_back(SERVICE, who="slack:U1")
 
 
+def _hold(story: Story, seen: Release) -> None:
+    story.ops.engine().hold(SERVICE, who="slack:U2")
+
+
 def _freeze(story: Story, seen: Release) -> None:
     ends = story.ops.clock.now() + 30
     story.ops.engine().freeze(SERVICE, who="arn:aws:iam::1:user/ann", why="sale", until=ends)
@@ -345,7 +349,7 @@ def _edit_weights(story: Story, seen: Release) -> None:
 _ACTS: Mapping[str, Callable[[Story, Release], None]] = {
     "promote": _promote,
     "roll back": _roll_back,
-    "hold": lambda story, seen: (story.ops.engine().hold(SERVICE, who="slack:U2"), None)[1],
+    "hold": _hold,
     "freeze": _freeze,
     "start another": _start_another,
     "another driver": _another_driver,

@@ -20,7 +20,7 @@ help: ## say what there is
 demo: $(READY) ## a whole release on this machine, without an account (ARGS=...)
 	$(BIN)/python -m bluegreen demo $(ARGS)
 
-test: $(READY) ## the tests, or some of them (T=tests/test_config.py, ARGS='-k name')
+test: $(READY) ## the tests, or some of them (T=tests/core/test_config.py, ARGS='-k name')
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(T) $(ARGS)
 
 check: format lint types layers cover ## everything that must hold before a merge
@@ -36,7 +36,7 @@ types: $(READY) ## mypy, strict
 	$(BIN)/mypy $(CODE)
 
 layers: $(READY) ## who may import whom
-	$(BIN)/python -m pytest -q tests/test_layers.py
+	$(BIN)/python -m pytest -q tests/project/test_layers.py
 
 cover: $(READY) ## the tests, and every branch of the core covered
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)

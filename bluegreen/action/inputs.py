@@ -1,6 +1,6 @@
 """What a workflow tells the Action: every input with its default, its meaning and what it may be.
 
-`action.yml`, docs/action.md and the README say the same; tests/test_metadata.py holds them together.
+`action.yml`, docs/action.md and the README say the same; tests/project/test_metadata.py holds them together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,439 @@
+"""What each act does to the pretend AWS, once and again, on good days and bad."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from bluegreen.aws.builder import script
+from bluegreen.config import parse
+from bluegreen.errors import AwsError, LeaseLost
+from bluegreen.observation import Command
+from bluegreen.phases import Rest, RollBack
+from bluegreen.release import Outcome, Phase, Reason, Verb
+from tests.worlds.account import COMMIT, AwsStage
+
+MADE = (Verb.PIN_BLUE, Verb.MAKE_TEMPLATE_VERSION, Verb.CREATE_GREEN)
+
+
+def until(stage: AwsStage, verb: Verb) -> AwsStage:
+    """Drive until the act was done."""
+    for _ in range(1000):
+        if verb in stage.release.did:
+            return stage
+        stage.step()
+    raise AssertionError(f"never did {verb}")
+
+
+def blue(stage: AwsStage) -> dict[str, Any]:
+    """Blue's sizes, template version and suspended processes."""
+    return shape(stage, stage.world.group)
+
+
+def shape(stage: AwsStage, name: str) -> dict[str, Any]:
+    """A group's sizes, template version and suspended processes."""
+    shown = stage.world.describe(name)
+    sizes = (shown["MinSize"], shown["DesiredCapacity"], shown["MaxSize"])
+    policy = shown.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("LaunchTemplateSpecification", {})
+    version = (shown.get("LaunchTemplate") or policy)["Version"]
+    suspended = sorted(p["ProcessName"] for p in shown["SuspendedProcesses"])
+    return {"sizes": sizes, "version": version, "suspended": suspended}
+
+
+# --- whole releases ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "world", [{}, {"mixed": True}, {"traffic_source": True}, {"target_groups": 2}, {"network": True}], ids=str
+)
+def test_a_release_leaves_green_as_blue_was(world: dict[str, Any]) -> None:
+    """Live, alone, with blue's own sizes and processes, and nothing else left."""
+    stage = AwsStage(**world)
+    before = blue(stage)
+    end = stage.go_to_the_end()
+    assert (end.outcome, end.left) == (Outcome.LIVE, ())
+    assert {**before, "version": "2"} == shape(stage, stage.release.green_group)
+    assert stage.world.leftovers() == []
+    for arn in stage.world.target_groups:
+        assert set(stage.pretend.routes(arn)) == set(stage.pretend.members(stage.release.green_group))
+
+
+@pytest.mark.parametrize("version", ["1", "$Latest", "$Default"])
+@pytest.mark.parametrize("phase", [Phase.CHECKING, Phase.OVERLAPPING, Phase.SOAKING])
+def test_a_rollback_leaves_blue_as_it_was(phase: Phase, version: str) -> None:
+    """Alone, with its own template reference, sizes and processes; only the image stays, and is named."""
+    stage = AwsStage(template_version=version)
+    before = blue(stage)
+    stage.go_to(phase)
+    assert blue(stage) == {"sizes": (4, 4, 8), "version": "1", "suspended": ["AZRebalance", "ScheduledActions"]}
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    end = stage.go_to_the_end()
+    assert end.outcome is Outcome.ROLLED_BACK
+    assert blue(stage) == before
+    assert stage.world.leftovers() == [f"image {stage.release.made_image}"]
+    assert set(stage.pretend.routes(stage.world.target_group)) == set(stage.pretend.members("web-asg"))
+
+
+def test_green_gets_blue_s_reference_to_the_latest_version() -> None:
+    """It means our version by then."""
+    stage = AwsStage(template_version="$Latest", ami=True)
+    stage.go_to_the_end()
+    assert shape(stage, stage.release.green_group)["version"] == "$Latest"
+
+
+def test_every_act_may_be_repeated() -> None:
+    """After a crash before its `did`, an act is done again: nothing is made twice."""
+    stage = AwsStage(config={"retire": "delete"})
+    for _ in range(1000):
+        done = len(stage.release.did)
+        if isinstance(stage.step(), Rest):
+            break
+        if len(stage.release.did) > done:
+            last = max(stage.release.did.values(), key=lambda event: event.seq)
+            verb = last.verb
+            assert verb is not None
+            if verb not in (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER):
+                facts = {k: v for k, v in stage.release.began[verb].facts.items() if k != "verb"}
+                again = stage.perform(verb, **facts)
+                assert again == {k: v for k, v in last.facts.items() if k != "verb"}, verb
+    assert stage.release.phase is Phase.RETIRING
+    assert stage.world.leftovers() == []
+
+
+def test_acts_of_the_journal_are_not_done_here() -> None:
+    """The builder is claimed in the journal."""
+    with pytest.raises(ValueError, match="claim_builder is not done in AWS"):
+        AwsStage(ami=True).perform(Verb.CLAIM_BUILDER)
+
+
+# --- permits -------------------------------------------------------------------------------------
+
+
+def test_every_change_needs_the_permit() -> None:
+    """As many permits as changing calls, in a whole release."""
+    stage = AwsStage()
+    stage.go_to_the_end()
+    assert stage.permits == len(stage.changes()) > 15
+
+
+def test_without_the_permit_nothing_is_changed() -> None:
+    """The lease is lost between the look and the call."""
+    stage = AwsStage(ami=True)
+    stage.go_to(Phase.LAUNCHING)
+
+    def refuse() -> None:
+        raise LeaseLost("another driver has it")
+
+    facts = {"blue": stage.release.blue} if stage.release.blue else {}
+    until(stage, Verb.MAKE_TEMPLATE_VERSION)
+    before = stage.changes()
+    with pytest.raises(LeaseLost):
+        stage.cloud.perform(Verb.CREATE_GREEN, stage.release, facts, refuse)
+    assert stage.changes() == before
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def test_a_missing_permission_is_named_with_what_to_do() -> None:
+    """As IAM writes it, so that it can be pasted into the policy."""
+    stage = until(AwsStage(ami=True), Verb.MAKE_TEMPLATE_VERSION)
+    stage.pretend.faults.deny("autoscaling:CreateAutoScalingGroup")
+    with pytest.raises(AwsError, match="not allowed: autoscaling:CreateAutoScalingGroup") as told:
+        stage.perform(Verb.CREATE_GREEN)
+    assert (told.value.denied, told.value.transient) == (True, False)
+    assert "Add autoscaling:CreateAutoScalingGroup to the policy" in told.value.hint
+
+
+def test_iam_s_own_name_of_the_load_balancing_service() -> None:
+    """Botocore calls it elbv2."""
+    stage = AwsStage()
+    stage.pretend.faults.deny("elbv2:DescribeTargetHealth")
+    with pytest.raises(AwsError, match="not allowed: elasticloadbalancing:DescribeTargetHealth"):
+        stage.baseline()
+
+
+@pytest.mark.parametrize("trouble", ["throttle", "server_error", "lose_answer"])
+def test_passing_trouble_is_worth_another_try(trouble: str) -> None:
+    """Throttling, 5xx and a broken connection."""
+    stage = AwsStage(ami=True)
+    assert stage.release.phase is Phase.BAKING
+    getattr(stage.pretend.faults, trouble)("autoscaling:DescribeAutoScalingGroups")
+    stage.go_to(Phase.BAKING)
+    stage.enters(Phase.LAUNCHING, image=stage.ami)
+    with pytest.raises(AwsError) as told:
+        stage.observe()
+    assert (told.value.transient, told.value.denied) == (True, False)
+    assert told.value.operation == "DescribeAutoScalingGroups"
+    assert stage.observe().blue is not None
+
+
+def test_other_refusals_are_final() -> None:
+    """Their words are AWS's."""
+    stage = until(AwsStage(ami=True), Verb.MAKE_TEMPLATE_VERSION)
+    stage.pretend.faults.fail("autoscaling:CreateAutoScalingGroup", "LimitExceeded", "You have too many groups.")
+    with pytest.raises(AwsError, match="LimitExceeded: You have too many groups") as told:
+        stage.perform(Verb.CREATE_GREEN)
+    assert (told.value.transient, told.value.denied) == (False, False)
+
+
+def test_a_lost_answer_makes_nothing_twice() -> None:
+    """The effect happened, the answer did not come: the next try finds it."""
+    for verb, operation in (
+        (Verb.MAKE_TEMPLATE_VERSION, "ec2:CreateLaunchTemplateVersion"),
+        (Verb.CREATE_GREEN, "autoscaling:CreateAutoScalingGroup"),
+        (Verb.MAKE_IMAGE, "ec2:CreateImage"),
+        (Verb.RUN_BUILD, "ssm:SendCommand"),
+    ):
+        stage = AwsStage(ami=verb in MADE)
+        before = {
+            Verb.MAKE_TEMPLATE_VERSION: Verb.SUSPEND_BLUE,
+            Verb.CREATE_GREEN: Verb.MAKE_TEMPLATE_VERSION,
+            Verb.MAKE_IMAGE: Verb.STOP_BUILDER,
+            Verb.RUN_BUILD: Verb.START_BUILDER,
+        }
+        until(stage, before[verb])
+        stage.clock.sleep(90)
+        stage.pretend.faults.lose_answer(operation)
+        with pytest.raises(AwsError) as told:
+            stage.perform(verb)
+        assert told.value.transient
+        assert stage.act(verb)
+        assert stage.changes().count(operation) == 1, verb
+
+
+# --- the names are taken -------------------------------------------------------------------------
+
+
+def test_a_group_of_somebody_else_has_green_s_name() -> None:
+    """It is not touched, and the error says whose it is."""
+    stage = until(AwsStage(ami=True), Verb.MAKE_TEMPLATE_VERSION)
+    stage.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName=stage.release.green_group,
+        LaunchTemplate={"LaunchTemplateId": stage.world.template, "Version": "1"},
+        MinSize=0,
+        MaxSize=0,
+        VPCZoneIdentifier=stage.world.subnets[0],
+    )
+    with pytest.raises(AwsError, match="the name web-production-v1 is taken by a group of somebody else") as told:
+        stage.perform(Verb.CREATE_GREEN)
+    assert not told.value.transient
+    with pytest.raises(AwsError, match="so it is not deleted"):
+        stage.perform(Verb.DELETE_GREEN)
+
+
+def test_an_image_of_somebody_else_has_our_name() -> None:
+    """The same, with what to do."""
+    stage = until(AwsStage(), Verb.STOP_BUILDER)
+    stage.clock.sleep(60)
+    stage.client("ec2").register_image(Name=stage.release.image_name, RootDeviceName="/dev/xvda")
+    with pytest.raises(AwsError, match="which is not of web/production#1") as told:
+        stage.perform(Verb.MAKE_IMAGE)
+    assert not told.value.transient
+
+
+# --- baking --------------------------------------------------------------------------------------
+
+
+def test_a_failed_build_is_told_with_the_end_of_its_output() -> None:
+    """What a person needs to see of it, with secrets masked."""
+    stage = AwsStage()
+    output = "\n".join(f"{n}: {'=' * 100}" for n in range(100))
+    stage.machines.fails("git fetch", output=f"{output}\nline 39\ntoken=s3cret")
+    stage.cloud = stage.another_cloud(mask=lambda text: text.replace("s3cret", "***"))
+    decisions = [stage.step() for _ in range(30)]
+    told = next(d for d in decisions if isinstance(d, RollBack))
+    assert told.reason is Reason.BUILD_FAILED
+    assert "token=***" in told.message
+    assert "line 39" in told.message
+    assert "79: ===" not in told.message
+    assert stage.go_to_the_end().outcome is Outcome.ROLLED_BACK
+    assert stage.pretend.instances()[stage.world.builder] == "stopped"
+
+
+def test_the_commands_get_their_environment() -> None:
+    """Quoted and exported; found again by their comment."""
+    stage = until(AwsStage(), Verb.RUN_BUILD)
+    (command,) = stage.client("ssm").list_commands()["Commands"]
+    assert command["Comment"] == "web/production#1 build"
+    (text,) = command["Parameters"]["commands"]
+    assert "export BLUEGREEN_COMMIT=abcdef1234567890\n" in text
+    assert "export BLUEGREEN_SERVICE=web/production\n" in text
+    assert "export BLUEGREEN_RELEASE='web/production#1'\n" in text
+    assert command["Parameters"]["executionTimeout"] == ["7200"]
+
+
+def run(commands: str) -> tuple[int, str]:
+    """How the script ends in a real shell, and what it prints."""
+    text = script(AwsStage(ami=True).release, commands)
+    ended = subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("commands", "code", "printed"),
+    [
+        (
+            'echo "$BLUEGREEN_COMMIT" "$BLUEGREEN_SERVICE" "$BLUEGREEN_RELEASE"',
+            0,
+            f"{COMMIT} web/production web/production#1\n",
+        ),
+        ("echo one\nfalse\necho two\n", 1, "one\n"),
+        ("echo to stderr >&2; exit 7", 7, "to stderr\n"),
+        ("#!/bin/bash\nset -o pipefail\nfalse | true\necho two", 1, ""),
+        ("#!/usr/bin/env python3\nprint(1 + 1)", 0, "2\n"),
+        ("echo '$HOME' \"it's\" `echo here`", 0, "$HOME it's here\n"),
+        ("trap 'echo mine' EXIT; exit 3", 3, "mine\n"),
+    ],
+)
+def test_a_script_runs_as_it_is_written(commands: str, code: int, printed: str) -> None:
+    """In its own shell, with both outputs in order, and with its own exit code."""
+    assert run(commands) == (code, printed)
+
+
+def test_of_a_long_output_the_end_is_kept() -> None:
+    """SSM keeps the beginning; a build fails at its end."""
+    ended, printed = run("seq 100000; echo broken; exit 2")
+    assert ended == 2
+    assert printed.endswith("100000\nbroken\n")
+    assert len(printed) == 20_000
+
+
+def test_the_builder_s_check_comes_after_its_build() -> None:
+    """Both are found by their comments."""
+    builder = {"tag": "web-builder", "run": "git checkout $BLUEGREEN_COMMIT", "check": "true"}
+    stage = until(AwsStage(config={"image": {"builder": builder}}), Verb.RUN_BUILD_CHECK)
+    stage.clock.sleep(60)
+    seen = stage.observe().builder
+    assert seen is not None
+    assert isinstance(seen.build, Command)
+    assert isinstance(seen.check, Command)
+    assert (seen.build.state, seen.check.state) == ("succeeded", "succeeded")
+
+
+def test_no_image_of_a_running_builder() -> None:
+    """It would hold half-written files, or reboot it."""
+    stage = until(AwsStage(), Verb.RUN_BUILD)
+    with pytest.raises(AwsError, match="is running, not stopped"):
+        stage.perform(Verb.MAKE_IMAGE)
+
+
+def test_the_image_and_its_snapshots_bear_our_tags() -> None:
+    """So that it is found again, and may be dropped one day."""
+    stage = AwsStage().go_to(Phase.LAUNCHING)
+    (image,) = stage.client("ec2").describe_images(ImageIds=[stage.release.image])["Images"]
+    wanted = {
+        "Name": "web-production-v1-abcdef12",
+        "bluegreen:service": "web/production",
+        "bluegreen:release": "web/production#1",
+        "bluegreen:commit": "abcdef1234567890",
+    }
+    assert wanted == {tag["Key"]: tag["Value"] for tag in image["Tags"]}
+
+
+def test_an_image_that_failed_is_told_and_dropped() -> None:
+    """With AWS's reason; nothing of it is left."""
+    stage = AwsStage()
+    stage.pretend.faults.image_fails("Client.InternalError: snapshot failed")
+    end = stage.go_to_the_end()
+    assert (end.outcome, end.reason) == (Outcome.ROLLED_BACK, Reason.IMAGE_FAILED)
+    assert "snapshot failed" in end.message
+    assert stage.world.leftovers() == []
+
+
+# --- retiring ------------------------------------------------------------------------------------
+
+
+def test_protected_instances_are_unprotected_before_blue_is_emptied() -> None:
+    """Otherwise scale-in would pass them over for ever."""
+    stage = AwsStage(group={"NewInstancesProtectedFromScaleIn": True}, ami=True)
+    assert stage.go_to_the_end().outcome is Outcome.LIVE
+    assert "autoscaling:SetInstanceProtection" in stage.changes()
+    assert stage.world.leftovers() == []
+
+
+def test_a_group_that_is_kept_is_empty() -> None:
+    """`retire: empty`."""
+    stage = AwsStage(config={"retire": "empty"}, ami=True)
+    stage.go_to_the_end()
+    assert blue(stage)["sizes"] == (0, 0, 8)
+    assert "autoscaling:DeleteAutoScalingGroup" not in stage.changes()
+
+
+def test_a_copied_deletion_protection_is_lifted_from_a_green_that_goes() -> None:
+    """Only from green: blue's is its owner's."""
+    stage = AwsStage(group={"DeletionProtection": "prevent-force-deletion"}, ami=True)
+    stage.go_to(Phase.CHECKING)
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    assert stage.go_to_the_end().outcome is Outcome.ROLLED_BACK
+    assert stage.world.describe()["DeletionProtection"] == "prevent-force-deletion"
+
+
+def test_the_default_version_is_never_deleted() -> None:
+    """Somebody made ours the default: it stays, and the act says why."""
+    stage = until(AwsStage(ami=True), Verb.CREATE_GREEN)
+    stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion="2")
+    with pytest.raises(AwsError, match="is the default one"):
+        stage.perform(Verb.DELETE_TEMPLATE_VERSION)
+
+
+def test_blue_is_not_unpinned_onto_the_version_that_was_rolled_back() -> None:
+    """Ours could not be deleted and is the latest: blue, which was on $Latest, stays on its number."""
+    stage = AwsStage(template_version="$Latest", ami=True)
+    stage.go_to(Phase.CHECKING)
+    stage.pretend.faults.fail("ec2:DeleteLaunchTemplateVersions", "Nope", "no", times=None)
+    with pytest.raises(AwsError):
+        stage.perform(Verb.DELETE_TEMPLATE_VERSION)
+    assert stage.act(Verb.UNPIN_BLUE) == {"stays_on_version": "1"}
+    assert blue(stage)["version"] == "1"
+    assert blue(stage)["sizes"] == (2, 4, 8)
+
+
+def test_only_what_we_suspended_is_resumed() -> None:
+    """What blue's owner had suspended stays suspended, on green too."""
+    stage = AwsStage(ami=True)
+    stage.client("autoscaling").suspend_processes(AutoScalingGroupName="web-asg", ScalingProcesses=["AZRebalance"])
+    stage.go_to_the_end()
+    assert shape(stage, stage.release.green_group)["suspended"] == ["AZRebalance"]
+
+
+def test_green_grows_and_never_shrinks() -> None:
+    """Blue scaled out during the overlap."""
+    stage = AwsStage(ami=True).go_to(Phase.OVERLAPPING)
+    assert stage.act(Verb.GROW_GREEN, size=10) == {"size": 10}
+    assert shape(stage, stage.release.green_group)["sizes"] == (10, 10, 10)
+    assert stage.perform(Verb.GROW_GREEN, size=5) == {"size": 10}
+
+
+# --- traffic -------------------------------------------------------------------------------------
+
+
+def test_more_target_groups_than_one_call_takes() -> None:
+    """Ten a call."""
+    stage = AwsStage(target_groups=10, ami=True)
+    more = stage.client("elbv2").create_target_group(Name="one-more", Protocol="HTTP", Port=80, VpcId=stage.world.vpc)
+    arn = more["TargetGroups"][0]["TargetGroupArn"]
+    where = {"LoadBalancerArn": stage.world.balancer, "Protocol": "HTTP", "Port": 9999}
+    forward = [{"Type": "forward", "TargetGroupArn": arn}]
+    stage.client("elbv2").create_listener(**where, DefaultActions=forward)
+    stage.client("autoscaling").attach_load_balancer_target_groups(
+        AutoScalingGroupName=stage.world.group, TargetGroupARNs=[arn]
+    )
+    stage.world.target_groups.append(arn)
+    stage.config = parse(stage.world.config())
+    stage.cloud = stage.another_cloud()
+    stage.clock.sleep(60)
+    stage.go_to(Phase.SWITCHING)
+    assert stage.changes().count("autoscaling:AttachLoadBalancerTargetGroups") == 2
+
+
+def test_traffic_sources_are_left_as_they_were_joined() -> None:
+    """Target groups attached as traffic sources cannot be detached as target groups; green joins the same way."""
+    stage = AwsStage(traffic_source=True, ami=True).go_to(Phase.SOAKING)
+    assert "autoscaling:AttachTrafficSources" in stage.changes()
+    assert "autoscaling:DetachTrafficSources" in stage.changes()
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    assert stage.go_to_the_end().outcome is Outcome.ROLLED_BACK
+    assert not [name for name in stage.changes() if "LoadBalancerTargetGroups" in name]

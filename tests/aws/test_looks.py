@@ -1,0 +1,272 @@
+"""What a look shows, what it costs, and what is not shown yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bluegreen.errors import AwsError
+from bluegreen.observation import Observation
+from bluegreen.release import Phase, Reason, Verb
+from tests.worlds.account import AwsStage
+
+GROUPS = "autoscaling:DescribeAutoScalingGroups"
+HEALTH = "elbv2:DescribeTargetHealth"
+
+
+def cost(stage: AwsStage) -> tuple[Observation, dict[str, int]]:
+    """One look, and the calls that it took."""
+    before = Counter(stage.cloud.calls)
+    seen = stage.observe()
+    return seen, dict(stage.cloud.calls - before)
+
+
+def until(stage: AwsStage, verb: Verb) -> AwsStage:
+    """Drive until the act was done."""
+    while verb not in stage.release.did:
+        stage.step()
+    return stage
+
+
+def test_baking_looks_at_the_builder_only_while_it_works() -> None:
+    """One call for its state; then its agent, then its commands."""
+    stage = until(AwsStage(), Verb.START_BUILDER)
+    seen, calls = cost(stage)
+    assert calls == {"ec2:DescribeInstances": 1}
+    assert seen.builder is not None
+    assert seen.builder.state == "pending"
+    until(stage, Verb.RUN_BUILD)
+    stage.clock.sleep(3)
+    seen, calls = cost(stage)
+    assert calls["ssm:ListCommandInvocations"] == 1
+    assert seen.builder is not None
+    assert seen.builder.build is not None
+
+
+def test_baking_looks_at_nothing_but_the_image_once_it_is_made() -> None:
+    """It may take hours."""
+    stage = until(AwsStage(), Verb.FREE_BUILDER)
+    seen, calls = cost(stage)
+    assert calls == {"ec2:DescribeImages": 1}
+    assert seen.image is not None
+    assert (seen.image.state, seen.image.tagged_release) == ("pending", "web/production#1")
+
+
+def test_launching_says_why_green_does_not_come_up() -> None:
+    """In AWS's words, while instances are missing."""
+    stage = AwsStage(ami=True)
+    stage.pretend.faults.no_capacity("web-production-v1")
+    until(stage, Verb.CREATE_GREEN)
+    stage.clock.sleep(60)
+    green = stage.observe().green
+    assert green is not None
+    assert "sufficient t3.micro capacity" in green.activity
+
+
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.SOAKING])
+@pytest.mark.parametrize("size", [2, 20])
+def test_a_look_costs_the_same_whatever_the_size(phase: Phase, size: int) -> None:
+    """One call for both groups, one a target group; the routes every two minutes."""
+    stage = AwsStage(ami=True, instances=size).go_to(phase)
+    stage.observe()
+    stage.clock.sleep(10)
+    seen, calls = cost(stage)
+    assert calls == {GROUPS: 1, HEALTH: 1}
+    assert seen.routes is None
+    stage.clock.sleep(120)
+    seen, calls = cost(stage)
+    assert calls == {GROUPS: 1, HEALTH: 1, "elbv2:DescribeListeners": 1, "elbv2:DescribeRules": 1}
+    assert seen.routes == stage.release.blue.routes if stage.release.blue else False
+
+
+def test_switching_looks_at_the_routes_every_time() -> None:
+    """S4 and S9: right before and right after blue is taken out."""
+    stage = AwsStage(ami=True).go_to(Phase.SWITCHING)
+    assert stage.observe().routes == stage.observe().routes != None  # noqa: E711
+
+
+def test_another_process_sees_the_same() -> None:
+    """What is remembered only saves calls."""
+    stage = AwsStage(ami=True).go_to(Phase.SOAKING)
+    stage.observe()
+    stage.clock.sleep(1)
+    mine = stage.observe()
+    theirs = stage.another_cloud().observe(stage.release, stage.clock.now())
+    assert (mine.blue, mine.green, mine.targets) == (theirs.blue, theirs.green, theirs.targets)
+
+
+def change_listener(stage: AwsStage, **members: Any) -> None:
+    """Somebody changes what the listener does."""
+    action: dict[str, Any] = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503"}}
+    stage.client("elbv2").modify_listener(ListenerArn=stage.world.listener, DefaultActions=[members or action])
+
+
+def test_a_listener_that_was_changed_shows_in_the_routes() -> None:
+    """And so does one that is gone with its load balancer."""
+    stage = AwsStage(ami=True).go_to(Phase.SWITCHING)
+    change_listener(stage)
+    assert stage.observe().routes == ()
+    stage.client("elbv2").delete_listener(ListenerArn=stage.world.listener)
+    assert stage.observe().routes == ()
+
+
+def test_weights_and_other_target_groups_are_part_of_a_route() -> None:
+    """What is not ours in it must not change either while we release."""
+    stage = AwsStage(ami=True).go_to(Phase.SWITCHING)
+    vpc = stage.world.vpc
+    made = stage.client("elbv2").create_target_group(Name="beside", Protocol="HTTP", Port=80, VpcId=vpc)
+    shares = [
+        {"TargetGroupArn": stage.world.target_group, "Weight": 90},
+        {"TargetGroupArn": made["TargetGroups"][0]["TargetGroupArn"], "Weight": 10},
+    ]
+    change_listener(stage, Type="forward", ForwardConfig={"TargetGroups": shares})
+    (route,) = stage.observe().routes or ()
+    assert "beside/" in route
+    assert "(10), web/" in route
+    assert "(90)" in route
+
+
+def test_a_rule_shows_its_condition() -> None:
+    """One line a rule."""
+    stage = AwsStage()
+    forward = [{"Type": "forward", "TargetGroupArn": stage.world.target_group}]
+    condition = [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/b/*", "/a/*"]}}]
+    rule = {"ListenerArn": stage.world.listener, "Priority": 7}
+    stage.client("elbv2").create_rule(**rule, Conditions=condition, Actions=forward)
+    assert any("rule 7 (path-pattern=/a/*|/b/*): forward web/" in route for route in stage.baseline().routes)
+
+
+def test_a_target_on_two_ports_is_trusted_only_if_both_are_healthy() -> None:
+    """And is out only if both are out."""
+    stage = AwsStage(ami=True).go_to(Phase.SOAKING)
+    victim = next(iter(stage.pretend.members("web-asg")))
+    other = [{"Id": victim, "Port": 8081}]
+    stage.client("elbv2").register_targets(TargetGroupArn=stage.world.target_group, Targets=other)
+    states = stage.observe().targets[stage.world.target_group]
+    assert states[victim] != "healthy"
+    assert stage.observe().in_traffic("blue")
+
+
+def blurred(stage: AwsStage, before: Verb) -> AwsStage:
+    """From here on, reads show what was 20 s ago."""
+    until(stage, before)
+    stage.clock.sleep(60)
+    stage.pretend.faults.stale(20)
+    return stage
+
+
+def test_what_was_just_made_and_is_not_shown_yet_is_none() -> None:
+    """Reads are eventually consistent: that is no error."""
+    stage = blurred(AwsStage(), Verb.STOP_BUILDER)
+    stage.act(Verb.MAKE_IMAGE)
+    assert stage.observe().image is None
+    stage = blurred(AwsStage(ami=True), Verb.MAKE_TEMPLATE_VERSION)
+    stage.act(Verb.CREATE_GREEN)
+    assert stage.observe().green is None
+    stage.clock.sleep(30)
+    assert stage.observe().green is not None
+
+
+def test_a_stale_look_makes_nothing_twice() -> None:
+    """Acts meet what they cannot see yet: a token, or a name that is taken."""
+    stage = blurred(AwsStage(ami=True), Verb.SUSPEND_BLUE)
+    assert stage.act(Verb.MAKE_TEMPLATE_VERSION) == stage.perform(Verb.MAKE_TEMPLATE_VERSION)
+    stage.clock.sleep(30)
+    stage.act(Verb.CREATE_GREEN)
+    with pytest.raises(AwsError, match="exists, but does not show it yet") as told:
+        stage.perform(Verb.CREATE_GREEN)
+    assert told.value.transient
+    stage.clock.sleep(30)
+    assert stage.perform(Verb.CREATE_GREEN) == {"group": "web-production-v1"}
+
+
+def test_rolling_back_looks_for_what_must_go() -> None:
+    """The template only once green is gone."""
+    stage = AwsStage(ami=True).go_to(Phase.CHECKING)
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    seen, calls = cost(stage)
+    assert calls == {GROUPS: 1, HEALTH: 1}
+    assert seen.template is None
+    until(stage, Verb.DELETE_GREEN)
+    stage.clock.sleep(120)
+    template = stage.observe().template
+    assert template is not None
+    assert (template.default, template.latest, template.ours) == (1, 2, 2)
+
+
+def test_rolling_back_from_baking_looks_at_builder_and_image() -> None:
+    """The builder is left as it was found."""
+    stage = until(AwsStage(), Verb.RUN_BUILD)
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    seen = stage.observe()
+    assert seen.builder is not None
+    assert seen.blue is None
+
+
+# --- images that may be dropped ------------------------------------------------------------------
+
+
+def old_images(stage: AwsStage, count: int) -> list[str]:
+    """Images of earlier releases, oldest first."""
+    made = []
+    for n in range(count):
+        stage.clock.sleep(60)
+        image = stage.client("ec2").register_image(Name=f"old-{n}", RootDeviceName="/dev/xvda")["ImageId"]
+        service = [{"Key": "bluegreen:service", "Value": "web/production"}]
+        stage.client("ec2").create_tags(Resources=[image], Tags=service)
+        made.append(image)
+    return made
+
+
+def retired(stage: AwsStage) -> AwsStage:
+    """Blue is gone."""
+    stage.go_to(Phase.RETIRING)
+    return until(stage, Verb.DELETE_BLUE)
+
+
+def builder(keep: int) -> dict[str, Any]:
+    """A config that keeps so many images."""
+    run = {"tag": "web-builder", "run": "git checkout $BLUEGREEN_COMMIT"}
+    return {"image": {"builder": run, "keep": keep}}
+
+
+def test_images_beyond_those_to_keep_are_dropped_oldest_first() -> None:
+    """Ours of this release counts among the newest."""
+    stage = AwsStage(config=builder(2))
+    old = old_images(stage, 4)
+    retired(stage)
+    stage.clock.sleep(90)
+    assert stage.observe().droppable == tuple(old[:3])
+    stage.act(Verb.DROP_IMAGE, image=old[0])
+    assert stage.observe().droppable == tuple(old[1:3])
+    assert stage.go_to_the_end().left == ()
+    left = stage.client("ec2").describe_images(Owners=["self"])["Images"]
+    assert {old[3], stage.release.image, stage.world.image} == {image["ImageId"] for image in left}
+
+
+def test_an_image_in_use_is_not_dropped() -> None:
+    """By an instance, even a stopped one, or by a version of the template."""
+    stage = AwsStage(config=builder(1))
+    old = old_images(stage, 3)
+    data = {"ImageId": old[1], "InstanceType": "t3.micro"}
+    asked = {"LaunchTemplateId": stage.world.template, "LaunchTemplateData": data}
+    stage.client("ec2").create_launch_template_version(**asked)
+    stage.client("ec2").run_instances(
+        ImageId=old[0], InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=stage.world.subnets[0]
+    )
+    service = stage.release.service
+    assert service == "web/production"
+    retired(stage)
+    stage.clock.sleep(90)
+    # Version 2 is neither the default nor the latest any more, so only the instance's image stays.
+    assert stage.observe().droppable == (old[1], old[2])
+
+
+def test_only_images_of_this_service_are_dropped() -> None:
+    """Whoever asks."""
+    stage = AwsStage(ami=True)
+    with pytest.raises(AwsError, match="is not of web/production, so it is not dropped"):
+        stage.perform(Verb.DROP_IMAGE, image=stage.world.image)
+    assert stage.perform(Verb.DROP_IMAGE, image="ami-0123456789abcdef0") == {"image": "ami-0123456789abcdef0"}

@@ -1,0 +1,170 @@
+"""The numbers of the design, measured on the lab: `make benchmark`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from bluegreen.release import Phase, Release
+from tests.benchmark import bot, traffic
+from tests.simulation import play_many
+from tests.worlds import Ops
+from tests.worlds.runner import image, image_size
+
+CHANGES = {"poll": 5, "soak": 900}
+OVERLAP = 300.0
+WORLDS = 400
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number: what it is, what was measured, what the design wants."""
+
+    what: str
+    measured: str
+    wanted: str
+
+
+def main() -> None:
+    """Measure everything, one row each."""
+    table = Table("what", "measured", "the design wants", title="bluegreen: measured on the lab")
+    for row in [*_releases(), _worlds(), _rollback(), _help(), *_traffic(), *_bot(), *_container()]:
+        table.add_row(row.what, row.measured, row.wanted)
+    Console(width=118).print(table)
+
+
+def _ops(instances: int) -> Ops:
+    ops = Ops(instances=instances, changes=CHANGES)
+    ops.config = ops.config.model_copy(update={"traffic": ops.config.traffic.model_copy(update={"overlap": OVERLAP})})
+    return ops
+
+
+def _releases() -> list[Row]:
+    small, large = _release(4), _release(100)
+    calls, more = (sum(count.values()) for count in (small[0], large[0]))
+    journal = small[1]
+    busiest = ", ".join(f"{name} {count}" for name, count in small[0].most_common(3))
+    return [
+        Row("AWS calls of a release, 4 instances, default times", f"{calls} ({busiest})", "at most 150"),
+        Row("the same, 100 instances", f"{more} ({more / calls:.2f} x)", "at most 1.3 x for 400"),
+        Row("journal reads and writes beside them, 4 instances", str(journal), "-"),
+        Row("time above what the world itself takes", f"{100 * small[2]:.1f} %", "at most 5 %"),
+    ]
+
+
+def _release(instances: int) -> tuple[Counter[str], int, float]:
+    """Calls by operation, journal calls, and the share of the time that is our own."""
+    ops = _ops(instances)
+    before = len(ops.aws.calls)
+    done = ops.drive(ops.start().id)
+    assert done is not None, "nobody killed this driver"
+    assert done.outcome == "live", done.message
+    calls = Counter(call.name for call in ops.aws.calls[before:])
+    journal = sum(count for name, count in calls.items() if name.startswith("dynamodb"))
+    cloud = Counter({name: count for name, count in calls.items() if not name.startswith("dynamodb")})
+    total = (done.settled_at or 0.0) - done.started_at
+    return cloud, journal, (total - _worlds_own(ops, done)) / total
+
+
+def _worlds_own(ops: Ops, done: Release) -> float:
+    """Seconds that the release would take if we noticed everything at once.
+
+    Builder up, its command, its stop, the image; the group's reaction and launch; the targets' first healthy
+    moment as the lab's clock had it; overlap and soak; blue's termination.
+    """
+    t = ops.aws.engine.timings
+    bake = t.boot + t.ssm + t.command + t.stop + t.image
+    launch = t.react + t.launch
+    joined = done.entered[Phase.OVERLAPPING]
+    healthy = min(check.since for check in done.checks.values()) - joined
+    return bake + launch + healthy + OVERLAP + 900.0 + t.react + t.terminate
+
+
+def _worlds() -> Row:
+    """Some of the seeded worlds: a minute of them; `python -m tests.simulation` plays all."""
+    outcomes, violations = play_many(range(1, WORLDS + 1))
+    ends = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in outcomes.most_common())
+    return Row("seeded worlds: violations of S1 to S8", f"{len(violations)} in {WORLDS} ({ends})", "0 in 10,000")
+
+
+def _rollback() -> Row:
+    """From the order to blue serving alone, out of the soak; and the changing calls until then."""
+    ops = _ops(4)
+    release = ops.start()
+    done = ops.drive(release.id, when=ops.order_back(Phase.SOAKING))
+    assert done is not None, "nobody killed this driver"
+    order = next(event for event in ops.told if event.kind == "rollback_ordered")
+    alone = next(e for e in ops.told if e.seq > order.seq and e.facts.get("value") == "blue")
+    changing = [e.verb for e in ops.told if order.seq < e.seq < alone.seq and e.kind == "began"]
+    acts = ", ".join(str(verb) for verb in changing)
+    first = next(e for e in ops.told if e.seq > order.seq and e.kind == "began")
+    said = f"{first.at - order.at:.1f} s to the first call, {alone.at - order.at:.0f} s to blue alone ({acts})"
+    return Row("rollback out of the soak, driver alive", said, "at most 1 s to the first call")
+
+
+def _help() -> Row:
+    """Processor time of `bluegreen --help`, against that of an empty Python."""
+    ours, python = (
+        median(_processor_time(line) for _ in range(7)) for line in (["-m", "bluegreen", "--help"], ["-c", "pass"])
+    )
+    said = f"{1000 * ours:.0f} ms of CPU, {ours / python:.1f} x an empty Python"
+    return Row("bluegreen --help", said, "below 150 ms")
+
+
+def _traffic() -> list[Row]:
+    """Weighted traffic under load, in real time: some four minutes."""
+    return [Row(*one) for one in traffic.rows()]
+
+
+def _bot() -> list[Row]:
+    """The bot with 50 releases to drive, in real time: some three minutes."""
+    return [Row(*one) for one in bot.rows()]
+
+
+def _container() -> list[Row]:
+    """What the image adds to its base, and how long it takes until the Action's first line."""
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        return [Row("the Action's image", "not measured: no Docker engine", "-")]
+    size = image_size() / 1e6
+    line = ["docker", "run", "--rm", "-e", "INPUT_COMMAND=nonsense", image()]
+    bare = ["docker", "run", "--rm", "--entrypoint", "/opt/bluegreen/bin/python", image(), "-Ic", "pass"]
+    ours, empty = (median(_seconds(one) for _ in range(5)) for one in (line, bare))
+    said = f"{ours:.2f} s until it has judged its inputs, {ours / empty:.1f} x an empty Python in it"
+    return [
+        Row("the Action's image, without its base", f"{size:.0f} MB", "-"),
+        Row("cold start of the Action", said, "-"),
+    ]
+
+
+def _seconds(line: list[str]) -> float:
+    began = time.monotonic()
+    subprocess.run(line, capture_output=True, check=False)
+    return time.monotonic() - began
+
+
+def _processor_time(line: list[str]) -> float:
+    script = (
+        "import resource,subprocess,sys;"
+        "subprocess.run([sys.executable,*sys.argv[1:]],stdout=subprocess.DEVNULL,check=True);"
+        "u=resource.getrusage(resource.RUSAGE_CHILDREN);print(u.ru_utime+u.ru_stime)"
+    )
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    out = subprocess.run(
+        [sys.executable, "-c", script, *line], env=compiled, capture_output=True, text=True, check=True
+    )
+    return float(out.stdout)
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    main()
+    Console().print(f"in {time.monotonic() - started:.0f} s")

@@ -1,0 +1,366 @@
+"""The driver: leases, orders, interruptions, and a journal that cannot be reached."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bluegreen import Until
+from bluegreen.driver import SystemClock
+from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
+from bluegreen.journal import Journal
+from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
+from tests.worlds import GOOD, bare, has, kinds, once
+
+AMI = {"ami": "image"}
+
+
+def test_a_release_goes_live() -> None:
+    """Green serves alone, blue is gone, sizes and processes are as blue's were, the builder is stopped."""
+    o = bare()
+    done = o.drive(o.start().id)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
+    assert o.group(o.world.group) is None
+    assert {o.machines.commit(i) for i in o.aws.routes(o.world.target_group)} == {GOOD}
+
+
+def test_the_next_release_finds_what_is_live() -> None:
+    """Green of the first is blue of the second; the image of a commit that has one is used again."""
+    o = bare()
+    first = o.drive(o.start().id)
+    second = o.start()
+    assert first is not None
+    assert second.blue_group == first.green_group
+    assert second.image == first.image
+    done = o.drive(second.id)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert Verb.START_BUILDER not in done.began
+
+
+@pytest.mark.parametrize(
+    ("until", "phase"), [(Until.HELD, Phase.HOLDING), (Until.SWITCHED, Phase.SOAKING), (Until.LIVE, Phase.RETIRING)]
+)
+def test_a_driver_goes_no_further_than_it_was_asked(until: Until, phase: Phase) -> None:
+    """The release is parked, and any driver goes on from there."""
+    o = bare()
+    release = o.start(hold=until is Until.HELD)
+    parked = o.drive(release.id, until=until)
+    assert parked is not None
+    assert parked.phase is phase
+    if until is Until.HELD:
+        o.engine().promote("web/production", who="slack:U1")
+    done = o.drive(release.id)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+
+
+def test_a_held_release_waits_for_a_person() -> None:
+    """The driver that waits hears the promotion."""
+    o = bare()
+    promote = once(
+        lambda seen: seen.phase is Phase.HOLDING, lambda: o.engine().promote("web/production", who="slack:U1")
+    )
+    done = o.drive(o.start(hold=True).id, when=promote)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert done.promoters == ("slack:U1",)
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.can_roll_back])
+def test_a_rollback_ordered_in_any_phase_leaves_blue_alone(phase: Phase) -> None:
+    """Blue serves alone, unpinned; what the release made is gone or named."""
+    o = bare()
+    release = o.start(hold=True)
+    promote = once(
+        lambda seen: seen.phase is Phase.HOLDING and phase is not Phase.HOLDING,
+        lambda: o.engine().promote("web/production", who="slack:U1"),
+    )
+    back = o.order_back(phase)
+
+    def when(seen: Release) -> None:
+        promote(seen)
+        back(seen)
+
+    done = o.drive(release.id, when=when)
+    assert done is not None
+    assert (done.outcome, done.reason, done.left) == (Outcome.ROLLED_BACK, Reason.ORDERED, phase)
+    assert o.wrong(done) == []
+
+
+def test_an_order_written_just_before_an_act_beats_it() -> None:
+    """`began` meets the order's number: the act is not done (S7)."""
+    o = bare()
+    release = o.start()
+    engine = o.engine()
+    at_switch = once(
+        lambda seen: seen.phase is Phase.SWITCHING, lambda: engine.roll_back("web/production", who="slack:U1")
+    )
+    done = o.drive(release.id, when=at_switch)
+    assert done is not None
+    assert Verb.TAKE_BLUE_OUT not in done.began
+    assert done.outcome is Outcome.ROLLED_BACK
+
+
+def test_an_order_written_in_the_middle_of_an_act_loses_nothing() -> None:
+    """What the act made is recorded after the order."""
+    o = bare()
+    release = o.start()
+    order = once(has(Verb.MAKE_IMAGE, done=False), lambda: o.engine().roll_back("web/production", who="slack:U1"))
+    done = o.drive(release.id, when=order)
+    assert done is not None
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert done.made_image in done.left_behind[0]
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize(
+    "verb",
+    [Verb.START_BUILDER, Verb.PIN_BLUE, Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, Verb.DELETE_BLUE],
+)
+def test_two_drivers_do_no_harm(verb: Verb, done: bool) -> None:
+    """One sleeps in the middle of an act, another takes over and finishes; the first wakes and does nothing."""
+    o = bare()
+    release = o.start()
+    finish = once(has(verb, done=done), lambda: o.rescue(release.id))
+    with pytest.raises(LeaseLost):
+        o.drive(release.id, when=finish)
+    mutating = [call for call in o.aws.calls if call.mutating and call.service != "dynamodb"]
+    ended = o.engine().load(release.id)
+    assert ended.outcome is Outcome.LIVE
+    assert ended.settled_at is not None
+    assert mutating[-1].when <= ended.settled_at
+    assert o.wrong(ended) == []
+
+
+def test_a_driver_does_not_wait_for_ever_for_another() -> None:
+    """It is told that the other drives."""
+    o = bare()
+    release = o.start()
+    journal = Journal(o.aws.session(), "bluegreen")
+    lease = journal.take_lease(release.id, "other", o.clock.now(), 3600)
+    assert lease is not None
+    with pytest.raises(Refused) as refusal:
+        o.drive(release.id)
+    assert refusal.value.reason == Reason.UNDER_WAY
+    with pytest.raises(Interrupted):
+        o.drive(release.id, stop=lambda: True)
+
+
+@pytest.mark.parametrize("rounds", range(1, 40, 3))
+def test_after_a_signal_nothing_new_is_begun(rounds: int) -> None:
+    """The journal says interrupted, no changing call follows the signal, and another driver goes on."""
+    o = bare()
+    release = o.start()
+    asked = [0, 0]
+
+    def stop() -> bool:
+        asked[0] += 1
+        if asked[0] == rounds * 4:
+            asked[1] = len(o.aws.calls)
+        return asked[0] >= rounds * 4
+
+    try:
+        o.drive(release.id, stop=stop)
+    except Interrupted:
+        changed = [c.name for c in o.aws.calls[asked[1] :] if c.mutating and c.service != "dynamodb"]
+        assert changed == []
+        assert o.engine().load(release.id).interrupted
+    done = o.rescue(release.id)
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
+
+
+def test_an_interruption_that_cannot_be_recorded_is_an_interruption() -> None:
+    """The release can be resumed all the same."""
+    o = bare()
+    release = o.start()
+    stopped: list[bool] = []
+
+    def stop_and_lose_the_journal(seen: Release) -> None:
+        if seen.phase is Phase.LAUNCHING and not stopped:
+            stopped.append(True)
+            for operation in ("PutItem", "Query", "UpdateItem", "DeleteItem"):
+                o.aws.faults.deny(f"dynamodb:{operation}")
+
+    with pytest.raises(AwsError):
+        o.drive(release.id, when=stop_and_lose_the_journal)
+    o.aws.faults.clear()
+    stopped.clear()
+    o.clock.sleep(60)
+    with pytest.raises(Interrupted):
+        o.drive(release.id, when=stop_and_lose_the_journal, stop=lambda: bool(stopped))
+    o.aws.faults.clear()
+    assert o.rescue(release.id).outcome is Outcome.LIVE
+
+
+def test_an_interruption_after_the_end_is_not_recorded() -> None:
+    """Another driver finished meanwhile: the last event stays `settled`."""
+    o = bare()
+    release = o.start()
+    stopped: list[bool] = []
+
+    def finish_elsewhere() -> None:
+        o.rescue(release.id)
+        stopped.append(True)
+
+    slept = once(has(Verb.JOIN_GREEN, done=True), finish_elsewhere)
+    with pytest.raises(Interrupted):
+        o.drive(release.id, when=slept, stop=lambda: bool(stopped))
+    ended = o.engine().load(release.id)
+    assert ended.outcome is Outcome.LIVE
+    assert not ended.interrupted
+
+
+@pytest.mark.parametrize(("minutes", "outcome"), [(5, Outcome.LIVE), (11, Outcome.ROLLED_BACK)])
+def test_an_aws_that_shows_nothing_is_waited_for(minutes: int, outcome: Outcome) -> None:
+    """Nothing is done blind; after ten minutes the release goes back, and says why."""
+    o = bare(overlap=60)
+    release = o.start()
+    look = "elbv2:DescribeTargetHealth"
+
+    def blind() -> None:
+        o.aws.faults.server_error(look, times=None)
+        o.clock.after(minutes * 60, o.aws.faults.clear)
+
+    done = o.drive(release.id, when=once(lambda seen: seen.phase is Phase.OVERLAPPING, blind))
+    assert done is not None
+    assert done.outcome is outcome
+    assert kinds(o.told).count(EventKind.BLINDED) == (
+        1 if outcome is Outcome.LIVE else 2
+    )  # going back, it is told anew
+    assert done.reason is (Reason.COMPLETED if outcome is Outcome.LIVE else Reason.BLIND)
+    assert o.wrong(done) == []
+
+
+def test_two_blind_looks_far_apart_are_no_long_blindness() -> None:
+    """Each is over with the next look that AWS answers, even when that shows nothing new."""
+    o = bare(overlap=1200)
+    release = o.start()
+
+    def fail_now_and_then() -> None:
+        for minutes in (1, 14):
+            o.clock.after(minutes * 60, lambda: o.aws.faults.server_error("elbv2:DescribeTargetHealth", times=3))
+
+    steady = once(lambda seen: "targets" in seen.checks and seen.checks["targets"].held, fail_now_and_then)
+    done = o.drive(release.id, when=steady)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert kinds(o.told).count(EventKind.BLINDED) == 2
+
+
+def test_a_journal_that_is_away_for_a_while_is_waited_for() -> None:
+    """Throttled writes do not end a release."""
+    o = bare()
+    release = o.start()
+    away = once(
+        lambda seen: seen.phase is Phase.LAUNCHING,
+        lambda: o.aws.faults.fail("dynamodb:PutItem", "ThrottlingException", "slow down", times=20),
+    )
+    done = o.drive(release.id, when=away)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+
+
+def test_a_journal_that_stays_away_ends_the_driver() -> None:
+    """After ten minutes; the release can be resumed."""
+    o = bare()
+    release = o.start()
+
+    def break_journal() -> None:
+        for operation in ("PutItem", "UpdateItem", "Query"):
+            o.aws.faults.server_error(f"dynamodb:{operation}", times=None)
+
+    away = once(lambda seen: seen.phase is Phase.LAUNCHING, break_journal)
+    before = o.clock.now()
+    with pytest.raises(AwsError):
+        o.drive(release.id, when=away)
+    assert 600 <= o.clock.now() - before < 1000
+    o.aws.faults.clear()
+    assert o.rescue(release.id).outcome is Outcome.LIVE
+
+
+def test_a_look_that_is_too_old_is_not_acted_on() -> None:
+    """The process was suspended between looking and acting: it looks again."""
+    o = bare()
+    release = o.start()
+    asleep = once(has(Verb.CREATE_GREEN, done=False), lambda: o.clock.sleep(16))
+    done = o.drive(release.id, when=asleep)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    begun = [e for e in o.told if e.kind is EventKind.BEGAN and e.verb is Verb.CREATE_GREEN]
+    assert len(begun) == 2
+    assert sum(c.name == "autoscaling:CreateAutoScalingGroup" for c in o.aws.calls) == 1
+
+
+def test_a_listener_that_breaks_does_not_break_the_release() -> None:
+    """S10."""
+    o = bare()
+
+    def broken(seen: Release) -> None:
+        raise RuntimeError("no terminal any more")
+
+    done = o.drive(o.start().id, when=broken)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+
+
+def test_the_builder_bakes_for_one_release_at_a_time() -> None:
+    """The other waits, and goes on when it is free."""
+    o = bare()
+    release = o.start()
+    journal = Journal(o.aws.session(), "bluegreen")
+    other = journal.open("api/production", lambda n: {**_facts(release), "service": "api/production", "number": n}, 0.0)
+    assert journal.claim_builder(release.builder, other.release, o.clock.now()) == ""
+    busy: list[float] = []
+
+    def free_later(seen: Release) -> None:
+        if seen.stumble and seen.stumble.code == "BuilderBusy":
+            busy.append(o.clock.now())
+            if len(busy) == 3:
+                journal.free_builder(release.builder, other.release)
+
+    done = o.drive(release.id, when=free_later)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert len(busy) >= 3
+
+
+def _facts(release: Release) -> dict[str, object]:
+    """The first event's facts, for a second service."""
+    names = ("commit", "image", "hold", "config", "blue_group", "green_group", "image_name", "builder")
+    return {**{name: getattr(release, name) for name in names}, "who": "me", "target_groups": []}
+
+
+def test_a_second_driver_says_that_it_took_over() -> None:
+    """The first says nothing of the kind."""
+    o = bare()
+    release = o.start()
+    o.drive(release.id, until=Until.SWITCHED)
+    assert EventKind.TAKEN_UP not in kinds(o.told)
+    o.drive(release.id)
+    assert kinds(o.told).count(EventKind.TAKEN_UP) == 1
+
+
+def test_a_settled_release_is_not_driven_again() -> None:
+    """Driving it once more changes nothing."""
+    o = bare()
+    release = o.start()
+    o.drive(release.id)
+    events: list[Event] = o.told[:]
+    again = o.drive(release.id)
+    assert again is not None
+    assert again.outcome is Outcome.LIVE
+    assert o.told == events
+
+
+def test_the_machines_own_clock() -> None:
+    """Epoch seconds, and a sleep that lasts."""
+    clock = SystemClock()
+    before, began = time.time(), time.monotonic()
+    assert before <= clock.now() <= time.time()
+    clock.sleep(0.02)
+    assert time.monotonic() - began >= 0.02

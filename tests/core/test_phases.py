@@ -1,0 +1,939 @@
+"""The story, one decision at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bluegreen import phases
+from bluegreen.observation import CheckResult, Command, Instance, Observation
+from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
+from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from tests.worlds.release import TG, Stage, group
+
+DONE = Command("c", "succeeded")
+RUNNING = Command("c", "running")
+FAILED = Command("c", "failed", "no space left on device")
+
+
+def stumbles(stage: Stage, verb: Verb, *, transient: bool = False, denied: bool = False) -> Stage:
+    """The act was begun and AWS refused it."""
+    stage.told(EventKind.BEGAN, verb=verb)
+    return stage.told(
+        EventKind.STUMBLED, verb=verb, code="X", message="AWS said no", transient=transient, denied=denied
+    )
+
+
+# --- baking ---
+
+
+def test_a_bake_goes_step_by_step() -> None:
+    """Claim, start, build, check, stop, image, free: each once what went before is seen."""
+    s = Stage().builder("stopped")
+    assert s.verb is Verb.CLAIM_BUILDER
+    assert s.did(Verb.CLAIM_BUILDER).verb is Verb.START_BUILDER
+    s.did(Verb.START_BUILDER)
+    assert s.decision == Wait(Awaited.BUILDER_UP, 5.0)
+    assert s.builder("pending").decision == Wait(Awaited.BUILDER_UP, 5.0)
+    assert s.builder("running").decision == Wait(Awaited.BUILDER_UP, 5.0)
+    assert s.builder("running", online=True).verb is Verb.RUN_BUILD
+    s.did(Verb.RUN_BUILD)
+    assert s.decision == Wait(Awaited.BUILD, 5.0)
+    assert s.builder("running", online=True, build=RUNNING).decision == Wait(Awaited.BUILD, 5.0)
+    assert s.builder("running", online=True, build=DONE).verb is Verb.RUN_BUILD_CHECK
+    assert s.builder("running", online=True, build=DONE, check=RUNNING).decision == Wait(Awaited.BUILD, 5.0)
+    assert s.builder("running", online=True, build=DONE, check=DONE).verb is Verb.STOP_BUILDER
+    s.did(Verb.STOP_BUILDER)
+    assert s.decision == Wait(Awaited.BUILDER_STOPPED, 5.0)
+    assert s.builder("stopping", build=DONE, check=DONE).decision == Wait(Awaited.BUILDER_STOPPED, 5.0)
+    assert s.builder("stopped", build=DONE, check=DONE).verb is Verb.MAKE_IMAGE
+    s.did(Verb.MAKE_IMAGE, image="ami-1")
+    assert s.decision == Wait(Awaited.IMAGE, 5.0)
+    assert s.image("pending").verb is Verb.FREE_BUILDER
+    s.did(Verb.FREE_BUILDER)
+    assert s.decision == Wait(Awaited.IMAGE, 30.0, 1000.0 + 7200)
+    assert s.image("available").decision == Enter(Phase.LAUNCHING, {"image": "ami-1"})
+
+
+def test_a_build_without_check_is_stopped_after_the_build() -> None:
+    """`check` is optional."""
+    s = Stage(image={"builder": {"tag": "b", "run": "make"}})
+    s.did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("running", online=True, build=DONE)
+    assert s.verb is Verb.STOP_BUILDER
+
+
+def test_an_image_that_is_there_is_used_as_it_is() -> None:
+    """A given image needs no builder."""
+    assert Stage(ami="ami-1").image("available").decision == Enter(Phase.LAUNCHING, {"image": "ami-1"})
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason", "says"),
+    [
+        (Stage(ami="ami-9"), Reason.IMAGE_FAILED, "ami-9 does not exist"),
+        (Stage().image("failed", reason="no snapshot"), Reason.IMAGE_FAILED, "ami-1 is failed: no snapshot"),
+        (Stage().image("failed"), Reason.IMAGE_FAILED, "ami-1 is failed"),
+        (Stage().image("pending").passes(7200), Reason.BUILD_LATE, "still pending after 2h"),
+        (Stage().builder("stopped").passes(7200), Reason.BUILD_LATE, "no image after 2h"),
+        (Stage().did(Verb.CLAIM_BUILDER, Verb.MAKE_IMAGE, image="ami-1").passes(60), Reason.IMAGE_FAILED, "is gone"),
+        (Stage().did(Verb.CLAIM_BUILDER), Reason.BUILDER_LOST, "does not exist"),
+        (Stage().did(Verb.CLAIM_BUILDER).builder("terminated"), Reason.BUILDER_LOST, "is terminated"),
+        (Stage().did(Verb.CLAIM_BUILDER).builder("running"), Reason.BUILDER_RUNNING, "runs already"),
+        (
+            Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("stopped").passes(60),
+            Reason.BUILDER_LOST,
+            "stopped before its build was done",
+        ),
+        (
+            Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("running", online=True, build=FAILED),
+            Reason.BUILD_FAILED,
+            "no space left on device",
+        ),
+        (
+            Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("stopped", build=DONE, check=FAILED),
+            Reason.BUILD_FAILED,
+            "the builder's check failed",
+        ),
+    ],
+)
+def test_a_bake_that_cannot_succeed_is_rolled_back(stage: Stage, reason: Reason, says: str) -> None:
+    """Every way for a bake to fail has its reason, and says what was seen."""
+    decision = stage.decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is reason
+    assert says in decision.message
+
+
+# --- launching and checking ---
+
+
+def test_blue_is_pinned_before_anything_is_made() -> None:
+    """The event that pins blue holds what is to be put back, with $Latest resolved to the number it means."""
+    s = Stage().launched()
+    blue = replace(s.seen.blue, minimum=2, template_version="$Latest", suspended=frozenset({"Terminate"}))  # type: ignore[type-var]  # set by launched
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, template=s.seen.template, routes=("r",))
+    decision = s.decision
+    assert isinstance(decision, Act)
+    assert decision.verb is Verb.PIN_BLUE
+    assert decision.facts["blue"] == {
+        "desired": 4,
+        "minimum": 2,
+        "maximum": 8,
+        "template": "lt-1",
+        "template_version": "$Latest",
+        "resolved_version": "8",
+        "suspended": ["Terminate"],
+        "routes": ["r"],
+    }
+    s.told(EventKind.BEGAN, verb=Verb.PIN_BLUE, **decision.facts).alter("blue", minimum=4, template_version="8")
+    again = s.decision
+    assert isinstance(again, Act)
+    assert again.facts == decision.facts, "what a crash repeats must not be the pinned values"
+    assert s.did(Verb.PIN_BLUE).verb is Verb.SUSPEND_BLUE
+    assert s.did(Verb.SUSPEND_BLUE).verb is Verb.MAKE_TEMPLATE_VERSION
+    assert s.did(Verb.MAKE_TEMPLATE_VERSION, template_version=9).verb is Verb.CREATE_GREEN
+    assert s.did(Verb.CREATE_GREEN).decision == Wait(Awaited.GREEN_UP, 5.0, 1900.0)
+
+
+def test_a_number_needs_no_resolving() -> None:
+    """Without a template to look at, blue's own number is what it means."""
+    s = Stage().launched()
+    blue = s.seen.blue
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue)
+    decision = s.decision
+    assert isinstance(decision, Act)
+    assert decision.facts["blue"]["resolved_version"] == "7"
+
+
+def test_blue_gone_before_it_was_pinned_is_rolled_back() -> None:
+    """Nothing was made yet, so there is nothing to stop at."""
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1")
+    assert isinstance(s.decision, RollBack)
+
+
+def test_green_must_be_wholly_in_service() -> None:
+    """Three of four is not enough; at the limit the scaling activity's own words are told."""
+    s = Stage().launched()
+    s.release = replace(s.release, did={v: e for v, e in s.release.did.items() if v is not Verb.SUSPEND_GREEN})
+    green = group("web-production-v42", 4, release=s.release.id)
+    s.sees(green=replace(green, instances=green.instances[:3], activity="no capacity in 2a"))
+    assert s.decision == Wait(Awaited.GREEN_UP, 5.0, 1900.0)
+    s.passes(900)
+    decision = s.decision
+    assert isinstance(decision, RollBack)
+    assert decision.message == "3 of 4 instances in service after 15m: no capacity in 2a"
+    s.sees(green=replace(green, instances=()))
+    assert "0 of 4" in str(s.decision)
+    s.sees(green=green)
+    assert s.verb is Verb.SUSPEND_GREEN
+    assert s.did(Verb.SUSPEND_GREEN).decision == Enter(Phase.CHECKING)
+
+
+def test_time_that_nobody_watched_is_no_delay() -> None:
+    """A driver that takes a release up gives green its whole time."""
+    s = Stage().launched()
+    s.sees(green=group("web-production-v42", 4, instances=(), release=s.release.id)).passes(5000)
+    assert isinstance(s.decision, RollBack)
+    assert s.told(EventKind.TAKEN_UP, holder="b").decision == Wait(Awaited.GREEN_UP, 5.0, s.now + 900)
+
+
+def test_checking_without_checks_is_over_at_once() -> None:
+    """Target health is judged once green has joined."""
+    assert Stage().launched().enters(Phase.CHECKING).decision == Enter(Phase.OVERLAPPING)
+
+
+RUN = [{"name": "unit", "run": "true"}]
+
+
+def test_checking_waits_until_every_check_held() -> None:
+    """`needs` times in a row; an answer that differs starts the count again."""
+    s = Stage(checks=RUN).launched().enters(Phase.CHECKING)
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    s.checks("unit", times=2)
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    s.checks("unit", passed=False, times=1).checks("unit", times=2)
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    assert s.checks("unit", times=1).decision == Enter(Phase.OVERLAPPING)
+
+
+def test_a_check_that_never_answers_fails() -> None:
+    """Missing data is not a pass."""
+    s = Stage(checks=RUN).launched().enters(Phase.CHECKING).passes(300)
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 5m: never answered")
+    s.checks("unit", passed=False, times=1)
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 5m: seen")
+
+
+# --- overlapping and holding ---
+
+
+def test_green_joins_and_both_serve_for_the_overlap() -> None:
+    """The overlap counts from when every check held."""
+    s = Stage().launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING)
+    assert s.verb is Verb.JOIN_GREEN
+    s.did(Verb.JOIN_GREEN).attach("green").targets(blue="healthy", green="initial")
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    held = s.targets(blue="healthy", green="healthy").checks().now
+    assert s.decision == Wait(Awaited.OVERLAP, 30.0, held + 300)
+    s.passes(299)
+    assert s.decision == Wait(Awaited.OVERLAP, 1.0, held + 300)
+    assert s.passes(1).decision == Enter(Phase.SWITCHING)
+
+
+def test_a_person_may_promote_early_but_not_past_a_check() -> None:
+    """To promote ends the wait, not the judging."""
+    s = Stage().launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN)
+    s.told(EventKind.PROMOTED, who="U1")
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    s.attach("green").targets(blue="healthy", green="healthy").checks()
+    assert s.decision == Enter(Phase.SWITCHING)
+
+
+def test_a_hold_awaits_a_person() -> None:
+    """After the overlap a held release waits; a promotion lets it go on, the timeout rolls it back."""
+    s = Stage(hold=True).joined().passes(300)
+    assert s.decision == Enter(Phase.HOLDING)
+    s.enters(Phase.HOLDING)
+    assert s.decision == Wait(Awaited.PROMOTION, 30.0, s.now + 4 * 3600)
+    s.passes(4 * 3600)
+    assert s.decision == RollBack(Reason.HOLD_EXPIRED, "nobody promoted within 4h")
+    assert s.told(EventKind.PROMOTED, who="U1").decision == Enter(Phase.SWITCHING)
+
+
+def test_a_hold_may_expire_into_promotion() -> None:
+    """`on_timeout: promote`."""
+    s = Stage(hold=True, promotion={"timeout": "10s", "on_timeout": "promote"}).joined().enters(Phase.HOLDING)
+    assert s.passes(10).decision == Enter(Phase.SWITCHING)
+
+
+def test_green_that_never_gets_healthy_is_rolled_back() -> None:
+    """Empty, initial, draining and unknown are not healthy (S2)."""
+    s = Stage().launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    s.targets(blue="healthy", green="initial").notices().passes(600)
+    assert s.decision == RollBack(Reason.NEVER_HEALTHY, "targets did not hold within 10m: 0 of 4 healthy")
+
+
+def test_one_bad_answer_is_not_a_failed_check() -> None:
+    """A check that held is lost only after `needs` bad answers in a row."""
+    s = Stage().joined().targets(blue="healthy", green="unhealthy").checks(times=2)
+    assert isinstance(s.decision, Wait)
+    s.checks(times=1)
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "targets no longer holds: 0 of 4 healthy")
+
+
+HOME = {"name": "home", "http": "https://x"}
+
+
+@pytest.mark.parametrize("before", [(), (True,) * 3, (True,), (False,) * 4], ids=["new", "held", "passed", "failing"])
+def test_a_failure_beyond_doubt_is_not_waited_out(before: tuple[bool, ...]) -> None:
+    """It loses the check at once, whatever was answered before, and whether or not it has come to hold."""
+    s = Stage(checks=[HOME]).joined()
+    for passed in before:
+        s.checks("home", passed=passed, times=1)
+    assert isinstance(s.decision, Wait)
+    s.sees(checks=(CheckResult("home", False, "12 of 600", s.now, certain=True),)).notices()
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "home fails: 12 of 600")
+    assert s.release.checks["home"].streak <= 3
+    seq = s.release.seq
+    assert s.notices().release.seq == seq + (len(before) < 4), "said again only while it is counted"
+
+
+@pytest.mark.parametrize(("every", "told"), [("10s", 3), ("60s", 6)])
+def test_a_check_that_goes_on_failing_says_so_in_measure(every: str, told: int) -> None:
+    """Of one that is looked at rarely each new reason is an event, so that the last one is known in the end."""
+    s = Stage(checks=[{**HOME, "every": every}]).joined()
+    seq = s.release.seq
+    for n in range(6):
+        s.sees(checks=(CheckResult("home", False, f"reason {n}", s.now),)).notices()
+    s.sees(checks=(CheckResult("home", False, "reason 5", s.now),)).notices()
+    assert s.release.seq == seq + told
+    assert s.release.checks["home"].streak == 3
+
+
+def test_a_check_that_recovers_keeps_its_time() -> None:
+    """A short blip does not start the overlap again."""
+    s = Stage().joined()
+    held = s.release.checks["targets"].held_since
+    s.targets(blue="healthy", green="unhealthy").checks(times=1)
+    s.targets(blue="healthy", green="healthy").checks(times=3)
+    assert s.release.checks["targets"].held_since == held
+
+
+def test_calm_waits_follow_the_pace_of_the_checks() -> None:
+    """A check every second is looked at every second, also while nothing else happens."""
+    checks = [{"name": "home", "http": "https://x", "every": "1s"}]
+    s = Stage(checks=checks).joined().checks("home")
+    decision = s.decision
+    assert isinstance(decision, Wait)
+    assert decision.seconds == 1.0
+
+
+@pytest.mark.parametrize(("age", "pace"), [(0, 5), (100, 5), (200, 10), (600, 30), (7000, 30)])
+def test_what_aws_takes_long_for_is_looked_at_less_often(age: float, pace: float) -> None:
+    """Noticing it late costs a twentieth of the phase; a check is looked at as ever."""
+    s = Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("pending").passes(age)
+    assert s.decision == Wait(Awaited.BUILDER_UP, pace)
+    s = Stage().launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    assert s.targets(blue="healthy", green="initial").passes(min(age, 500)).decision == Wait(Awaited.CHECKS, 5.0)
+
+
+def test_a_bad_answer_ends_the_calm() -> None:
+    """The next looks come at the usual pace, so that a failure is known soon."""
+    s = Stage().joined()
+    calm = s.decision
+    assert isinstance(calm, Wait)
+    s.targets(blue="healthy", green="unhealthy").checks(times=1)
+    alarmed = s.decision
+    assert isinstance(alarmed, Wait)
+    assert (calm.seconds, alarmed.seconds) == (30.0, 5.0)
+
+
+# --- switching and soaking ---
+
+
+def test_blue_leaves_once_green_can_bear_everything() -> None:
+    """Detach, read back, soak."""
+    s = Stage().joined().enters(Phase.SWITCHING)
+    assert s.verb is Verb.TAKE_BLUE_OUT
+    s.did(Verb.TAKE_BLUE_OUT)
+    assert s.decision == Wait(Awaited.READ_BACK, 5.0)
+    s.detach("blue").targets(blue="draining", green="healthy")
+    assert s.decision == Enter(Phase.SOAKING)
+
+
+def test_a_detachment_that_does_not_show_is_repeated() -> None:
+    """What AWS does not show after a minute is done again."""
+    s = Stage().joined().enters(Phase.SWITCHING).did(Verb.TAKE_BLUE_OUT).passes(60)
+    assert s.verb is Verb.TAKE_BLUE_OUT
+
+
+def test_green_grows_when_blue_has_grown() -> None:
+    """Blue scaled out during the overlap: green catches up before blue leaves."""
+    s = (
+        Stage()
+        .joined()
+        .enters(Phase.SWITCHING)
+        .sees(blue=group("web-asg", 6, minimum=4, target_groups=frozenset({TG})))
+    )
+    assert s.decision == Act(Verb.GROW_GREEN, {"size": 6})
+    s.did(Verb.GROW_GREEN, size=6)
+    assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)
+    s.alter("green", desired=6)
+    assert s.passes(600).decision == RollBack(Reason.NEVER_HEALTHY, "4 of 6 of green served after 10m")
+
+
+def test_who_boots_because_green_grows_is_no_loss() -> None:
+    """The targets that green had before must stay healthy; after the switch all of them must."""
+    s = Stage().joined().enters(Phase.SWITCHING).did(Verb.GROW_GREEN, size=5).did(Verb.GROW_GREEN, size=6)
+    assert s.seen.green is not None
+    s.alter("green", desired=6, instances=(*s.seen.green.instances, Instance("new-1", "Pending")))
+    s.checks(times=4)
+    assert s.release.checks["targets"].passed
+    assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)
+    s.targets(blue="healthy", green="unhealthy").checks(times=3)
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "targets no longer holds: 0 of 6 healthy")
+    s.enters(Phase.SOAKING).targets(green="healthy").checks(times=1)
+    assert not s.release.checks["targets"].passed, "five are too few now"
+
+
+def test_nothing_is_removed_while_green_is_too_small() -> None:
+    """The guard before the removing call (S3)."""
+    s = Stage().joined().enters(Phase.SWITCHING)
+    s.sees(targets={TG: {**dict(s.seen.targets[TG]), "web-production-v42-0": "unhealthy"}})
+    assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)
+
+
+def test_the_soak_passes_with_every_check_held() -> None:
+    """Blue is idle and whole until then."""
+    s = Stage().switched()
+    ends = s.now + 900
+    assert s.decision == Wait(Awaited.SOAK, 30.0, ends)
+    assert s.passes(900).decision == Enter(Phase.RETIRING)
+    s.targets(blue="draining", green="unhealthy")
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+
+
+def test_green_that_fails_in_the_soak_is_rolled_back() -> None:
+    """Until blue is retired the way back is a matter of seconds."""
+    s = Stage().switched().targets(blue="draining", green="unhealthy").checks()
+    assert isinstance(s.decision, RollBack)
+
+
+# --- retiring ---
+
+
+def retired(**changes: object) -> Stage:
+    """A release that has just entered retiring."""
+    return Stage(**changes).switched().enters(Phase.RETIRING)  # type: ignore[arg-type]  # configuration keys
+
+
+def test_retiring_goes_step_by_step() -> None:
+    """Drain, empty, hand over, delete, tidy."""
+    s = retired()
+    assert s.decision == Wait(Awaited.DRAINED, 30.0)
+    s.targets(green="healthy")
+    protected = tuple(replace(i, protected=True) for i in s.seen.blue.instances)  # type: ignore[union-attr]  # on stage
+    s.alter("blue", instances=protected)
+    assert s.decision == Act(Verb.UNPROTECT_BLUE, {"instances": [i.id for i in protected]})
+    s.alter("blue", instances=tuple(replace(i, protected=False) for i in protected))
+    assert s.verb is Verb.EMPTY_BLUE
+    s.did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    for verb in (Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
+        assert s.verb is verb
+        s.did(verb)
+    assert s.decision == Wait(Awaited.BLUE_EMPTY, 5.0)
+    s.alter("blue", instances=())
+    assert s.verb is Verb.DELETE_BLUE
+    s.did(Verb.DELETE_BLUE)
+    assert s.decision == Wait(Awaited.GROUP_GONE, 5.0)
+    s.sees(blue=None, droppable=("ami-old", "ami-older"))
+    assert s.decision == Act(Verb.DROP_IMAGE, {"image": "ami-old"})
+    s.did(Verb.DROP_IMAGE, image="ami-old")
+    assert s.decision == Wait(Awaited.READ_BACK, 5.0)
+    assert s.sees(droppable=("ami-older",)).decision == Act(Verb.DROP_IMAGE, {"image": "ami-older"})
+    s.sees(droppable=())
+    assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone")
+
+
+def test_a_group_kept_empty_is_named() -> None:
+    """`retire: empty` leaves the group, and says so (S5)."""
+    s = retired(retire="empty").targets(green="healthy")
+    s.alter("blue", desired=0, minimum=0, instances=())
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
+    assert s.decision == Rest(
+        Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone", ("group web-asg, kept empty",)
+    )
+
+
+def test_live_is_never_said_of_a_green_that_does_not_serve_alone() -> None:
+    """S8: it waits, and calls for a person in the end."""
+    s = retired().targets(green="unhealthy")
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    decision = s.passes(7200).decision
+    assert isinstance(decision, Rest)
+    assert decision.outcome is Outcome.FAILED
+    s = retired().sees(green=None)
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+
+
+def test_blue_that_does_not_empty_calls_for_a_person() -> None:
+    """Lifecycle hooks may hold instances for long, but not for ever."""
+    s = retired().targets(green="healthy").did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
+    s.alter("blue", desired=0, minimum=0).passes(7200)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.reason is Reason.RETIRE_LATE
+    assert "group web-production-v42" in decision.left
+
+
+def test_images_that_cannot_be_dropped_are_named() -> None:
+    """A missing permission for tidying does not fail a release."""
+    s = retired().targets(green="healthy").sees(blue=None, droppable=("ami-old",))
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
+    stumbles(s, Verb.SET_DEFAULT_VERSION, denied=True)
+    stumbles(s, Verb.DROP_IMAGE, denied=True)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.outcome is Outcome.LIVE
+    assert decision.left == ("image ami-old",)
+
+
+# --- rolling back ---
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.can_roll_back])
+def test_an_order_to_roll_back_comes_before_everything(phase: Phase) -> None:
+    """In every phase up to soaking, whatever else is the matter (S7)."""
+    s = Stage().launched().enters(phase)
+    stumbles(s, Verb.CREATE_GREEN, transient=True).told(EventKind.ROLLBACK_ORDERED, who="U1")
+    s.told(EventKind.PROMOTED, who="U2")
+    assert s.decision == RollBack(Reason.ORDERED, "ordered by U1")
+
+
+@pytest.mark.parametrize("phase", [Phase.RETIRING])
+def test_an_order_after_blue_is_retired_changes_nothing(phase: Phase) -> None:
+    """The doors refuse it; should it slip in, the story goes on."""
+    s = retired().told(EventKind.ROLLBACK_ORDERED, who="U1")
+    assert s.release.phase is phase
+    assert not isinstance(s.decision, RollBack)
+
+
+def test_undoing_a_bake_stops_the_builder() -> None:
+    """Only if we started it (S6)."""
+    s = Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("running").rolls_back()
+    assert s.verb is Verb.STOP_BUILDER
+    s.did(Verb.STOP_BUILDER)
+    assert s.decision == Wait(Awaited.BUILDER_STOPPED, 5.0)
+    assert s.builder("stopping").decision == Wait(Awaited.BUILDER_STOPPED, 5.0)
+    assert s.builder("stopped").verb is Verb.FREE_BUILDER
+    s.did(Verb.FREE_BUILDER)
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+
+
+def test_a_builder_that_somebody_else_started_is_left_alone() -> None:
+    """S6: as it was found."""
+    s = Stage().did(Verb.CLAIM_BUILDER).builder("running").rolls_back("builder_running")
+    assert s.verb is Verb.FREE_BUILDER
+
+
+def test_a_builder_that_may_be_starting_is_waited_for() -> None:
+    """The start may have been sent just before a crash, and not show yet."""
+    s = Stage().did(Verb.CLAIM_BUILDER).told(EventKind.BEGAN, verb=Verb.START_BUILDER).builder("stopped").rolls_back()
+    assert s.decision == Wait(Awaited.BUILDER_STOPPED, 5.0)
+    assert s.passes(60).verb is Verb.FREE_BUILDER
+
+
+def test_a_failed_image_is_removed_and_a_good_one_is_named() -> None:
+    """S5: nothing is left behind unnamed."""
+    s = Stage().did(Verb.MAKE_IMAGE, image="ami-1").image("failed", tagged_release="web/production#42").rolls_back()
+    assert s.decision == Act(Verb.DROP_IMAGE, {"image": "ami-1"})
+    s.did(Verb.DROP_IMAGE, image="ami-1")
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+    s = Stage().did(Verb.MAKE_IMAGE, image="ami-1").image("pending", tagged_release="web/production#42").rolls_back()
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because", ("image ami-1",))
+
+
+@pytest.mark.parametrize("phase", [Phase.LAUNCHING, Phase.CHECKING])
+def test_before_green_had_traffic_it_is_simply_removed(phase: Phase) -> None:
+    """Delete green, its template version, then put blue's settings back, in that order."""
+    s = Stage().launched().enters(phase).rolls_back()
+    assert s.verb is Verb.DELETE_GREEN
+    s.did(Verb.DELETE_GREEN)
+    assert s.decision == Wait(Awaited.GROUP_GONE, 5.0)
+    s.sees(green=None)
+    assert s.verb is Verb.DELETE_TEMPLATE_VERSION
+    s.did(Verb.DELETE_TEMPLATE_VERSION)
+    assert s.verb is Verb.UNPIN_BLUE
+    s.did(Verb.UNPIN_BLUE)
+    assert s.verb is Verb.RESUME_BLUE
+    s.did(Verb.RESUME_BLUE)
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+
+
+def test_a_group_that_may_still_appear_is_waited_for() -> None:
+    """Green may have been created just before a crash, and not show yet (S5)."""
+    s = Stage().launched().sees(green=None, template=None).rolls_back()
+    assert s.decision == Wait(Awaited.GROUP_GONE, 5.0)
+    s.told(EventKind.BEGAN, verb=Verb.MAKE_TEMPLATE_VERSION)
+    s.release = replace(s.release, began={v: e for v, e in s.release.began.items() if v is not Verb.CREATE_GREEN})
+    assert s.decision == Wait(Awaited.READ_BACK, 5.0)
+    assert s.passes(60).verb is Verb.UNPIN_BLUE
+
+
+def test_a_group_of_our_name_that_is_not_ours_is_left_alone() -> None:
+    """Names may clash; tags decide."""
+    s = Stage().launched().alter("green", release="other/production#42").rolls_back()
+    assert s.verb is Verb.DELETE_TEMPLATE_VERSION
+
+
+def test_a_green_that_will_not_go_calls_for_a_person() -> None:
+    """Every wait has a limit."""
+    s = Stage().launched().rolls_back().did(Verb.DELETE_GREEN).alter("green", deleting=True)
+    assert s.decision == Wait(Awaited.GROUP_GONE, 5.0)
+    decision = s.passes(7200).decision
+    assert isinstance(decision, Rest)
+    assert decision.reason is Reason.RETIRE_LATE
+    assert decision.left[-1] == "pins on group web-asg (its own: minimum 2, template version $Latest)"
+
+
+def test_a_version_that_cannot_be_removed_is_named() -> None:
+    """It harms nobody, so it does not fail the rollback."""
+    s = Stage().launched().sees(green=None).rolls_back().did(Verb.DELETE_GREEN)
+    stumbles(s, Verb.DELETE_TEMPLATE_VERSION, denied=True)
+    s.did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.left == ("version 8 of the launch template lt-1",)
+    s.did(Verb.UNPIN_BLUE, stays_on_version=7).did(Verb.RESUME_BLUE)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.left[1] == "group web-asg on template version 7"
+
+
+def test_a_rollback_before_blue_was_pinned_has_nothing_to_undo() -> None:
+    """Entered launching, and ordered back at once."""
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").rolls_back()
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+
+
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING])
+def test_while_both_serve_green_leaves(phase: Phase) -> None:
+    """One call; then green drains before it is removed."""
+    s = Stage().joined().enters(phase).rolls_back()
+    assert s.verb is Verb.TAKE_GREEN_OUT
+    s.did(Verb.TAKE_GREEN_OUT)
+    assert s.decision == Wait(Awaited.READ_BACK, 5.0)
+    s.detach("green").targets(blue="healthy", green="draining")
+    assert s.decision == Wait(Awaited.DRAINED, 30.0)
+    s.targets(blue="healthy")
+    assert s.verb is Verb.DELETE_GREEN
+
+
+def test_a_drain_that_does_not_end_is_not_waited_for() -> None:
+    """The longest deregistration delay is an hour."""
+    s = Stage().joined().rolls_back().detach("green").targets(blue="healthy", green="draining")
+    assert s.passes(3660).verb is Verb.DELETE_GREEN
+
+
+@pytest.mark.parametrize("phase", [Phase.SWITCHING, Phase.SOAKING])
+def test_after_the_switch_blue_joins_first(phase: Phase) -> None:
+    """Blue is given traffic, seen healthy, and only then green leaves (S1, S3)."""
+    s = Stage().switched().enters(phase).rolls_back()
+    assert s.verb is Verb.JOIN_BLUE
+    s.did(Verb.JOIN_BLUE)
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    s.attach("blue").targets(blue="initial", green="healthy")
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    s.targets(blue="healthy", green="healthy").passes(15)
+    assert s.verb is Verb.TAKE_GREEN_OUT
+
+
+def test_blue_that_was_just_detached_is_not_trusted() -> None:
+    """It may still be shown attached and healthy, and drain a moment later: it joins again, and that is awaited."""
+    s = Stage().joined().enters(Phase.SWITCHING).told(EventKind.BEGAN, verb=Verb.TAKE_BLUE_OUT).rolls_back()
+    assert s.verb is Verb.JOIN_BLUE
+    s.did(Verb.JOIN_BLUE)
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    assert s.passes(15).verb is Verb.TAKE_GREEN_OUT
+
+
+def test_targets_of_a_detached_group_serve_nobody() -> None:
+    """Whatever their state is shown as."""
+    s = Stage().joined().detach("blue")
+    assert s.seen.serving(s.seen.blue) == ()
+
+
+def test_green_that_may_be_joining_is_not_removed_yet() -> None:
+    """It was told to join just before the rollback; its targets may appear yet."""
+    s = Stage().launched().enters(Phase.OVERLAPPING).told(EventKind.BEGAN, verb=Verb.JOIN_GREEN).rolls_back()
+    assert s.decision == Wait(Awaited.READ_BACK, 5.0)
+    assert s.passes(60).verb is Verb.DELETE_GREEN
+
+
+def test_an_image_that_was_just_ordered_is_named() -> None:
+    """Although nobody recorded its id (S5)."""
+    s = Stage().did(Verb.START_BUILDER, Verb.STOP_BUILDER).told(EventKind.BEGAN, verb=Verb.MAKE_IMAGE)
+    s.builder("stopped").rolls_back()
+    assert s.decision == Wait(Awaited.IMAGE, 5.0)
+    s.image("pending", tagged_release=s.release.id)
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because", ("image ami-1",))
+
+
+def test_no_traffic_for_a_blue_that_is_not_healthy() -> None:
+    """S11: it is not joined, green is not taken out, a person is called."""
+    s = Stage().switched().rolls_back()
+    sick = tuple(Instance(i.id, "InService", healthy=False) for i in s.seen.blue.instances)  # type: ignore[union-attr]  # on stage
+    s.alter("blue", instances=sick)
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    decision = s.passes(600).decision
+    assert isinstance(decision, Rest)
+    assert decision.outcome is Outcome.FAILED
+    assert decision.reason is Reason.BLUE_UNHEALTHY
+    assert "0 of 4 of blue healthy" in decision.message
+
+
+def test_no_rollback_to_a_blue_that_is_gone() -> None:
+    """Green is left as it is."""
+    decision = Stage().switched().rolls_back().sees(blue=None).decision
+    assert isinstance(decision, Rest)
+    assert decision.reason is Reason.BLUE_UNHEALTHY
+
+
+def test_green_that_somebody_put_into_traffic_is_not_deleted_under_it() -> None:
+    """Before it joined by our hand, green may be in the load balancer by another's."""
+    s = Stage().launched().attach("green").targets(blue="unhealthy", green="healthy").rolls_back()
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    decision = s.passes(600).decision
+    assert isinstance(decision, Rest)
+    assert decision.reason is Reason.BLUE_UNHEALTHY
+
+
+def test_pins_cannot_be_taken_off_a_group_that_is_gone() -> None:
+    """It is said, not passed over (S6)."""
+    s = Stage().launched().sees(green=None, blue=None).rolls_back()
+    s.did(Verb.DELETE_GREEN, Verb.DELETE_TEMPLATE_VERSION)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.reason is Reason.CHANGED_OUTSIDE
+
+
+# --- what others changed (S9) ---
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"blue": None}, "web-asg was deleted"),
+        ({"blue": {"deleting": True}}, "web-asg was deleted"),
+        ({"blue": {"desired": 3}}, "web-asg was shrunk from 4 to 3"),
+        ({"blue": {"minimum": 1}}, "minimum of web-asg was changed from 4 to 1"),
+        ({"blue": {"template_version": "9"}}, "put on template version 9 (it was on 7)"),
+        ({"blue": {"target_groups": frozenset()}}, "web-asg was taken out of the load balancer"),
+        ({"green": None}, "web-production-v42 was deleted"),
+        ({"green": {"deleting": True}}, "web-production-v42 was deleted"),
+        ({"green": {"desired": 9}}, "web-production-v42 was resized from 4 to 9"),
+        ({"green": {"target_groups": frozenset()}}, "web-production-v42 was taken out of the load balancer"),
+        ({"routes": ("web:80 -> other",)}, "gone: web:80 -> web; new: web:80 -> other"),
+        ({"routes": ()}, "gone: web:80 -> web; new: nothing"),
+    ],
+)
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING])
+def test_a_change_by_others_stops_the_release(change: dict[str, object], says: str, phase: Phase) -> None:
+    """It says what it found and what it leaves, and touches nothing more."""
+    s = Stage().joined().enters(phase).passes(60)
+    for name, value in change.items():
+        s.alter(name, **value) if isinstance(value, dict) else s.sees(**{name: value})
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    assert says in decision.message
+    assert "group web-production-v42" in decision.left
+
+
+def test_blue_put_back_during_the_soak_stops_the_release() -> None:
+    """Somebody wants blue to serve: not ours to fight."""
+    s = Stage().switched().passes(60).attach("blue")
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.message == "web-asg was put back into the load balancer"
+
+
+def test_what_was_just_done_is_not_taken_for_a_change_by_others() -> None:
+    """AWS's reads lag behind its writes."""
+    s = Stage().launched()
+    s.sees(green=None, blue=group("web-asg", minimum=2, target_groups=frozenset({TG})))
+    assert isinstance(s.decision, Wait)
+
+
+def test_growing_green_is_not_taken_for_a_change_by_others() -> None:
+    """Its new size may show before or after."""
+    s = Stage().joined().passes(60).enters(Phase.SWITCHING)
+    s.sees(blue=group("web-asg", 6, minimum=4, target_groups=frozenset({TG}))).did(Verb.GROW_GREEN, size=6)
+    assert isinstance(s.decision, Wait)
+
+
+# --- calls that fail ---
+
+
+def test_a_passing_failure_is_tried_again_with_growing_pauses() -> None:
+    """1, 2, 4, 8, then every 15 seconds; ten minutes of it is too much."""
+    s = Stage().launched()
+    pauses = []
+    for _ in range(6):
+        stumbles(s, Verb.CREATE_GREEN, transient=True)
+        decision = s.decision
+        assert isinstance(decision, Wait)
+        pauses.append(decision.seconds)
+        s.passes(decision.seconds)
+    assert pauses == [1, 2, 4, 8, 15, 15]
+    assert s.verb is Verb.CREATE_GREEN
+    stumbles(s.passes(600), Verb.CREATE_GREEN, transient=True)
+    assert s.decision == RollBack(Reason.AWS_ERROR, "AWS said no")
+
+
+def test_a_refused_call_rolls_the_release_back() -> None:
+    """A missing permission is named."""
+    s = stumbles(Stage().launched(), Verb.CREATE_GREEN, denied=True)
+    assert s.decision == RollBack(Reason.DENIED, "AWS said no")
+
+
+def test_a_refused_call_while_undoing_is_tried_three_times() -> None:
+    """Then a person is called."""
+    s = Stage().launched().rolls_back()
+    stumbles(s, Verb.DELETE_GREEN, denied=True)
+    assert s.decision == Wait(Awaited.RETRY, 1.0, s.now + 1)
+    assert s.passes(1).verb is Verb.DELETE_GREEN
+    stumbles(stumbles(s, Verb.DELETE_GREEN, denied=True), Verb.DELETE_GREEN, denied=True)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.DENIED)
+
+
+def test_a_busy_builder_is_waited_for_as_long_as_a_bake_may_take() -> None:
+    """Another release bakes on it."""
+    s = stumbles(Stage().builder("stopped"), Verb.CLAIM_BUILDER, transient=True)
+    assert s.decision == Wait(Awaited.BUILDER_FREE, 1.0, s.now + 1)
+    stumbles(s.passes(3600), Verb.CLAIM_BUILDER, transient=True)
+    assert isinstance(s.decision, Wait)
+
+
+def test_success_ends_a_run_of_failures() -> None:
+    """And so does another act."""
+    s = stumbles(Stage().launched(), Verb.CREATE_GREEN, transient=True).did(Verb.CREATE_GREEN)
+    assert s.release.stumble is None
+    stumbles(stumbles(s, Verb.JOIN_GREEN, transient=True), Verb.SUSPEND_GREEN, transient=True)
+    assert s.release.stumble is not None
+    assert s.release.stumble.count == 1
+
+
+def test_blindness_is_waited_out_and_then_given_up() -> None:
+    """AWS cannot be asked: ten minutes, then back; while finishing, a person is called."""
+    s = Stage().launched()
+    assert phases.blind(s.release, s.now, denied=False, message="no route") == Wait(Awaited.SIGHT, 1.0, s.now + 600)
+    s.told(EventKind.BLINDED, code="X", message="no route").passes(600)
+    assert phases.blind(s.release, s.now, denied=False, message="no route") == RollBack(Reason.BLIND, "no route")
+    assert phases.blind(s.release, s.now, denied=True, message="no") == RollBack(Reason.DENIED, "no")
+    s.rolls_back().told(EventKind.BLINDED, code="X", message="no route").passes(600)
+    decision = phases.blind(s.release, s.now, denied=False, message="no route")
+    assert isinstance(decision, Rest)
+    assert decision.outcome is Outcome.FAILED
+
+
+# --- what is worth telling ---
+
+
+def test_only_changes_are_told() -> None:
+    """The same look twice gives nothing the second time."""
+    s = Stage().joined().sees(checks=())
+    s.notices()
+    assert phases.noticed(s.release, replace(s.seen, targets={}), s.config) != []
+    assert phases.noticed(s.release, s.seen, s.config) == []
+
+
+def test_what_a_bake_shows_is_told() -> None:
+    """Image and build states, each once."""
+    s = Stage().builder("running", build=RUNNING).image("pending")
+    told = {facts["subject"]: facts["value"] for facts in phases.noticed(s.release, s.seen, s.config)}
+    assert told == {"image": "pending", "build": "running"}
+
+
+def test_an_activity_is_told_and_taken_back() -> None:
+    """Why launches fail, in AWS's words, and that they no longer do."""
+    s = Stage().launched().alter("green", activity="no capacity").notices()
+    assert s.release.sights["activity"]["value"] == "no capacity"
+    assert s.alter("green", activity="").notices().release.sights["activity"]["value"] == ""
+
+
+@pytest.mark.parametrize(
+    ("states", "value"),
+    [
+        ({"blue": "healthy"}, "blue"),
+        ({"blue": "healthy", "green": "initial"}, "both"),
+        ({"blue": "draining", "green": "healthy"}, "green"),
+        ({"blue": "draining", "green": "draining"}, "nobody"),
+    ],
+)
+def test_who_has_the_traffic_is_told(states: dict[str, str], value: str) -> None:
+    """Draining targets get no new requests."""
+    s = Stage().joined().detach("blue").detach("green").targets(**states)
+    told = {facts["subject"]: facts for facts in phases.noticed(s.release, s.seen, s.config)}
+    if value != s.release.sights["traffic"]["value"]:
+        assert told["traffic"]["value"] == value
+
+
+def test_an_empty_look_serves_nobody() -> None:
+    """Nothing seen is nothing trusted (S2)."""
+    seen = Observation(at=0)
+    assert seen.serving(None) == ()
+    assert seen.serving(group("g")) == ()
+    assert not seen.in_traffic("green")
+    assert not seen.draining(None)
+
+
+def test_a_halt_names_everything_that_may_be_left() -> None:
+    """S5: what was begun and not seen to be undone."""
+    s = Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).rolls_back()
+    decision = phases.blind(s.release, s.now, denied=True, message="no")
+    assert isinstance(decision, Rest)
+    assert decision.left == ("builder i-0123456789abcdef0, perhaps running",)
+    s = Stage().did(Verb.MAKE_IMAGE, image="ami-1").launched().rolls_back().did(Verb.UNPIN_BLUE)
+    decision = phases.blind(s.release, s.now, denied=True, message="no")
+    assert isinstance(decision, Rest)
+    assert decision.left == ("group web-production-v42", "version 8 of the launch template lt-1", "image ami-1")
+
+
+def test_a_hold_whose_check_wavers_is_not_promoted() -> None:
+    """A promotion counts once every check holds again."""
+    s = Stage(hold=True, checks=[{"name": "home", "http": "https://x"}]).joined().enters(Phase.HOLDING)
+    s.told(EventKind.PROMOTED, who="U1")
+    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+
+
+def test_short_limits_are_told_in_seconds() -> None:
+    """As a person says it."""
+    s = Stage(checks=[{"name": "unit", "run": "true", "within": "60s"}]).launched().enters(Phase.CHECKING).passes(60)
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "unit did not hold within 1m: never answered")
+
+
+# --- a hold that is ordered on the way ---
+
+
+@pytest.mark.parametrize("phase", [Phase.BAKING, Phase.LAUNCHING, Phase.CHECKING, Phase.OVERLAPPING])
+def test_a_hold_ordered_on_the_way_ends_the_overlap_in_holding(phase: Phase) -> None:
+    """Whenever it was ordered; without it the release would have switched."""
+    s = Stage().enters(phase).told(EventKind.HOLD_ORDERED, who="U1")
+    held = s.joined().passes(300)
+    assert held.decision == Enter(Phase.HOLDING)
+    assert Stage().joined().passes(300).decision == Enter(Phase.SWITCHING)
+
+
+def test_a_hold_ordered_in_the_overlap_takes_back_the_promotion() -> None:
+    """Whoever promoted before is not counted, whoever does so afterwards is."""
+    s = Stage().joined().told(EventKind.PROMOTED, who="U1")
+    assert s.decision == Enter(Phase.SWITCHING)
+    s.told(EventKind.HOLD_ORDERED, who="U2")
+    assert isinstance(s.decision, Wait)
+    assert s.passes(300).decision == Enter(Phase.HOLDING)
+    s.enters(Phase.HOLDING)
+    assert s.decision == Wait(Awaited.PROMOTION, 30.0, s.now + 4 * 3600)
+    assert s.told(EventKind.PROMOTED, who="U1").decision == Enter(Phase.SWITCHING)
+
+
+def test_as_many_people_as_are_asked_for() -> None:
+    """One of two is not enough, in the overlap or in the hold; the same one twice is one."""
+    s = Stage(hold=True, promotion={"by": "person", "approvals": 2}).joined()
+    for _ in range(2):
+        s.told(EventKind.PROMOTED, who="U1")
+        assert isinstance(s.decision, Wait)
+    s.passes(300).enters(Phase.HOLDING)
+    assert isinstance(s.decision, Wait)
+    assert s.told(EventKind.PROMOTED, who="U2").decision == Enter(Phase.SWITCHING)
+
+
+@pytest.mark.parametrize("phase", [Phase.SWITCHING, Phase.SOAKING])
+def test_a_hold_that_comes_too_late_changes_nothing(phase: Phase) -> None:
+    """The doors refuse it; should it slip in, the story goes on."""
+    s = Stage().joined().enters(phase) if phase is Phase.SWITCHING else Stage().switched()
+    before = s.decision
+    assert s.told(EventKind.HOLD_ORDERED, who="U1").decision == before

@@ -1,0 +1,301 @@
+"""A release is its events, folded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bluegreen.release import SIGHT, Event, EventKind, Outcome, Phase, Verb, duration, fold, names, release_id
+from tests.worlds.release import Stage
+
+
+def test_names_are_known_before_anything_is_made() -> None:
+    """The group and the image bear the service, the number and the commit."""
+    assert names("web/production", 42, "abcdef123456") == {
+        "green_group": "web-production-v42",
+        "image_name": "web-production-v42-abcdef12",
+    }
+    assert names("web/production", 1, "")["image_name"] == "web-production-v1-image"
+    assert release_id("web/production", 42) == "web/production#42"
+
+
+def test_there_is_no_release_without_its_first_event() -> None:
+    """An empty journal tells of nothing."""
+    with pytest.raises(ValueError, match="not enough values"):
+        fold([])
+
+
+@pytest.mark.parametrize(
+    ("phase", "back", "promote"),
+    [
+        (Phase.BAKING, True, False),
+        (Phase.OVERLAPPING, True, True),
+        (Phase.HOLDING, True, True),
+        (Phase.SOAKING, True, False),
+        (Phase.RETIRING, False, False),
+        (Phase.ROLLING_BACK, False, False),
+    ],
+)
+def test_phases_say_what_may_be_ordered(phase: Phase, back: bool, promote: bool) -> None:
+    """Rollback up to soaking, promotion while both serve."""
+    assert (phase.can_roll_back, phase.awaits_promotion) == (back, promote)
+
+
+def test_events_speak_of_acts_or_phases() -> None:
+    """What an event does not speak of is None."""
+    act = Event("r", 2, 0.0, EventKind.BEGAN, {"verb": "join_green"})
+    entered = Event("r", 3, 0.0, EventKind.ENTERED, {"phase": "soaking"})
+    assert (act.verb, act.phase) == (Verb.JOIN_GREEN, None)
+    assert (entered.verb, entered.phase) == (None, Phase.SOAKING)
+
+
+def test_an_interruption_is_over_when_somebody_goes_on() -> None:
+    """By taking it up, or by the next act."""
+    s = Stage().told(EventKind.INTERRUPTED, holder="a")
+    assert s.release.interrupted
+    assert not s.told(EventKind.TAKEN_UP, holder="b").release.interrupted
+    assert not s.told(EventKind.INTERRUPTED, holder="b").did(Verb.START_BUILDER).release.interrupted
+
+
+def test_one_person_promotes_once() -> None:
+    """Two orders of one person are one approval."""
+    s = Stage().told(EventKind.PROMOTED, who="U1").told(EventKind.PROMOTED, who="U1").told(EventKind.PROMOTED, who="U2")
+    assert s.release.promoters == ("U1", "U2")
+
+
+def settled(stage: Stage, outcome: Outcome) -> Stage:
+    """The release ends."""
+    facts = {"outcome": outcome, "reason": "denied", "message": "no", "left": ["group g"]}
+    return stage.told(EventKind.SETTLED, **facts)
+
+
+def test_the_last_event_tells_outcome_reason_and_what_is_left() -> None:
+    """S5, S8."""
+    release = settled(Stage().passes(5), Outcome.FAILED).release
+    assert (release.outcome, release.settled_at, release.left_behind) == (Outcome.FAILED, 1005.0, ("group g",))
+
+
+@pytest.mark.parametrize("kind", [EventKind.RESUMED, EventKind.ROLLBACK_ORDERED])
+def test_a_failed_release_is_reopened_by_a_person(kind: EventKind) -> None:
+    """Its limits count anew, its failures are forgotten."""
+    s = settled(Stage().joined(), Outcome.FAILED).passes(3600).told(kind, who="U1")
+    assert s.release.outcome is None
+    assert s.release.settled_at is None
+    assert s.release.checks == {}
+    assert s.release.watched_since == s.now
+    assert s.release.rollback_pending is (kind is EventKind.ROLLBACK_ORDERED)
+
+
+def test_an_order_after_the_end_changes_nothing() -> None:
+    """Only `failed` can be reopened."""
+    s = settled(Stage(), Outcome.LIVE).told(EventKind.ROLLBACK_ORDERED, who="U1")
+    assert s.release.outcome is Outcome.LIVE
+
+
+# --- what may be ordered -----------------------------------------------------------------------------------
+
+
+EARLY = (Phase.BAKING, Phase.LAUNCHING, Phase.CHECKING)
+#: phase -> may be promoted, held, returned
+MAY = {
+    **dict.fromkeys(EARLY, (False, True, True)),
+    Phase.OVERLAPPING: (True, True, True),
+    Phase.HOLDING: (True, False, True),
+    Phase.SWITCHING: (False, False, True),
+    Phase.SOAKING: (False, False, True),
+    Phase.RETIRING: (False, False, False),
+    Phase.ROLLING_BACK: (False, False, False),
+}
+
+
+def may(s: Stage) -> tuple[bool, bool, bool]:
+    """Whether an order to promote, to hold, to roll back means something."""
+    return s.release.promotable, s.release.holdable, s.release.returnable
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_the_phase_says_what_an_order_means(phase: Phase) -> None:
+    """Of a release of which nothing was ordered yet."""
+    assert may(at(phase)) == MAY[phase]
+
+
+def at(phase: Phase, **more: Any) -> Stage:
+    """A release in that phase."""
+    return Stage(**more).enters(phase, reason="ordered", message="")
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.can_roll_back])
+def test_after_the_order_to_roll_back_no_other_means_anything(phase: Phase) -> None:
+    """S7; the order stays pending until the rollback begins."""
+    s = at(phase).told(EventKind.ROLLBACK_ORDERED, who="U1")
+    assert may(s) == (False, False, False)
+    assert s.release.rollback_pending
+    assert not s.rolls_back().release.rollback_pending
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_after_the_end_only_what_failed_can_go_back(outcome: Outcome, phase: Phase) -> None:
+    """And only from where blue is whole."""
+    expected = outcome is Outcome.FAILED and phase.can_roll_back
+    assert may(settled(at(phase), outcome)) == (False, False, expected)
+
+
+@pytest.mark.parametrize("phase", [*EARLY, Phase.OVERLAPPING])
+def test_what_is_held_cannot_be_held(phase: Phase) -> None:
+    """From the start, or by order."""
+    assert not at(phase, hold=True).release.holdable
+    held = at(phase).told(EventKind.HOLD_ORDERED, who="U1").release
+    assert (held.hold, held.held_by, held.holdable) == (True, "U1", False)
+    assert at(phase).release.held_by == ""
+
+
+def test_enough_people_decide() -> None:
+    """Until then one more means something; afterwards neither a promotion nor a hold does."""
+    s = at(Phase.OVERLAPPING, hold=True, promotion={"by": "person", "approvals": 2})
+    assert s.release.approvals == 2
+    s.told(EventKind.PROMOTED, who="U1")
+    assert s.release.promotable
+    assert not s.told(EventKind.PROMOTED, who="U2").release.promotable
+    one = at(Phase.OVERLAPPING)
+    assert one.release.approvals == 1
+    assert may(one.told(EventKind.PROMOTED, who="U1")) == (False, False, True)
+
+
+@pytest.mark.parametrize("config", [{}, {"promotion": None}, {"promotion": {}}, {"promotion": {"approvals": None}}])
+def test_one_approval_unless_it_is_said(config: dict[str, Any]) -> None:
+    """The configuration of an older version may say nothing of it."""
+    assert replace(Stage().release, config=config).approvals == 1
+
+
+def test_a_hold_takes_back_who_promoted_before() -> None:
+    """They have to look again."""
+    s = at(Phase.OVERLAPPING).told(EventKind.PROMOTED, who="U1").told(EventKind.HOLD_ORDERED, who="U2")
+    assert (s.release.promoters, s.release.promotable) == ((), True)
+    assert s.told(EventKind.PROMOTED, who="U1").release.promoters == ("U1",)
+
+
+def test_the_face_is_what_a_decision_is_about() -> None:
+    """Its number and whether it waits for a person; not the phase, which goes on by itself."""
+    s = Stage()
+    assert s.release.face == "web/production#42|auto"
+    assert s.joined().told(EventKind.PROMOTED, who="U1").release.face == "web/production#42|auto"
+    assert s.told(EventKind.HOLD_ORDERED, who="U1").release.face == "web/production#42|hold"
+    assert Stage(hold=True).release.face == "web/production#42|hold"
+
+
+# --- what the events leave ---------------------------------------------------------------------------------
+
+
+def test_what_an_older_version_did_not_write_is_not_known() -> None:
+    """The first event lacks it, and nothing breaks."""
+    first = Stage().release
+    kept = ("service", "number", "config", "commit", "image", "hold", "blue_group", "green_group", "image_name")
+    facts = {**{name: getattr(first, name) for name in kept}, "who": "me", "target_groups": [], "builder": ""}
+    old = fold([Event(first.id, 1, 5.0, EventKind.STARTED, facts)])
+    assert (old.blue_image, old.blue_commit, old.account, old.region, dict(old.source)) == ("", "", "", "", {})
+    more = {"blue_image": "ami-0", "blue_commit": "c0", "account": "1", "region": "r", "source": {"ref": "main"}}
+    new = fold([Event(first.id, 1, 5.0, EventKind.STARTED, {**facts, **more})])
+    assert {name: getattr(new, name) for name in more} == more
+
+
+def test_the_image_that_was_made_is_known_by_its_id() -> None:
+    """From the act that ordered it."""
+    assert Stage().release.made_image == ""
+    assert Stage().did(Verb.MAKE_IMAGE, image="ami-1").release.made_image == "ami-1"
+    began = Stage().told(EventKind.BEGAN, verb=Verb.MAKE_IMAGE)
+    assert began.release.made_image == "", "nobody knows its id yet"
+    assert began.enters(Phase.LAUNCHING, image="ami-1").release.made_image == "ami-1"
+    assert Stage().enters(Phase.LAUNCHING, image="ami-1").release.made_image == "", "it was there before"
+
+
+def test_blue_as_it_was_survives_the_journal() -> None:
+    """What was written first counts: a repeated act would note the pinned values."""
+    s = Stage().launched()
+    before = s.release.blue
+    assert before is not None
+    assert type(before).from_facts(before.to_facts()) == before
+    again = {**before.to_facts(), "desired": 9, "minimum": 9}
+    assert s.told(EventKind.BEGAN, verb=Verb.PIN_BLUE, blue=again).release.blue == before
+    assert s.release.size == 4
+    assert s.told(EventKind.BEGAN, verb=Verb.GROW_GREEN, size=6).release.size == 6
+
+
+def stumbles(s: Stage, verb: Verb, *, transient: bool = True) -> Stage:
+    """The act fails."""
+    return s.told(EventKind.STUMBLED, verb=verb, code="X", message="no", transient=transient, denied=False)
+
+
+def test_failures_of_one_act_in_a_row_are_counted() -> None:
+    """Another act, a success or the next phase begins anew."""
+    s = stumbles(stumbles(Stage(), Verb.JOIN_GREEN).passes(7), Verb.JOIN_GREEN)
+    assert s.release.stumble is not None
+    assert (s.release.stumble.count, s.release.stumble.first, s.release.stumble.last) == (2, 1000.0, 1007.0)
+    stumbles(s, Verb.GROW_GREEN)
+    assert s.release.stumble is not None
+    assert (s.release.stumble.verb, s.release.stumble.count) == (Verb.GROW_GREEN, 1)
+    assert s.did(Verb.GROW_GREEN, size=6).release.stumble is None
+    assert stumbles(s, Verb.GROW_GREEN).enters(Phase.SWITCHING).release.stumble is None
+
+
+def test_an_optional_act_is_given_up() -> None:
+    """When it can never succeed; a passing failure is tried again."""
+    s = stumbles(Stage(), Verb.DROP_IMAGE)
+    assert s.release.stumble is not None
+    assert s.release.gave_up == frozenset()
+    stumbles(s, Verb.DROP_IMAGE, transient=False)
+    assert (s.release.stumble, s.release.gave_up) == (None, frozenset({Verb.DROP_IMAGE}))
+    lasting = stumbles(Stage(), Verb.JOIN_GREEN, transient=False)
+    assert lasting.release.stumble is not None
+
+
+def test_blind_seconds_are_no_delay() -> None:
+    """Blindness counts from its first event, and is taken off when AWS answers again."""
+    s = Stage().enters(Phase.LAUNCHING).passes(100).told(EventKind.BLINDED).passes(30).told(EventKind.BLINDED)
+    assert s.release.blind_since == 1100.0
+    s.passes(10).told(EventKind.OBSERVED, subject=SIGHT, value="AWS answers again")
+    assert (s.release.blind_since, s.release.watched_since) == (None, 1040.0)
+    s.told(EventKind.OBSERVED, subject=SIGHT, value="AWS answers again")
+    assert s.release.watched_since == 1040.0
+    assert s.told(EventKind.BLINDED).enters(Phase.CHECKING).release.blind_since is None
+
+
+def test_what_was_seen_last_is_kept_by_subject() -> None:
+    """A check's answer is a state, too."""
+    s = Stage().told(EventKind.OBSERVED, subject="traffic", value="blue")
+    s.told(EventKind.OBSERVED, subject="traffic", value="both")
+    assert s.release.sights["traffic"]["value"] == "both"
+    assert s.release.checks == {}
+    s.told(
+        EventKind.OBSERVED, subject="home", value="200", passed=True, streak=3, since=1.0, held_since=2.0, lost=False
+    )
+    state = s.release.checks["home"]
+    assert (state.held, state.streak, state.value) == (True, 3, "200")
+    assert s.release.sights["home"]["value"] == "200"
+
+
+def test_going_back_remembers_from_where_and_why() -> None:
+    """The image that became known on the way stays known."""
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").enters(Phase.CHECKING).rolls_back("check_failed")
+    assert (s.release.left, s.release.reason, s.release.message) == (Phase.CHECKING, "check_failed", "because")
+    assert (s.release.image, s.release.in_phase_since) == ("ami-1", s.now)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-1, "0s"),
+        (59.6, "1m"),
+        (60, "1m"),
+        (61, "1m 1s"),
+        (3600, "1h"),
+        (3661, "1h 1m"),
+        (86400, "1d"),
+        (90000, "1d 1h"),
+    ],
+)
+def test_durations(seconds: float, said: str) -> None:
+    """Two units at most, and none that is nothing."""
+    assert duration(seconds) == said

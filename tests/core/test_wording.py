@@ -1,0 +1,476 @@
+"""Everything that can happen has its sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bluegreen import phases, wording
+from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Reason, Verb, duration
+from tests.worlds.events import ALICE, ARN, FACTS, ID, WHO, Telling
+from tests.worlds.release import Stage
+
+
+def said(telling: Telling) -> str:
+    """The sentence of the event that was told last."""
+    return wording.sentence(telling.last, telling.release)
+
+
+def plain(text: str) -> str:
+    """The text, if it is one plain line without markup or holes."""
+    assert text
+    assert text == text.strip()
+    assert text.isprintable()
+    assert not {"{", "}", "*", "`"} & set(text)
+    assert "None" not in text
+    return text
+
+
+@pytest.fixture
+def telling() -> Telling:
+    """A release in the middle of its overlap."""
+    return Telling().serves_both()
+
+
+# --- nothing is unworded -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(EventKind))
+def test_every_kind_of_event_has_a_sentence(kind: EventKind) -> None:
+    """A kind without words would leave a hole in every log."""
+    telling = Telling()
+    if kind is not EventKind.STARTED:
+        telling.serves_both().happens(kind, **FACTS[kind])
+    assert telling.last.kind is kind
+    plain(said(telling))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("verb", list(Verb))
+def test_every_verb_has_its_words(verb: Verb, known: bool) -> None:
+    """As an intent, begun, done and failed; also when no name is known yet."""
+    telling = Telling().serves_both() if known else Telling()
+    plain(wording.intent(verb, {}, telling.release))
+    facts = {"blue": telling.release.blue.to_facts()} if known and telling.release.blue else {}
+    if known or verb is not Verb.PIN_BLUE:
+        plain(said(telling.happens(EventKind.BEGAN, verb=verb, size=4, share=10, **facts)))
+    plain(said(telling.happens(EventKind.DID, verb=verb)))
+    problem = {"code": "Throttling", "message": "Rate exceeded", "transient": True, "denied": False}
+    plain(said(telling.happens(EventKind.STUMBLED, verb=verb, **problem)))
+
+
+@pytest.mark.parametrize("message", ["", "home did not hold."])
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_its_words(telling: Telling, reason: Reason, message: str) -> None:
+    """In a rollback and in an end, with and without what is known beside it."""
+    plain(said(telling.enters(Phase.ROLLING_BACK, reason=reason, message=message)))
+    for outcome in Outcome:
+        assert ".:" not in plain(said(telling.settles(outcome, reason, message)))
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_every_phase_has_its_words(telling: Telling, phase: Phase) -> None:
+    """Title, meaning, where it stands, and what can be done."""
+    telling.enters(phase, reason="ordered", message="")
+    plain(said(telling))
+    plain(wording.phase_meaning(phase))
+    assert "_" not in plain(wording.phase_title(phase))
+    assert plain(wording.outcome_line(telling.release)).startswith(ID)
+
+
+@pytest.mark.parametrize("awaited", list(Awaited))
+def test_everything_awaited_has_its_words(awaited: Awaited) -> None:
+    """Early, when nothing is known, and late."""
+    for telling in (Telling(), Telling().serves_both()):
+        for deadline in (None, telling.now + 90, telling.now - 1):
+            plain(wording.awaiting(awaited, deadline, telling.now, telling.release))
+
+
+# --- what the sentences say --------------------------------------------------------------------------------
+
+
+def test_a_start_names_who_and_what() -> None:
+    """The first line of every log."""
+    assert said(Telling()) == f"Admin/alice started {ID}: 9f8e7d6c from web-production-v41 to web-production-v42"
+
+
+def test_acts_carry_their_real_names(telling: Telling) -> None:
+    """A plan shows ARNs, a log the short names."""
+    assert wording.intent(Verb.JOIN_GREEN, {}, telling.release) == (
+        f"join web-production-v42 to target group web ({ARN})"
+    )
+    assert said(telling.does(Verb.TAKE_BLUE_OUT)) == "took web-production-v41 out of target group web"
+    assert said(telling.does(Verb.DROP_IMAGE, image="ami-0old")) == "dropped the old image ami-0old"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ((2, 0, None), "green: 2 of 4 in service"),
+        ((4, 0, 0), "green: 4 of 4 in service, no traffic"),
+        ((4, 3, 43), "green: 3 of 4 serving, 43 % of the traffic"),
+    ],
+)
+def test_a_group_is_told_by_numbers(telling: Telling, seen: tuple[int, int, int | None], expected: str) -> None:
+    """In service until it has targets that serve."""
+    assert said(telling.sees("green", *seen)) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"passed": True, "streak": 2}, "check home passes (2 of 3): 200"),
+        ({"passed": True, "streak": 3, "held": True}, "check home holds: 200"),
+        ({"passed": False, "streak": 2}, "check home fails, 2 times in a row: 200"),
+    ],
+)
+def test_a_check_is_told_by_its_run(answer: dict[str, Any], expected: str) -> None:
+    """How often of how often, and what was seen."""
+    telling = Telling(checks=[{"name": "home", "http": "https://web.example.com/"}])
+    assert said(telling.checks("home", **answer)) == expected
+
+
+@pytest.mark.parametrize(("more", "how"), [({}, "no longer holds"), ({"certain": True}, "fails")])
+def test_a_lost_check_is_told_as_it_was_lost(telling: Telling, more: dict[str, Any], how: str) -> None:
+    """One that failed beyond doubt may never have held."""
+    facts = {"passed": False, "streak": 1, "since": 1.0, "held_since": None, "lost": True, "value": "12 of 600"}
+    telling.happens(EventKind.OBSERVED, subject="errors", **facts, **more)
+    assert said(telling) == f"check errors {how}: 12 of 600"
+
+
+@pytest.mark.parametrize("subject", ["image", "build", "build check", "activity", "something new"])
+def test_whatever_else_is_observed_has_a_sentence(telling: Telling, subject: str) -> None:
+    """Also what a later version observes."""
+    assert "available" in plain(said(telling.happens(EventKind.OBSERVED, subject=subject, value="available")))
+
+
+def test_a_stumble_says_what_follows(telling: Telling) -> None:
+    """Whether it is tried again is what a reader wants to know."""
+    facts: dict[str, Any] = {"verb": "take_blue_out", "code": "Throttling", "message": "Rate exceeded"}
+    telling.happens(EventKind.STUMBLED, **facts, transient=True, denied=False)
+    expected = (
+        "could not take web-production-v41 out of target group web: Rate exceeded (Throttling); trying again soon"
+    )
+    assert said(telling) == expected
+
+
+def test_a_rollback_says_why_and_for_whom(telling: Telling) -> None:
+    """The name of a person, not an ARN."""
+    telling.happens(EventKind.ROLLBACK_ORDERED, who="arn:aws:iam::1:user/bob", why="slow")
+    assert said(telling) == f"bob ordered the rollback of {ID}: slow"
+    telling.enters(Phase.ROLLING_BACK, reason="ordered", message="ordered by arn:aws:iam::1:user/bob")
+    assert said(telling) == "going back to blue: ordered by bob"
+
+
+def test_ends_are_true_and_name_what_is_left(telling: Telling) -> None:
+    """`rolled back` never reads as success, and leftovers are named."""
+    telling.enters(Phase.ROLLING_BACK, reason="check_failed", message="home no longer holds: 502")
+    telling.settles("rolled_back", "check_failed", "home no longer holds: 502", ("image ami-0abc",))
+    assert said(telling) == wording.outcome_line(telling.release)
+    assert wording.outcome_line(telling.release) == (
+        f"{ID} was rolled back after 17s, web-production-v41 serves alone: "
+        "home no longer holds: 502; still there: image ami-0abc"
+    )
+
+
+@pytest.mark.parametrize(
+    ("awaited", "seconds", "expected"),
+    [
+        (Awaited.OVERLAP, 192, "waiting for the overlap to pass, 3m 12s to go"),
+        (Awaited.GREEN_UP, 840, "waiting for green's instances to come in service (4 of 4), at most 14m more"),
+        (Awaited.READ_BACK, None, "waiting for the load balancer to show the last change"),
+    ],
+)
+def test_waiting_says_for_what_and_how_long(
+    telling: Telling, awaited: Awaited, seconds: float | None, expected: str
+) -> None:
+    """A time that passes is told as such, a limit as a limit."""
+    deadline = None if seconds is None else telling.now + seconds
+    assert wording.awaiting(awaited, deadline, telling.now, telling.release) == expected
+
+
+def test_approvals_are_counted() -> None:
+    """Of several, who is missing matters."""
+    telling = Telling(hold=True, promotion={"by": "person", "approvals": 2}).serves_both().enters(Phase.HOLDING)
+    telling.happens(EventKind.PROMOTED, who="slack:U0BOB")
+    assert wording.awaiting(Awaited.PROMOTION, None, 0, telling.release) == "waiting for a person to promote (1 of 2)"
+
+
+# --- what can be done --------------------------------------------------------------------------------------
+
+
+def test_the_next_step_fits_where_the_release_stands(telling: Telling) -> None:
+    """The commands that would be refused are never named."""
+    back = "bluegreen rollback web/production"
+    assert wording.next_step(telling.release) == f"go back: {back}"
+    telling.enters(Phase.HOLDING)
+    assert wording.next_step(telling.release) == f"bluegreen promote web/production, or {back}"
+    telling.enters(Phase.RETIRING)
+    assert wording.next_step(telling.release) == f"go back: {back} --to 41"
+    telling.settles("live")
+    assert wording.next_step(telling.release) == f"go back: {back} --to 41"
+
+
+def test_before_the_first_release_there_is_no_number_to_go_back_to() -> None:
+    """Its image can be released all the same."""
+    telling = Telling(blue="web-asg").serves_both().settles("live")
+    assert "--ami AMI" in wording.next_step(telling.release)
+
+
+def test_interrupted_failed_and_rolled_back_name_the_way_on(telling: Telling) -> None:
+    """Nobody is left with an end and no way on."""
+    stopped = Telling().happens(EventKind.INTERRUPTED, holder="x").release
+    assert wording.next_step(stopped) == "go on: bluegreen resume web/production"
+    assert "resume" in wording.next_step(telling.settles("failed", "changed_outside", "blue is gone").release)
+    telling.happens(EventKind.ROLLBACK_ORDERED, who="bob", why="")
+    assert not wording.next_step(telling.release)
+    telling.enters(Phase.ROLLING_BACK, reason="ordered", message="").settles("rolled_back", "ordered")
+    assert "bluegreen release" in wording.next_step(telling.release)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_what_was_rolled_back_for_its_own_sake_is_not_to_be_tried_again(telling: Telling, reason: Reason) -> None:
+    """It would be refused; after a build that failed, or a hold that expired, the same commit may be tried again."""
+    telling.enters(Phase.ROLLING_BACK, reason=reason, message="").settles("rolled_back", reason)
+    again = "try again once the cause is found: bluegreen release"
+    refused = "release another one, commit 9f8e7d6c is refused from now on: bluegreen release"
+    telltale = reason in ("ordered", "check_failed", "never_healthy")
+    assert wording.next_step(telling.release) == (refused if telltale else again)
+    image = replace(telling.release, commit="", image="ami-0abc")
+    assert ("image ami-0abc is refused" in wording.next_step(image)) is telltale
+
+
+@pytest.mark.parametrize(
+    ("despite", "words"),
+    [
+        ([], ", in spite of what forbade it: the bug burns"),
+        (["frozen"], ", in spite of the freeze: the bug burns"),
+        (["bad_commit"], ", in spite of an earlier rollback of it: the bug burns"),
+        (["frozen", "bad_commit"], ", in spite of the freeze and an earlier rollback of it: the bug burns"),
+        (["later"], ", in spite of later: the bug burns"),
+    ],
+)
+@pytest.mark.parametrize("kind", [EventKind.STARTED, EventKind.PROMOTED])
+def test_what_was_overridden_is_told_with_the_reason(
+    telling: Telling, kind: EventKind, despite: list[str], words: str
+) -> None:
+    """Whoever reads the log learns that a rule was set aside, by whom, and why; else nothing is added."""
+    facts = {**WHO, "override": "the bug\nburns", "despite": despite}
+    assert wording.sentence(Event(ID, 1, 1000.0, kind, facts), telling.release).endswith(words)
+    assert "spite" not in wording.sentence(Event(ID, 1, 1000.0, kind, WHO), telling.release)
+
+
+# --- small words -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(-1, "0s"), (45.4, "45s"), (192, "3m 12s"), (3600, "1h"), (7500, "2h 5m"), (277200, "3d 5h"), (86400, "1d")],
+)
+def test_durations_are_short(seconds: float, expected: str) -> None:
+    """Two units at most."""
+    assert duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(3, "just now"), (60, "1 minute ago"), (7300, "2 hours ago"), (200000, "2 days ago")],
+)
+def test_ages_are_words(seconds: float, expected: str) -> None:
+    """As a person would say it."""
+    assert wording.age(seconds) == expected
+
+
+def test_what_others_said_becomes_one_harmless_line() -> None:
+    """Output of commands may hold line ends, terminal codes, and what GitHub takes for a command."""
+    assert wording.one_line("a\x1b[31m red\r\n::error::b\x07") == "a red ::error::b"
+
+
+# --- what is awaited, by the journal alone -----------------------------------------------------------------
+
+
+HOME = [{"name": "home", "http": "https://web.example.com/"}]
+BAKED_BY = 1000.0 + 7200
+
+
+def sticking() -> Stage:
+    """Rolling back, blue has all the weight again, and clients stick to green for ten minutes."""
+    stage = Stage(steps=[50]).joined().shifted(50)
+    stage.release = replace(stage.release, stickiness=600)
+    return stage.rolls_back().shifted(0)
+
+
+#: how the release got there -> what is awaited, until when
+EXPECTED: dict[str, tuple[Stage, tuple[Awaited, float | None] | None]] = {
+    "nothing done": (Stage(), (Awaited.BUILDER_FREE, BAKED_BY)),
+    "an image that is given": (Stage(ami="ami-1"), (Awaited.IMAGE, BAKED_BY)),
+    "the builder claimed": (Stage().did(Verb.CLAIM_BUILDER), (Awaited.BUILDER_UP, BAKED_BY)),
+    "the builder started": (Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER), (Awaited.BUILDER_UP, BAKED_BY)),
+    "the build sent": (Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD), (Awaited.BUILD, BAKED_BY)),
+    "the check sent": (
+        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK),
+        (Awaited.BUILD, BAKED_BY),
+    ),
+    "the builder stopped": (
+        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.STOP_BUILDER),
+        (Awaited.BUILDER_STOPPED, BAKED_BY),
+    ),
+    "the image ordered": (
+        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.STOP_BUILDER, Verb.MAKE_IMAGE, image="ami-1"),
+        (Awaited.IMAGE, BAKED_BY),
+    ),
+    "taken up later": (Stage().passes(50).told(EventKind.TAKEN_UP, holder="b"), (Awaited.BUILDER_FREE, BAKED_BY + 50)),
+    "launching": (Stage().passes(5).launched().passes(60), (Awaited.GREEN_UP, 1005.0 + 900)),
+    "launching, taken up": (
+        Stage().launched().passes(60).told(EventKind.TAKEN_UP, holder="b"),
+        (Awaited.GREEN_UP, 1060.0 + 900),
+    ),
+    "checking": (Stage().launched().enters(Phase.CHECKING), (Awaited.CHECKS, None)),
+    "overlapping, nothing seen": (Stage().launched().enters(Phase.OVERLAPPING), (Awaited.CHECKS, None)),
+    "overlapping, not every check held": (Stage(checks=HOME).joined().checks("home", times=1), (Awaited.CHECKS, None)),
+    "overlapping, held": (Stage().joined().passes(60), (Awaited.OVERLAP, 1003.0 + 300)),
+    "overlapping, the last held later": (
+        Stage(checks=HOME).joined().passes(60).checks("home"),
+        (Awaited.OVERLAP, 1066.0 + 300),
+    ),
+    "holding": (Stage(hold=True).joined().passes(300).enters(Phase.HOLDING), (Awaited.PROMOTION, 1303.0 + 4 * 3600)),
+    "switching": (Stage().joined().enters(Phase.SWITCHING), (Awaited.READ_BACK, None)),
+    "soaking": (Stage().switched().passes(60), (Awaited.SOAK, 1003.0 + 900)),
+    "retiring": (Stage().switched().enters(Phase.RETIRING), (Awaited.BLUE_EMPTY, None)),
+    "rolling back": (Stage().switched().rolls_back(), (Awaited.READ_BACK, None)),
+    "rolling back, clients stick": (sticking(), (Awaited.CLIENTS, 1003.0 + 600)),
+    "rolling back, they followed": (sticking().did(Verb.TAKE_GREEN_OUT), (Awaited.READ_BACK, None)),
+    "rollback ordered": (Stage().joined().told(EventKind.ROLLBACK_ORDERED, who="U1"), None),
+    "a call failed": (
+        Stage().joined().told(
+            EventKind.STUMBLED, verb=Verb.JOIN_GREEN, code="X", message="no", transient=True, denied=False
+        ),
+        (Awaited.RETRY, None),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(EXPECTED))
+def test_what_is_awaited_is_known_without_a_driver(name: str) -> None:
+    """For a card that nobody's driver writes; and it can be said in a sentence."""
+    stage, awaited = EXPECTED[name]
+    assert wording.expected(stage.release) == awaited
+    if awaited:
+        plain(wording.awaiting(*awaited, stage.now, stage.release))
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("phase", list(Phase))
+def test_nothing_is_awaited_of_what_has_settled(phase: Phase, outcome: Outcome) -> None:
+    """In whatever phase."""
+    telling = Telling().serves_both().enters(phase, reason="ordered", message="").settles(outcome)
+    assert wording.expected(telling.release) is None
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_configuration_that_says_nothing_breaks_nothing(phase: Phase) -> None:
+    """That of an older version: what is awaited is due at once."""
+    stage = Stage().joined().enters(phase, reason="ordered", message="")
+    found = wording.expected(replace(stage.release, config={}))
+    assert found is not None
+    assert found[1] is None or found[1] <= stage.now
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("pending"),
+        Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER, Verb.RUN_BUILD).builder("running", online=True),
+        Stage(ami="ami-1").image("pending"),
+        Stage().launched().alter("green", instances=()),
+        Stage(checks=[{"name": "unit", "run": "true"}]).launched().enters(Phase.CHECKING),
+        Stage().launched().enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green"),
+        Stage().joined(),
+        Stage(hold=True).joined().enters(Phase.HOLDING),
+        Stage().switched(),
+    ],
+    ids=["builder", "build", "image", "launch", "checks", "joining", "overlap", "hold", "soak"],
+)
+def test_the_journal_expects_what_the_driver_waits_for(stage: Stage) -> None:
+    """A card and a terminal say the same; the driver may know less of the end."""
+    decision = stage.decision
+    assert isinstance(decision, phases.Wait)
+    found = wording.expected(stage.release)
+    assert found is not None
+    assert found[0] is decision.awaited
+    assert decision.deadline in (None, found[1])
+
+
+UNIT = {"name": "unit", "run": "true", "when": ["checking"]}
+ERRORS = {
+    "name": "errors",
+    "metric": "HTTPCode_Target_5XX_Count",
+    "statistic": "Sum",
+    "at_most": 1.5,
+    "compare": "blue",
+}
+AMISS = {
+    "blind": Stage().joined().told(EventKind.BLINDED, code="X", message="no"),
+    "not joined": Stage(checks=[UNIT]).launched().enters(Phase.CHECKING).checks("unit").enters(Phase.OVERLAPPING),
+    "a check not heard of yet": Stage(checks=[{"name": "home", "http": "https://x"}]).joined(),
+    "a hold whose check wavers": (
+        Stage(hold=True, checks=[{"name": "home", "http": "https://x"}]).joined().enters(Phase.HOLDING)
+    ),
+    "a preview, without the metrics of traffic": Stage(checks=[ERRORS], steps=[0, 10]).joined(),
+    "a share whose metrics are not told yet": Stage(checks=[ERRORS], steps=[0, 10]).joined().shifted(10),
+    "the builder is another's": Stage().told(
+        EventKind.STUMBLED, verb=Verb.CLAIM_BUILDER, code="BuilderBusy", message="no", transient=True, denied=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(AMISS))
+def test_the_journal_expects_what_the_driver_waits_for_on_a_bad_day(name: str) -> None:
+    """AWS is silent, a check was not heard of since green joined, or the builder bakes for another."""
+    stage = AMISS[name]
+    if name == "blind":
+        decision = phases.blind(stage.release, stage.now, denied=False, message="no")
+    else:
+        decision = stage.did(Verb.JOIN_GREEN).decision if name == "not joined" else stage.decision
+    assert isinstance(decision, phases.Wait)
+    found = wording.expected(stage.release)
+    assert found is not None
+    assert found[0] == decision.awaited
+
+
+# --- a hold, and several who promote -----------------------------------------------------------------------
+
+
+def test_a_hold_says_who_ordered_it(telling: Telling) -> None:
+    """By the readable end of an ARN, or by the id that a door makes a name of."""
+    assert said(telling.happens(EventKind.HOLD_ORDERED, who=ALICE)) == (
+        f"Admin/alice ordered {ID} to wait for a promotion"
+    )
+    assert said(telling.happens(EventKind.HOLD_ORDERED, who="slack:U0BOB")).startswith("slack:U0BOB ordered")
+
+
+def test_a_promotion_says_how_many_are_still_missing() -> None:
+    """Only where several must."""
+    telling = Telling(hold=True, promotion={"by": "person", "approvals": 2}).serves_both()
+    assert said(telling.happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID} (1 of 2)"
+    assert said(telling.happens(EventKind.PROMOTED, who="slack:U0BOB")) == f"slack:U0BOB promoted {ID} (2 of 2)"
+    assert said(Telling().serves_both().happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID}"
+
+
+@pytest.mark.parametrize(
+    ("blue", "number"),
+    [
+        ("web-production-v41", 41),
+        ("web-production-v7", 7),
+        ("web-asg", None),
+        ("web-production-v", None),
+        ("web-production-v41-old", None),
+        ("my-web-production-v41", None),
+        ("web-staging-v41", None),
+    ],
+)
+def test_the_release_that_made_blue_is_known_by_its_name(blue: str, number: int | None) -> None:
+    """Names are made from service and number; another's name tells nothing."""
+    assert wording.previous_number(Telling(blue=blue).release) == number

@@ -1,0 +1,894 @@
+"""The command line: what it understands, prints, and exits with. AWS stands behind the API and is not asked here."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+import bluegreen
+from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Order, Refused, Release, ServiceStatus, doors
+from bluegreen.cli import cli, listing, output, picture
+from bluegreen.driver import Tell
+from bluegreen.errors import AwsError, LeaseLost
+from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
+from bluegreen.observation import Baseline, Group, Template
+from bluegreen.phases import Act
+from bluegreen.rehearsal import Step
+from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from lab.aws import PretendAws
+from lab.world import World
+from tests.worlds.events import ALICE, ARN, BEFORE, ID, Telling
+from tests.worlds.files import ROOT
+
+CONFIG = """\
+service: web
+group: web-asg
+region: ap-northeast-2
+traffic: {target_groups: [web]}
+image: {ami: ami-0123}
+"""
+BUILT = CONFIG.replace("{ami: ami-0123}", "{builder: {instance: i-0123, run: make}}")
+RESULT_KEYS = {
+    "decision",
+    "reason",
+    "release",
+    "phase",
+    "service",
+    "blue-group",
+    "green-group",
+    "image-id",
+    "template-version",
+    "schema_version",
+}
+
+
+class _Engine:
+    """Stands in for the API: remembers what it was asked, and plays the telling that a test wrote."""
+
+    telling = Telling()
+    asked: list[tuple[Any, ...]] = []  # noqa: RUF012 # one list for the one engine of a test
+    statuses: list[ServiceStatus] = []  # noqa: RUF012
+    ends: BlueGreenError | Exception | None = None
+
+    def __init__(self, *, table: str | None = None, region: str | None = None) -> None:
+        self.where = (table, region)
+
+    def who(self) -> str:
+        return ALICE
+
+    def _ask(self, *what: Any) -> None:
+        self.asked.append(what)
+        if self.ends and what[0] != "attend":
+            raise self.ends
+
+    def start(
+        self,
+        config: Any,
+        *,
+        commit: str = "",
+        ami: str = "",
+        who: Any,
+        hold: bool = False,
+        source: Any = None,
+        override: str = "",
+        order: Any = None,
+    ) -> Release:
+        again = ["again"] if order is Order.RELEASE_AGAIN else []
+        self._ask("start", config.id, commit, ami, hold, *again, *([override] if override else []))
+        return self.telling.told[0][0]
+
+    def follow(self, release: str) -> Iterator[Event]:
+        return iter([event for _, event, _, _ in self.telling.told if event])
+
+    def attend(self, release: str, *, until: str, tell: Tell, stop: Callable[[], bool]) -> Release:
+        self._ask("attend", release, str(until))
+        for told in self.telling.told[1:]:
+            tell(*told)
+        if self.ends:
+            raise self.ends
+        return self.telling.release
+
+    def drive(self, release: str, *, until: str, tell: Tell, stop: Callable[[], bool]) -> Release:
+        return self.attend(release, until=until, tell=tell, stop=stop)
+
+    def promote(self, service: str, *, who: Any, override: str = "") -> Event:
+        self._ask("promote", service, *([override] if override else []))
+        return self.telling.last
+
+    def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
+        self._ask("roll_back", service, why)
+        return self.telling.last
+
+    def resume(self, service: str, *, who: str) -> Release:
+        self._ask("resume", service)
+        return self.telling.release
+
+    def image_of(self, service: str, number: int) -> str:
+        self._ask("image_of", service, number)
+        return "ami-0old"
+
+    def load(self, release: str) -> Release:
+        return self.telling.release
+
+    def status(self, service: str | None = None) -> list[ServiceStatus]:
+        return [s for s in self.statuses if service in (None, s.service)]
+
+    def history(self, service: str, limit: int) -> list[Summary]:
+        self._ask("history", service, limit)
+        return [Summary(service, 42, "9f8e7d6c5b4a", "ami-0abc", ALICE, time.time() - 7200, "web-asg", "g")]
+
+    def freeze(self, service: str, *, who: str, why: str, until: float | None) -> Release | None:
+        self._ask("freeze", service, why, until)
+        return self.telling.release if self.telling.release.holdable else None
+
+    def unfreeze(self, service: str, *, who: str) -> None:
+        self._ask("unfreeze", service)
+
+    def undriven(self) -> list[str]:
+        return [ID]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_Engine]:
+    """The stand-in behind the command, in a folder with a bluegreen.yml."""
+
+    class Own(_Engine):
+        telling = Telling()
+        asked: list[tuple[Any, ...]] = []  # noqa: RUF012
+        statuses: list[ServiceStatus] = []  # noqa: RUF012
+
+    monkeypatch.setattr(bluegreen, "Engine", Own)
+    monkeypatch.chdir(tmp_path)
+    Path("bluegreen.yml").write_text(CONFIG)
+    return Own
+
+
+def run(*arguments: str) -> Result:
+    """The command, as called in a shell; nothing may escape it."""
+    result = CliRunner().invoke(cli, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def last_object(result: Result) -> dict[str, Any]:
+    """The result object of a --json run."""
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def live() -> Telling:
+    """A release that goes well."""
+    return Telling().serves_both().enters(Phase.SWITCHING).enters(Phase.SOAKING).enters(Phase.RETIRING).settles("live")
+
+
+def rolled_back() -> Telling:
+    """A release that returns to blue."""
+    telling = Telling().serves_both().enters(Phase.ROLLING_BACK, reason="ordered", message="")
+    return telling.settles("rolled_back", "ordered")
+
+
+def held() -> Telling:
+    """A release that a person must promote."""
+    return Telling(hold=True).serves_both().enters(Phase.HOLDING)
+
+
+def status_of(telling: Telling, *, freeze: Freeze | None = None, driver: str = "") -> ServiceStatus:
+    """What the API says of the service."""
+    under_way = None if telling.release.outcome else 42
+    record = ServiceRecord("web/production", 43, under_way, 42, Live("web-asg", "ami-0", 7, "c", 41), freeze)
+    return ServiceStatus("web/production", record, telling.release, driver)
+
+
+# --- the command itself ------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command() -> None:
+    """And only those that are there."""
+    text = run("--help").stdout
+    listed = {line.split()[0] for line in text[text.index("Commands:") :].splitlines()[1:]}
+    assert listed == {
+        *("demo", "explain", "freeze", "history", "plan", "promote", "reconcile"),
+        *("release", "resume", "rollback", "status", "unfreeze"),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(cli.commands) - {"demo"}))
+def test_every_command_takes_the_same_options(name: str) -> None:
+    """--config, --environment, --json and the rest mean the same everywhere."""
+    text = run(name, "--help").stdout
+    assert all(f"--{option}" in text for option in ("config", "environment", "json", "table", "region"))
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """`bluegreen --help` must come at once: nothing heavy is imported for it."""
+    heavy = "('boto3', 'botocore', 'pydantic', 'yaml', 'rich', 'bluegreen.config', 'bluegreen.journal', 'asyncio')"
+    code = f"""
+import sys
+from bluegreen.cli import cli
+try:
+    cli(["--help"])
+except SystemExit:
+    pass
+print([m for m in {heavy} if m in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr.strip() == "[]"
+
+
+def test_it_runs_as_a_module() -> None:
+    """`python -m bluegreen` is the command."""
+    done = subprocess.run([sys.executable, "-m", "bluegreen", "--version"], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == f"bluegreen {bluegreen.__version__}\n"
+
+
+@pytest.mark.parametrize("wrong", [["relase"], ["release", "--until", "never"], ["rollback", "--to", "0"], ["a", "b"]])
+def test_wrong_usage_exits_with_2(engine: type[_Engine], wrong: list[str]) -> None:
+    """And asks nothing of AWS."""
+    assert run(*wrong).exit_code == 2
+    assert not engine.asked
+
+
+# --- releasing ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("telling", "code", "decision"), [(live(), 0, "live"), (rolled_back(), 3, "rolled_back"), (held(), 0, "held")]
+)
+def test_a_release_exits_as_it_ends(engine: type[_Engine], telling: Telling, code: int, decision: str) -> None:
+    """0 live or parked, 3 rolled back; with --json every line is an object and the last is the result."""
+    engine.telling = telling
+    result = run("release", "--json")
+    assert result.exit_code == code
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["seq"] for event in events[:-1]] == list(range(1, telling.release.seq + 1))
+    assert events[-1]["decision"] == decision
+    assert events[-1].keys() >= RESULT_KEYS
+    assert events[-1]["image-id"] == "ami-0abc"
+    assert events[-1]["template-version"] == 8
+
+
+def test_a_failed_release_exits_with_1(engine: type[_Engine]) -> None:
+    """It says that a person must act."""
+    engine.telling = Telling().serves_both().settles("failed", "changed_outside", "blue was deleted")
+    result = run("release")
+    assert result.exit_code == 1
+    assert "a person must act: somebody else changed what the release works on: blue was deleted" in result.stdout
+    assert "bluegreen resume web/production" in result.stdout
+
+
+def test_elsewhere_than_on_a_terminal_there_is_a_line_per_event(engine: type[_Engine]) -> None:
+    """Time, phase, sentence; the end is said once."""
+    engine.telling = live()
+    lines = run("release").stdout.splitlines()
+    clock = output.clock(engine.telling.told[-1][0].last_at)
+    assert lines[-2] == f"{clock} live          {ID} is live after 19s: web-production-v42 serves alone"
+    assert lines[-1] == "  go back: bluegreen rollback web/production --to 41"
+    assert len(lines) == engine.telling.release.seq + 1
+
+
+def test_a_wait_is_told_once(engine: type[_Engine]) -> None:
+    """A look that changes nothing adds no line."""
+    telling = Telling().waits(Awaited.BUILD, 60).waits(Awaited.BUILD, 60).waits(Awaited.READ_BACK)
+    engine.telling = telling.settles("live")
+    assert sum("waiting for the build" in line for line in run("release").stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hold", "until"),
+    [
+        ([], False, "live"),
+        (["--until", "held"], True, "held"),
+        (["--until", "switched"], False, "switched"),
+        (["--until", "live"], False, "live"),
+    ],
+)
+def test_until_says_where_to_park(engine: type[_Engine], arguments: list[str], hold: bool, until: str) -> None:
+    """`--until held` also makes the release wait for a person."""
+    run("release", *arguments)
+    assert engine.asked == [("start", "web/production", "", "", hold), ("attend", ID, until)]
+
+
+def test_nobody_waits_at_the_terminal_for_a_promotion_by_default(engine: type[_Engine]) -> None:
+    """A release that a person must promote parks there, unless `--until live` says otherwise."""
+    engine.telling = held()
+    run("release")
+    run("release", "--until", "live")
+    assert [what[-1] for what in engine.asked if what[0] == "attend"] == ["held", "live"]
+
+
+def test_the_environment_is_chosen_by_name(engine: type[_Engine]) -> None:
+    """From the file that --config names."""
+    Path("other.yml").write_text(CONFIG + "environments: {staging: {group: web-staging-asg}}\n")
+    run("release", "--config", "other.yml", "--environment", "staging", "--ami", "ami-0f")
+    assert engine.asked[0] == ("start", "web/staging", "", "ami-0f", False)
+
+
+# --- the commit --------------------------------------------------------------------------------------------
+
+
+def git(*arguments: str) -> str:
+    """Git in the test's folder."""
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_what_is_built_is_head_by_default(engine: type[_Engine]) -> None:
+    """Of the repository that the configuration lies in, and a short SHA is expanded."""
+    Path("bluegreen.yml").write_text(BUILT)
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "-m", "one")
+    head = git("rev-parse", "HEAD")
+    git("commit", "--quiet", "--allow-empty", "-m", "two")
+    run("release")
+    run("release", "--commit", head[:8])
+    assert [what[2] for what in engine.asked if what[0] == "start"] == [git("rev-parse", "HEAD"), head]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [([], "no git work tree"), (["--commit", "no-such-branch"], "is not a commit")]
+)
+def test_without_a_commit_nothing_is_built(engine: type[_Engine], arguments: list[str], says: str) -> None:
+    """A clear word instead of a build of nothing."""
+    Path("bluegreen.yml").write_text(BUILT)
+    result = run("release", *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert not engine.asked
+
+
+def test_a_full_sha_needs_no_git_and_an_image_no_commit(engine: type[_Engine]) -> None:
+    """As in a container without the repository."""
+    Path("bluegreen.yml").write_text(BUILT)
+    run("release", "--commit", "a" * 40)
+    run("release", "--ami", "ami-0f")
+    assert [what[2:4] for what in engine.asked if what[0] == "start"] == [("a" * 40, ""), ("", "ami-0f")]
+
+
+# --- which service -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ([], "web/production"),
+        (["web"], "web/production"),
+        (["api/test"], "api/test"),
+        (["api", "--environment", "production"], "api/production"),
+    ],
+)
+def test_service_is_named_in_full_or_in_part(engine: type[_Engine], arguments: list[str], meant: str) -> None:
+    """`web/production`, `web`, or what the configuration describes."""
+    run("promote", *arguments, "--no-wait")
+    assert engine.asked == [("promote", meant)]
+
+
+@pytest.mark.parametrize("named", [[], ["web"]])
+def test_without_a_configuration_the_only_one_is_meant(engine: type[_Engine], named: list[str]) -> None:
+    """The one under way, or the only environment of that name; otherwise the command asks."""
+    Path("bluegreen.yml").unlink()
+    assert run("promote", *named, "--no-wait").exit_code == 2
+    engine.statuses = [status_of(held())]
+    run("promote", *named, "--no-wait")
+    assert engine.asked == [("promote", "web/production")]
+    engine.statuses = [*engine.statuses, *engine.statuses]
+    assert "several services are meant" in run("promote", *named, "--no-wait").stderr
+
+
+def test_a_broken_file_does_not_stand_between_a_person_and_a_rollback(engine: type[_Engine]) -> None:
+    """When the service is named in full."""
+    Path("bluegreen.yml").write_text("service: [")
+    assert run("rollback", "web/production", "--no-wait").exit_code == 0
+    assert run("rollback", "--no-wait").exit_code == 2
+
+
+# --- orders ------------------------------------------------------------------------------------------------
+
+
+def test_promote_orders_then_shows_the_end(engine: type[_Engine]) -> None:
+    """And parks again when more approvals are missing."""
+    engine.telling = live()
+    assert run("promote").exit_code == 0
+    assert engine.asked == [("promote", "web/production"), ("attend", ID, "held")]
+
+
+@pytest.mark.parametrize(("telling", "code"), [(rolled_back(), 0), (live(), 1)])
+def test_a_rollback_has_succeeded_when_blue_serves_alone(engine: type[_Engine], telling: Telling, code: int) -> None:
+    """Whatever became of the release is no success of the rollback."""
+    engine.telling = telling
+    assert run("rollback", "--reason", "slow").exit_code == code
+    assert engine.asked[0] == ("roll_back", "web/production", "slow")
+
+
+def test_no_wait_only_orders(engine: type[_Engine]) -> None:
+    """The release goes on elsewhere; the command says how it stands."""
+    engine.telling = held()
+    result = run("rollback", "--no-wait", "--json")
+    assert result.exit_code == 0
+    assert last_object(result)["phase"] == "holding"
+    assert engine.asked == [("roll_back", "web/production", "")]
+
+
+def test_rollback_to_a_number_releases_its_image_again(engine: type[_Engine]) -> None:
+    """Once blue is gone, the way back is a release."""
+    engine.telling = live()
+    assert run("rollback", "--to", "41").exit_code == 0
+    begun = ("start", "web/production", "", "ami-0old", False, "again")  # no freeze may be in its way
+    assert engine.asked[:2] == [("image_of", "web/production", 41), begun]
+    engine.asked.clear()
+    assert run("rollback", "--to", "41", "--no-wait").exit_code == 0
+    assert engine.asked[1:] == [begun]
+    assert run("rollback", "api/production", "--to", "41").exit_code == 2
+
+
+def test_resume_drives_on(engine: type[_Engine]) -> None:
+    """What was interrupted, or failed."""
+    engine.telling = live()
+    assert run("resume").exit_code == 0
+    assert engine.asked == [("resume", "web/production"), ("attend", ID, "held")]
+
+
+@pytest.mark.parametrize(
+    ("telling", "ends", "code"),
+    [
+        (live(), None, 0),
+        (held(), None, 0),
+        (rolled_back(), None, 3),
+        (held(), Interrupted("stopped"), 130),
+        (held(), Refused("another driver", reason="under_way"), 0),
+        (held(), KeyError("x"), 1),
+    ],
+)
+def test_reconcile_sums_up(engine: type[_Engine], telling: Telling, ends: Exception | None, code: int) -> None:
+    """Each release for itself; what needs a person decides the exit code."""
+    engine.telling, engine.ends = telling, ends
+    result = run("reconcile", "--json")
+    assert result.exit_code == code
+    assert last_object(result)["releases"][0]["release"] == ID
+
+
+# --- errors ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "decision"),
+    [
+        (Refused("is frozen", reason="frozen", where="web/production", hint="Ask bob."), 4, "refused"),
+        (ConfigError("is wrong", where="web/production", hint="Ask bob."), 2, "failed"),
+        (AwsError("Rate exceeded", code="Throttling", operation="web/production", hint="Ask bob."), 1, "failed"),
+    ],
+)
+def test_errors_say_where_what_and_what_next(
+    engine: type[_Engine], error: BlueGreenError, code: int, decision: str
+) -> None:
+    """On stderr for people, on stdout for programs, and in the exit code."""
+    engine.ends = error
+    result = run("promote", "--json")
+    assert result.exit_code == code
+    assert result.stderr == f"error: web/production: {error.what}\n  Ask bob.\n"
+    assert last_object(result)["decision"] == decision
+    assert last_object(result)["message"] == error.what
+
+
+@pytest.mark.parametrize("error", [Interrupted("stopped on request"), LeaseLost("another driver took over")])
+def test_an_interruption_names_the_way_on(engine: type[_Engine], error: BlueGreenError) -> None:
+    """Exit code 130, and the command that goes on."""
+    engine.telling, engine.ends = held(), error
+    engine.start = lambda self, *args, **kwargs: self.telling.told[0][0]  # type: ignore[method-assign]
+    result = run("release", "--json")
+    assert result.exit_code == 130
+    assert "bluegreen resume web/production" in result.stderr
+    assert last_object(result) | {"decision": "interrupted", "release": ID} == last_object(result)
+
+
+def test_a_wrong_configuration_exits_with_2(engine: type[_Engine]) -> None:
+    """Every problem with its line."""
+    Path("bluegreen.yml").write_text(CONFIG + "sok: 5m\n")
+    result = run("release")
+    assert result.exit_code == 2
+    assert "sok" in result.stderr
+
+
+def test_what_nobody_foresaw_is_one_line(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback is for those who ask for it."""
+    engine.ends = ZeroDivisionError("division\nby zero")
+    result = run("promote")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ZeroDivisionError: division by zero\n")
+    assert "BLUEGREEN_DEBUG=1" in result.stderr
+    monkeypatch.setenv("BLUEGREEN_DEBUG", "1")
+    assert isinstance(CliRunner().invoke(cli, ["promote"]).exception, ZeroDivisionError)
+
+
+def test_control_c_before_anything_began_is_an_interruption(engine: type[_Engine]) -> None:
+    """Nothing was begun, so there is nothing to resume."""
+    engine.ends = KeyboardInterrupt()  # type: ignore[assignment]
+    assert run("promote").exit_code == 130
+
+
+# --- signals -----------------------------------------------------------------------------------------------
+
+WAITING = """
+import time
+from bluegreen import doors
+from bluegreen.cli import output
+from bluegreen.errors import Interrupted
+lines = output.Lines()
+with doors.stopping(lines.note) as stop:
+    print("ready", flush=True)
+    while not stop():
+        time.sleep(0.05)
+    time.sleep({longer})
+    print("safe", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_at_the_next_safe_point(number: signal.Signals) -> None:
+    """And a second one does not make it less safe."""
+    code = WAITING.format(longer=1)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.stderr.readline() == "stopping at the next safe point; nothing new is begun\n"
+        process.send_signal(number)
+        assert "resume" in process.stderr.readline()
+        assert process.stdout.readline() == "safe\n"
+    assert process.returncode == 0
+
+
+# --- looking -----------------------------------------------------------------------------------------------
+
+
+def test_status_shows_what_is_under_way(engine: type[_Engine]) -> None:
+    """One row a service, and what can be done."""
+    assert "No service has been released yet." in run("status").stdout
+    freeze = Freeze("bob", "holidays", time.time() - 3700, time.time() + 3600)
+    engine.statuses = [status_of(held(), freeze=freeze)]
+    heads, row, frozen, where, step = run("status").stdout.splitlines()
+    assert heads.split() == ["service", "state", "release", "since", "serving", "driver"]
+    assert row.split()[:4] == ["web/production", "holding,", "frozen", ID]
+    assert row.endswith("nobody")
+    assert frozen.endswith("by bob 1 hour ago: holidays")
+    assert where.startswith(f"{ID} is holding")
+    assert "bluegreen promote web/production" in step
+
+
+def test_status_and_history_as_json(engine: type[_Engine]) -> None:
+    """One object each."""
+    engine.statuses = [status_of(live(), driver="host:1")]
+    service = last_object(run("status", "web", "--json"))["services"][0]
+    assert service["live"]["group"] == "web-asg"
+    assert service["release"]["decision"] == "live"
+    assert last_object(run("history", "--json"))["releases"][0]["number"] == 42
+
+
+def test_history_shows_the_releases(engine: type[_Engine]) -> None:
+    """The newest first, with ages in words."""
+    _, row = run("history", "--limit", "3").stdout.splitlines()
+    assert engine.asked == [("history", "web/production", 3)]
+    assert row.split() == ["#42", "under", "way", "2", "hours", "ago", "2h", "9f8e7d6c", "ami-0abc", "Admin/alice"]
+
+
+def test_on_a_terminal_tables_are_ruled(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Elsewhere they are columns that a script can cut."""
+    monkeypatch.setattr(output, "_can_show_pictures", lambda: True)
+    listing.print_status([status_of(held())], as_json=False)
+    assert "───" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("until", "seconds"), [("4h", 14400), ("", None)])
+def test_freeze_until_a_time(engine: type[_Engine], until: str, seconds: float | None) -> None:
+    """From now, or without an end."""
+    assert run("freeze", "--reason", "holidays", "--until", until).exit_code == 0
+    _, service, why, ends = engine.asked[0]
+    assert (service, why) == ("web/production", "holidays")
+    assert ends is None if seconds is None else ends == pytest.approx(time.time() + seconds, abs=5)
+
+
+@pytest.mark.parametrize("until", ["soon", "1999-01-01"])
+def test_freeze_refuses_what_is_no_time_to_come(engine: type[_Engine], until: str) -> None:
+    """Wrong usage."""
+    assert run("freeze", "--until", until).exit_code == 2
+    assert not engine.asked
+
+
+@pytest.mark.parametrize(("command", "where"), [("release", ("", "", False)), ("promote", ())])
+def test_an_override_has_its_reason(engine: type[_Engine], command: str, where: tuple[object, ...]) -> None:
+    """It is handed on as it is; an empty one, or none, is wrong usage, and nothing is ordered."""
+    run(command, "--override", "the shop is down")
+    assert engine.asked[0][2:] == (*where, "the shop is down")
+    engine.asked.clear()
+    run(command)
+    assert engine.asked[0][2:] == where
+    engine.asked.clear()
+    for wrong in (["--override", ""], ["--override", "  "], ["--override"]):
+        result = run(command, *wrong)
+        assert result.exit_code == 2
+        assert "--override" in result.stderr
+    assert not engine.asked
+
+
+@pytest.mark.parametrize("reason", [Reason.FROZEN, Reason.BAD_COMMIT])
+def test_what_may_be_overridden_exits_as_refused(engine: type[_Engine], reason: Reason) -> None:
+    """With the way on."""
+    engine.ends = Refused("no", reason=reason, where=ID, hint="`--override REASON` goes on in spite of it.")
+    result = run("release", "--json")
+    assert result.exit_code == 4
+    assert [last_object(result)[key] for key in ("decision", "reason")] == ["refused", reason]
+    assert "--override REASON" in last_object(result)["hint"]
+
+
+def test_status_shows_windows_of_the_configuration(engine: type[_Engine]) -> None:
+    """Beside a freeze by order; of the windows the end is told in their zone."""
+    always = {"cron": "* * * * *", "for": "2m", "why": "always"}
+    began = datetime.now(ZoneInfo("Asia/Seoul")) - timedelta(hours=1)
+    today = {"cron": f"{began.minute} {began.hour} * * *", "for": "4h", "zone": "Asia/Seoul", "why": "today"}
+    ends = f"{began + timedelta(hours=4):%Y-%m-%d %H:%M} Asia/Seoul"
+    for window, words in ((today, f"until {ends}, by bluegreen.yml: today"), (always, "by bluegreen.yml: always")):
+        engine.statuses = [status_of(Telling(hold=True, freeze=[window]).serves_both().enters(Phase.HOLDING))]
+        _, row, frozen, *_ = run("status").stdout.splitlines()
+        assert row.split()[:3] == ["web/production", "holding,", "frozen"]
+        assert frozen == f"web/production is frozen {words}"
+        (told,) = last_object(run("status", "--json"))["services"]
+        assert told["freeze"] is None
+        assert [one["why"] for one in told["frozen"]] == [window["why"]]
+    engine.statuses = [status_of(held(), freeze=Freeze("bob", "", time.time() - 60, time.time() - 1))]
+    assert "frozen" not in run("status").stdout
+
+
+def test_freeze_and_unfreeze_say_what_they_did(engine: type[_Engine]) -> None:
+    """To people and to programs; also that a release which began before goes on."""
+    assert "web/production is frozen until 2" in run("freeze", "--until", "30d").stdout
+    engine.telling = Telling(hold=False)
+    goes_on = f"{engine.telling.release.id} began before and goes on: bluegreen rollback web/production ends it"
+    assert run("freeze").stdout == f"web/production is frozen; {goes_on}\n"
+    assert run("unfreeze").stdout == "web/production is not frozen\n"
+    assert last_object(run("unfreeze", "--json"))["frozen"] is False
+
+
+# --- the plan ----------------------------------------------------------------------------------------------
+
+
+def planned() -> bluegreen.Plan:
+    """A short plan."""
+    steps = (
+        Step(Phase.LAUNCHING, act=Act(Verb.PIN_BLUE, {"blue": BEFORE})),
+        Step(Phase.LAUNCHING, act=Act(Verb.CREATE_GREEN)),
+        Step(Phase.LAUNCHING, awaited=Awaited.GREEN_UP),
+        Step(Phase.SWITCHING, act=Act(Verb.TAKE_BLUE_OUT)),
+    )
+    undo = (Step(Phase.ROLLING_BACK, act=Act(Verb.DELETE_GREEN)),)
+    template = Template("lt-0123456789abcdef0", 7, 7)
+    baseline = Baseline(Group("web-production-v41", 4, 2, 8), (ARN,), template, "7", (), warnings=("mind the gap",))
+    return bluegreen.Plan(Telling().release, baseline, steps, ((Phase.LAUNCHING, undo), (Phase.CHECKING, undo)))
+
+
+def test_a_plan_names_everything_and_changes_nothing(engine: type[_Engine]) -> None:
+    """Every step with its real names; phases with the same rollback are told together."""
+    engine.plan = lambda self, config, *, commit, ami: planned()  # type: ignore[attr-defined]
+    text = run("plan").stdout
+    assert "create web-production-v42 with 4 instances" in text
+    assert "wait for green's instances to come in service" in text
+    assert "take web-production-v41 out of target group web\n" in text
+    assert f"target group web: {ARN}" in text
+    assert "  launching, checking\n    delete web-production-v42\n" in text
+    assert "warning: mind the gap" in text
+    found = last_object(run("plan", "--json"))
+    assert found["decision"] == "planned"
+    assert [step["phase"] for step in found["steps"]] == ["launching"] * 3 + ["switching"]
+    assert found["rollback"]["checking"][0]["act"] == "delete_green"
+
+
+# --- demo --------------------------------------------------------------------------------------------------
+
+
+def test_demo_runs_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With whatever arguments it takes; its exit code is ours."""
+    given: list[str] = []
+
+    def demo(argv: list[str]) -> int:
+        given.extend(argv)
+        return 3
+
+    monkeypatch.setitem(sys.modules, "lab.demo", SimpleNamespace(main=demo))
+    assert run("demo", "--fast", "--help").exit_code == 3
+    assert given == ["--fast", "--help"]
+
+
+def test_demo_without_the_lab_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong usage rather than a traceback."""
+    monkeypatch.setitem(sys.modules, "lab.demo", None)
+    result = run("demo")
+    assert result.exit_code == 2
+    assert "pip install 'bluegreen[lab]'" in result.stderr
+
+
+# --- the picture -------------------------------------------------------------------------------------------
+
+
+def drawn(telling: Telling, *, width: int = 80, height: int = 24, **more: Any) -> str:
+    """The picture as text, with the last thing told."""
+    events = tuple((event.at, event.kind, f"event {event.seq}") for _, event, _, _ in telling.told if event)
+    _, _, awaited, deadline = telling.told[-1]
+    scene = picture.Scene(telling.release, events, awaited, deadline, **more)
+    console = Console(file=io.StringIO(), width=width, height=height, legacy_windows=False)
+    console.print(picture.draw(scene, telling.now, width, height))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def rows(text: str) -> list[str]:
+    """Its lines, without the empty ones."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("height", [16, 24])
+def test_the_picture_fits_the_terminal(width: int, height: int) -> None:
+    """Twelve checks, long values and wide terminals do not break it."""
+    telling = held().waits(Awaited.PROMOTION, 3600)
+    for n in range(12):
+        telling.checks(f"check-{n}", passed=n != 7, value="a very long answer " * 9)
+    text = drawn(telling.waits(Awaited.PROMOTION, 3600), width=width, height=height)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert len(text.splitlines()) <= max(height, 22)
+    assert "and 6 more" in text
+    assert "check-7" in text
+
+
+def test_the_picture_shows_groups_checks_and_what_is_awaited() -> None:
+    """Healthy of all, the share, the last values, and for how long yet."""
+    telling = Telling(checks=[{"name": "home", "http": "https://web.example.com/"}]).serves_both()
+    telling.sees("green", 3, 3, 43).checks("home", passed=True, streak=2, value="200 in 12 ms")
+    found = rows(drawn(telling.waits(Awaited.OVERLAP, 192)))
+    assert any(row.startswith("blue") and row.endswith("4/4  50 % of traffic") for row in found)
+    assert any(row.startswith("green") and row.endswith("3/4  43 % of traffic") for row in found)
+    assert "· home  200 in 12 ms  2 of 3" in found
+    assert any(row.startswith("waiting for the overlap") and row.endswith("3m 12s to go") for row in found)
+    assert "go back: bluegreen rollback web/production" in found
+
+
+def test_holding_is_only_drawn_when_somebody_holds() -> None:
+    """A phase that is not entered is not promised."""
+    assert "holding" in drawn(held())
+    assert "holding" not in drawn(Telling().serves_both())
+
+
+def test_a_rollback_takes_the_place_of_what_was_to_come() -> None:
+    """The bar ends with it."""
+    text = drawn(rolled_back())
+    assert "overlapping rolling back" in text
+    assert "soaking" not in text.splitlines()[3]
+
+
+def test_a_group_that_was_deleted_is_shown_as_removed() -> None:
+    """Rather than as one of zero instances."""
+    assert "removed" in drawn(live().does(Verb.DELETE_BLUE))
+
+
+def test_a_remark_takes_the_place_of_the_next_step() -> None:
+    """As after a signal."""
+    text = drawn(held(), note="stopping at the next safe point")
+    assert "stopping at the next safe point" in text
+    assert "bluegreen promote" not in text
+
+
+def test_a_live_picture_leaves_the_last_state_on_the_screen() -> None:
+    """What is awaited is over then; the words below it say the rest."""
+    file = io.StringIO()
+    with picture.Picture(Console(file=file, force_terminal=True, width=80, height=24)) as shown:
+        for told in live().told:
+            shown.tell(*told)
+        shown.note("careful")
+        time.sleep(0.4)
+    assert shown.release is not None
+    assert shown.release.outcome is Outcome.LIVE
+    assert "careful" in file.getvalue()
+    assert "careful" not in file.getvalue().rsplit("retiring", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "expected"),
+    [
+        (True, {"TERM": "xterm"}, picture.Picture),
+        (True, {"TERM": "dumb"}, output.Lines),
+        (False, {"TERM": "xterm"}, output.Lines),
+    ],
+)
+def test_the_picture_is_for_terminals_that_can_show_it(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, environment: dict[str, str], expected: type
+) -> None:
+    """Elsewhere there are lines."""
+    stdout = SimpleNamespace(isatty=lambda: terminal, encoding="utf-8", write=lambda text: 0, flush=lambda: None)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setitem(os.environ, "TERM", environment["TERM"])
+    assert type(output.screen_for(as_json=False)) is expected
+    assert type(output.screen_for(as_json=True)) is output.Objects
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks and words alone tell everything (no-color.org)."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80, height=24)
+    console.print(picture.draw(picture.Scene(held().release), 1100.0))
+    assert "\x1b[3" not in file.getvalue()
+    assert "\x1b[9" not in file.getvalue()
+
+
+# --- a whole release, in the lab ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """A service on a pretend AWS whose hours take no time, in a folder with its bluegreen.yml."""
+    pretend = PretendAws()
+    world = World.standard(pretend, instances=2)
+    real = bluegreen.Engine
+
+    def engine(**where: Any) -> bluegreen.Engine:
+        return real(**where, session=pretend.session(), clock=pretend.clock)
+
+    monkeypatch.setattr(bluegreen, "Engine", engine)
+    monkeypatch.chdir(tmp_path)
+    Path("bluegreen.yml").write_text(json.dumps(world.config()))
+    Path("held.yml").write_text(json.dumps(world.config(promotion={"by": "person"})))
+    return world
+
+
+@pytest.mark.slow
+def test_release_hold_promote_and_return(lab: World) -> None:
+    """The whole way through the real API: release, hold, refuse another, promote, and release the first again."""
+    first = run("release", "--commit", "a" * 40, "--json")
+    assert (first.exit_code, last_object(first)["decision"]) == (0, "live")
+    second = run("release", "--config", "held.yml", "--commit", "b" * 40, "--json")
+    assert (second.exit_code, last_object(second)["decision"]) == (0, "held")
+    assert run("release", "--commit", "c" * 40).exit_code == 4
+    assert "bluegreen promote web/production" in run("status").stdout
+    promoted = run("promote", "--json")
+    assert (promoted.exit_code, last_object(promoted)["release"]) == (0, "web/production#2")
+    assert run("rollback").exit_code == 4
+    again = run("rollback", "--to", "1", "--json")
+    assert (again.exit_code, last_object(again)["image-id"]) == (0, last_object(first)["image-id"])
+    assert len(run("history").stdout.splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_plan_and_rollback(lab: World) -> None:
+    """A plan changes nothing; a rollback gives blue everything back."""
+    assert run("plan", "--commit", "a" * 40).exit_code == 0
+    assert "No service has been released yet." in run("status").stdout
+    assert run("release", "--commit", "a" * 40, "--until", "held").exit_code == 0
+    result = run("rollback", "--reason", "slow")
+    assert (result.exit_code, "was rolled back" in result.stdout) == (0, True)
+
+
+# --- exit codes --------------------------------------------------------------------------------------------
+
+
+def test_every_outcome_and_error_has_its_exit_code() -> None:
+    """They are fixed: scripts and workflows depend on them."""
+    ends = {"live": 0, "failed": 1, "rolled_back": 3}
+    assert {o: doors.exit_code(Telling().settles(o).release) for o in Outcome} == ends
+    errors = (ConfigError("x"), Refused("x", reason=Reason.FROZEN), Interrupted("x"), BlueGreenError("x"))
+    assert [doors.error_code(error) for error in errors] == [2, 4, 130, 1]
+    assert EventKind.SETTLED in {told[1].kind for told in live().told if told[1]}

@@ -1,0 +1,312 @@
+"""Bad days, from the order to the end: what is told, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bluegreen import Engine
+from bluegreen.errors import AwsError, ConfigError, Refused
+from bluegreen.release import EventKind, Outcome, Phase, Reason, Release
+from tests.worlds import GOOD, SICK, Ops, bare, fast, once
+
+CHANGES = {
+    "ec2:StartInstances",
+    "ssm:SendCommand",
+    "ec2:StopInstances",
+    "ec2:CreateImage",
+    "autoscaling:UpdateAutoScalingGroup",
+    "autoscaling:SuspendProcesses",
+    "ec2:CreateLaunchTemplateVersion",
+    "autoscaling:CreateAutoScalingGroup",
+    "autoscaling:AttachLoadBalancerTargetGroups",
+    "autoscaling:DetachLoadBalancerTargetGroups",
+    "autoscaling:ResumeProcesses",
+    "autoscaling:DeleteAutoScalingGroup",
+}
+
+
+def ended(o: Ops, release: Release, when: Callable[[Release], None] = lambda _: None) -> Release:
+    """The release driven to its end."""
+    done = o.drive(release.id, when=when)
+    assert done is not None
+    return done
+
+
+def test_a_builder_whose_commands_fail() -> None:
+    """Their last lines reach the person; the builder is stopped again."""
+    o = bare()
+    o.machines.fails("git fetch", output="fatal: could not read from remote repository")
+    done = ended(o, o.start())
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.BUILD_FAILED)
+    assert "could not read from remote repository" in done.message
+    assert o.wrong(done) == []
+
+
+def test_an_image_that_fails() -> None:
+    """It is removed, and AWS's reason is told."""
+    o = bare()
+    o.aws.faults.image_fails("Client.InternalError: snapshot")
+    done = ended(o, o.start())
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.IMAGE_FAILED)
+    assert "snapshot" in done.message
+    assert o.wrong(done) == []
+
+
+def test_no_capacity() -> None:
+    """The scaling activity's own words, as soon as they are known and at the end."""
+    o = bare(timeouts={"launch": 120})
+    words = "We currently do not have sufficient t3.micro capacity in the Availability Zone you requested"
+    o.aws.faults.no_capacity("web-production", words)
+    done = ended(o, o.start())
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.LAUNCH_LATE)
+    assert words in done.message
+    told = [e for e in o.told if e.kind is EventKind.OBSERVED and e.facts["subject"] == "activity"]
+    assert words in told[0].facts["value"]
+    assert o.wrong(done) == []
+
+
+def test_a_version_that_never_gets_healthy() -> None:
+    """Users never meet it; blue serves on."""
+    o = bare(timeouts={"healthy": 60})
+    done = ended(o, o.start(SICK))
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.NEVER_HEALTHY)
+    assert o.wrong(done) == []
+
+
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.SOAKING])
+def test_a_version_that_falls_ill_later(phase: Phase) -> None:
+    """Rolled back by itself, with what was seen."""
+    o = bare(120, soak=120, poll=1)
+    ill = once(
+        lambda seen: seen.phase is phase and seen.checks.get("targets") is not None and seen.checks["targets"].held,
+        lambda: o.machines.sick(GOOD),
+    )
+    done = ended(o, o.start(), ill)
+    assert (done.outcome, done.reason, done.left) == (Outcome.ROLLED_BACK, Reason.CHECK_FAILED, phase)
+    assert "healthy" in done.message
+    o.harm.clear()  # green falling ill is not a removal of ours
+    assert o.wrong(done) == []
+
+
+def test_a_blue_that_is_not_whole_refuses_the_start() -> None:
+    """Nothing is recorded."""
+    o = bare()
+    o.machines.kill(next(iter(o.aws.routes(o.world.target_group))))
+    o.clock.sleep(12)
+    with pytest.raises(Refused) as refusal:
+        o.start()
+    assert refusal.value.reason == Reason.BLUE_UNHEALTHY
+
+
+def test_a_builder_that_runs_refuses_the_start() -> None:
+    """Somebody works on it: it is left alone."""
+    o = bare()
+    o.world.client("ec2").start_instances(InstanceIds=[o.world.builder])
+    o.clock.sleep(10)
+    with pytest.raises(Refused) as refusal:
+        o.start()
+    assert refusal.value.reason == Reason.BUILDER_RUNNING
+    assert o.builder_state() == "running"
+
+
+def test_one_release_at_a_time() -> None:
+    """The refusal says which, who and since when."""
+    o = bare()
+    first = o.start()
+    with pytest.raises(Refused) as refusal:
+        o.start()
+    assert refusal.value.reason == Reason.UNDER_WAY
+    assert all(word in str(refusal.value) for word in (first.id, "user/ann", "202"))
+
+
+def test_a_frozen_service_is_not_released() -> None:
+    """Who and why; rolling back stays possible."""
+    o = bare()
+    engine = o.engine()
+    release = o.start()
+    engine.freeze("web/production", who="slack:U1", why="big sale")
+    done = ended(o, release, o.order_back(Phase.SOAKING))
+    assert done.outcome is Outcome.ROLLED_BACK
+    with pytest.raises(Refused) as refusal:
+        o.start()
+    assert refusal.value.reason == Reason.FROZEN
+    assert "big sale" in str(refusal.value)
+    engine.unfreeze("web/production", who="slack:U1")
+    assert o.start("c0ffee02").number == 2
+
+
+def test_no_table_and_no_permission_to_make_one() -> None:
+    """The error names both."""
+    o = bare()
+    o.aws.faults.deny("dynamodb:CreateTable")
+    with pytest.raises((AwsError, ConfigError)) as error:
+        o.start()
+    assert "bluegreen" in str(error.value)
+    assert "dynamodb:CreateTable" in str(error.value)
+
+
+@pytest.mark.parametrize("operation", sorted(CHANGES))
+def test_a_missing_permission_names_the_action(operation: str) -> None:
+    """Rolled back where that is possible, else failed with what is left; the first words say what is missing."""
+    o = bare()
+    release = o.start()
+    o.aws.faults.deny(operation)
+    done = ended(o, release)
+    assert done.outcome in (Outcome.ROLLED_BACK, Outcome.FAILED)
+    assert any(operation in str(e.facts) for e in o.told if e.kind is EventKind.STUMBLED)
+    o.aws.faults.clear()
+    if done.outcome is Outcome.FAILED:
+        resumed = o.engine().resume("web/production", who="slack:U1")
+        done = ended(o, resumed)
+    assert o.wrong(done) == []
+
+
+def test_a_failed_release_blocks_the_next_until_it_is_resolved() -> None:
+    """Its leftovers would be built upon."""
+    o = bare()
+    release = o.start()
+    o.aws.faults.deny("autoscaling:DeleteAutoScalingGroup")
+    failed = ended(o, release, o.order_back(Phase.OVERLAPPING))
+    assert failed.outcome is Outcome.FAILED
+    o.aws.faults.clear()
+    with pytest.raises(Refused) as refusal:
+        o.start()
+    assert refusal.value.reason == Reason.UNRESOLVED
+    o.engine().roll_back("web/production", who="slack:U1")
+    done = ended(o, release)
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert o.wrong(done) == []
+    assert o.start().number == 2
+
+
+def test_throttling_everywhere() -> None:
+    """Every fifth call is throttled; the release goes live."""
+    o = bare()
+    release = o.start()
+    for skip in range(0, 400, 5):
+        o.aws.faults.throttle("*", times=1, skip=skip)
+    done = ended(o, release)
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
+
+
+@pytest.mark.parametrize("operation", sorted(CHANGES))
+def test_a_lost_answer_makes_nothing_twice(operation: str) -> None:
+    """The call took effect, its answer never came."""
+    o = bare()
+    release = o.start()
+    o.aws.faults.lose_answer(operation)
+    done = ended(o, release)
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_stale_reads(back: bool) -> None:
+    """What was just made does not show for a while: nothing is made twice or taken for another's doing."""
+    o = bare(timeouts={"healthy": 300})
+    release = o.start()
+    o.aws.faults.stale(20)
+    done = ended(o, release, o.order_back(Phase.SOAKING) if back else lambda _: None)
+    assert done.outcome is (Outcome.ROLLED_BACK if back else Outcome.LIVE)
+    o.aws.faults.clear()
+    o.clock.sleep(60)
+    assert o.wrong(done) == []
+
+
+def by_hand(o: Ops) -> dict[str, Callable[[], Any]]:
+    """What somebody else may do while a release is under way."""
+    group, green = o.world.group, "web-production-v1"
+    scaling, balancing = o.world.client("autoscaling"), o.world.client("elbv2")
+    fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503"}}
+    arns = [o.world.target_group]
+    return {
+        "load balancer": lambda: balancing.modify_listener(ListenerArn=o.world.listener, DefaultActions=[fixed]),
+        "was shrunk": lambda: scaling.update_auto_scaling_group(
+            AutoScalingGroupName=group, MinSize=1, DesiredCapacity=1
+        ),
+        "was resized": lambda: scaling.update_auto_scaling_group(AutoScalingGroupName=green, DesiredCapacity=3),
+        "was taken out": lambda: scaling.detach_load_balancer_target_groups(
+            AutoScalingGroupName=green, TargetGroupARNs=arns
+        ),
+        "was deleted": lambda: scaling.delete_auto_scaling_group(AutoScalingGroupName=green, ForceDelete=True),
+    }
+
+
+@pytest.mark.parametrize("what", ["load balancer", "was shrunk", "was resized", "was taken out", "was deleted"])
+def test_what_others_change_stops_the_release(what: str) -> None:
+    """S9: it says what it found and touches nothing more."""
+    o = bare(200, poll=5)
+    hand = by_hand(o)[what]
+    settled = once(lambda seen: seen.phase is Phase.OVERLAPPING and o.clock.now() - seen.last_at > 65, hand)
+    release = o.start()
+    done = ended(o, release, settled)
+    assert (done.outcome, done.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    assert what in done.message
+    assert "group web-production-v1" in done.left_behind
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_blue_that_scales_out_is_followed(weighted: bool) -> None:
+    """Green grows before the switch, and those of it that boot for a minute fail no check."""
+    o = Ops(weighted=weighted, changes={"checks": [{"name": "unit", "run": "curl -fsS localhost/healthz"}]})
+    grows = once(
+        lambda seen: seen.phase is Phase.OVERLAPPING and seen.checks["targets"].held,
+        lambda: o.world.client("autoscaling").set_desired_capacity(AutoScalingGroupName="web-asg", DesiredCapacity=3),
+    )
+    done = ended(o, o.start(), grows)
+    assert (done.outcome, done.message) == (Outcome.LIVE, "web-production-v1 serves alone")
+    green = o.group(done.green_group)
+    assert green is not None
+    assert green["DesiredCapacity"] == 3
+    assert o.harm == []
+    failed = [
+        e.facts["value"] for e in o.told if e.facts.get("passed") is False and e.at > done.entered[Phase.SWITCHING]
+    ]
+    assert failed == []
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_who_takes_green_out_while_blue_is_retired_can_put_it_right(weighted: bool) -> None:
+    """It stops, names the way on, which is not back, and goes on from there."""
+    o = fast(weighted=weighted, checks=[])
+    release = o.start()
+    names = {"AutoScalingGroupName": release.green_group, "TargetGroupARNs": list(release.green_targets)}
+    scaling = o.world.client("autoscaling")
+    hand = once(lambda seen: seen.phase is Phase.RETIRING, lambda: scaling.detach_load_balancer_target_groups(**names))
+    failed = ended(o, release, hand)
+    assert (failed.outcome, failed.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    assert failed.message == "web-production-v1 was taken out of the load balancer"
+    with pytest.raises(Refused) as refusal:
+        o.start()
+    assert refusal.value.hint == "`bluegreen resume web/production` goes on."
+    scaling.attach_load_balancer_target_groups(**names)
+    o.clock.sleep(60)
+    o.harm.clear()
+    done = ended(o, o.engine().resume("web/production", who="slack:U1"))
+    assert done.outcome is Outcome.LIVE
+    assert o.wrong(done) == []
+
+
+def test_an_empty_journal_is_no_error() -> None:
+    """Before the first release there is nothing to tell, and a plan can be made."""
+    o = bare()
+    engine: Engine = o.engine()
+    assert engine.status() == []
+    assert engine.history("web/production") == []
+    plan = engine.plan(o.config, commit=GOOD)
+    assert next(step.act.verb for step in plan.steps if step.act) == "claim_builder"
+    assert engine.status() == []
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_plan_is_what_a_release_does(weighted: bool) -> None:
+    """The same acts in the same order."""
+    o = Ops(weighted=weighted)
+    planned = [step.act.verb for step in o.engine().plan(o.config, commit=GOOD).steps if step.act]
+    ended(o, o.start())
+    done = [e.verb for e in o.told if e.kind is EventKind.BEGAN]
+    assert planned == done

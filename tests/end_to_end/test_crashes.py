@@ -1,0 +1,82 @@
+"""A driver dies at every call, and another takes over: nothing is lost, made twice, or left behind.
+
+With both kinds of traffic; where weights are, clients stick to their target group for a few seconds.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bluegreen.release import Outcome, Phase, Release
+from tests.worlds import GOOD, SICK, fast
+from tests.worlds.crashes import Crashes, Point, die_everywhere, judge
+
+BOTH = pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
+
+
+def said(crashes: Crashes) -> str:
+    """Everything that went wrong, or nothing."""
+    return "\n".join(crashes.results[:20])
+
+
+@BOTH
+def test_dying_anywhere_on_the_good_path(weighted: bool) -> None:
+    """Every journal write and every AWS call, before and after its effect: the release goes live all the same."""
+    world = fast(weighted=weighted)
+    release = world.start(GOOD)
+    crashes = die_everywhere(world, release, Outcome.LIVE, lambda _: None, after=lambda: True)
+    assert len(crashes.points) > 100
+    assert said(crashes) == ""
+
+
+@BOTH
+@pytest.mark.parametrize("phase", [p for p in Phase if p.can_roll_back and p is not Phase.HOLDING])
+def test_dying_anywhere_on_the_way_back(phase: Phase, weighted: bool) -> None:
+    """From the order on, every call of the rollback out of each phase."""
+    world = fast(weighted=weighted)
+    release = world.start(GOOD)
+    order = world.order_back(phase)
+    ordered: list[bool] = []
+
+    def when(seen: Release) -> None:
+        order(seen)
+        if seen.phase is phase:
+            ordered.append(True)
+
+    crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(ordered))
+    assert len(crashes.points) > 10
+    assert said(crashes) == ""
+
+
+@BOTH
+def test_a_rollback_ordered_at_any_moment_leaves_blue_alone(weighted: bool) -> None:
+    """At every event and every wait up to retiring: before an act, in the middle of it, after it."""
+    world = fast(weighted=weighted)
+    release = world.start(GOOD)
+    moments = Crashes()
+
+    def when(seen: Release) -> None:
+        if seen.phase.can_roll_back and moments.branch(Point(seen.seq, "an order to roll back", heard=True)):
+            world.engine().roll_back("web/production", who="slack:U1")
+
+    done = world.drive(release.id, when=when)
+    assert done is not None
+    expected = Outcome.ROLLED_BACK if moments.copy else Outcome.LIVE
+    moments.end(lambda: judge(world, done, expected))
+    assert len(moments.points) > 40
+    assert said(moments) == ""
+
+
+@BOTH
+def test_dying_anywhere_with_a_sick_version(weighted: bool) -> None:
+    """The rollback that nobody ordered; where weights are, green never got any traffic."""
+    world = fast(weighted=weighted, checks=[], timeouts={"healthy": 10})
+    release = world.start(SICK)
+    going_back: list[bool] = []
+
+    def when(seen: Release) -> None:
+        if seen.phase is Phase.ROLLING_BACK:
+            going_back.append(True)
+
+    crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(going_back))
+    assert said(crashes) == ""

@@ -1,0 +1,53 @@
+"""Real processes, really killed: `bluegreen` dies by SIGKILL at some call, and another one takes over.
+
+Most of the time is spent waiting for the dead driver's lease to lapse, so many worlds wait side by side.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.worlds.processes import When, place
+
+AT_ONCE = 8
+
+
+def killed_release(folder: Path, call: int, when: When) -> list[str]:
+    """`release` dies at that call; `resume` brings it live."""
+    with place(folder) as p:
+        if not p.kill_at(call, when, "release", "--commit", "c0ffee01"):
+            return [f"call {call}: the release ended before it"]
+        status = p.run("status")
+        again = ("resume",) if status["services"] else ("release", "--commit", "c0ffee01")
+        result = p.run(*again)
+        ended = [] if (result["code"], result["decision"]) == (0, "live") else [str(result)]
+        return [f"call {call} {when}: {text}" for text in ended + p.wrong(live=True)]
+
+
+def killed_rollback(folder: Path, call: int, when: When) -> list[str]:
+    """`rollback` dies at that call; `resume`, or the order again if it was not written, brings blue back alone."""
+    with place(folder) as p:
+        held = p.run("release", "--commit", "c0ffee01", "--until", "held")
+        assert held["decision"] == "held", held
+        if not p.kill_at(call, when, "rollback"):
+            return [f"call {call}: the rollback ended before it"]
+        result = p.run("rollback")
+        if result["code"] == 4:
+            result = p.run("resume")
+        ended = [] if result["decision"] == "rolled_back" else [str(result)]
+        return [f"call {call} {when}: {text}" for text in ended + p.wrong(live=False)]
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_four_points(tmp_path: Path) -> None:
+    """Sixteen in a release, eight in a rollback; before and after the call's effect."""
+    moments: tuple[When, When] = ("before", "after")
+    cases = [(killed_release, 20 + 13 * n, moments[n % 2]) for n in range(16)]
+    cases += [(killed_rollback, 4 + 6 * n, moments[n % 2]) for n in range(8)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ends = [pool.submit(case, tmp_path / f"{n}", call, when) for n, (case, call, when) in enumerate(cases)]
+    wrong = [text for end in ends for text in end.result()]
+    assert wrong == []

@@ -1,0 +1,109 @@
+"""A release told by hand: a diary of events for what words and pictures are made from."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb, apply, fold, names
+from tests.worlds.release import SERVICE, config
+
+ARN = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:targetgroup/web/0123456789abcdef"
+ALICE = "arn:aws:sts::123456789012:assumed-role/Admin/alice"
+ID = f"{SERVICE}#42"
+BEFORE: dict[str, Any] = {
+    "desired": 4,
+    "minimum": 2,
+    "maximum": 8,
+    "template": "lt-0123456789abcdef0",
+    "template_version": "$Latest",
+    "resolved_version": "7",
+    "suspended": [],
+    "routes": [],
+}
+
+WHO = {"who": "slack:U0ALICE"}
+FACTS: dict[EventKind, dict[str, Any]] = {
+    EventKind.ENTERED: {"phase": "overlapping"},
+    EventKind.BEGAN: {"verb": "join_green"},
+    EventKind.DID: {"verb": "join_green"},
+    EventKind.STUMBLED: {"verb": "join_green", "code": "X", "message": "no", "transient": False, "denied": False},
+    EventKind.OBSERVED: {"subject": "traffic", "value": "both"},
+    EventKind.BLINDED: {"code": "X", "message": "Rate exceeded"},
+    EventKind.PROMOTED: WHO,
+    EventKind.HOLD_ORDERED: WHO,
+    EventKind.ROLLBACK_ORDERED: {**WHO, "why": "it is slow"},
+    EventKind.INTERRUPTED: {"holder": "host:1"},
+    EventKind.TAKEN_UP: {"holder": "host:1"},
+    EventKind.RESUMED: WHO,
+    EventKind.SETTLED: {"outcome": "live", "reason": "completed", "message": "", "left": []},
+}
+
+
+class Telling:
+    """One release; every verb adds an event a second later, `told` is what a driver would have told."""
+
+    def __init__(
+        self, *, hold: bool = False, blue: str = "web-production-v41", at: float = 1000.0, **keys: Any
+    ) -> None:
+        self.now = at
+        self.told: list[tuple[Release, Event | None, Awaited | None, float | None]] = []
+        facts = {
+            "service": SERVICE,
+            "number": 42,
+            "who": ALICE,
+            "commit": "9f8e7d6c5b4a",
+            "image": "",
+            "hold": hold,
+            "config": config(**keys).to_dict(),
+            "blue_group": blue,
+            "target_groups": [ARN],
+            "builder": "i-0123456789abcdef0",
+            **names(SERVICE, 42, "9f8e7d6c5b4a"),
+        }
+        self.last = Event(ID, 1, at, EventKind.STARTED, facts)
+        self.release = fold([self.last])
+        self.told.append((self.release, self.last, None, None))
+
+    def happens(self, kind: EventKind, **facts: Any) -> Self:
+        """One more event."""
+        self.now += 1
+        self.last = Event(ID, self.release.seq + 1, self.now, kind, facts)
+        self.release = apply(self.release, self.last)
+        self.told.append((self.release, self.last, None, None))
+        return self
+
+    def waits(self, awaited: Awaited, seconds: float | None = None) -> Self:
+        """The driver waits, for so long at most."""
+        deadline = None if seconds is None else self.now + seconds
+        self.told.append((self.release, None, awaited, deadline))
+        return self
+
+    def enters(self, phase: Phase, **facts: Any) -> Self:
+        """The next phase begins."""
+        return self.happens(EventKind.ENTERED, phase=phase, **facts)
+
+    def does(self, verb: Verb, **made: Any) -> Self:
+        """An act is begun and done."""
+        facts = {"blue": BEFORE} if verb is Verb.PIN_BLUE else {}
+        return self.happens(EventKind.BEGAN, verb=verb, **facts).happens(EventKind.DID, verb=verb, **made)
+
+    def sees(self, which: str, up: int, serving: int, share: int | None, desired: int = 4) -> Self:
+        """A group is seen to change."""
+        sizes = {"desired": desired, "in_service": up, "serving": serving, "share": share}
+        return self.happens(EventKind.OBSERVED, subject=which, value=f"{up} of {desired}", **sizes)
+
+    def checks(self, name: str, *, passed: bool, streak: int = 1, held: bool = False, value: str = "200") -> Self:
+        """A check answers."""
+        since = {"since": self.now, "held_since": self.now if held else None, "lost": False}
+        return self.happens(EventKind.OBSERVED, subject=name, value=value, passed=passed, streak=streak, **since)
+
+    def settles(self, outcome: str, reason: str = "completed", message: str = "", left: tuple[str, ...] = ()) -> Self:
+        """The release ends."""
+        return self.happens(EventKind.SETTLED, outcome=outcome, reason=reason, message=message, left=list(left))
+
+    def serves_both(self) -> Self:
+        """The usual way to the middle of the overlap."""
+        self.does(Verb.MAKE_IMAGE, image="ami-0abc").enters(Phase.LAUNCHING, image="ami-0abc").does(Verb.PIN_BLUE)
+        self.does(Verb.MAKE_TEMPLATE_VERSION, template_version=8).does(Verb.CREATE_GREEN)
+        self.enters(Phase.CHECKING).enters(Phase.OVERLAPPING).does(Verb.JOIN_GREEN)
+        return self.sees("blue", 4, 4, 50).sees("green", 4, 4, 50)

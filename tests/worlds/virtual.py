@@ -1,0 +1,232 @@
+"""A whole world on the virtual clock: pretend AWS, a service that serves, and drivers that may die.
+
+`Ops` is the people and machines around a release. Every AWS call of a driver goes through a session of its
+own, so one driver can die (nothing of it reaches AWS any more, as after SIGKILL) while the world goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from bluegreen import Engine, Until
+from bluegreen.config import Config, parse
+from bluegreen.errors import BlueGreenError
+from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb
+from lab.aws import PretendAws, Timings
+from lab.aws.client import Answers, PretendSession
+from lab.clock import VirtualClock
+from lab.machines import PretendMachines
+from lab.world import World
+
+GOOD, SICK = "c0ffee01aaaa", "bad0bad0bbbb"
+
+#: What makes a world in which nothing takes long (`fast`).
+FAST = Timings(1, 3, 1, 2, 2, 5, 1, 1, 0.5, 1, 1, 5, 1)
+CHANGES = {
+    "soak": 4,
+    "poll": 2,
+    "timeouts": {"healthy": 120},
+    "checks": [{"name": "unit", "run": "true", "every": "2s"}],
+}
+HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2}
+STICKY = {"Enabled": True, "DurationSeconds": 6}
+
+
+class Died(BaseException):
+    """The driver's process is gone; no `except Exception` of its may notice."""
+
+
+class Watch(Protocol):
+    """Something that sees every call of a driver's session, and may end it."""
+
+    def watch(self, answers: Answers) -> Answers:
+        """Answers that go through this watch."""
+        ...
+
+
+class Ops:
+    """A service `web/production` on pretend AWS, and what people do with it."""
+
+    def __init__(
+        self,
+        *,
+        instances: int = 2,
+        changes: Mapping[str, Any] | None = None,
+        timings: Timings | None = None,
+        **world: Any,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.machines = PretendMachines(self.clock)
+        self.machines.sick(SICK)
+        self.aws = PretendAws(self.clock, self.machines, timings)
+        self.world = World.standard(self.aws, instances=instances, **world)
+        quick = {"poll": "5s", "soak": "20s", "traffic": {**self.world.config()["traffic"], "overlap": "20s"}}
+        quick["slack"] = {"promoters": ["*"], "rollbackers": ["*"]}
+        self.config: Config = parse({**self.world.config(), **quick, **(changes or {})})
+        self.before = self.group(self.world.group)
+        self.told: list[Event] = []
+        self.instances = instances
+        self.harm: list[str] = []
+
+    def engine(self, death: Watch | None = None) -> Engine:
+        """A new process: a session, a journal, a driver of its own."""
+        session = self.aws.session()
+        if death:
+            session = PretendSession(death.watch(self.aws.answer), self.clock, self.aws.region, recorded=True)
+        return Engine(session=session, clock=self.clock)
+
+    def start(self, commit: str = GOOD, **changes: Any) -> Release:
+        """Somebody orders a release."""
+        return self.engine().start(self.config, commit=commit, who="arn:aws:iam::1:user/ann", **changes)
+
+    def drive(
+        self,
+        release: str,
+        *,
+        death: Watch | None = None,
+        until: Until = Until.LIVE,
+        stop: Callable[[], bool] = lambda: False,
+        when: Callable[[Release], None] = lambda _: None,
+    ) -> Release | None:
+        """A driver drives; None when it died. `when` is called at everything it tells."""
+
+        def tell(seen: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
+            if event is not None:
+                self.told.append(event)
+            self._watch(seen)
+            when(seen)
+
+        try:
+            return self.engine(death).drive(release, until=until, tell=tell, stop=stop)
+        except Died:
+            return None
+
+    def rescue(self, release: str, when: Callable[[Release], None] = lambda _: None) -> Release:
+        """Another driver takes over until the release has settled; it comes when the lease of the dead one is over."""
+        self.clock.sleep(33)
+        for _ in range(3):
+            try:
+                done = self.drive(release, when=when)
+            except BlueGreenError:  # the dead driver's lease lives: wait for it
+                self.clock.sleep(10)
+            else:
+                assert done is not None
+                return done
+        raise AssertionError(f"{release} could not be taken over")
+
+    def order_back(self, at: Phase) -> Callable[[Release], None]:
+        """For `when`: order the rollback once, as soon as the phase is entered."""
+        ordered: list[str] = []
+
+        def order(seen: Release) -> None:
+            if seen.phase is at and not ordered:
+                ordered.append(seen.id)
+                self.engine().roll_back("web/production", who="slack:U1")
+
+        return order
+
+    # --- what is true now ---
+
+    def group(self, name: str) -> dict[str, Any] | None:
+        """A group as AWS shows it, without what changes by itself."""
+        client = self.world.client("autoscaling")
+        groups = client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return groups[0] if groups else None
+
+    def serving(self) -> set[str]:
+        """Names of the groups whose instances get new requests now."""
+        ids = {one for arn in self._weighing() for one in self.aws.routes(arn)}
+        groups = self.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        return {g["AutoScalingGroupName"] for g in groups if ids & {i["InstanceId"] for i in g["Instances"]}}
+
+    def _watch(self, seen: Release) -> None:
+        """S1, at every moment that a driver tells of; with weights wherever there is one."""
+        for arn in self._weighing():
+            healthy = sum(state == "healthy" for state in self.aws.serving(arn).values())
+            if healthy < self.instances:
+                self.harm.append(f"only {healthy} healthy targets in {seen.phase}, event {seen.seq}")
+
+    def _weighing(self) -> set[str]:
+        """Target groups that get new requests from some listener."""
+        traffic = self.config.traffic
+        if not traffic.listeners:
+            return {self.world.target_group}
+        return {arn for one in traffic.listeners for arn, weight in self.aws.weights(one).items() if weight}
+
+    def builder_state(self) -> str:
+        """EC2's state of the builder."""
+        found = self.world.client("ec2").describe_instances(InstanceIds=[self.world.builder])
+        return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+    def wrong(self, release: Release) -> list[str]:
+        """Whatever does not hold at the end of a release, by the safety rules S1, S5, S6 and S8."""
+        good = release.green_group if release.outcome == "live" else release.blue_group
+        found = list(self.harm)
+        found += [] if self.serving() == {good} else [f"{self.serving()} serve, not {good}"]
+        found += self._sizes(good)
+        if self.builder_state() not in ("stopped", "stopping"):
+            found.append(f"the builder is {self.builder_state()}")
+        leftovers = self.world.leftovers(release.green_group) if release.outcome == "live" else self.world.leftovers()
+        named = " ".join(release.left_behind)
+        return found + [left for left in leftovers if not any(word in named for word in left.split())]
+
+    def _sizes(self, name: str) -> list[str]:
+        assert self.before is not None
+        now = self.group(name)
+        if now is None:
+            return [f"{name} is gone"]
+        keys = ("MinSize", "MaxSize", "DesiredCapacity")
+        wrong = [f"{key} is {now[key]}, was {self.before[key]}" for key in keys if now[key] != self.before[key]]
+        if now["SuspendedProcesses"] != self.before["SuspendedProcesses"]:
+            wrong.append(f"suspended: {now['SuspendedProcesses']}")
+        return wrong
+
+
+def fast(overlap: float = 4.0, *, weighted: bool = False, rules: bool = False, **changes: Any) -> Ops:
+    """A world in which nothing takes long; where weights are, there are two steps, and clients who stick.
+
+    `rules`: three listeners and rules more whose weights are to be moved, and a preview.
+    """
+    more = {"rules": True, "stickiness": STICKY["DurationSeconds"], "preview": True} if rules else {}
+    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5, weighted=weighted, **more)
+    steps = {"steps": (0, 50)} if weighted else {}
+    traffic = made.config.traffic.model_copy(update={"overlap": overlap, **steps})
+    made.config = made.config.model_copy(update={"traffic": traffic})
+    if weighted:
+        _stick(made.world)
+    return made
+
+
+def _stick(world: World) -> None:
+    client = world.client("elbv2")
+    shown = client.describe_listeners(ListenerArns=[world.listener])["Listeners"][0]["DefaultActions"][0]
+    action = {"Type": "forward", "ForwardConfig": {**shown["ForwardConfig"], "TargetGroupStickinessConfig": STICKY}}
+    client.modify_listener(ListenerArn=world.listener, DefaultActions=[action])
+
+
+def bare(overlap: float = 4.0, **changes: Any) -> Ops:
+    """A fast world without checks but target health."""
+    return fast(overlap, checks=[], **changes)
+
+
+def once(condition: Callable[[Release], bool], do: Callable[[], object]) -> Callable[[Release], None]:
+    """For `when`: do it the first time that the condition holds."""
+    done: list[bool] = []
+
+    def when(seen: Release) -> None:
+        if not done and condition(seen):
+            done.append(True)
+            do()
+
+    return when
+
+
+def has(verb: Verb, *, done: bool) -> Callable[[Release], bool]:
+    """The act was begun, or done."""
+    return lambda seen: verb in (seen.did if done else seen.began)
+
+
+def kinds(events: list[Event]) -> list[EventKind]:
+    """The kinds alone."""
+    return [event.kind for event in events]

@@ -42,6 +42,7 @@ from bluegreen.release import (
     fold,
     names,
     release_id,
+    second_of,
 )
 from bluegreen.wording import (
     age,
@@ -115,6 +116,7 @@ __all__ = [
     "phase_title",
     "previous_number",
     "release_id",
+    "second_of",
     "sentence",
 ]
 

@@ -18,7 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bluegreen.errors import ConfigError
-from bluegreen.release import duration
+from bluegreen.release import duration, second_of
 
 #: A span that a freeze by order lasts is at most so long, in seconds: more is a slip of the keyboard.
 LONGEST = 366 * 86_400
@@ -114,12 +114,12 @@ def _coming(window: Window, now: float) -> Iterator[float]:
 
 
 def _local(window: Window, at: float) -> datetime:
-    return datetime.fromtimestamp(at, ZoneInfo(window.zone))
+    return second_of(at, ZoneInfo(window.zone))
 
 
 def moment_in(zone: str, at: float) -> str:
     """`2026-01-05 08:00 Europe/Berlin`."""
-    return f"{datetime.fromtimestamp(at, ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}"
+    return f"{second_of(at, ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}"
 
 
 def in_words(freezes: Iterable[Frozen]) -> str:

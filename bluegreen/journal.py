@@ -29,7 +29,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -39,7 +38,19 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoR
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
-from bluegreen.release import TELLING, Event, EventKind, Facts, Outcome, Reason, Release, apply, fold, release_id
+from bluegreen.release import (
+    TELLING,
+    Event,
+    EventKind,
+    Facts,
+    Outcome,
+    Reason,
+    Release,
+    apply,
+    fold,
+    release_id,
+    second_of,
+)
 
 if TYPE_CHECKING:
     import boto3
@@ -942,7 +953,7 @@ def _freeze(item: Item) -> Freeze:
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return second_of(at).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _taken(event: Event) -> Conflict:

@@ -5,8 +5,10 @@ Phases end in -ing, events are past tense, verbs (acts) are imperative. Each set
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import reduce
 from typing import Any
@@ -416,6 +418,14 @@ def names(service: str, number: int, commit: str) -> dict[str, str]:
     """The names that everything of a release will bear, known before anything is made."""
     prefix = f"{service.replace('/', '-')}-v{number}"
     return {"green_group": prefix, "image_name": f"{prefix}-{commit[:8] or 'image'}"}
+
+
+def second_of(at: float, zone: tzinfo = UTC) -> datetime:
+    """The whole second in which a moment (epoch seconds) lies: never later than the moment itself.
+
+    `datetime.fromtimestamp` rounds to microseconds, which makes the last tenth of a microsecond of a day the next day.
+    """
+    return datetime.fromtimestamp(math.floor(at), zone)
 
 
 def duration(seconds: float) -> str:

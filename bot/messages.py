@@ -37,6 +37,7 @@ from bluegreen import (
     phase_meaning,
     phase_title,
     previous_number,
+    second_of,
     sentence,
 )
 
@@ -196,9 +197,8 @@ def link(url: str, text: str) -> str:
 
 def moment(at: float, form: str = "{time_secs}") -> str:
     """A time that Slack shows in the reader's own time zone."""
-    from datetime import UTC, datetime
-
-    return f"<!date^{int(at)}^{form}|{datetime.fromtimestamp(at, UTC):%H:%M:%S} UTC>"
+    second = second_of(at)
+    return f"<!date^{second.timestamp():.0f}^{form}|{second:%H:%M:%S} UTC>"
 
 
 # --- the card ----------------------------------------------------------------------------------------------

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 from bluegreen import wording
-from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold
+from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, second_of
 
 _MARKS = {Outcome.LIVE: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.FAILED: "❌"}
 #: Events that a reader of the page wants; acts and single looks are in the log.
@@ -124,8 +123,8 @@ def _untold(problems: Iterable[str]) -> str:
 
 
 def _stamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return second_of(at).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+    return second_of(at).strftime("%H:%M:%S")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -453,6 +454,8 @@ def test_people_in_our_sentences_are_mentions() -> None:
 def test_a_time_is_the_readers() -> None:
     """Slack shows it in their zone; whoever's client cannot reads UTC."""
     assert messages.moment(1_700_000_000.9) == "<!date^1700000000^{time_secs}|22:13:20 UTC>"
+    before = math.nextafter(1_700_000_000, 0)
+    assert messages.moment(before) == "<!date^1699999999^{time_secs}|22:13:19 UTC>"
     assert messages.moment(0, "{date_short}") == "<!date^0^{date_short}|00:00:00 UTC>"
 
 
@@ -721,7 +724,7 @@ _words = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(title=_words, value=_words, name=_words, message=_words, who=_words)
 def test_no_words_become_markup(title: str, value: str, name: str, message: str, who: str) -> None:
     """Whoever wrote a title, printed a check's value, gave a reason or a name: no link, no mention, no ping."""
@@ -785,7 +788,6 @@ def test_who(name: str, said: str) -> None:
     assert messages.who(name) == said
 
 
-@settings(deadline=None)
 @given(st.one_of(_words, st.from_regex(r"slack:.{0,12}"), st.from_regex(r"arn:.{0,20}")))
 def test_who_mentions_nobody_else(name: str) -> None:
     """For any name."""
@@ -796,7 +798,6 @@ def test_who_mentions_nobody_else(name: str) -> None:
         assert not {"<", ">", "\n"} & set(said)
 
 
-@settings(deadline=None)
 @given(_words, st.integers(10, 400))
 def test_quoted_words_are_one_harmless_line(text: str, most: int) -> None:
     """Printable, escaped, cut; short and harmless ones are left alone."""
@@ -997,7 +998,6 @@ def test_a_rollback_is_told_with_who_ordered_it() -> None:
     assert messages.told(story.last, story.release).endswith("serves alone: ordered by <@U0PROMOTER>")
 
 
-@settings(deadline=None)
 @given(why=_words, who=st.sampled_from([PERSON, SECOND, ALICE, "<@U0GUEST>"]), message=_words)
 def test_no_line_becomes_markup(why: str, who: str, message: str) -> None:
     """Reasons of rollbacks, what AWS said: nobody is mentioned but who gave the order."""
@@ -1057,7 +1057,6 @@ def test_several_things_may_be_meant(many: int, shown_: int, more: str) -> None:
     assert problems(said) == []
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text(min_size=1, max_size=120), st.text(min_size=1, max_size=3000)), min_size=1, max_size=9)
 )
@@ -1175,7 +1174,6 @@ def test_a_settled_release_needs_no_driver() -> None:
     assert "nobody drives" not in block(service(story=STATES["live"](), driver=""))
 
 
-@settings(deadline=None)
 @given(why=_words, who=_words)
 def test_no_freeze_becomes_markup(why: str, who: str) -> None:
     """Reasons are what somebody typed."""
@@ -1286,7 +1284,7 @@ def test_a_home_of_twenty_is_whole() -> None:
     assert problems_of_home(view) == []
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(who=_words, commit=_words, why=_words, message=_words)
 def test_no_home_becomes_markup(who: str, commit: str, why: str, message: str) -> None:
     """Histories hold names and commits of others."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bluegreen.config import parse
 from bluegreen.errors import ConfigError
 from bluegreen.freezing import LONGEST, Frozen, Window, end_of, frozen, in_words, is_time, upcoming, windows
+from bluegreen.release import second_of
 from tests.worlds.release import small
 
 HOUR, DAY = 3600.0, 86400.0
@@ -100,18 +102,27 @@ _ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Havana", "Asia/Be
 _CRONS = ["30 2 * * *", "0 16 * * FRI", "*/20 * * * *", "0 * * * *", "0 0 * * *", "15 1,2,3 * * *", "45 23 * * SUN"]
 
 
-@settings(deadline=None)  # a machine that has other things to do
 @given(st.sampled_from(_ZONES), st.sampled_from(_CRONS), st.floats(at("2026-01-01"), at("2027-01-01")))
+@example("UTC", "30 2 * * *", math.nextafter(at("2026-05-05T02:30:00"), 0))
+@example("UTC", "0 0 * * *", 1798761599.9999998)
 def test_windows_are_found_as_a_clock_that_runs_would(zone: str, cron: str, now: float) -> None:
     """Looking back gives the last of the beginnings that looking forward gives; so does looking out."""
     window = Window(cron, 60 * DAY, zone, "")
-    since = datetime.fromtimestamp(now - 10 * DAY, ZoneInfo(zone))
+    since = second_of(now - 10 * DAY, ZoneInfo(zone))
     begins = [begin.timestamp() for begin, _ in zip(CronSim(cron, since), range(1500), strict=False)]
     found, coming = frozen([window], now), upcoming([Window(cron, 1, zone, "")], now, 8 * DAY)
     assert found is not None
     assert found.since == max(begin for begin in begins if begin <= now)
     assert coming is not None
     assert coming.since == min(begin for begin in begins if begin > now)
+
+
+@pytest.mark.parametrize("border", [at("2027-01-01"), at("2026-03-01T08:00:00")])
+def test_the_end_of_a_second_is_not_the_next(border: float) -> None:
+    """A moment that is nearer to the border than datetime can tell is still before it, in words, too."""
+    now = math.nextafter(border, 0)
+    assert second_of(now).timestamp() == border - 1
+    assert Frozen(0.0, now, "").end == Frozen(0.0, border - 1, "").end != Frozen(0.0, border, "").end
 
 
 # --- several -----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ ARGS   ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers cover benchmark lock image clean
+.PHONY: help demo test check static format lint types layers cover benchmark lock image clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -20,10 +20,13 @@ help: ## say what there is
 demo: $(READY) ## a whole release on this machine, without an account (ARGS=...)
 	$(BIN)/python -m bluegreen demo $(ARGS)
 
+# BLUEGREEN_COVER=1 also holds that every branch of the core is covered; BLUEGREEN_SEED=number lets property tests search.
 test: $(READY) ## the tests, or some of them (T=tests/core/test_config.py, ARGS='-k name')
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(T) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(BLUEGREEN_COVER),--cov --cov-report=term) $(T) $(ARGS)
 
-check: format lint types layers cover ## everything that must hold before a merge
+check: static cover ## everything that must hold before a merge
+
+static: format lint types ## all of it that runs no test
 
 format: $(READY) ## the format is ruff's (correct it with `.venv/bin/ruff format`)
 	$(BIN)/ruff format --check $(CODE)
@@ -38,8 +41,8 @@ types: $(READY) ## mypy, strict
 layers: $(READY) ## who may import whom
 	$(BIN)/python -m pytest -q tests/project/test_layers.py
 
-cover: $(READY) ## the tests, and every branch of the core covered
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
+cover: $(READY) ## the tests, every branch of the core covered, property tests from a new seed (BLUEGREEN_SEED=...)
+	BLUEGREEN_COVER=1 BLUEGREEN_SEED=$${BLUEGREEN_SEED:-$$(date +%s)} $(MAKE) --no-print-directory test
 
 benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)

@@ -225,7 +225,7 @@ def filled() -> Iterator[Call]:
         yield "put_item", {**TABLE, "Item": item}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CALLS, min_size=4, max_size=30))
 def test_the_same_as_moto(calls: list[Call]) -> None:
     """Whatever is put, updated, deleted, transacted and asked: the same answers, refusals and items."""

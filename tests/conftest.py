@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 import re
 import signal
@@ -41,6 +42,13 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow ones first: they mostly wait, and at the end nothing else would be left to do meanwhile."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: looking through it for garbage costs an eighth of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.hookimpl(wrapper=True)

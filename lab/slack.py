@@ -103,11 +103,12 @@ class Delivery:
     acknowledged: float | None = None
     answer: Json = None
     trouble: str = ""
+    patience: float = PATIENCE
     done: threading.Event = field(default_factory=threading.Event)
 
-    def wait(self, seconds: float = PATIENCE + 1) -> Self:
+    def wait(self, seconds: float | None = None) -> Self:
         """Wait until it was acknowledged, or given up."""
-        self.done.wait(seconds)
+        self.done.wait(self.patience + 1 if seconds is None else seconds)
         return self
 
     @property
@@ -144,8 +145,9 @@ class PretendSlack:
         channels: Mapping[str, str] | None = None,
         scopes: Iterable[str] = frozenset(SCOPES.values()),
         port: int = 0,
+        patience: float = PATIENCE,
     ) -> None:
-        """Listen; `close` ends it."""
+        """Listen; `close` ends it. `patience`: seconds for an acknowledgement, for who tests on a busy machine."""
         self.team, self.app, self.bot = "T0LAB", "A0LAB", "U0BOT"
         self.bot_token, self.app_token = "xoxb-lab-0000000000", "xapp-lab-0000000000"
         self.signing_secret = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of a pretend Slack
@@ -160,6 +162,7 @@ class PretendSlack:
         self.deliveries: list[Delivery] = []
         self.violations: list[str] = []
         self.request_url = ""
+        self._patience = patience
         #: Told of each call, with "before" and "after": a test may end whoever made it.
         self.watch: Callable[[str, str], None] = lambda method, when: None
         self.revoked = False
@@ -331,7 +334,7 @@ class PretendSlack:
 
     def deliver(self, kind: str, payload: dict[str, Json]) -> Delivery:
         """Send a payload to the bot: by one of its sockets, or to its request URL."""
-        delivery = Delivery(payload, kind, time.time())
+        delivery = Delivery(payload, kind, time.time(), patience=self._patience)
         self.deliveries.append(delivery)
         self._loop.begin(self._post(delivery) if self.request_url else self._envelope(delivery))
         return delivery
@@ -620,7 +623,7 @@ class PretendSlack:
         socket = self._sockets[next(self._turn) % len(self._sockets)]
         with contextlib.suppress(OSError):  # it drops at this moment: then nobody acknowledges
             await socket.send_json({**said, "accepts_response_payload": delivery.kind == "slash_commands"})
-        await asyncio.sleep(PATIENCE)
+        await asyncio.sleep(self._patience)
         if self._waiting.pop(envelope, None) is not None:
             delivery.trouble = "operation_timeout"
             delivery.done.set()
@@ -629,7 +632,7 @@ class PretendSlack:
     async def _post(self, delivery: Delivery) -> None:
         body, kind = self.body_of(delivery.kind, delivery.payload)
         headers = {**self.signed(body), "Content-Type": kind}
-        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        timeout = aiohttp.ClientTimeout(total=self._patience)
         try:
             async with self._client.post(self.request_url, data=body, headers=headers, timeout=timeout) as answer:
                 text = await answer.text()

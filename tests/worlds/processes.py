@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from lab.aws import PretendAws, Timings
-from lab.clock import RealClock
+from lab.clock import Clock, RealClock
 from lab.machines import PretendMachines
 from lab.world import World
 
@@ -30,9 +30,9 @@ When = Literal["before", "after"]
 class Place:
     """One service in a world of its own, reached by HTTP, and the command line in processes of its own."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None, **changes: Any) -> None:
         """`changes` go over the keys of the configuration."""
-        self.clock = RealClock()
+        self.clock = clock or RealClock()
         self.machines = PretendMachines(self.clock)
         self.aws = PretendAws(self.clock, self.machines, TIMINGS)
         self.world = World.standard(self.aws, instances=2, health=HEALTH, drain=1)

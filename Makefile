@@ -11,7 +11,7 @@ ARGS   ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static format lint types layers cover benchmark lock image clean
+.PHONY: help demo test check static format lint types layers cover dynamodb benchmark lock image clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ layers: $(READY) ## who may import whom
 cover: $(READY) ## the tests, every branch of the core covered, property tests from a new seed (BLUEGREEN_SEED=...)
 	BLUEGREEN_COVER=1 BLUEGREEN_SEED=$${BLUEGREEN_SEED:-$$(date +%s)} $(MAKE) --no-print-directory test
 
+dynamodb: $(READY) ## fetch Amazon's own DynamoDB (Java): then the tests use it, too
+	$(BIN)/python -m tests.dynamodb fetch
+
 benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)
 
@@ -63,7 +66,7 @@ image: ## build the Action's image, as GitHub does (BASE_IMAGE=...)
 	docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t bluegreen .
 
 clean: ## remove what was made here
-	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock .dynamodb build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/dev.txt

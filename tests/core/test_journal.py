@@ -1,10 +1,9 @@
-"""The journal on moto's DynamoDB: what it keeps, and what happens when writers race and answers are lost."""
+"""The journal on the lab's DynamoDB and on Amazon's own: what it keeps, when writers race and answers are lost, too."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import count, islice
 from typing import Any
 
@@ -12,8 +11,6 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
-from moto import mock_aws
-from moto.core.models import botocore_stubber
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
 from bluegreen.journal import BAD_ONES, LARGEST, Freeze, Journal, Lease, Live, ServiceRecord
@@ -29,27 +26,35 @@ from bluegreen.release import (
     names,
     release_id,
 )
+from lab.aws import PretendAws
+from lab.clock import VirtualClock
+from tests.worlds.dynamodb import GROUP, REGION, amazons
 
 TABLE = "bluegreen"
 WEB = "web/production"
 FIRST, SECOND = release_id(WEB, 1), release_id(WEB, 2)
 T = 1_700_000_000.0
 COMMIT = "4f0c1d2e3a4b5c6d7e8f"
-ANSWERED = "x-answered"
 Handler = Callable[..., Any]
 
 
 # --- the scene ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(autouse=True, params=["lab", pytest.param("amazon", marks=GROUP)])
+def _account(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty AWS account; botocore tries again without a pause."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ENDPOINT_URL_DYNAMODB"):
         monkeypatch.delenv(name, raising=False)
-    with mock_aws():
+    if request.param == "amazon":
+        _sessions.append(amazons().session(VirtualClock()))
         yield
+    else:
+        aws = PretendAws(region=REGION)
+        _sessions.append(aws.session())
+        yield
+        aws.close()
+    _sessions.clear()
 
 
 @pytest.fixture
@@ -66,23 +71,12 @@ def rival(journal: Journal) -> Journal:
     return another()
 
 
+_sessions: list[boto3.Session] = []
+
+
 def another(table: str = TABLE) -> Journal:
     """A journal with a connection of its own."""
-    journal = Journal(session(), table)
-    journal._client.meta.events.unregister("before-send", botocore_stubber)
-    journal._client.meta.events.register("before-send", unless_answered)
-    return journal
-
-
-def unless_answered(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
-    """moto, but for requests that `fail` has answered: botocore calls every handler and takes the first answer."""
-    return None if ANSWERED in request.headers else botocore_stubber(event_name, request)
-
-
-@cache
-def session() -> boto3.Session:
-    """One for all tests: it reads botocore's large description of DynamoDB."""
-    return boto3.Session(region_name="eu-west-1")
+    return Journal(_sessions[0], table)
 
 
 def no_sleep(seconds: float) -> None:
@@ -157,7 +151,7 @@ def lose_answer(journal: Journal, operation: str, times: int = 1) -> None:
     """Let the next requests of the operation take effect, and their answers be lost."""
 
     def handler(event_name: str, request: AWSPreparedRequest) -> None:
-        botocore_stubber(event_name, request)
+        journal._client._endpoint._send(request)
         raise ReadTimeoutError(endpoint_url=request.url)
 
     on_send(journal, operation, handler, times)
@@ -179,7 +173,6 @@ def fail(journal: Journal, operation: str, code: str, *, status: int = 400, time
     body = json.dumps(said).encode()
 
     def handler(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
-        request.headers[ANSWERED] = "yes"
         return AWSResponse(request.url, status, HTTPHeaders(), _Raw(body))
 
     on_send(journal, operation, handler, times)
@@ -390,6 +383,15 @@ def test_open_with_a_lost_answer(journal: Journal) -> None:
     lose_answer(journal, "TransactWriteItems")
     assert journal.open(WEB, started(), T).release == FIRST
     assert journal.service(WEB) == ServiceRecord(WEB, next=2, under_way=1, last=1)
+
+
+def test_open_with_a_lost_answer_and_a_clash(journal: Journal) -> None:
+    """Sent again, it clashed with itself; sent anew, with another token, it meets its own event and still is one."""
+    cancelled(journal, "TransactionConflict", "None", "None")
+    lose_answer(journal, "TransactWriteItems")
+    assert journal.open(WEB, started(), T).release == FIRST
+    assert journal.service(WEB) == ServiceRecord(WEB, next=2, under_way=1, last=1)
+    assert len(journal.read(FIRST)) == 1
 
 
 def test_same_request_is_the_same_release(journal: Journal, rival: Journal) -> None:
@@ -895,8 +897,9 @@ def test_service_that_is_unwell(journal: Journal, code: str, status: int) -> Non
     assert caught.value.transient
 
 
-def test_no_credentials(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials the error points at them."""
+    journal = Journal(boto3.Session("KEY", "secret", region_name=REGION), TABLE)
     monkeypatch.setattr(journal._client._request_signer, "_credentials", None)
     with pytest.raises(AwsError, match="Check the AWS credentials") as caught:
         journal.read(FIRST)

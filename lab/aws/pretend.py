@@ -96,7 +96,8 @@ class PretendAws:
             "ssm": Commands(self.engine).operations(),
             "cloudwatch": {**self.metrics.operations(), **self.alarms.operations()},
         }
-        self._tables = Tables(lambda region: moto.backends.get_backend("dynamodb")[self.account][region].tables)
+        tables = moto.backends.get_backend("dynamodb")
+        self._tables = Tables(lambda region: tables[self.account][region].tables, self.clock.now)
 
     # -- ways in -----------------------------------------------------------------------------------------------------
 

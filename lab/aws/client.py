@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +18,9 @@ from botocore.config import Config
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ConnectionClosedError
 from botocore.hooks import first_non_none_response
+from botocore.parsers import ResponseParserFactory
 from botocore.retries import standard
+from botocore.utils import parse_timestamp
 
 from lab.aws.faults import LostAnswer
 from lab.aws.wire import Answer, Incoming, incoming
@@ -134,8 +137,9 @@ class PretendSession(boto3.Session):
         client.__dict__.update(vars(model))
         client.meta = copy.copy(model.meta)
         client.meta.events = copy.copy(model.meta.events)
+        vars(client.meta.events).update(_alias_name_cache=vars(model.meta.events)["_alias_name_cache"])
         nothing: Any = NoSession()
-        endpoint = PretendEndpoint("https://lab.invalid", service, client.meta.events, http_session=nothing)
+        endpoint = PretendEndpoint("https://lab.invalid", service, client.meta.events, _parsers(), nothing)
         endpoint.attach(service, region, *self._how)
         vars(client).update(_endpoint=endpoint, _cache={}, _ruleset_resolver=None, _user_agent_creator=Nobody())
         _renew_retries(client)
@@ -150,6 +154,21 @@ def _renew_retries(client: Any) -> None:
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
     standard.register_retry_handler(client, retries.get("total_max_attempts", standard.DEFAULT_MAX_ATTEMPTS))
+
+
+@lru_cache(maxsize=4096)
+def _timestamp(text: str) -> datetime:
+    """As botocore reads it; most times are told again and again."""
+    moment: datetime = parse_timestamp(text)
+    return moment
+
+
+@lru_cache
+def _parsers() -> Any:  # whose stubs do not know the defaults
+    """Makers of what reads answers."""
+    made: Any = ResponseParserFactory()
+    made.set_parser_defaults(timestamp_parser=_timestamp)
+    return made
 
 
 @lru_cache

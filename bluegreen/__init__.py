@@ -185,7 +185,10 @@ class Previous:
 class Engine:
     """The releases of one AWS account and region, as recorded in one journal table.
 
-    `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`; `holder` names its drivers in the lease.
+    `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`; `holder` names its drivers in the lease, which lasts `lease`
+    seconds: renewed when two thirds are left, waited for by others half as long again. A call to AWS must end within
+    those two thirds, and clocks differ by up to 2 s, so one below 30 is for where AWS is near, one below 6 for nobody;
+    drivers of one table should all have the same.
     Methods raise ConfigError, Refused (with a `reason`) and AwsError; see `errors`.
     """
 
@@ -197,10 +200,12 @@ class Engine:
         session: Session | None = None,
         clock: Clock | None = None,
         holder: str = "",
+        lease: float = 30.0,
     ) -> None:
         self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
         self.clock = clock or _system_clock()
         self.holder = holder or _holder()
+        self.lease = lease
         self._region = region
         self._given_session = session
         self._made_journal: Journal | None = None
@@ -299,6 +304,7 @@ class Engine:
             config=config,
             clock=clock or self.clock,
             holder=self.holder,
+            lease=self.lease,
             tell=tell,
             stop=stop,
         )

@@ -29,14 +29,14 @@ log = logging.getLogger("bluegreen")
 
 #: The journal is read this often while waiting, so that an order is heard well within a second.
 LISTEN = 0.5
-#: The lease is renewed when less than this is left of its 30 s; one call to AWS takes less.
-MARGIN = 20.0
+#: The lease is renewed when less than this part of it is left: 20 of 30 s; one call to AWS takes less.
+MARGIN = 2 / 3
 #: An act is not done on a look older than this.
 FRESH = 15.0
 #: How long the journal may be out of reach before the driver gives up; the release can be resumed.
 PATIENCE = 600.0
-#: How long we wait for another driver's lease to lapse (it lasts 30 s, plus clock skew).
-LAPSE = 45.0
+#: How long we wait for another driver's lease to lapse, in leases: 45 s for one of 30 s, as clocks differ.
+LAPSE = 1.5
 
 
 #: What a driver that was asked to go no further does not wait for.
@@ -97,8 +97,8 @@ class Journal(Protocol):
         """Give the claim up."""
         ...
 
-    def take_lease(self, release_id: str, holder: str, now: float) -> Any:
-        """A lease (with `expires`, epoch seconds), or None while another driver's lives."""
+    def take_lease(self, release_id: str, holder: str, now: float, seconds: float) -> Any:
+        """A lease for so long (with `expires`, epoch seconds), or None while another driver's lives."""
         ...
 
     def renew(self, lease: Any, now: float) -> Any:
@@ -123,7 +123,7 @@ class Cloud(Protocol):
 
 
 class Driver:
-    """Drives one release. `holder` names this driver in the lease, for people to read.
+    """Drives one release. `holder` names this driver in the lease of `lease` seconds, for people to read.
 
     `release` is what the journal said when it was last read; any other driver would read the same.
     """
@@ -137,6 +137,7 @@ class Driver:
         config: Config,
         clock: Clock,
         holder: str,
+        lease: float,
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -146,6 +147,7 @@ class Driver:
         self.config = config
         self.clock = clock
         self.holder = holder
+        self.lease_seconds = lease
         self.tell = tell
         self.stop = stop
         self._lease: Any = None  # the journal's own kind of lease
@@ -328,12 +330,12 @@ class Driver:
         if self.stop():
             raise Interrupted("stopped on request", where=self.release.id, hint="resume goes on from here")
         now = self.clock.now()
-        if self._lease.expires - now < MARGIN:
+        if self._lease.expires - now < MARGIN * self.lease_seconds:
             self._lease = self.journal.renew(self._lease, now)
 
     def _take_lease(self) -> None:
-        gives_up = self.clock.now() + LAPSE
-        while (lease := self.journal.take_lease(self.release.id, self.holder, self.clock.now())) is None:
+        gives_up = self.clock.now() + LAPSE * self.lease_seconds
+        while (lease := self._taken_lease()) is None:
             if self.stop():
                 raise Interrupted("stopped on request", where=self.release.id)
             if self.clock.now() >= gives_up:
@@ -341,6 +343,9 @@ class Driver:
                 raise Refused("another driver is at work", reason=Reason.UNDER_WAY, where=self.release.id, hint=hint)
             self.clock.sleep(LISTEN)
         self._lease = lease
+
+    def _taken_lease(self) -> Any:
+        return self.journal.take_lease(self.release.id, self.holder, self.clock.now(), self.lease_seconds)
 
     def _drop_lease(self) -> None:
         try:

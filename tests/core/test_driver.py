@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from bluegreen import Until
-from bluegreen.driver import SystemClock
+from bluegreen import Engine, Until
+from bluegreen.driver import LISTEN, SystemClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
-from bluegreen.journal import Journal
+from bluegreen.journal import SKEW, Journal
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
-from tests.worlds import GOOD, bare, has, kinds, once
+from tests.worlds import GOOD, Ops, bare, has, kinds, once
 
 AMI = {"ami": "image"}
 
@@ -149,6 +149,60 @@ def test_a_driver_does_not_wait_for_ever_for_another() -> None:
     assert refusal.value.reason == Reason.UNDER_WAY
     with pytest.raises(Interrupted):
         o.drive(release.id, stop=lambda: True)
+
+
+#: What an engine is given, and the seconds that its drivers' leases then last.
+LEASES: list[tuple[dict[str, float], float]] = [({}, 30.0), ({"lease": 6.0}, 6.0)]
+
+
+def leasing(o: Ops, given: dict[str, float]) -> Engine:
+    """Another process, with leases of its own length."""
+    return Engine(session=o.aws.session(), clock=o.clock, **given)  # type: ignore[arg-type]  # lease alone
+
+
+@pytest.mark.parametrize(("given", "seconds"), LEASES)
+def test_a_lease_is_kept_two_thirds_full(given: dict[str, float], seconds: float) -> None:
+    """As long as its driver lives and waits."""
+    o = bare()
+    release = o.start()
+    journal, left = Journal(o.aws.session(), "bluegreen"), [seconds]
+
+    def look(*_: object) -> None:
+        lease = journal.lease(release.id)
+        if lease:
+            assert lease.seconds == seconds
+            left.append(lease.expires - o.clock.now())
+        o.clock.after(0.7, look)
+
+    look()
+    leasing(o, given).drive(release.id, tell=lambda *_: None)
+    assert len(left) > 50
+    assert seconds * 2 / 3 - LISTEN <= min(left) < seconds * 2 / 3 + LISTEN
+
+
+@pytest.mark.parametrize(("given", "seconds"), LEASES)
+def test_a_dead_drivers_lease_is_waited_for(given: dict[str, float], seconds: float) -> None:
+    """As long as it may live by another machine's clock, and no longer."""
+    o = bare()
+    release = o.start()
+    journal = Journal(o.aws.session(), "bluegreen")
+    died = o.clock.now()
+    assert journal.take_lease(release.id, "dead", died, seconds)
+    taken: list[float] = []
+    leasing(o, given).drive(release.id, tell=lambda *_: taken.append(o.clock.now()))
+    assert seconds + SKEW <= taken[0] - died <= seconds + SKEW + LISTEN
+
+
+@pytest.mark.parametrize(("given", "seconds"), LEASES)
+def test_a_living_drivers_lease_is_waited_for_half_as_long_again(given: dict[str, float], seconds: float) -> None:
+    """Then whoever waits is told that another drives."""
+    o = bare()
+    release = o.start()
+    began = o.clock.now()
+    assert Journal(o.aws.session(), "bluegreen").take_lease(release.id, "other", began, 3600)
+    with pytest.raises(Refused):
+        leasing(o, given).drive(release.id, tell=lambda *_: None)
+    assert seconds * 1.5 <= o.clock.now() - began <= seconds * 1.5 + LISTEN
 
 
 @pytest.mark.parametrize("rounds", range(1, 40, 3))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from bluegreen.release import Outcome, Phase, Release
+from bluegreen.release import Outcome, Phase, Release, fold
 from tests.worlds import GOOD, SICK, fast
 from tests.worlds.crashes import Crashes, Point, die_everywhere, judge
 
@@ -45,6 +45,26 @@ def test_dying_anywhere_on_the_way_back(phase: Phase, weighted: bool) -> None:
 
     crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(ordered))
     assert len(crashes.points) > 10
+    assert said(crashes) == ""
+
+
+@BOTH
+def test_dying_anywhere_then_a_rollback_is_ordered(weighted: bool) -> None:
+    """The order meets whatever a dead driver left half done; what it made is removed or named all the same."""
+    world = fast(weighted=weighted)
+    release = world.start(GOOD)
+    told: list[Release] = [release]
+
+    def ordered_back() -> Outcome:
+        if not fold(world.engine().events(release.id)).phase.can_roll_back:  # entered, though nobody was told
+            return Outcome.LIVE
+        world.engine().roll_back("web/production", who="slack:U1")
+        return Outcome.ROLLED_BACK
+
+    crashes = die_everywhere(
+        world, release, Outcome.LIVE, told.append, after=lambda: told[-1].phase.can_roll_back, then=ordered_back
+    )
+    assert len(crashes.points) > 80
     assert said(crashes) == ""
 
 

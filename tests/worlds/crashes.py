@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bluegreen.release import Release
+from bluegreen.release import Outcome, Release
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
 from tests.worlds import Died, Ops
@@ -41,32 +41,32 @@ class Crashes:
     copy: Point | None = None  # in a copy: where it began
     points: list[Point] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
-    _number: int = 0
-    seq: int = 0  # where the journal stands
-    _visited: set[tuple[int, str, bool]] = field(default_factory=set)
+    _calls: int = 0
+    _changes: int = 0  # how many of the calls have changed something
+    _visited: int = -1  # after how many changes the world was last forked
     _pipe: int = -1
     _children: list[tuple[Point, int, int]] = field(default_factory=list)
 
     def watch(self, answers: Answers) -> Answers:
-        """Every call that is answered by these answers is a point to die at."""
+        """Every call that is answered by these answers may be a point to die at."""
 
         def answer(request: Incoming, recorded: bool) -> Answer:
             if self.died:
                 raise Died
-            self._number += 1
-            self._visit(Point(self._number, request.name, heard=False))
+            self._calls += 1
+            self._visit(Point(self._calls, request.name, heard=False))
             answered = answers(request, recorded)
             if request.mutating:
-                self._visit(Point(self._number, request.name, heard=True))
+                self._changes += 1
+                self._visit(Point(self._calls, request.name, heard=True))
             return answered
 
         return answer
 
     def _visit(self, point: Point) -> None:
-        """The same call while the journal stands still (one more look, one more renewal) is no new point."""
-        key = (self.seq, point.operation, point.heard)
-        if self.active and key not in self._visited:
-            self._visited.add(key)
+        """A driver keeps nothing: until its next change has been answered, all its deaths leave the same world."""
+        if self.active and self._visited != self._changes:
+            self._visited = self._changes
             if self.branch(point):
                 self.died = True
                 raise Died
@@ -116,26 +116,38 @@ class Crashes:
 
 
 def die_everywhere(
-    ops: Ops, release: Release, outcome: str, when: Callable[[Release], None], *, after: Callable[[], bool]
+    ops: Ops,
+    release: Release,
+    outcome: Outcome,
+    when: Callable[[Release], None],
+    *,
+    after: Callable[[], bool],
+    then: Callable[[], Outcome] | None = None,
 ) -> Crashes:
-    """Drive the release; at every call for which `after()` holds, also see what becomes of it if the driver dies."""
-    crashes = Crashes(active=False)
+    """Drive the release; at every call for which `after()` holds, also see what becomes of it if the driver dies.
+
+    `then` is what people do before the next driver takes over; it says what that makes of the release.
+    """
+    crashes = Crashes(active=after())
 
     def tell(seen: Release) -> None:
         when(seen)
-        crashes.seq, crashes.active = seen.seq, after()
+        crashes.active = after()
 
-    crashes.active = after()
+    def taken_over() -> list[str]:
+        expected = then() if then else outcome
+        return judge(ops, ops.rescue(release.id, when=when), expected)
+
     done = ops.drive(release.id, death=crashes, when=tell)
     if crashes.died:
-        crashes.end(lambda: judge(ops, ops.rescue(release.id, when=when), outcome))
+        crashes.end(taken_over)
     assert done is not None
     crashes.results += judge(ops, done, outcome)
     crashes.end(list)
     return crashes
 
 
-def judge(ops: Ops, done: Release, outcome: str) -> list[str]:
+def judge(ops: Ops, done: Release, outcome: Outcome) -> list[str]:
     """Whatever is wrong with how a release ended."""
     wrong = [] if done.outcome == outcome else [f"ended {done.outcome} ({done.reason}: {done.message}), not {outcome}"]
     return wrong + ops.wrong(done)

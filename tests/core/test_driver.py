@@ -218,12 +218,11 @@ def test_after_a_signal_nothing_new_is_begun(rounds: int) -> None:
             asked[1] = len(o.aws.calls)
         return asked[0] >= rounds * 4
 
-    try:
+    with pytest.raises(Interrupted):
         o.drive(release.id, stop=stop)
-    except Interrupted:
-        changed = [c.name for c in o.aws.calls[asked[1] :] if c.mutating and c.service != "dynamodb"]
-        assert changed == []
-        assert o.engine().load(release.id).interrupted
+    changed = [c.name for c in o.aws.calls[asked[1] :] if c.mutating and c.service != "dynamodb"]
+    assert changed == []
+    assert o.engine().load(release.id).interrupted
     done = o.rescue(release.id)
     assert done.outcome is Outcome.LIVE
     assert o.wrong(done) == []

@@ -38,8 +38,9 @@ from lab.clock import RealClock
 from lab.machines import PretendMachines
 from lab.slack import GUEST, ON_CALL, PROMOTER, Delivery, PretendSlack
 from lab.world import World
-from tests.worlds.chat import SLACK, BotProcess, eventually
+from tests.worlds.chat import SLACK, BotProcess
 from tests.worlds.processes import HEALTH, TIMINGS
+from tests.worlds.waiting import PATIENCE, eventually
 
 #: Releases that the bot drives; of these so many are rolled back, half of them out of the soak.
 RUNNING, ROLLED_BACK = 50, 10
@@ -49,8 +50,6 @@ ELSEWHERE, ALONE = 5, 8
 PACE, TYPED = 10.0, 30.0
 #: Seconds between two rollbacks.
 APART = 2.5
-#: Seconds for anything that is waited for.
-PATIENCE = 90.0
 _NAMED = re.compile(rb"(?:^|[^a-z])(s\d\d)(?![0-9A-Za-z])")
 
 DRIVEN = tuple(f"s{n:02}" for n in range(RUNNING))
@@ -255,18 +254,18 @@ class Bench:
     def __init__(self, account: Account, slack: PretendSlack) -> None:
         self.account, self.slack = account, slack
         self.figures = Figures()
-        self.bot = BotProcess({**account.environment, **slack.environment, "PORT": "0"})
+        self.bot = BotProcess.anew({**account.environment, **slack.environment, "PORT": "0"})
 
     def measure(self) -> Figures:
         """Bring all releases to holding, type, and roll some of them back."""
         began = time.monotonic()
-        eventually(lambda: self.slack.connected() > 0, self.bot)
+        eventually(lambda: self.slack.connected() > 0, bots=[self.bot])
         self._note("the bot listens")
-        eventually(lambda: self.account.are("holding", (*DRIVEN, *RUNNERS, *PARKED)), self.bot)
+        eventually(lambda: self.account.are("holding", (*DRIVEN, *RUNNERS, *PARKED)), bots=[self.bot])
         soaking = DRIVEN[: ROLLED_BACK // 2]
         for name in soaking:
             self.slack.command(PROMOTER.id, f"/promote {name}")
-        eventually(lambda: self.account.are("soaking", soaking), self.bot)
+        eventually(lambda: self.account.are("soaking", soaking), bots=[self.bot])
         self._note(f"all hold or soak after {time.monotonic() - began:.0f} s; load of the machine {_load()}")
         with self._spell(self.figures.quiet):
             time.sleep(20)  # `ps` counts whole seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from bluegreen.errors import Refused
 from bot import messages
 from bot.desk import Asked, Desk
 from bot.metrics import Metrics
-from bot.slack import Slack
+from bot.slack import Groups, Slack
 from lab.blocks import problems_of_message
 from lab.github import PretendGitHub
 from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, PretendSlack
@@ -191,6 +192,8 @@ def test_without_arguments(slack: PretendSlack) -> None:
     assert at.driven == at.heard == [release.id]
     assert told(at.asks("/rollback", ON_CALL.id)) == "Ordered the rollback of web/production#1."
     assert at.drives_on(release.id).outcome is Outcome.ROLLED_BACK
+    again = at.held("", ami=release.blue_image)  # what serves is no bad image
+    assert (again.id, again.phase) == ("web/production#2", Phase.HOLDING)
 
 
 @pytest.mark.parametrize(
@@ -434,9 +437,25 @@ def test_two_people_and_a_group(slack: PretendSlack) -> None:
     slack.groups = {"S0GROUP": {PROMOTER.id, SECOND.id}}
     assert told(at.asks("/promote")) == f"Promoted {release.id}. 1 more must promote it, too."
     assert "you have promoted it already" in told(at.asks("/promote"))
-    assert "you may not promote" in told(at.asks("/promote", GUEST.id))
+    refused = told(at.presses(at.card(release, "promote"), GUEST.id))
+    assert "you may not promote" in refused
+    assert "Who may: <!subteam^S0GROUP>" in refused
     assert told(at.asks("/promote", SECOND.id)) == f"Promoted {release.id}."
-    assert len(at.happened(release, EventKind.PROMOTED)) == 2
+    both = [f"slack:{PROMOTER.id}", f"slack:{SECOND.id}"]
+    assert [one["who"] for one in at.happened(release, EventKind.PROMOTED)] == both
+
+
+def test_a_group_that_changes(slack: PretendSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who joins it may promote once Slack is asked again; who has left it may no more."""
+    at = Reception(slack, slack={**LISTS, "promoters": ["S0GROUP"]})
+    release = at.held()
+    slack.groups = {"S0GROUP": {PROMOTER.id}}
+    assert "you may not promote" in told(at.asks("/promote", SECOND.id))
+    slack.groups = {"S0GROUP": {SECOND.id}}
+    assert "you may not promote" in told(at.asks("/promote", SECOND.id))
+    monkeypatch.setattr(Groups, "REMEMBERED", -1.0)
+    assert "you may not promote" in told(at.asks("/promote"))
+    assert told(at.asks("/promote", SECOND.id)) == f"Promoted {release.id}."
 
 
 @pytest.mark.parametrize(("channel", "spoken"), [(CHANNEL, False), (ELSEWHERE, True), ("D0DIRECT", True)])
@@ -473,7 +492,10 @@ def test_the_offer_after_live(slack: PretendSlack) -> None:
     at.drives_on(second.id, Until.HELD)
     at.asks("/freeze off")
     at.asks("/promote")
-    at.drives_on(second.id)
+    done = at.drives_on(second.id)
+    assert done.outcome is Outcome.LIVE
+    kept = re.compile("image ami-|template version ")  # of the release before: they stay, to go back to
+    assert [one for one in at.ops.wrong(done) if not kept.match(one)] == []
     offer = button(at.asks("/rollback", ON_CALL.id)[0], "again")
     assert offer["text"]["text"] == "Release web/production#1 again"
     assert GOOD[:8] in offer["confirm"]["text"]["text"]

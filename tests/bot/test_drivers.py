@@ -1,4 +1,4 @@
-"""What wakes a driver that waits; what drivers do is seen in test_bot and test_bot_killed."""
+"""What wakes a driver that waits; what drivers do is seen in test_processes and test_killed."""
 
 import threading
 import time

@@ -779,6 +779,12 @@ def test_after_a_limit_everything_is_told(slack: PretendSlack) -> None:
             break
     assert at.wrong(release) == []
     assert ends
+    limited = [n for n, one in enumerate(slack.calls) if one.error == "ratelimited"]
+    assert len(limited) == 2
+    for n in limited:  # not before the second that Slack asked for
+        later = [one.at for one in slack.calls[n + 1 :] if one.method == slack.calls[n].method]
+        assert later[0] - slack.calls[n].at >= 1
+    assert sum(bot.number("slack_rate_limited_total", method=f"chat.{one}") for one in ("update", "postMessage")) == 2
 
 
 @pytest.mark.parametrize(

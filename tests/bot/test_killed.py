@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.chat import ON_CALL, PROMOTER, BotProcess, Chat, chat, eventually
+from tests.worlds.chat import ON_CALL, PROMOTER, BotProcess, Chat, chat
 
 AT_ONCE = 6
 PERSON: dict[str, Any] = {"promotion": {"by": "person"}}
@@ -36,9 +36,9 @@ def killer(c: Chat, victim: BotProcess, number: int, when: str) -> threading.Eve
 
 def wrong(c: Chat, ended: str, *, live: bool) -> list[str]:
     """What does not hold once the newest bot has told all of it."""
-    eventually(lambda: ended in str(c.card().blocks), *c.bots)
-    eventually(lambda: c.lines() and c.lines()[-1][1] == len(c.at.kinds("")), *c.bots)
-    cards = [one for one in c.slack.cards() if one.metadata]
+    c.shows(ended)
+    c.eventually(lambda: c.lines() and c.lines()[-1][1] == len(c.at.kinds("")))
+    cards = c.cards()
     lines = c.lines()
     found = [] if len(cards) == 1 else [f"{len(cards)} cards"]
     found += [] if len(lines) == len(set(lines)) else [f"lines told twice: {lines}"]

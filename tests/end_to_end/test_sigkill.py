@@ -1,6 +1,7 @@
 """Real processes, really killed: `bluegreen` dies by SIGKILL at some call, and another one takes over.
 
-Most of the time is spent waiting for the dead driver's lease to lapse, so many worlds wait side by side.
+Much of the time is spent waiting for the dead driver's lease to lapse, short as it is here, so many worlds wait side by
+side.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ def killed_release(folder: Path, call: int, when: When) -> list[str]:
     with place(folder) as p:
         if not p.kill_at(call, when, "release", "--commit", "c0ffee01"):
             return [f"call {call}: the release ended before it"]
-        status = p.run("status")
-        again = ("resume",) if status["services"] else ("release", "--commit", "c0ffee01")
+        again = ("resume",) if p.kinds("started") else ("release", "--commit", "c0ffee01")
         result = p.run(*again)
         ended = [] if (result["code"], result["decision"]) == (0, "live") else [str(result)]
         return [f"call {call} {when}: {text}" for text in ended + p.wrong(live=True)]

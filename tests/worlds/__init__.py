@@ -4,6 +4,7 @@
     account              the door to AWS on a pretend account
     virtual              a whole world on the virtual clock; `crashes` lets its drivers die everywhere
     processes, chat      `bluegreen` and the bot in processes of their own, reached by HTTP
+    forked               such processes, forked from one that has imported everything
     runner               the Action's image, started as GitHub's runner starts it
     waiting              waits that end: for anything that comes a little later
 

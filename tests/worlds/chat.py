@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, Message, PretendSlack
+from tests.worlds.forked import Forked
 from tests.worlds.processes import Place, place
+from tests.worlds.waiting import PATIENCE, eventually
 
 SERVICE = "web/production"
 CHANNEL = "C0DEPLOYS"
 SLACK = {"channel": CHANNEL, "promoters": [PROMOTER.id, SECOND.id], "rollbackers": [ON_CALL.id, PROMOTER.id]}
-#: Seconds for anything that is waited for: a dead driver's lease lapses after 30.
-PATIENCE = 90.0
+T = TypeVar("T")
 
 
 class BotProcess:
     """`python -m bot`, with everything it logged."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bot"],
-            env={**os.environ, **environment},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def __init__(self, process: Forked | subprocess.Popen[str]) -> None:
+        self.process = process
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    @classmethod
+    def anew(cls, environment: dict[str, str]) -> BotProcess:
+        """One that imports everything itself, as users start it."""
+        return cls(
+            subprocess.Popen(
+                [sys.executable, "-m", "bot"],
+                env={**os.environ, **environment},
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        )
+
+    @classmethod
+    def forked(cls, environment: dict[str, str]) -> BotProcess:
+        """One that is there at once, and whose leases are short."""
+        return cls(Forked("bot", environment={**os.environ, **environment}, together=True))
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -55,13 +66,13 @@ class BotProcess:
     @property
     def port(self) -> int:
         """Where it serves HTTP."""
-        eventually(lambda: "ready:" in self.log or self.process.poll() is not None, self)
+        eventually(lambda: "ready:" in self.log or self.process.poll() is not None, bots=[self])
         return int(re.findall(r"port (\d+)", self.log)[-1])
 
     def get(self, path: str) -> tuple[int, str]:
         """What it serves."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -91,22 +102,25 @@ class Chat:
         self.at, self.slack = at, slack
         self.bots: list[BotProcess] = []
 
-    def bot(self, **changes: str) -> BotProcess:
-        """Start one more."""
+    def bot(self, *, anew: bool = False, **changes: str) -> BotProcess:
+        """Start one more; `anew`: as users start it."""
         environment = {**self.at.account, **self.slack.environment, "PORT": "0", **changes}
-        started = BotProcess(environment)
+        started = BotProcess.anew(environment) if anew else BotProcess.forked(environment)
         self.bots.append(started)
         return started
 
-    def ready_bot(self, **changes: str) -> BotProcess:
+    def ready_bot(self) -> BotProcess:
         """Start one, and wait until Slack can reach it."""
-        started = self.bot(**changes)
-        eventually(lambda: "ready:" in started.log, started)
-        if "SLACK_SIGNING_SECRET" not in changes:
-            eventually(lambda: self.slack.connected() > 0, started)
-        return started
+        return self.listening(self.bot())
 
-    def release(self, *words: str, commit: str = "c0ffee01") -> subprocess.Popen[str]:
+    def listening(self, bot: BotProcess) -> BotProcess:
+        """Wait until Slack can reach it, and all of those that were there before."""
+        self.eventually(lambda: "ready:" in bot.log)
+        living = [one for one in self.bots if one.process.poll() is None]
+        self.eventually(lambda: self.slack.connected() >= len(living))
+        return bot
+
+    def release(self, *words: str, commit: str = "c0ffee01") -> Forked:
         """Start `bluegreen release`."""
         return self.at.command("release", "--commit", commit, *words)
 
@@ -115,24 +129,44 @@ class Chat:
         result = self.at.run("release", "--commit", commit, "--until", "held")
         assert result["decision"] == "held", result
 
+    # --- what is waited for ---
+
+    def eventually(self, true: Callable[[], T], seconds: float = PATIENCE) -> T:
+        """Wait for it; what bots and people said when it does not come."""
+        return eventually(true, seconds, bots=self.bots, slack=self.slack)
+
     def card(self) -> Message:
         """The newest card, when it is there."""
-        eventually(self._cards)
-        return self._cards()[-1]
+        return self.eventually(self.cards)[-1]
 
-    def _cards(self) -> list[Message]:
+    def cards(self) -> list[Message]:
         """An order's line stands in the channel, too; only cards say in their metadata whose they are."""
         return [one for one in self.slack.cards(CHANNEL) if one.metadata]
 
-    def shows(self, words: str, seconds: float = PATIENCE) -> Message:
+    def shows(self, words: str) -> Message:
         """The newest card, as soon as it says that."""
-        eventually(lambda: words in str(self.card().text) + str(self.card().blocks), *self.bots, seconds=seconds)
-        return self.card()
+        return self.eventually(lambda: [one for one in self.cards()[-1:] if words in f"{one.text}{one.blocks}"])[0]
 
     def whispered(self, user: str, words: str) -> Message:
         """What the bot told a person, as soon as it has."""
-        eventually(lambda: any(words in one.text for one in self.slack.whispers(user)), *self.bots, slack=self.slack)
-        return next(one for one in self.slack.whispers(user) if words in one.text)
+        return self.eventually(lambda: [one for one in self.slack.whispers(user) if words in one.text])[0]
+
+    def thread_says(self, *words: str, aloud: bool = False) -> None:
+        """Wait until the newest card's thread has told all of it, in this order; `aloud`: to the channel, too."""
+        pattern = re.compile(".*".join(map(re.escape, words)), re.DOTALL)
+
+        def told() -> object:
+            lines = [one for one in self.slack.thread(self.card().ts) if one.broadcast or not aloud]
+            return pattern.search("\n".join(str(one.blocks) for one in lines))
+
+        self.eventually(told)
+
+    def everything_told(self) -> None:
+        """Wait until the threads have told the journal's last event; no line of them came twice."""
+        self.eventually(lambda: (lines := self.lines()) and lines[-1][1] == len(self.at.kinds("")))
+        assert len(self.lines()) == len(set(self.lines()))
+
+    # --- what is true now ---
 
     def status(self) -> dict[str, Any]:
         """What the command line says of the service."""
@@ -145,23 +179,10 @@ class Chat:
         return [(one["event_payload"]["release"], one["event_payload"]["last"]) for one in found]
 
 
-def eventually(
-    true: Callable[[], object], *bots: BotProcess, seconds: float = PATIENCE, slack: PretendSlack | None = None
-) -> None:
-    """Wait for something to become true; what the bots said when it does not."""
-    ends = time.monotonic() + seconds
-    while not true():
-        told = "\n".join(one.log for one in bots)[-5000:]
-        if slack is not None:
-            told += json.dumps([vars(one) for one in slack.messages if one.ephemeral], default=str)[-3000:]
-        assert time.monotonic() < ends, f"waited in vain\n{told}"
-        time.sleep(0.05)
-
-
 @contextmanager
 def chat(folder: Path, *, groups: dict[str, set[str]] | None = None, **changes: Any) -> Iterator[Chat]:
     """A world with a Slack; at the end all bots are gone and no message broke a rule."""
-    with place(folder, **{"slack": SLACK, **changes}) as at, PretendSlack() as slack:
+    with place(folder, **{"slack": SLACK, "poll": 0.5, **changes}) as at, PretendSlack() as slack:
         slack.groups = groups or {}
         made = Chat(at, slack)
         try:
@@ -171,6 +192,7 @@ def chat(folder: Path, *, groups: dict[str, set[str]] | None = None, **changes: 
                 if bot.process.poll() is None:
                     bot.kill()
         assert slack.violations == []
+        assert [word for word in (slack.bot_token, slack.app_token) for bot in made.bots if word in bot.log] == []
 
 
 __all__ = ["GUEST", "ON_CALL", "PROMOTER", "SECOND", "Chat", "chat", "eventually"]

@@ -1,13 +1,13 @@
-"""A world in this process, reached by HTTP, with `bluegreen` in processes of its own."""
+"""A world in this process, reached by HTTP, with `bluegreen` in processes of its own, whose leases are short."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +18,12 @@ from lab.aws import PretendAws, Timings
 from lab.clock import Clock, RealClock
 from lab.machines import PretendMachines
 from lab.world import World
+from tests.worlds.forked import Forked
 
 #: A second or less for everything.
 TIMINGS = Timings(0.3, 0.5, 0.2, 0.3, 0.3, 0.5, 0.1, 0.2, 0.1, 0.2, 0.3, 1, 0.1)
 HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2}
-#: Seconds until a command that has not ended is stuck: a lease lapses after 30.
+#: Seconds until a command that has not ended is stuck.
 PATIENCE = 150
 When = Literal["before", "after"]
 
@@ -43,23 +44,22 @@ class Place:
         self.file.write_text(yaml.safe_dump(config))
         self.url = self.aws.serve()
 
+    def change(self, *, overlap: float) -> None:
+        """For releases that begin from now on."""
+        config = yaml.safe_load(self.file.read_text())
+        config["traffic"]["overlap"] = overlap
+        self.file.write_text(yaml.safe_dump(config))
+
     @property
     def account(self) -> dict[str, str]:
         """The environment that leads to this AWS."""
         keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab-secret-key"}
         return {**keys, "AWS_ENDPOINT_URL": self.url, "AWS_REGION": self.aws.region}
 
-    def command(self, *words: str) -> subprocess.Popen[str]:
+    def command(self, *words: str) -> Forked:
         """Start `bluegreen`."""
-        line = [sys.executable, "-m", "bluegreen", *words, "--config", str(self.file), "--json"]
-        return subprocess.Popen(
-            line,
-            env={**os.environ, **self.account},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        line = ["bluegreen", *words, "--config", str(self.file), "--json"]
+        return Forked(*line, environment={**os.environ, **self.account})
 
     def run(self, *words: str) -> dict[str, Any]:
         """Run `bluegreen` to its end; its result."""
@@ -71,22 +71,26 @@ class Place:
 
     def kill_at(self, call: int, when: When, *words: str) -> bool:
         """Run `bluegreen` and kill it at its call of that number; whether it got so far."""
-        started: list[subprocess.Popen[str]] = []
-        self.aws.faults.crash(len(self.aws.calls) + call, when, lambda: started[0].send_signal(signal.SIGKILL))
-        started.append(self.command(*words))
-        started[0].communicate(timeout=PATIENCE)
-        return started[0].returncode == -signal.SIGKILL
+        victim: Future[Forked] = Future()
+        self.aws.faults.crash(len(self.aws.calls) + call, when, lambda: victim.result(PATIENCE).kill())
+        victim.set_result(self.command(*words))
+        victim.result().communicate(timeout=PATIENCE)
+        return victim.result().returncode == -signal.SIGKILL
 
     def journal(self) -> str:
         """Everything that stands in the journal's table."""
-        table = self.aws.session().client("dynamodb")
-        return json.dumps(table.scan(TableName="bluegreen")["Items"], default=str)
+        return json.dumps(self._table.scan(TableName="bluegreen")["Items"], default=str)
 
     def kinds(self, kind: str) -> list[str]:
         """The facts of every event of that kind, in JSON; "": of all events."""
-        table = self.aws.session(recorded=False).client("dynamodb")
-        found = [one for page in table.get_paginator("scan").paginate(TableName="bluegreen") for one in page["Items"]]
+        found = [
+            one for page in self._table.get_paginator("scan").paginate(TableName="bluegreen") for one in page["Items"]
+        ]
         return [str(one["facts"]["S"]) for one in found if "kind" in one and kind in ("", one["kind"]["S"])]
+
+    @functools.cached_property
+    def _table(self) -> Any:  # untyped in boto3
+        return self.aws.session(recorded=False).client("dynamodb")
 
     def wrong(self, live: bool) -> list[str]:
         """What does not hold at the end: sizes, processes, leftovers."""

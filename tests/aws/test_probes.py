@@ -198,7 +198,7 @@ def test_an_answer_that_never_ends_is_none(raw: Callable[[bytes, float], str], p
     began = time.monotonic()
     (result,) = answers(stage)
     assert (result.passed, result.value) == (False, "no answer within 0.2 s")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30  # not for ever, however slow the machine
 
 
 def test_one_that_hangs_does_not_hold_up_the_others() -> None:

@@ -34,6 +34,7 @@ from lab.aws import PretendAws
 from lab.world import World
 from tests.worlds.events import ALICE, ARN, BEFORE, ID, Telling
 from tests.worlds.files import ROOT
+from tests.worlds.waiting import eventually
 
 CONFIG = """\
 service: web
@@ -799,7 +800,7 @@ def test_a_live_picture_leaves_the_last_state_on_the_screen() -> None:
         for told in live().told:
             shown.tell(*told)
         shown.note("careful")
-        time.sleep(0.4)
+        eventually(lambda: "careful" in file.getvalue())
     assert shown.release is not None
     assert shown.release.outcome is Outcome.LIVE
     assert "careful" in file.getvalue()

@@ -14,7 +14,7 @@ import pytest
 from bluegreen.action import OUTPUTS
 from bluegreen.masking import HIDDEN
 from lab.github import PretendGitHub
-from tests.worlds.chat import chat, eventually
+from tests.worlds.chat import chat
 from tests.worlds.files import ROOT
 from tests.worlds.github_description import description
 from tests.worlds.processes import Place, place
@@ -92,7 +92,7 @@ def test_the_bot_in_its_container(tmp_path: Path) -> None:
         started = docker("run", "-d", "--network", "host", "--read-only", *variables, image("bot"))
         name = started.stdout.strip()
         try:
-            eventually(lambda: c.slack.connected() == 1)
+            c.eventually(lambda: c.slack.connected() == 1)
             assert c.at.run("release", "--commit", "c0ffee01")["decision"] == "live"
             c.shows("is live")
             assert docker("stop", "-t", "20", name).returncode == 0

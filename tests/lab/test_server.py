@@ -17,7 +17,7 @@ import pytest
 from lab.machines import Machines, Result
 from lab.server import HOST, Repository, Servers
 from tests.worlds.files import ROOT
-from tests.worlds.waiting import alive, until
+from tests.worlds.waiting import alive, eventually
 
 RELEASE = 'git fetch --quiet origin && git checkout --quiet --force "$BLUEGREEN_COMMIT"'
 LAB = """
@@ -56,14 +56,14 @@ def get(port: int | None, path: str = "/") -> tuple[int, str]:
 def started(servers: Servers, instance_id: str, image_id: str = "base") -> int:
     """Start an instance and wait until it serves."""
     servers.start(instance_id, image_id)
-    until(lambda: servers.answers(instance_id, "/"))
+    eventually(lambda: servers.answers(instance_id, "/"))
     return cast("int", servers.port(instance_id))
 
 
 def ran(servers: Servers, instance_id: str, script: str) -> Result:
     """Run a script to its end."""
     outcome = servers.submit(instance_id, script)
-    until(lambda: outcome() is not None)
+    eventually(lambda: outcome() is not None)
     result = outcome()
     assert result is not None
     return result
@@ -141,10 +141,10 @@ def test_stop_answers_what_is_in_flight(servers: Servers) -> None:
     """SIGTERM takes nobody new and answers whoever is inside."""
     port = started(servers, "i-1")
     with ThreadPoolExecutor(1) as visitor:
-        slow = visitor.submit(get, port, "/slow?seconds=1")
-        time.sleep(0.3)
+        slow = visitor.submit(get, port, "/slow?seconds=3")
+        time.sleep(1)  # until the visitor is inside, on a slow machine, too
         servers.stop("i-1")
-        until(lambda: refused(port))
+        eventually(lambda: refused(port))
         assert not slow.done()
         assert slow.result() == (200, "version 1 from i-1\n")
 
@@ -154,7 +154,7 @@ def test_script_tells_its_end_only_when_it_has_ended(servers: Servers) -> None:
     servers.start("i-1", "base")
     outcome = servers.submit("i-1", "sleep 0.3; echo out; echo err >&2; exit 3")
     assert outcome() is None
-    until(lambda: outcome() is not None)
+    eventually(lambda: outcome() is not None)
     assert outcome() == Result(3, "out\nerr\n")
 
 
@@ -177,7 +177,7 @@ def test_sick_after_some_seconds(servers: Servers) -> None:
     servers.repository.clone(servers.disk("i-3"))
     port = started(servers, "i-3")
     assert servers.answers("i-3", "/healthz")
-    until(lambda: not servers.answers("i-3", "/healthz"))
+    eventually(lambda: not servers.answers("i-3", "/healthz"))
     assert (get(port, "/healthz")[0], get(port)[0]) == (503, 200)
 
 
@@ -186,7 +186,7 @@ def test_sick_after_some_visitors(servers: Servers) -> None:
     servers.repository.push("3", sick_after_requests=5)
     servers.repository.clone(servers.disk("i-3"))
     servers.start("i-3", "base")
-    until(lambda: servers.answers("i-3", "/healthz"))
+    eventually(lambda: servers.answers("i-3", "/healthz"))
     assert all(servers.answers("i-3", "/healthz") for _ in range(10))
     assert all(servers.answers("i-3", "/") for _ in range(5))
     assert not servers.answers("i-3", "/healthz")
@@ -201,7 +201,7 @@ def test_never_healthy_and_crashing(servers: Servers) -> None:
     started(servers, "i-sick")
     assert not servers.answers("i-sick", "/healthz")
     port = started(servers, "i-crash")
-    until(lambda: refused(port))
+    eventually(lambda: refused(port))
 
 
 def test_settings_do_not_stick(servers: Servers) -> None:
@@ -239,9 +239,9 @@ def test_pages_take_their_time_and_health_checks_none(servers: Servers) -> None:
         return sorted(found)
 
     pages, checks = seconds("/"), seconds("/healthz")
-    assert 0.016 < pages[30] < 0.05
+    assert 0.016 < pages[30] < 0.2  # on a slow machine, too
     assert pages[54] > 1.2 * pages[30] > 1.2 * pages[6]
-    assert checks[30] < 0.016
+    assert checks[30] < pages[30]
 
 
 def test_usual_settings_hold_for_every_version(tmp_path: Path) -> None:
@@ -284,9 +284,9 @@ def test_nothing_outlives_a_killed_lab(tmp_path: Path) -> None:
     )
     assert lab.stdout is not None
     ports = [int(port) for port in lab.stdout.readline().split()]
-    until(lambda: not any(refused(port) for port in ports))
+    eventually(lambda: not any(refused(port) for port in ports))
     lab.send_signal(signal.SIGKILL)
     lab.wait()
-    until(lambda: all(refused(port) for port in ports), 2)
-    until(lambda: alive(tmp_path) == [], 2)
+    eventually(lambda: all(refused(port) for port in ports))
+    eventually(lambda: alive(tmp_path) == [])
     lab.stdout.close()

@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from lab.stage import Stage, Teller
-from tests.worlds.waiting import until
+from tests.worlds.waiting import eventually
 
 VISITORS = 6
 
@@ -31,15 +31,15 @@ def test_a_weighted_stage(tmp_path: Path) -> None:
         weigh(stage, 75, 25)
         began = dict(stage.balancer.counts.by_group)
         moment = stage.aws.clock.now()
-        time.sleep(3)
+        eventually(lambda: stage.balancer.counts.by_group[green] - began.get(green, 0) > 100)
         served = {arn: stage.balancer.counts.by_group[arn] - began.get(arn, 0) for arn in (blue, green)}
         assert 0.25 == pytest.approx(served[green] / sum(served.values()), abs=0.01)
         weigh(stage, 0, 100)
-        time.sleep(2)
+        eventually(lambda: sum(told(stage, green, "RequestCount", moment)) > served[green])
         counted, seconds = told(stage, green, "RequestCount", moment), told(stage, green, "TargetResponseTime", moment)
         assert () == stage.load.seen().failed
         assert sum(counted) > served[green] > 50
-        assert 0.01 < seconds[0] < 0.05
+        assert 0.01 < seconds[0] < 0.2  # on a slow machine, too
     finally:
         stage.close()
 
@@ -54,7 +54,7 @@ def join_green(stage: Stage, group: str) -> None:
         LaunchTemplate={"LaunchTemplateId": stage.world.template, "Version": "1"},
         TargetGroupARNs=[group],
     )
-    until(lambda: list(stage.aws.serving(group).values()) == ["healthy"], 30)
+    eventually(lambda: list(stage.aws.serving(group).values()) == ["healthy"], 30)
 
 
 def weigh(stage: Stage, blue: int, green: int) -> None:

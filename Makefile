@@ -10,6 +10,9 @@ ARGS   ?=
 # Many tests wait for servers and leases more than they compute.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
+# Tests start many processes: where nothing may be kept that was compiled, each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check static format lint types layers cover dynamodb benchmark lock image clean
 

@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import fcntl
 import gc
 import os
 import re
@@ -37,6 +38,19 @@ def pytest_report_header() -> str:
     """How to search from the same place again."""
     seed = os.environ.get(SEED)
     return f"property tests: searching from {SEED}={seed}" if seed else "property tests: the same examples each time"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Of several workers one collects first: the others find compiled what it has compiled."""
+    kept = session.config.rootpath / ".pytest_cache"
+    kept.mkdir(exist_ok=True)
+    with (kept / "collecting").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

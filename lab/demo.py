@@ -49,6 +49,10 @@ Version 4 is well, but this time a person decides. Both versions serve until som
 alone, and while the old servers still wait, the person changes their mind."""
 
 
+SAMPLE = 12
+"""Requests that tell who serves."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How one act ended."""
@@ -126,9 +130,8 @@ def _unless(*claims: tuple[bool, str]) -> tuple[str, ...]:
 
 
 def _alone(stage: Stage, version: str) -> tuple[bool, str]:
-    """Whether visitors see that version and no other."""
-    time.sleep(0.5)
-    seen = set(stage.load.lately(0.4).by_version())
+    """Whether visitors who come from now on see that version and no other."""
+    seen = set(stage.seen_next(SAMPLE).by_version())
     return seen == {version}, f"visitors see version {' and '.join(sorted(seen)) or 'nothing'}, not {version} alone"
 
 

@@ -38,7 +38,7 @@ SERVICE = "web/production"
 PATIENCE = 180.0
 """Seconds after which a command that has not ended counts as stuck."""
 BUILD = 'git fetch --quiet origin && git checkout --quiet --force "$BLUEGREEN_COMMIT"'
-UNIT = {"name": "unit", "run": "python3 app.py --check", "every": 1, "needs": 2}
+UNIT = {"name": "unit", "run": "python3 app.py --check", "every": 2, "needs": 2}
 HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2, "HealthyThresholdCount": 2}
 TIMINGS = replace(Timings.quick(), boot=1, register=1)
 BAR = 24
@@ -253,6 +253,13 @@ class Stage:
     def seen_since(self, moment: float) -> Visits:
         """What visitors saw from that moment on."""
         return self.load.seen().since(moment)
+
+    def seen_next(self, requests: int, seconds: float = 15.0) -> Visits:
+        """What visitors see in so many requests that begin now, or in as many as there are after so many seconds."""
+        began = time.time()
+        while len((visits := self.load.lately(seconds).since(began)).all) < requests and time.time() < began + seconds:
+            time.sleep(0.1)
+        return visits
 
     def wait_until_alone(self, version: str, while_running: Command, seconds: float = PATIENCE) -> bool:
         """Wait until visitors have seen that version only for two seconds; False when that never came."""

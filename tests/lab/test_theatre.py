@@ -37,7 +37,8 @@ SOON = 90_000
 def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The demo as `make demo` starts it, and the address of its page."""
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "BROWSER": "true"}
-    command = [sys.executable, "-m", "lab.demo", "--port", "0", "--minutes", "8"]
+    few = ["--instances", "2", "--visitors", "2"]
+    command = [sys.executable, "-m", "lab.demo", "--port", "0", "--minutes", "8", *few]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -100,13 +101,12 @@ def test_promoted_by_button_and_rolled_back_by_typing(tmp_path: Path) -> None:
         picture(page, kept, "2-guest-refused")
         speak_as(page, "U0PROMOTER")
         press(page, "promote")
+        expect(channel).to_contain_text("web/production#1 soaking", timeout=SOON)
         expect(channel).to_contain_text("web/production#1 live", timeout=SOON)
         expect(channel.locator("[data-action-id=promote]")).to_have_count(0)
         picture(page, kept, "3-live")
         page.get_by_test_id("release-good").click()
         expect(channel).to_contain_text("web/production#2 holding", timeout=SOON)
-        press(page, "promote")
-        expect(channel).to_contain_text("web/production#2 soaking", timeout=SOON)
         speak_as(page, "U0ONCALL")
         type_(page, "/rollback")
         expect(channel).to_contain_text("web/production#2 rolled back", timeout=SOON)

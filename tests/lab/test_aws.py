@@ -919,8 +919,8 @@ class TestMoto:
         """A conditional put is refused with the item that is there."""
         db, key = lab.client("dynamodb"), {"AttributeName": "pk", "KeyType": "HASH"}
         kind = {"AttributeName": "pk", "AttributeType": "S"}
-        db.create_table(TableName="t", KeySchema=[key], AttributeDefinitions=[kind], BillingMode="PAY_PER_REQUEST")
-        put = {"TableName": "t", "Item": {"pk": {"S": "a"}, "n": {"N": "1"}}}
+        db.create_table(TableName="table", KeySchema=[key], AttributeDefinitions=[kind], BillingMode="PAY_PER_REQUEST")
+        put = {"TableName": "table", "Item": {"pk": {"S": "a"}, "n": {"N": "1"}}}
         strict = {"ConditionExpression": "attribute_not_exists(pk)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         db.put_item(**put, **strict)
         with pytest.raises(ClientError) as caught:
@@ -958,7 +958,7 @@ class TestMoto:
         kind = {"AttributeName": "pk", "AttributeType": "S"}
         key = {"AttributeName": "pk", "KeyType": "HASH"}
         one.client("dynamodb").create_table(
-            TableName="t", KeySchema=[key], AttributeDefinitions=[kind], BillingMode="PAY_PER_REQUEST"
+            TableName="table", KeySchema=[key], AttributeDefinitions=[kind], BillingMode="PAY_PER_REQUEST"
         )
         assert ([], 2) == (two.client("dynamodb").list_tables()["TableNames"], len(two.members()))
         assert one.pretend.account != two.pretend.account

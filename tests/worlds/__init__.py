@@ -6,6 +6,7 @@
     processes, chat      `bluegreen` and the bot in processes of their own, reached by HTTP
     forked               such processes, forked from one that has imported everything
     runner               the Action's image, started as GitHub's runner starts it
+    dynamodb             Amazon's own DynamoDB and the lab's, asked in the same words: `requests` to both, `recordings`
     waiting              waits that end: for anything that comes a little later
 
 What most tests need of the virtual world can be had from here.

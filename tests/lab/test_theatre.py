@@ -37,7 +37,7 @@ SOON = 90_000
 def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The demo as `make demo` starts it, and the address of its page."""
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "BROWSER": "true"}
-    few = ["--instances", "2", "--visitors", "2"]
+    few = ["--instances", "1", "--visitors", "1"]
     command = [sys.executable, "-m", "lab.demo", "--port", "0", "--minutes", "8", *few]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:

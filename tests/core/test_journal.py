@@ -28,7 +28,7 @@ from bluegreen.release import (
 )
 from lab.aws import PretendAws
 from lab.clock import VirtualClock
-from tests.worlds.dynamodb import GROUP, REGION, amazons
+from tests.worlds.dynamodb import AMAZONS, REGION, amazons
 
 TABLE = "bluegreen"
 WEB = "web/production"
@@ -41,7 +41,7 @@ Handler = Callable[..., Any]
 # --- the scene ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True, params=["lab", pytest.param("amazon", marks=GROUP)])
+@pytest.fixture(autouse=True, params=["lab", pytest.param("amazon", marks=AMAZONS)])
 def _account(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty AWS account; botocore tries again without a pause."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ENDPOINT_URL_DYNAMODB"):

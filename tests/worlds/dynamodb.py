@@ -33,8 +33,6 @@ from lab.server import Group
 from tests.dynamodb import DYNAMODB
 
 REGION = "eu-west-1"
-#: All that uses the one process of a session runs on one worker.
-GROUP = pytest.mark.xdist_group("dynamodb")
 #: Seconds that Java may take until it answers, and that one answer may take; both many times what they do take.
 START, ANSWER = 120.0, 60.0
 OLDEST_JAVA = 17
@@ -133,22 +131,20 @@ def told(answer: Answer) -> Told:
 @cache
 def amazons() -> Amazons:
     """The one of this session; skips the test where it cannot be had, unless it must."""
-    if missing := lacks():
-        if os.environ.get("BLUEGREEN_NEED_DYNAMODB"):
-            pytest.fail(f"no DynamoDB Local: {missing}")
-        pytest.skip(f"NOT TESTED: Amazon's own DynamoDB {missing}")
+    lack = "needs Java 17 or newer (on Debian and Ubuntu: apt-get install default-jre-headless)"
+    lack = lacks() or ("" if _java_version() >= OLDEST_JAVA else lack)
+    if lack and MUST:
+        pytest.fail(f"no DynamoDB Local: it {lack}")
+    if lack:
+        pytest.skip(NOT_TESTED + lack)
     return Amazons(home())
 
 
 def lacks() -> str:
-    """What to do before it can be started; "" when all is there."""
+    """What is not there, and what to do; "" when it may be started. It is quick to tell."""
     if not home().joinpath("DynamoDBLocal.jar").exists():
         return "is not here (`make dynamodb` fetches it)"
-    return (
-        ""
-        if java()
-        else f"needs Java {OLDEST_JAVA} or newer (on Debian and Ubuntu: apt-get install default-jre-headless)"
-    )
+    return "" if java() else "needs Java (on Debian and Ubuntu: apt-get install default-jre-headless)"
 
 
 def home() -> Path:
@@ -156,18 +152,14 @@ def home() -> Path:
     return next(iter(sorted(DYNAMODB.glob("dynamodb_local_*"))), DYNAMODB)
 
 
-@cache
 def java() -> str:
-    """A Java that is new enough; "" when there is none."""
-    homes = [os.environ["JAVA_HOME"]] if "JAVA_HOME" in os.environ else []
-    found = shutil.which("java", path=os.pathsep.join([*(f"{home}/bin" for home in homes), os.environ["PATH"]]))
-    return found if found and _java_version(found) >= OLDEST_JAVA else ""
+    """The command; "" when there is none."""
+    homes = [f"{os.environ['JAVA_HOME']}/bin"] if "JAVA_HOME" in os.environ else []
+    return shutil.which("java", path=os.pathsep.join([*homes, os.environ.get("PATH", os.defpath)])) or ""
 
 
-def _java_version(command: str) -> int:
-    said = subprocess.run(
-        [command, "-XshowSettings:properties", "-version"], capture_output=True, text=True, timeout=60
-    )
+def _java_version() -> int:
+    said = subprocess.run([java(), "-XshowSettings:properties", "-version"], capture_output=True, text=True, timeout=60)
     version = re.search(r"java\.specification\.version = (?:1\.)?(\d+)", said.stderr)
     return int(version[1]) if version else 0
 
@@ -183,3 +175,11 @@ def free_port() -> int:
 def _text(said: IO[bytes]) -> str:
     said.seek(0)
     return said.read().decode(errors="replace").strip()
+
+
+MUST, NOT_TESTED = bool(os.environ.get("BLUEGREEN_NEED_DYNAMODB")), "NOT TESTED: Amazon's own DynamoDB "
+#: For all that uses the one process of a session: it runs on one worker, or is left out, which is said in one line.
+AMAZONS = [
+    pytest.mark.xdist_group("dynamodb"),
+    *([pytest.mark.skip(reason=NOT_TESTED + lacks())] if lacks() and not MUST else []),
+]

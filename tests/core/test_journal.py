@@ -387,8 +387,8 @@ def test_open_with_a_lost_answer(journal: Journal) -> None:
 
 def test_open_with_a_lost_answer_and_a_clash(journal: Journal) -> None:
     """Sent again, it clashed with itself; sent anew, with another token, it meets its own event and still is one."""
-    cancelled(journal, "TransactionConflict", "None", "None")
     lose_answer(journal, "TransactWriteItems")
+    cancelled(journal, "TransactionConflict", "None", "None")
     assert journal.open(WEB, started(), T).release == FIRST
     assert journal.service(WEB) == ServiceRecord(WEB, next=2, under_way=1, last=1)
     assert len(journal.read(FIRST)) == 1

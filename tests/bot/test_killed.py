@@ -88,13 +88,16 @@ def killed_while_driving(folder: Path, number: int, when: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_points_and_more(tmp_path: Path) -> None:
-    """Sixteen while it follows, before and after the effect of a call, and six while it drives."""
-    cases = [(killed_while_following, 1 + n // 2, ("before", "after")[n % 2]) for n in range(16)]
-    cases += [(killed_while_driving, 1 + n // 2, ("before", "after")[n % 2]) for n in range(6)]
+def test_killed_at_eleven_points_and_more(tmp_path: Path) -> None:
+    """Eight while it follows, before or after the effect of a call, and four while it drives.
+
+    A follower dies at every call in test_follower, a driver in test_crashes.
+    """
+    cases = [(killed_while_following, 1 + n, ("before", "after")[n % 2]) for n in range(8)]
+    cases += [(killed_while_driving, 1 + n // 2, ("before", "after")[n % 2]) for n in range(4)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ends = [pool.submit(case, tmp_path / f"{n}", call, when) for n, (case, call, when) in enumerate(cases)]
     found = [end.result() for end in ends]
     there_was_none = [one for one in found if one and one[0].endswith("there was none")]
     assert [text for one in found if one not in there_was_none for text in one] == []
-    assert len(found) - len(there_was_none) >= 20, there_was_none
+    assert len(found) - len(there_was_none) >= 11, there_was_none

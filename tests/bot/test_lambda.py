@@ -25,8 +25,9 @@ import pytest
 
 from bot import drivers, functions
 from lab.slack import GUEST, ON_CALL, PROMOTER, PretendSlack
-from tests.worlds.chat import SERVICE, SLACK, eventually
+from tests.worlds.chat import SERVICE, SLACK
 from tests.worlds.past import RUNNER, PastPlace, past_place
+from tests.worlds.waiting import eventually
 
 PERSON: dict[str, Any] = {"slack": SLACK, "promotion": {"by": "person"}}
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from lab.demo import Verdict
 from lab.load import Visit, Visits
 from lab.stage import Command, Teller, account
 from tests.worlds.files import ROOT
-from tests.worlds.waiting import alive, until
+from tests.worlds.waiting import alive, eventually
 
 EVENT = (
     '{"release": "web/production#1", "seq": %d, "at": 5.0, "kind": "%s", "phase": "soaking",'
@@ -72,7 +72,7 @@ def test_three_acts(tmp_path: Path) -> None:
 def test_interruption_while_the_lab_is_built(tmp_path: Path) -> None:
     """Ctrl-C at once: what was started by then is ended, too."""
     with demo(tmp_path) as process:
-        until(lambda: alive(tmp_path), 60)
+        eventually(lambda: alive(tmp_path), 60)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert alive(tmp_path) == []
@@ -88,7 +88,7 @@ def test_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals)
         assert alive(tmp_path)
         process.send_signal(number)
         assert process.wait(60) == 130
-    until(lambda: alive(tmp_path) == [])
+    eventually(lambda: alive(tmp_path) == [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,7 +100,7 @@ def test_killed_demo_leaves_no_process(tmp_path: Path) -> None:
         lived = " ".join(alive(tmp_path))
         assert "app.py" in lived and "bluegreen release" in lived
         process.kill()
-    until(lambda: alive(tmp_path) == [])
+    eventually(lambda: alive(tmp_path) == [])
 
 
 def test_failed_request_spoils_an_act() -> None:

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.worlds.files import ROOT
-from tests.worlds.waiting import alive, until
+from tests.worlds.waiting import alive, eventually
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -107,6 +107,8 @@ def test_promoted_by_button_and_rolled_back_by_typing(tmp_path: Path) -> None:
         picture(page, kept, "3-live")
         page.get_by_test_id("release-good").click()
         expect(channel).to_contain_text("web/production#2 holding", timeout=SOON)
+        press(page, "promote")
+        expect(channel).to_contain_text("web/production#2 soaking", timeout=SOON)
         speak_as(page, "U0ONCALL")
         type_(page, "/rollback")
         expect(channel).to_contain_text("web/production#2 rolled back", timeout=SOON)
@@ -119,5 +121,5 @@ def test_promoted_by_button_and_rolled_back_by_typing(tmp_path: Path) -> None:
         assert int(page.get_by_test_id("requests").inner_text().replace(",", "")) > 1000
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-    until(lambda: alive(tmp_path / "demo") == [], 30)
+    eventually(lambda: alive(tmp_path / "demo") == [], 30)
     assert len(list(kept.glob("*.png"))) == 5 or "BLUEGREEN_SCREENSHOTS" in os.environ

@@ -195,4 +195,4 @@ def chat(folder: Path, *, groups: dict[str, set[str]] | None = None, **changes: 
         assert [word for word in (slack.bot_token, slack.app_token) for bot in made.bots if word in bot.log] == []
 
 
-__all__ = ["GUEST", "ON_CALL", "PROMOTER", "SECOND", "Chat", "chat", "eventually"]
+__all__ = ["GUEST", "ON_CALL", "PROMOTER", "SECOND", "Chat", "chat"]

@@ -45,9 +45,6 @@ def eventually(
     return found
 
 
-until = eventually  # its name in some tests of the lab
-
-
 def _source(true: Callable[[], object]) -> str:
     try:
         return inspect.getsource(true).strip()

@@ -149,8 +149,16 @@ class _Server:
 _ROOT = Path(__file__).parents[2]
 
 
-@functools.cache
+_one_at_a_time = threading.Lock()
+
+
 def _server() -> _Server:
+    with _one_at_a_time:  # tests play worlds side by side, and a server is dear
+        return _started()
+
+
+@functools.cache
+def _started() -> _Server:
     made = _Server()
     atexit.register(made.end)
     return made

@@ -17,7 +17,7 @@ from bot import follower as following
 from bot import messages
 from bot.follower import Follower
 from bot.metrics import Metrics
-from bot.slack import Slack
+from bot.slack import Later, Slack
 from lab.aws import Timings
 from lab.aws.client import Answers, PretendSession
 from lab.aws.wire import Answer, Incoming
@@ -760,6 +760,20 @@ def test_a_limit_for_lines_does_not_stop_the_card(slack: PretendSlack) -> None:
     at.engine.roll_back(SERVICE, who=f"slack:{ON_CALL.id}")
     at.passes(4, bot)
     assert "<@U0ONCALL> ordered the rollback" in str(at.cards()[0].blocks)
+
+
+def test_a_limit_lasts_as_long_as_slack_says(slack: PretendSlack) -> None:
+    """Retry-After is waited for to its end: until then that method is not called again, and the others are."""
+    slack.fail("chat.update", status=429, retry_after=30)
+    client = Slack(slack.bot_token, slack.url, Metrics())
+    with pytest.raises(Later) as told:
+        client.call("chat.update", channel=CHANNEL, ts="1.2", text="news")
+    assert told.value.seconds == 30
+    with pytest.raises(Later) as again:
+        client.call("chat.update", channel=CHANNEL, ts="1.2", text="news")
+    assert 1 < again.value.seconds <= 30
+    assert len(slack.called("chat.update")) == 1
+    assert client.identity == (slack.team, slack.bot)
 
 
 def test_after_a_limit_everything_is_told(slack: PretendSlack) -> None:

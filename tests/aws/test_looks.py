@@ -9,7 +9,7 @@ import pytest
 
 from bluegreen.errors import AwsError
 from bluegreen.observation import Observation
-from bluegreen.release import Phase, Reason, Verb
+from bluegreen.release import EventKind, Phase, Reason, Verb
 from tests.worlds.account import AwsStage
 
 GROUPS = "autoscaling:DescribeAutoScalingGroups"
@@ -194,6 +194,19 @@ def test_rolling_back_looks_for_what_must_go() -> None:
     template = stage.observe().template
     assert template is not None
     assert (template.default, template.latest, template.ours) == (1, 2, 2)
+
+
+def test_a_version_is_ours_though_its_number_was_never_told() -> None:
+    """A driver died having made it, and somebody made a newer one since: it is known by its description."""
+    stage = until(AwsStage(ami=True), Verb.SUSPEND_BLUE)
+    stage.told(EventKind.BEGAN, verb=Verb.MAKE_TEMPLATE_VERSION)
+    made = stage.perform(Verb.MAKE_TEMPLATE_VERSION)["template_version"]
+    newer = {"LaunchTemplateId": stage.world.template, "SourceVersion": "1"}
+    stage.client("ec2").create_launch_template_version(**newer, LaunchTemplateData={"InstanceType": "t3.large"})
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    template = stage.observe().template
+    assert template is not None
+    assert (template.latest, template.ours) == (made + 1, made)
 
 
 def test_rolling_back_from_baking_looks_at_builder_and_image() -> None:

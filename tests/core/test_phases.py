@@ -597,6 +597,18 @@ def test_a_rollback_before_blue_was_pinned_has_nothing_to_undo() -> None:
     assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
 
 
+def test_a_blue_that_may_be_pinned_is_unpinned() -> None:
+    """A driver died pinning it: whether the pins are there or not, blue's own settings are put back."""
+    before = Stage().launched().release.blue
+    assert before is not None
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    s.told(EventKind.BEGAN, verb=Verb.PIN_BLUE, blue=before.to_facts()).rolls_back()
+    assert s.verb is Verb.UNPIN_BLUE
+    assert s.did(Verb.UNPIN_BLUE).verb is Verb.RESUME_BLUE
+    s.did(Verb.RESUME_BLUE)
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+
+
 @pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING])
 def test_while_both_serve_green_leaves(phase: Phase) -> None:
     """One call; then green drains before it is removed."""

@@ -54,8 +54,13 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones first: they mostly wait, and at the end nothing else would be left to do meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """The slow ones first, the longest at the front: they mostly wait, and meanwhile there is all the rest to do."""
+
+    def seconds(item: pytest.Item) -> float:
+        slow = item.get_closest_marker("slow")
+        return float(slow.kwargs.get("seconds", 5)) if slow else 0
+
+    items.sort(key=seconds, reverse=True)
 
 
 def pytest_collection_finish() -> None:

@@ -22,7 +22,7 @@ def said(crashes: Crashes) -> str:
 @BOTH
 def test_dying_anywhere_on_the_good_path(weighted: bool) -> None:
     """Every journal write and every AWS call, before and after its effect: the release goes live all the same."""
-    world = fast(weighted=weighted)
+    world = fast(weighted=weighted, loose=True)
     release = world.start(GOOD)
     crashes = die_everywhere(world, release, Outcome.LIVE, lambda _: None, after=lambda: True)
     assert len(crashes.points) > 100
@@ -33,7 +33,7 @@ def test_dying_anywhere_on_the_good_path(weighted: bool) -> None:
 @pytest.mark.parametrize("phase", [p for p in Phase if p.can_roll_back and p is not Phase.HOLDING])
 def test_dying_anywhere_on_the_way_back(phase: Phase, weighted: bool) -> None:
     """From the order on, every call of the rollback out of each phase."""
-    world = fast(weighted=weighted)
+    world = fast(weighted=weighted, loose=True)
     release = world.start(GOOD)
     order = world.order_back(phase)
     ordered: list[bool] = []
@@ -51,7 +51,7 @@ def test_dying_anywhere_on_the_way_back(phase: Phase, weighted: bool) -> None:
 @BOTH
 def test_dying_anywhere_then_a_rollback_is_ordered(weighted: bool) -> None:
     """The order meets whatever a dead driver left half done; what it made is removed or named all the same."""
-    world = fast(weighted=weighted)
+    world = fast(weighted=weighted, loose=True)
     release = world.start(GOOD)
     told: list[Release] = [release]
 
@@ -71,7 +71,7 @@ def test_dying_anywhere_then_a_rollback_is_ordered(weighted: bool) -> None:
 @BOTH
 def test_a_rollback_ordered_at_any_moment_leaves_blue_alone(weighted: bool) -> None:
     """At every event and every wait up to retiring: before an act, in the middle of it, after it."""
-    world = fast(weighted=weighted)
+    world = fast(weighted=weighted, loose=True)
     release = world.start(GOOD)
     moments = Crashes()
 
@@ -90,7 +90,7 @@ def test_a_rollback_ordered_at_any_moment_leaves_blue_alone(weighted: bool) -> N
 @BOTH
 def test_dying_anywhere_with_a_sick_version(weighted: bool) -> None:
     """The rollback that nobody ordered; where weights are, green never got any traffic."""
-    world = fast(weighted=weighted, checks=[], timeouts={"healthy": 10})
+    world = fast(weighted=weighted, loose=True, checks=[], timeouts={"healthy": 10})
     release = world.start(SICK)
     going_back: list[bool] = []
 

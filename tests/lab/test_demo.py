@@ -57,7 +57,7 @@ def heard(script: str) -> tuple[Command, str]:
     return command, written.getvalue()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_three_acts(tmp_path: Path) -> None:
     """All three acts end as told, no request fails, and nothing is left behind."""
     with demo(tmp_path) as process:

@@ -23,7 +23,7 @@ from tests.worlds.waiting import alive, eventually
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=60),
     pytest.mark.xdist_group("theatre"),
     pytest.mark.skipif(
         not CHROMIUM and not os.environ.get("BLUEGREEN_NEED_BROWSER"), reason="there is no chromium on this machine"

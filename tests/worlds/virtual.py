@@ -164,12 +164,11 @@ class Ops:
         good = release.green_group if release.outcome == "live" else release.blue_group
         found = list(self.harm)
         found += [] if self.serving() == {good} else [f"{self.serving()} serve, not {good}"]
-        found += self._sizes(good)
+        found += self._sizes(good) + self._reference(good, release)
         if self.builder_state() not in ("stopped", "stopping"):
             found.append(f"the builder is {self.builder_state()}")
         leftovers = self.world.leftovers(release.green_group) if release.outcome == "live" else self.world.leftovers()
-        named = " ".join(release.left_behind)
-        return found + [left for left in leftovers if not any(word in named for word in left.split())]
+        return found + [left for left in leftovers if not named(left, release)]
 
     def _sizes(self, name: str) -> list[str]:
         assert self.before is not None
@@ -182,13 +181,38 @@ class Ops:
             wrong.append(f"suspended: {now['SuspendedProcesses']}")
         return wrong
 
+    def _reference(self, name: str, release: Release) -> list[str]:
+        """Whichever group serves says which template version it launches as blue did; green's own number differs."""
+        now, was = (
+            (group or {}).get("LaunchTemplate", {}).get("Version", "") for group in (self.group(name), self.before)
+        )
+        kept = now == was or (name != self.world.group and not was.startswith("$"))
+        return [] if kept or named(f"group {name}", release) else [f"{name} is on template version {now}, was on {was}"]
 
-def fast(overlap: float = 4.0, *, weighted: bool = False, rules: bool = False, **changes: Any) -> Ops:
+
+def named(left: str, release: Release) -> bool:
+    """Whether the release names what it left: `template version 2`, or something with an id of its own."""
+    if left.startswith("template version "):
+        number = left.split()[2]
+        return any(said.startswith(f"version {number} of the launch template ") for said in release.left_behind)
+    return any(left.split()[1] in said.replace(",", " ").split() for said in release.left_behind)
+
+
+def fast(
+    overlap: float = 4.0,
+    *,
+    weighted: bool = False,
+    rules: bool = False,
+    loose: bool = False,
+    **changes: Any,
+) -> Ops:
     """A world in which nothing takes long; where weights are, there are two steps, and clients who stick.
 
     `rules`: three listeners and rules more whose weights are to be moved, and a preview.
+    `loose`: blue may shrink, and launches whatever is latest, so that it shows whether it is pinned.
     """
-    more = {"rules": True, "stickiness": STICKY["DurationSeconds"], "preview": True} if rules else {}
+    more: dict[str, Any] = {"rules": True, "stickiness": STICKY["DurationSeconds"], "preview": True} if rules else {}
+    more |= {"group": {"MinSize": 1}, "template_version": "$Latest"} if loose else {}
     made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5, weighted=weighted, **more)
     steps = {"steps": (0, 50)} if weighted else {}
     traffic = made.config.traffic.model_copy(update={"overlap": overlap, **steps})

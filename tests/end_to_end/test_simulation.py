@@ -25,5 +25,4 @@ def test_a_seed_is_a_story() -> None:
 def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A green that is trusted before anybody saw it healthy."""
     monkeypatch.setattr(Observation, "serving", lambda seen, group: group.in_service if group else ())
-    found = [wrong for seed in range(1, 21) for wrong in play(seed)[1]]
-    assert any("healthy targets" in one for one in found), found
+    assert any("healthy targets" in one for seed in range(1, 21) for one in play(seed)[1])

@@ -54,7 +54,9 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests wait, the others compute: mixed, one does while the other waits. The longest come first."""
+    """Slow tests wait, the others compute: mixed, one worker does while the other waits. The longest come first."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return  # one after another: tests that share what their module made stay together
     slow = [item for item in items if item.get_closest_marker("slow")]
     quick = [item for item in items if not item.get_closest_marker("slow")]
     slow.sort(key=_seconds, reverse=True)

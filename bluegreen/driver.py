@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from bluegreen import phases
-from bluegreen.errors import AwsError, Conflict, Interrupted, Refused
+from bluegreen.errors import AwsError, BlueGreenError, Conflict, Interrupted, Refused
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
 from bluegreen.release import Awaited, Event, EventKind, Facts, Phase, Reason, Release, Until, Verb, apply
 
@@ -38,6 +40,9 @@ PATIENCE = 600.0
 #: How long we wait for another driver's lease to lapse, in leases: 45 s for one of 30 s, as clocks differ.
 LAPSE = 1.5
 
+
+#: So much is told of a mistake of our own.
+MISTAKE_MAX = 200
 
 #: What a driver that was asked to go no further does not wait for.
 _NOT_OURS: Mapping[Until, frozenset[Awaited]] = {
@@ -179,12 +184,21 @@ class Driver:
             if not self._taken_up:
                 self._take_up()
             else:
-                self._carry_out(self._decide(), until)
+                self._go_on(until)
             self._unreachable = None
         except Conflict:
             self._catch_up()
         except AwsError as error:  # those of the cloud are dealt with where they arise: this is the journal's
             self._wait_for_journal(error)
+
+    def _go_on(self, until: Until) -> None:
+        try:
+            self._carry_out(self._decide(), until)
+        except BlueGreenError:
+            raise
+        except Exception as error:
+            log.exception("a mistake of bluegreen's in %s", self.release.id)
+            self._own_mistake(error, until)
 
     # --- look and decide -------------------------------------------------------------------------
 
@@ -202,6 +216,14 @@ class Driver:
         if self.release.blind_since is None:
             self._append(EventKind.BLINDED, {"code": error.code, "message": str(error)})
         return phases.blind(self.release, self.clock.now(), denied=error.denied, message=str(error))
+
+    def _own_mistake(self, error: Exception, until: Until) -> None:
+        """Told to people, tried again a few times, then given up as the phase allows.
+
+        What goes wrong in here ends this driver: there is nobody left to tell it to but its door.
+        """
+        self._record(EventKind.ERRED, {"code": type(error).__name__, "message": _mistake(error)})
+        self._carry_out(phases.erred(self.release, self.clock.now()), until)
 
     # --- carry out -------------------------------------------------------------------------------
 
@@ -362,3 +384,11 @@ def _stumble(verb: Verb, error: AwsError) -> dict[str, Any]:
         "transient": error.transient,
         "denied": error.denied,
     }
+
+
+def _mistake(error: Exception) -> str:
+    """What went wrong and where, for whoever mends it: `KeyError: 'x' (phases/retiring.py, line 42)`."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = "/".join(PurePath(last.filename).parts[-2:])
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:MISTAKE_MAX]
+    return f"{said} ({where}, line {last.lineno})"

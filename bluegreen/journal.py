@@ -36,6 +36,8 @@ from uuid import uuid4
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoRegionError
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError as Urllib3Error
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
 from bluegreen.release import (
@@ -182,6 +184,7 @@ class Journal:
         try:
             # Any: boto3-stubs type the client of DynamoDB only with an extra package, which we do without.
             self._client: Any = session.client("dynamodb", config=_CLIENT)
+            self._client.meta.events.register("after-call.dynamodb", _no_page)
         except NoRegionError as error:
             raise ConfigError("no AWS region is set", hint="Set `region` or AWS_REGION.") from error
 
@@ -705,8 +708,9 @@ class Journal:
             return self._send(method, arguments)
         except ClientError as error:
             raise self._translated(error) from error
-        except BotoCoreError as error:
-            transient = isinstance(error, (NoConnectionError, HTTPClientError))
+        except (BotoCoreError, ResponseParserError, Urllib3Error, OSError) as error:
+            # What is no error of botocore's own kind came of an answer that was none.
+            transient = not isinstance(error, BotoCoreError) or isinstance(error, (NoConnectionError, HTTPClientError))
             hint = "" if transient else "Check the AWS credentials and settings of this process."
             operation = self._client.meta.method_to_api_mapping[method]
             code = type(error).__name__
@@ -746,6 +750,13 @@ class Journal:
             denied=denied,
             hint=hint,
         )
+
+
+def _no_page(http_response: Any, model: Any, **_: object) -> None:
+    """Botocore takes any page of HTML for an empty answer, as if a write had been done."""
+    if http_response.headers.get("content-type", "").startswith("text/html"):
+        what = f"a page of HTML with status {http_response.status_code} came in place of DynamoDB's answer"
+        raise AwsError(what, code="NoAnswer", operation=model.name, transient=True)
 
 
 class _NoTableError(ConfigError):

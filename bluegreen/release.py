@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     STUMBLED = "stumbled"  # an act failed
     OBSERVED = "observed"  # something that matters was seen to change
     BLINDED = "blinded"  # AWS could not be asked
+    ERRED = "erred"  # bluegreen itself made a mistake: an exception that nobody foresaw
     PROMOTED = "promoted"  # a person ordered to go on
     HOLD_ORDERED = "hold_ordered"  # a person ordered to wait for a promotion
     ROLLBACK_ORDERED = "rollback_ordered"  # a person ordered to return to blue
@@ -129,6 +130,7 @@ class Reason(StrEnum):
     CHANGED_OUTSIDE = "changed_outside"  # somebody else changed what the release works on
     BLUE_UNHEALTHY = "blue_unhealthy"  # no traffic may be given to blue
     RETIRE_LATE = "retire_late"  # blue could not be emptied in time
+    MISTAKE = "mistake"  # bluegreen itself made a mistake, again and again
     UNDER_WAY = "under_way"  # refused: another release of the service is under way
     UNRESOLVED = "unresolved"  # refused: the last release failed and its leftovers are still there
     FROZEN = "frozen"  # refused: the service is frozen
@@ -168,6 +170,9 @@ PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENT
 
 #: The subject of the observation that AWS, which could not be asked, answers again.
 SIGHT = "sight"
+
+#: Two mistakes of bluegreen's own that are so many seconds apart are not in a row.
+APART = 300.0
 
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
 OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION})
@@ -261,6 +266,15 @@ class Stumble:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """Exceptions of bluegreen's own that nobody foresaw, in a row. `last`: epoch seconds."""
+
+    count: int
+    last: float
+    message: str
+
+
+@dataclass(frozen=True)
 class Release:
     """One attempt to bring one commit to one service, as its events tell it."""
 
@@ -312,6 +326,7 @@ class Release:
     held_by: str = ""  # who ordered the hold, "" when the configuration or the start did
     rollback_by: str = ""
     stumble: Stumble | None = None
+    mistake: Mistake | None = None
     left_behind: tuple[str, ...] = ()  # what the last event names as still there
     gave_up: frozenset[Verb] = frozenset()
     blind_since: float | None = None
@@ -502,6 +517,7 @@ def _entered(release: Release, event: Event) -> Release:
         entered={**release.entered, phase: event.at},
         image=event.facts.get("image", release.image),
         stumble=None,
+        mistake=None,
         blind_since=None,
         interrupted=False,
     )
@@ -539,6 +555,7 @@ def _did(release: Release, event: Event) -> Release:
         share_since=event.at if first else release.share_since,
         template_version=event.facts.get("template_version", release.template_version),
         stumble=None,
+        mistake=None,
     )
 
 
@@ -593,6 +610,13 @@ def _blinded(release: Release, event: Event) -> Release:
     return replace(release, blind_since=since)
 
 
+def _erred(release: Release, event: Event) -> Release:
+    """Two far apart are not in a row: what works for so long in between works."""
+    before = release.mistake if release.mistake and event.at - release.mistake.last < APART else None
+    count = before.count + 1 if before else 1
+    return replace(release, mistake=Mistake(count, event.at, event.facts["message"]))
+
+
 def _promoted(release: Release, event: Event) -> Release:
     who = event.facts["who"]
     return release if who in release.promoters else replace(release, promoters=(*release.promoters, who))
@@ -622,6 +646,7 @@ def _resumed(release: Release, event: Event) -> Release:
         outcome=None,
         settled_at=None,
         stumble=None,
+        mistake=None,
         blind_since=None,
         gave_up=frozenset(),
         checks={},
@@ -648,6 +673,7 @@ _FOLD = {
     EventKind.STUMBLED: _stumbled,
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
+    EventKind.ERRED: _erred,
     EventKind.PROMOTED: _promoted,
     EventKind.HOLD_ORDERED: _hold_ordered,
     EventKind.ROLLBACK_ORDERED: _rollback_ordered,

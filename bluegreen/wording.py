@@ -88,6 +88,7 @@ _REASONS: Mapping[Reason, str] = {
     Reason.CHANGED_OUTSIDE: "somebody else changed what the release works on",
     Reason.BLUE_UNHEALTHY: "blue is not healthy, so it may not be given traffic",
     Reason.RETIRE_LATE: "blue could not be emptied in time",
+    Reason.MISTAKE: "bluegreen made a mistake",
     Reason.UNDER_WAY: "another release of the service is under way",
     Reason.UNRESOLVED: "the last release failed and its leftovers are still there",
     Reason.FROZEN: "the service is frozen",
@@ -111,6 +112,7 @@ _ALONE = frozenset(
         Reason.BUILDER_LOST,
         Reason.IMAGE_FAILED,
         Reason.HOLD_EXPIRED,
+        Reason.MISTAKE,
     }
 )
 
@@ -229,6 +231,10 @@ def _blinded(event: Event, release: Release) -> str:
     return f"AWS could not be asked{': ' + message.rstrip('.') if message else ''}; nothing is changed until it answers"
 
 
+def _erred(event: Event, release: Release) -> str:
+    return f"bluegreen made a mistake: {event.facts['message']}; trying again soon, nothing is changed until then"
+
+
 def _promoted(event: Event, release: Release) -> str:
     return f"{person(event.facts['who'])} promoted {release.id}{_approvals(release)}{_in_spite(event.facts)}"
 
@@ -275,6 +281,7 @@ _TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {
     EventKind.STUMBLED: _stumbled,
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
+    EventKind.ERRED: _erred,
     EventKind.PROMOTED: _promoted,
     EventKind.HOLD_ORDERED: _hold_ordered,
     EventKind.ROLLBACK_ORDERED: _rollback_ordered,

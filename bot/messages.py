@@ -425,6 +425,7 @@ _ALWAYS = frozenset(
         EventKind.ENTERED,
         EventKind.STUMBLED,
         EventKind.BLINDED,
+        EventKind.ERRED,
         EventKind.PROMOTED,
         EventKind.HOLD_ORDERED,
         EventKind.ROLLBACK_ORDERED,

@@ -30,7 +30,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BrokenConnection
 from botocore.session import get_session
 
-from bluegreen.errors import AwsError, ConfigError
+from bluegreen.errors import AwsError, BlueGreenError, ConfigError
 
 Answer = dict[str, Any]
 Permit = Callable[[], None]
@@ -38,6 +38,9 @@ Permit = Callable[[], None]
 #: Seconds. With three attempts a call ends within the 30 s of a lease, unless everything goes wrong at once; and
 #: a changing call asks for the permit before each attempt.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
+
+#: So much is told of what broke a call off: an answer that cannot be parsed is repeated whole.
+WORDS_MAX = 300
 
 #: A session may not make clients in two threads at once (boto3 guide, multithreading); a bot drives in many.
 _MAKING = threading.Lock()
@@ -66,6 +69,7 @@ class Calls:
         self._attempts = attempts
         self._permit: Permit | None = None
         self._last = ("", "")
+        self._broken: Exception | None = None  # what the last call broke off with
         self.count: Counter[str] = Counter()
 
     @cached_property
@@ -121,6 +125,8 @@ class Calls:
             client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]
         client.meta.events.register_first("before-call", self._before_call)
         client.meta.events.register_first("before-send", self._before_send)
+        client.meta.events.register("after-call", self._after_call)
+        client.meta.events.register("after-call-error", self._after_call_error)
         return client
 
     def _before_call(self, model: Any, **_: object) -> None:
@@ -131,6 +137,15 @@ class Calls:
         """Each attempt of a changing call needs the permit: the lease may have run out since the last one."""
         if self._permit is not None and not _READING.match(self._last[1]):
             self._permit()
+
+    def _after_call(self, http_response: Any, model: Any, **_: object) -> None:
+        """Where JSON is due botocore takes any page of HTML for an empty answer, or for an error without a code."""
+        if http_response.headers.get("content-type", "").startswith("text/html"):
+            what = f"a page of HTML with status {http_response.status_code} came in place of AWS's answer"
+            raise AwsError(what, code="NoAnswer", operation=model.name, transient=True)
+
+    def _after_call_error(self, exception: Exception, **_: object) -> None:
+        self._broken = exception
 
     @contextmanager
     def permitted(self, permit: Permit) -> Iterator[None]:
@@ -143,13 +158,21 @@ class Calls:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Within, what botocore raises becomes `AwsError`, or `ConfigError` where credentials are missing."""
+        """Within, what a call raises becomes `AwsError`, or `ConfigError` where credentials are missing.
+
+        Whatever breaks a call off, between its sending and the end of its answer's parsing, is of the wire and may
+        pass: a page of HTML in place of XML is raised as ResponseParserError, which is no error of botocore's own kind.
+        """
         try:
             yield
+        except BlueGreenError:  # the permit's, from within a call, or ours in place of a page of HTML
+            raise
         except ClientError as error:
             raise _from_answer(error, *self._last) from error
-        except BotoCoreError as error:
-            raise _from_wire(error, self._last[1]) from error
+        except Exception as error:
+            if not isinstance(error, BotoCoreError) and error is not self._broken:
+                raise
+            raise _from_wire(error, self._last[1], broken=error is self._broken) from error
 
 
 def session(region: str | None = None) -> boto3.Session:
@@ -212,12 +235,14 @@ def _denied(said: str, words: str, service: str, operation: str) -> AwsError:
     return AwsError(f"not allowed: {action}", code=said, operation=operation, denied=True, hint=hint)
 
 
-def _from_wire(error: BotoCoreError, operation: str) -> AwsError | ConfigError:
+def _from_wire(error: Exception, operation: str, *, broken: bool) -> AwsError | ConfigError:
     if isinstance(error, NoRegionError):
         return ConfigError("no AWS region is known", where="region", hint="Set `region`, or AWS_REGION.")
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         hint = "Give AWS credentials, for example by a role to assume or a profile."
         return ConfigError("there are no AWS credentials", where="AWS", hint=hint)
-    passing = isinstance(error, BrokenConnection | HTTPClientError | ReadTimeoutError | CredentialRetrievalError)
-    words = " ".join(str(error).split())
+    passing = broken or isinstance(
+        error, BrokenConnection | HTTPClientError | ReadTimeoutError | CredentialRetrievalError
+    )
+    words = " ".join(str(error).split())[:WORDS_MAX] or type(error).__name__
     return AwsError(words, code=type(error).__name__, operation=operation or "AWS", transient=passing)

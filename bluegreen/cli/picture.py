@@ -27,7 +27,7 @@ _STORY = tuple(phase for phase in Phase if phase is not Phase.ROLLING_BACK)
 _OUTCOMES = {Outcome.LIVE: "bold green", Outcome.ROLLED_BACK: "bold yellow", Outcome.FAILED: "bold red"}
 #: Kinds that stand elsewhere in the picture, or are followed at once by another that says more.
 _UNTOLD = frozenset({EventKind.BEGAN, EventKind.SETTLED})
-_MARKS = {EventKind.STUMBLED: "yellow", EventKind.BLINDED: "yellow", EventKind.ROLLBACK_ORDERED: "yellow"}
+_MARKS = dict.fromkeys((EventKind.STUMBLED, EventKind.BLINDED, EventKind.ERRED, EventKind.ROLLBACK_ORDERED), "yellow")
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ __all__ = [
     "Wait",
     "blind",
     "decide",
+    "erred",
     "noticed",
 ]
 
@@ -74,6 +75,18 @@ def blind(release: Release, now: float, *, denied: bool, message: str) -> Decisi
     if release.phase.can_roll_back:
         return RollBack(reason, message)
     return Rest(Outcome.FAILED, reason, message, leftovers(release))
+
+
+def erred(release: Release, now: float) -> Decision:
+    """What to do after a mistake of our own: look again a few times, then give up the way the phase allows."""
+    mistake = release.mistake
+    if mistake is None or mistake.count < TRIES:
+        seconds = _backoff(2 * mistake.count if mistake else 1)
+        return Wait(Awaited.RETRY, seconds, now + seconds)
+    message = f"a mistake of bluegreen's: {mistake.message}. Please report it with the driver's log"
+    if release.phase.can_roll_back:
+        return RollBack(Reason.MISTAKE, message)
+    return Rest(Outcome.FAILED, Reason.MISTAKE, message, leftovers(release))
 
 
 def _not_twice(s: Scene, decision: Decision) -> Decision:

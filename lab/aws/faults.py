@@ -27,6 +27,15 @@ class LostAnswer(Exception):
     """The connection broke after the effect: the client never learns of it."""
 
 
+class Page(Exception):
+    """Something on the way answers with a page of HTML, as proxies and load balancers do, in place of AWS."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"a page with status {status}")
+        self.status = status
+        self.body = f"<!DOCTYPE html><html><body><h1>{status}</h1><hr>proxy</body></html>".encode()
+
+
 class Crashed(BaseException):
     """The calling process dies here. Not an Exception, so that no handler of the code under test survives it."""
 
@@ -99,6 +108,10 @@ class Faults:
     def server_error(self, op: str, times: int | None = 1, skip: int = 0) -> None:
         """Answer 500 without an effect. boto3 retries it by itself."""
         self._order(op, broken_down, times, skip)
+
+    def page(self, op: str, times: int | None = 1, skip: int = 0, status: int = 500) -> None:
+        """Answer with a page of HTML, without an effect. Where XML is due boto3 raises ResponseParserError at once."""
+        self._order(op, lambda _: Page(status), times, skip)
 
     def lose_answer(self, op: str, nth: int = 1) -> None:
         """Let the nth call from now have its effect, and then cut the connection. boto3 then sends it again."""

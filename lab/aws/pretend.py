@@ -19,7 +19,7 @@ from lab.aws.client import PretendSession
 from lab.aws.commands import Commands
 from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
 from lab.aws.engine import Engine, Timings
-from lab.aws.faults import Faults, LostAnswer
+from lab.aws.faults import Faults, LostAnswer, Page
 from lab.aws.groups import Attached, Groups
 from lab.aws.listeners import Listeners, forwarded
 from lab.aws.metrics import Metrics
@@ -159,6 +159,8 @@ class PretendAws:
             self.faults.before(request, number)
         except AwsError as error:
             return refuse(request, error)
+        except Page as page:
+            return Answer(page.status, {"Content-Type": "text/html"}, page.body)
         answer = self._effect(request)
         self.faults.later(request, number)
         return answer

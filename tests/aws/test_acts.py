@@ -155,9 +155,9 @@ def test_iam_s_own_name_of_the_load_balancing_service() -> None:
         stage.baseline()
 
 
-@pytest.mark.parametrize("trouble", ["throttle", "server_error", "lose_answer"])
+@pytest.mark.parametrize("trouble", ["throttle", "server_error", "lose_answer", "page"])
 def test_passing_trouble_is_worth_another_try(trouble: str) -> None:
-    """Throttling, 5xx and a broken connection."""
+    """Throttling, 5xx, a broken connection, and a page of HTML in place of an answer."""
     stage = AwsStage(ami=True)
     assert stage.release.phase is Phase.BAKING
     getattr(stage.pretend.faults, trouble)("autoscaling:DescribeAutoScalingGroups")
@@ -168,6 +168,18 @@ def test_passing_trouble_is_worth_another_try(trouble: str) -> None:
     assert (told.value.transient, told.value.denied) == (True, False)
     assert told.value.operation == "DescribeAutoScalingGroups"
     assert stage.observe().blue is not None
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_page_of_html_is_no_answer(status: int) -> None:
+    """Where JSON is due, boto3 would take it for an empty answer, or for a final refusal."""
+    stage = AwsStage()
+    stage.go_to(Phase.BAKING)
+    until(stage, Verb.RUN_BUILD)
+    stage.pretend.faults.page("ssm:ListCommands", status=status)
+    with pytest.raises(AwsError, match=f"a page of HTML with status {status}") as told:
+        stage.perform(Verb.RUN_BUILD)
+    assert told.value.transient
 
 
 def test_other_refusals_are_final() -> None:

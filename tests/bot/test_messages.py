@@ -881,6 +881,7 @@ def event(kind: EventKind, **facts: Any) -> Event:
         (EventKind.STUMBLED, True, False),
         (EventKind.OBSERVED, True, False),
         (EventKind.BLINDED, True, False),
+        (EventKind.ERRED, True, False),
         (EventKind.PROMOTED, True, True),
         (EventKind.HOLD_ORDERED, True, True),
         (EventKind.ROLLBACK_ORDERED, True, True),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +13,8 @@ from bluegreen.driver import LISTEN, SystemClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
 from bluegreen.journal import SKEW, Journal
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
+from lab.aws.client import Answers
+from lab.aws.wire import Answer, Incoming
 from tests.worlds import GOOD, Ops, bare, has, kinds, once
 
 AMI = {"ami": "image"}
@@ -360,6 +364,87 @@ def test_a_listener_that_breaks_does_not_break_the_release() -> None:
     done = o.drive(o.start().id, when=broken)
     assert done is not None
     assert done.outcome is Outcome.LIVE
+
+
+class Unforeseen:
+    """An AWS whose answers lack what we count on, from some moment on, so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = 0
+        self.times = times
+
+    def begin(self) -> None:
+        """From now on."""
+        self.left = self.times
+
+    def watch(self, answers: Answers) -> Answers:
+        """Groups without their minimum."""
+
+        def answer(request: Incoming, recorded: bool) -> Answer:
+            answered = answers(request, recorded)
+            if request.operation != "DescribeAutoScalingGroups" or not self.left:
+                return answered
+            self.left -= 1
+            return replace(answered, body=re.sub(rb"<MinSize>\d+</MinSize>", b"", answered.body))
+
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("phase", "times", "outcome"),
+    [
+        (Phase.OVERLAPPING, 2, Outcome.LIVE),
+        (Phase.OVERLAPPING, 3, Outcome.ROLLED_BACK),
+        (Phase.OVERLAPPING, 6, Outcome.FAILED),
+        (Phase.RETIRING, 2, Outcome.LIVE),
+        (Phase.RETIRING, 3, Outcome.FAILED),
+    ],
+)
+def test_a_mistake_of_our_own_is_told_and_ends(phase: Phase, times: int, outcome: Outcome) -> None:
+    """Tried again twice; then the release goes back, or stops for a person. Never for ever, never in the log alone."""
+    o = bare()
+    unforeseen = Unforeseen(times)
+    begin = once(lambda seen: seen.phase is phase, unforeseen.begin)
+    done = o.drive(o.start().id, death=unforeseen, when=begin)
+    assert done is not None
+    assert done.outcome is outcome
+    assert kinds(o.told).count(EventKind.ERRED) == times
+    erred = next(one for one in o.told if one.kind is EventKind.ERRED)
+    assert re.fullmatch(r"KeyError: 'MinSize' \(aws/groups.py, line \d+\)", erred.facts["message"])
+    if outcome is Outcome.LIVE:
+        assert o.wrong(done) == []
+        return
+    assert done.reason is Reason.MISTAKE
+    assert "Please report it" in done.message
+    if outcome is Outcome.FAILED:
+        o.engine().resume("web/production", who="slack:U1")
+        done = o.rescue(done.id)
+    assert done.outcome is (Outcome.LIVE if phase is Phase.RETIRING else Outcome.ROLLED_BACK)
+    assert o.wrong(done) == []
+
+
+@pytest.mark.parametrize("phase", [Phase.SOAKING, Phase.ROLLING_BACK, Phase.RETIRING])
+def test_pages_of_html_are_waited_out(phase: Phase) -> None:
+    """In place of whatever AWS would have said, in the middle of a way back, too."""
+    o = bare()
+    release = o.start()
+
+    def strike() -> None:
+        for service in ("autoscaling", "elbv2", "dynamodb"):
+            o.aws.faults.page(f"{service}:*", times=4)
+
+    pages = once(lambda seen: seen.phase is phase, strike)
+    back = o.order_back(Phase.SOAKING) if phase is Phase.ROLLING_BACK else lambda _: None
+
+    def when(seen: Release) -> None:
+        pages(seen)
+        back(seen)
+
+    done = o.drive(release.id, when=when)
+    assert done is not None
+    assert done.outcome is (Outcome.ROLLED_BACK if phase is Phase.ROLLING_BACK else Outcome.LIVE)
+    assert EventKind.ERRED not in kinds(o.told)
+    assert o.wrong(done) == []
 
 
 def test_the_builder_bakes_for_one_release_at_a_time() -> None:

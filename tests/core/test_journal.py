@@ -897,6 +897,19 @@ def test_service_that_is_unwell(journal: Journal, code: str, status: int) -> Non
     assert caught.value.transient
 
 
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_a_page_of_html_in_place_of_an_answer(journal: Journal, status: int) -> None:
+    """A proxy's: as good as no answer, so it may pass, and a write that got one was not done."""
+    body = _Raw(b"<!DOCTYPE html><p>proxy<hr>")
+    page = HTTPHeaders.from_dict({"Content-Type": "text/html; charset=utf-8"})
+    on_send(journal, "PutItem", lambda _, sent: AWSResponse(sent.url, status, page, body), times=3)
+    opened(journal)
+    with pytest.raises(AwsError, match=f"a page of HTML with status {status}") as caught:
+        journal.append(FIRST, 2, EventKind.BLINDED, {}, T)
+    assert caught.value.transient
+    assert [event.seq for event in journal.read(FIRST)] == [1]
+
+
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials the error points at them."""
     journal = Journal(boto3.Session("KEY", "secret", region_name=REGION), TABLE)

@@ -9,7 +9,7 @@ import pytest
 from bluegreen import phases
 from bluegreen.observation import CheckResult, Command, Instance, Observation
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.release import Awaited, EventKind, Mistake, Outcome, Phase, Reason, Verb
 from tests.worlds.release import TG, Stage, group
 
 DONE = Command("c", "succeeded")
@@ -830,6 +830,39 @@ def test_blindness_is_waited_out_and_then_given_up() -> None:
     decision = phases.blind(s.release, s.now, denied=False, message="no route")
     assert isinstance(decision, Rest)
     assert decision.outcome is Outcome.FAILED
+
+
+def errs(s: Stage) -> Stage:
+    """Bluegreen makes a mistake."""
+    return s.told(EventKind.ERRED, code="KeyError", message="KeyError: 'x' (phases/retiring.py, line 42)")
+
+
+def test_a_mistake_of_our_own_is_tried_again_and_then_given_up() -> None:
+    """Twice, with pauses; then the way that the phase allows, with where to report it."""
+    s = Stage().launched()
+    assert phases.erred(s.release, s.now) == Wait(Awaited.RETRY, 1.0, s.now + 1)
+    assert phases.erred(errs(s).release, s.now) == Wait(Awaited.RETRY, 2.0, s.now + 2)
+    assert phases.erred(errs(s).release, s.now) == Wait(Awaited.RETRY, 8.0, s.now + 8)
+    decision = phases.erred(errs(s).release, s.now)
+    assert isinstance(decision, RollBack)
+    assert decision.reason is Reason.MISTAKE
+    assert decision.message.startswith("a mistake of bluegreen's: KeyError: 'x' (phases/retiring.py, line 42). Please")
+    s.rolls_back()
+    assert s.release.mistake is None, "going back has its own tries"
+    decision = phases.erred(errs(errs(errs(s))).release, s.now)
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.MISTAKE)
+    assert "group web-production-v42" in decision.left
+
+
+def test_what_works_in_between_ends_a_row_of_mistakes() -> None:
+    """An act that was done, or so long a time."""
+    s = errs(errs(Stage().launched()))
+    assert errs(s.did(Verb.JOIN_GREEN)).release.mistake == Mistake(
+        1, s.now, "KeyError: 'x' (phases/retiring.py, line 42)"
+    )
+    assert errs(s).release.mistake.count == 2  # type: ignore[union-attr]  # it erred
+    assert errs(s.passes(300)).release.mistake.count == 1  # type: ignore[union-attr]
 
 
 # --- what is worth telling ---

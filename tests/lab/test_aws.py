@@ -13,6 +13,7 @@ import moto.backends
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.parsers import ResponseParserError
 
 from lab.aws import Crashed, PretendAws, Timings
 from lab.aws.engine import Instance
@@ -1036,6 +1037,16 @@ class TestFaults:
         with pytest.raises(ConnectionClosedError):
             single.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=6)
         assert (6, "LostAnswer") == (lab.group()["DesiredCapacity"], lab.pretend.calls[-1].error)
+
+    def test_a_page_of_html_breaks_a_call_off(self, lab: Lab) -> None:
+        """Where XML is due boto3 cannot parse it and does not try again; where JSON is due it is a 500."""
+        lab.pretend.faults.page("autoscaling:SetDesiredCapacity")
+        with pytest.raises(ResponseParserError):
+            lab.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
+        assert lab.group()["DesiredCapacity"] == 4
+        lab.pretend.faults.page("ssm:SendCommand", times=3)
+        with refused("500"):
+            lab.client("ssm").send_command(InstanceIds=[lab.world.builder], DocumentName="AWS-RunShellScript")
 
     @pytest.mark.parametrize(("when", "there"), [("before", False), ("after", True)])
     def test_a_crash_at_a_call(self, lab: Lab, when: Any, there: bool) -> None:

@@ -29,6 +29,7 @@ FACTS: dict[EventKind, dict[str, Any]] = {
     EventKind.STUMBLED: {"verb": "join_green", "code": "X", "message": "no", "transient": False, "denied": False},
     EventKind.OBSERVED: {"subject": "traffic", "value": "both"},
     EventKind.BLINDED: {"code": "X", "message": "Rate exceeded"},
+    EventKind.ERRED: {"code": "KeyError", "message": "KeyError: 'x' (phases/retiring.py, line 42)"},
     EventKind.PROMOTED: WHO,
     EventKind.HOLD_ORDERED: WHO,
     EventKind.ROLLBACK_ORDERED: {**WHO, "why": "it is slow"},

@@ -12,7 +12,7 @@ from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.observation import Builder, Command
-from bluegreen.release import Reason, Release, Verb
+from bluegreen.release import Phase, Reason, Release, Verb, second_of
 
 Mask = Callable[[str], str]
 
@@ -25,6 +25,8 @@ COMMENT_MAX = 100
 DELIVERY = 120
 #: The longest that AWS-RunShellScript may run, in seconds.
 EXECUTION_MAX = 172_800
+#: So many seconds AWS's clock and ours may differ at most; AWS refuses calls that come with more.
+SKEW = 900.0
 #: SSM's states of an invocation, in our words (Systems Manager API, ListCommandInvocations).
 STATES = {"Pending": "pending", "Delayed": "pending", "InProgress": "running", "Cancelling": "running"}
 _GONE = {"shutting-down", "terminated"}
@@ -91,7 +93,8 @@ def _of_id(calls: Calls, id_: str) -> list[Answer]:
 def _tagged(calls: Calls, name: str) -> list[Answer]:
     states = ["pending", "running", "stopping", "stopped"]
     filters = [{"Name": "tag:Name", "Values": [name]}, {"Name": "instance-state-name", "Values": states}]
-    return _instances(calls.ec2.describe_instances(Filters=filters))
+    pages = calls.ec2.get_paginator("describe_instances").paginate(Filters=filters)
+    return [instance for page in pages for instance in _instances(page)]
 
 
 def _instances(answer: Answer) -> list[Answer]:
@@ -106,8 +109,7 @@ def look(calls: Calls, release: Release, mask: Mask) -> Builder | None:
     state = _state(calls, release.builder)
     if state is None:
         return None
-    ran = _commands(calls, release, mask) if Verb.RUN_BUILD in release.began else {}
-    build, check = ran.get(comment(release, BUILD)), ran.get(comment(release, CHECK))
+    build, check = (_command(calls, release, verb, mask) for verb in (Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK))
     # A command under way is an agent that answers: one call less in each of many looks.
     busy = any(command is not None and command.state == "running" for command in (build, check))
     online = state == "running" and (busy or _online(calls, release.builder))
@@ -130,23 +132,25 @@ def _online(calls: Calls, id_: str) -> bool:
     return any(i["InstanceId"] == id_ and i["PingStatus"] == "Online" for i in answer["InstanceInformationList"])
 
 
-def _commands(calls: Calls, release: Release, mask: Mask) -> dict[str, Command]:
-    """Our commands on the builder by comment; of two with one comment, the first sent."""
-    answer = calls.ssm.list_command_invocations(InstanceId=release.builder, Details=True)
-    first = {shown["Comment"]: shown for shown in _ours(release, answer["CommandInvocations"])}
-    return {said: _command(calls, shown, mask) for said, shown in first.items()}
+def _command(calls: Calls, release: Release, verb: Verb, mask: Mask) -> Command | None:
+    """The command that the act sent, by its recorded id, whatever else the builder runs; None before it is recorded."""
+    did = release.did.get(verb)
+    if did is None:
+        return None
+    id_ = str(did.facts["command"])
+    if verb is Verb.RUN_BUILD and Verb.RUN_BUILD_CHECK in release.began:
+        return Command(id_, "succeeded")  # or its check would not have been sent
+    shown = _invocation(calls, id_, release.builder)
+    if shown is None:
+        return Command(id_, "pending")  # SSM took it, and lists it some seconds later
+    state = STATES.get(shown["Status"], "succeeded" if shown["Status"] == "Success" else "failed")
+    return Command(id_, state, mask(_end_of(calls, shown)) if state == "failed" else "")
 
 
-def _ours(release: Release, shown: list[Answer]) -> list[Answer]:
-    """What bears our comments, newest first."""
-    wanted = {comment(release, BUILD), comment(release, CHECK)}
-    return sorted((s for s in shown if s.get("Comment") in wanted), key=lambda s: s["RequestedDateTime"], reverse=True)
-
-
-def _command(calls: Calls, invocation: Answer, mask: Mask) -> Command:
-    id_, status = invocation["CommandId"], invocation["Status"]
-    state = STATES.get(status, "succeeded" if status == "Success" else "failed")
-    return Command(id_, state, mask(_end_of(calls, invocation)) if state == "failed" else "")
+def _invocation(calls: Calls, command: str, instance: str) -> Answer | None:
+    pages = calls.ssm.get_paginator("list_command_invocations")
+    shown = pages.paginate(CommandId=command, InstanceId=instance, Details=True)
+    return next((one for page in shown for one in page["CommandInvocations"]), None)
 
 
 def _end_of(calls: Calls, invocation: Answer) -> str:
@@ -217,20 +221,33 @@ def check(calls: Calls, release: Release, config: Config) -> Answer:
 
 
 def _once(calls: Calls, release: Release, config: Config, what: str, commands: str) -> Answer:
-    # Commands are listed at once, their invocations only some seconds later.
-    listed = _ours(release, calls.ssm.list_commands(InstanceId=release.builder)["Commands"])
-    sent = [command for command in listed if command["Comment"] == comment(release, what)]
-    if sent:
-        return {"command": sent[-1]["CommandId"]}
+    """A driver that died, or heard no answer, may have sent it: then this records the id."""
+    said = comment(release, what)
+    known = sent(calls, release.builder, said, since=release.entered[Phase.BAKING])
+    if known:
+        return {"command": known[-1]["CommandId"]}
     text = script(release, commands)
-    return {"command": send(calls, [release.builder], comment(release, what), text, config.timeouts.bake)}
+    return {"command": send(calls.once, [release.builder], said, text, config.timeouts.bake)}
 
 
-def send(calls: Calls, ids: list[str], said: str, text: str, seconds: float) -> str:
-    """Send a shell script to up to 50 instances; the command's id (Systems Manager API, SendCommand)."""
+def sent(calls: Calls, instance: str, said: str, *, since: float) -> list[Answer]:
+    """Commands with this comment that the instance got since then (epoch seconds), newest first.
+
+    Commands are listed at once, their invocations only some seconds later; and other people's may fill the first
+    pages (Systems Manager API, ListCommands: 50 a page).
+    """
+    after = second_of(since - SKEW).strftime("%Y-%m-%dT%H:%M:%SZ")
+    asked = {"InstanceId": instance, "Filters": [{"key": "InvokedAfter", "value": after}]}
+    pages = calls.ssm.get_paginator("list_commands").paginate(**asked)
+    found = [command for page in pages for command in page["Commands"] if command.get("Comment") == said]
+    return sorted(found, key=lambda command: str(command["RequestedDateTime"]), reverse=True)
+
+
+def send(ssm: Any, ids: list[str], said: str, text: str, seconds: float) -> str:
+    """Send a shell script to up to 50 instances with this client; the command's id (SSM API, SendCommand)."""
     parameters = {"commands": [text], "executionTimeout": [str(min(max(int(seconds), 1), EXECUTION_MAX))]}
     try:
-        answer = calls.ssm.send_command(
+        answer = ssm.send_command(
             InstanceIds=ids,
             DocumentName=SHELL,
             Comment=said,

@@ -93,6 +93,14 @@ class Calls:
         return self._client("ssm")
 
     @cached_property
+    def once(self) -> Any:
+        """Systems Manager, for what must not be sent again while nobody knows whether it was taken.
+
+        SendCommand takes no client token: a second try after a lost answer would be a second command.
+        """
+        return self._client("ssm", attempts=1)
+
+    @cached_property
     def cloudwatch(self) -> Any:
         """CloudWatch."""
         return self._client("cloudwatch")
@@ -113,12 +121,12 @@ class Calls:
         account, region = self.account
         return f"in {region} of account {account}"
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, attempts: int | None = None) -> Any:
         config = BotoConfig(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             # Not adaptive: that sleeps between our permit and the sending, for as long as it likes.
-            retries={"mode": "standard", "total_max_attempts": self._attempts},
+            retries={"mode": "standard", "total_max_attempts": attempts or self._attempts},
             user_agent_extra="bluegreen",
         )
         with _MAKING:

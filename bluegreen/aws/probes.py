@@ -200,15 +200,14 @@ class Probes:
         commands = []
         for batch in groups.batches(ids, COMMAND_BATCH):
             sent = self._sent(said, batch, now, check.every) if fresh else None
-            commands.append(sent or builder.send(self._calls, batch, said, text, RUN_SECONDS))
+            commands.append(sent or builder.send(self._calls.ssm, batch, said, text, RUN_SECONDS))
         return Round(tuple(commands), tuple(ids), now)
 
     def _sent(self, said: str, batch: list[str], now: float, every: float) -> str | None:
         """Id of a command with our comment that was sent to these instances less than `every` ago."""
-        listed = self._calls.ssm.list_commands(InstanceId=batch[0])["Commands"]
-        for command in listed:
+        for command in builder.sent(self._calls, batch[0], said, since=now - every):
             young = now - command["RequestedDateTime"].timestamp() < every
-            if young and command.get("Comment") == said and set(command.get("InstanceIds", [])) == set(batch):
+            if young and set(command.get("InstanceIds", [])) == set(batch):
                 return str(command["CommandId"])
         return None
 

@@ -8,6 +8,9 @@ from bluegreen.observation import Builder, Image
 from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene
 from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 
+#: Codes with which a command is refused before it is taken: the agent is not known yet, or there were too many calls.
+NOT_TAKEN = frozenset({"IncorrectInstanceState", "ThrottlingException"})
+
 
 def baking(s: Scene) -> Decision:
     """Come by an AMI: given, found, or made on the builder, which is always stopped again."""
@@ -91,9 +94,16 @@ def _run_commands(s: Scene, builder: Builder) -> Decision:
     verb, command = Verb.RUN_BUILD, builder.build
     if command is not None and command.state == "succeeded":
         verb, command = Verb.RUN_BUILD_CHECK, builder.check
-    if command is not None or (s.did(verb) and s.fresh(verb)):
+    if command is not None or s.did(verb) or _may_have_been_sent(s, verb):
         return s.wait(Awaited.BUILD)
     return Act(verb)
+
+
+def _may_have_been_sent(s: Scene, verb: Verb) -> bool:
+    """Begun so lately by a driver that died, or that heard no answer, that AWS may not list it yet."""
+    stumble = s.release.stumble
+    refused = stumble is not None and stumble.verb is verb and stumble.code in NOT_TAKEN
+    return s.fresh(verb) and not refused
 
 
 def _builder_moving(s: Scene, builder: Builder) -> Decision:

@@ -53,7 +53,7 @@ class Commands:
     def list_commands(self, params: Params) -> Params:
         """Commands, newest first, by id, instance and filters (InvokedAfter, InvokedBefore, Status, DocumentName)."""
         commands = [c for c in reversed(self.engine.state.commands.values()) if self._listed(c, params)]
-        shown, more = page(commands, params, "MaxResults", 50, 50)
+        shown, more = page(commands, params, "MaxResults", 50, 50, "ValidationException")
         return {"Commands": [self._show(command) for command in shown], **more}
 
     def list_command_invocations(self, params: Params) -> Params:
@@ -62,7 +62,7 @@ class Commands:
         wanted = params.get("InstanceId")
         rows = [(c, i) for c in commands for i in c.invocations.values() if wanted in (None, i.instance)]
         rows = [(c, i) for c, i in rows if self._visible(c)]
-        shown, more = page(rows, params, "MaxResults", 50, 50)
+        shown, more = page(rows, params, "MaxResults", 50, 50, "ValidationException")
         details = bool(params.get("Details"))
         return {"CommandInvocations": [_listed_invocation(c, i, details) for c, i in shown], **more}
 
@@ -103,7 +103,7 @@ class Commands:
         wanted = self._wanted(params)
         instances = [i for i in self.engine.state.instances.values() if wanted is None or i.id in wanted]
         rows = [self._agent(i.id) for i in instances if i.booted is not None and self._agent_up(i.booted)]
-        shown, more = page(rows, params, "MaxResults", 50, 50)
+        shown, more = page(rows, params, "MaxResults", 50, 50, "ValidationException")
         return {"InstanceInformationList": shown, **more}
 
     def _wanted(self, params: Params) -> set[str] | None:

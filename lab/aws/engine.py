@@ -261,11 +261,13 @@ class Engine:
             self.state = real
 
 
-def page(items: Sequence[Any], params: Params, size_key: str, default: int, limit: int = 1000) -> Page:
-    """One page of a listing, and the `NextToken` to the next, if there is one."""
+def page(
+    items: Sequence[Any], params: Params, size_key: str, default: int, limit: int = 1000, code: str = "ValidationError"
+) -> Page:
+    """One page of a listing, and the `NextToken` to the next, if there is one. `code`: of what refuses the size."""
     size = int(params.get(size_key) or default)
     if not 1 <= size <= limit:
-        raise AwsError("ValidationError", f"{size_key} must be between 1 and {limit}")
+        raise AwsError(code, f"{size_key} must be between 1 and {limit}")
     first = int(params.get("NextToken") or 0)
     more: Params = {"NextToken": str(first + size)} if first + size < len(items) else {}
     return list(items[first : first + size]), more

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bluegreen.aws import Cloud
 from bluegreen.aws.builder import script
 from bluegreen.config import parse
 from bluegreen.errors import AwsError, LeaseLost
@@ -323,6 +324,53 @@ def test_the_builder_s_check_comes_after_its_build() -> None:
     assert isinstance(seen.build, Command)
     assert isinstance(seen.check, Command)
     assert (seen.build.state, seen.check.state) == ("succeeded", "succeeded")
+
+
+def monitoring(stage: AwsStage, count: int) -> None:
+    """So many commands of somebody else on the builder, each with the comment that ours bears in another release."""
+    ssm, builder = stage.client("ssm"), stage.world.builder
+    for n in range(count):
+        said = {"Comment": f"web/production#{n + 2} build", "DocumentName": "AWS-RunShellScript"}
+        ssm.send_command(InstanceIds=[builder], Parameters={"commands": ["true"]}, **said)
+
+
+def test_a_build_is_found_behind_everything_else_that_runs_there() -> None:
+    """By its comment on a later page when its id was not recorded, and by its id from then on."""
+    stage = until(AwsStage(), Verb.START_BUILDER)
+    stage.clock.sleep(90)
+    stage.machines.slow("git fetch", 900)
+    first = stage.perform(Verb.RUN_BUILD)
+    monitoring(stage, 120)
+    assert stage.act(Verb.RUN_BUILD) == first
+    assert stage.changes().count("ssm:SendCommand") == 1
+    for state, seconds in (("pending", 0), ("running", 60), ("succeeded", 900)):
+        stage.clock.sleep(seconds)
+        builder = stage.observe().builder
+        assert builder is not None
+        assert builder.build is not None
+        assert (builder.build.id, builder.build.state) == (first["command"], state)
+
+
+def test_commands_from_before_the_bake_are_not_ours() -> None:
+    """Whatever they say: with a lost journal numbers begin again, and so do comments."""
+    stage = until(AwsStage(), Verb.START_BUILDER)
+    stage.clock.sleep(90)
+    old = stage.perform(Verb.RUN_BUILD)
+    stage.clock.sleep(3600)
+    stage.enters(Phase.BAKING)
+    assert stage.perform(Verb.RUN_BUILD) != old
+
+
+def test_a_command_is_not_sent_again_by_the_client_itself() -> None:
+    """SendCommand takes no token, and a lost answer says nothing of its effect."""
+    stage = until(AwsStage(), Verb.START_BUILDER)
+    stage.clock.sleep(90)
+    stage.cloud = Cloud(stage.config, stage.pretend.session())
+    stage.pretend.faults.lose_answer("ssm:SendCommand")
+    with pytest.raises(AwsError) as told:
+        stage.perform(Verb.RUN_BUILD)
+    assert told.value.transient
+    assert stage.changes().count("ssm:SendCommand") == 1
 
 
 def test_no_image_of_a_running_builder() -> None:

@@ -426,9 +426,13 @@ def test_a_command_that_never_ends_fails() -> None:
 
 
 def test_another_process_takes_over_the_commands_on_their_way() -> None:
-    """They are found by their comment, and not sent again."""
+    """They are found by their comment among everything else that runs there, and not sent again."""
     stage = overlapping(RUN)
     stage.observe()
+    for instance in stage.pretend.members(stage.release.green_group):
+        for _ in range(60):
+            asked = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
+            stage.client("ssm").send_command(InstanceIds=[instance], Comment="patching", **asked)
     stage.clock.sleep(9)
     other = stage.another_cloud()
     assert other.observe(stage.release, stage.clock.now()).checks == ()

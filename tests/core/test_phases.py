@@ -56,6 +56,21 @@ def test_a_bake_goes_step_by_step() -> None:
     assert s.image("available").decision == Enter(Phase.LAUNCHING, {"image": "ami-1"})
 
 
+@pytest.mark.parametrize("verb", [Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK])
+def test_a_command_that_may_run_is_not_sent_again(verb: Verb) -> None:
+    """A driver died while it sent it, or heard no answer: AWS is given time to list it. A refusal is sure."""
+    s = Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER)
+    s.builder("running", online=True, build=DONE if verb is Verb.RUN_BUILD_CHECK else None)
+    assert s.told(EventKind.BEGAN, verb=verb).decision == Wait(Awaited.BUILD, 5.0)
+    assert s.passes(60).verb is verb
+    stumbles(s, verb, transient=True)
+    assert s.passes(10).decision == Wait(Awaited.BUILD, 5.0)
+    for code in ("IncorrectInstanceState", "ThrottlingException"):
+        s.told(EventKind.BEGAN, verb=verb)
+        s.told(EventKind.STUMBLED, verb=verb, code=code, message="no", transient=True, denied=False)
+        assert s.passes(15).verb is verb
+
+
 def test_a_build_without_check_is_stopped_after_the_build() -> None:
     """`check` is optional."""
     s = Stage(image={"builder": {"tag": "b", "run": "make"}})

@@ -9,8 +9,8 @@ import pytest
 
 from bluegreen import Engine
 from bluegreen.errors import AwsError, ConfigError, Refused
-from bluegreen.release import EventKind, Outcome, Phase, Reason, Release
-from tests.worlds import GOOD, SICK, Ops, bare, fast, once
+from bluegreen.release import EventKind, Outcome, Phase, Reason, Release, Verb
+from tests.worlds import GOOD, SICK, Last, Ops, bare, fast, has, once
 
 CHANGES = {
     "ec2:StartInstances",
@@ -42,6 +42,26 @@ def test_a_builder_whose_commands_fail() -> None:
     done = ended(o, o.start())
     assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.BUILD_FAILED)
     assert "could not read from remote repository" in done.message
+    assert o.wrong(done) == []
+
+
+def test_a_builder_on_which_others_run_commands() -> None:
+    """Patching and monitoring by the thousand, and a driver that dies having sent the build: it is sent once."""
+    o = bare()
+    o.machines.slow("git fetch", 300)
+    ssm, jobs = o.world.client("ssm"), {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
+
+    def others() -> None:
+        for _ in range(500):
+            ssm.send_command(InstanceIds=[o.world.builder], Comment="patching", **jobs)
+
+    release = o.start()
+    assert o.drive(release.id, death=Last("ssm:SendCommand")) is None
+    others()
+    done = o.rescue(release.id, when=once(has(Verb.RUN_BUILD, done=True), others))
+    assert done.outcome is Outcome.LIVE
+    builds = [c for c in o.aws.engine.state.commands.values() if c.params["Comment"] != "patching"]
+    assert [c.params["Comment"] for c in builds] == [f"{release.id} build"]
     assert o.wrong(done) == []
 
 

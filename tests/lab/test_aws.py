@@ -877,6 +877,21 @@ class TestCommands:
         assert [(second, "two")] == [(one["CommandId"], one["Comment"]) for one in told]
         assert [first] == [one["CommandId"] for one in ssm.list_commands(InstanceId=lab.members()[0])["Commands"]]
 
+    def test_commands_and_invocations_come_in_pages(self, lab: Lab) -> None:
+        """Fifty, or as many as asked for, newest first, and a token to the next."""
+        sent = [self.send(lab, "true", lab.members()[:1]) for _ in range(120)]
+        lab.wait(5)
+        ssm = lab.client("ssm")
+        for operation, member in (("list_commands", "Commands"), ("list_command_invocations", "CommandInvocations")):
+            page = getattr(ssm, operation)()
+            assert sent[:-51:-1] == [one["CommandId"] for one in page[member]]
+            short = getattr(ssm, operation)(NextToken=page["NextToken"], MaxResults=10)
+            assert sent[-51:-61:-1] == [one["CommandId"] for one in short[member]]
+            pages = ssm.get_paginator(operation).paginate(InstanceId=lab.members()[0])
+            assert sent[::-1] == [one["CommandId"] for page in pages for one in page[member]]
+            with refused("ValidationException"):
+                getattr(ssm, operation)(MaxResults=51)
+
     def test_time_runs_out_and_commands_are_cancelled(self, lab: Lab) -> None:
         """ExecutionTimeout ends in TimedOut, CancelCommand in Cancelled, and an instance that stops never gets it."""
         lab.machines.slow("sleep", 500)

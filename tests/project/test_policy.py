@@ -32,7 +32,7 @@ def called() -> Iterator[str]:
     clients = r"(autoscaling|ec2|elb|ssm|cloudwatch|sts)"
     for path in (ROOT / "bluegreen" / "aws").glob("*.py"):
         source = path.read_text()
-        for client, method in re.findall(rf"\.{clients}\.(\w+)", source):
+        for client, method in re.findall(rf"[. ]{clients}\.(\w+)", source):
             if not method.startswith("get_paginator") and method not in ("meta", "exceptions"):
                 yield action(client, method)
         yield from (action("ec2", paged) for paged in re.findall(r"_pages\(calls, \"(\w+)\"", source))

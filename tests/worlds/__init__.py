@@ -12,7 +12,7 @@
 What most tests need of the virtual world can be had from here.
 """
 
-from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Died, Ops, Watch, bare, fast, has, kinds, once
+from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Died, Last, Ops, Watch, bare, fast, has, kinds, once
 
 __all__ = [
     "CHANGES",
@@ -21,6 +21,7 @@ __all__ = [
     "HEALTH",
     "SICK",
     "Died",
+    "Last",
     "Ops",
     "Watch",
     "bare",

@@ -7,6 +7,7 @@ own, so one driver can die (nothing of it reaches AWS any more, as after SIGKILL
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bluegreen import Engine, Until
@@ -15,6 +16,7 @@ from bluegreen.errors import BlueGreenError
 from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb
 from lab.aws import PretendAws, Timings
 from lab.aws.client import Answers, PretendSession
+from lab.aws.wire import Answer, Incoming
 from lab.clock import VirtualClock
 from lab.machines import PretendMachines
 from lab.world import World
@@ -43,6 +45,26 @@ class Watch(Protocol):
     def watch(self, answers: Answers) -> Answers:
         """Answers that go through this watch."""
         ...
+
+
+@dataclass
+class Last:
+    """Dies once this operation has had its effect, before it hears of it."""
+
+    operation: str
+    dead: bool = False
+
+    def watch(self, answers: Answers) -> Answers:
+        """Answers until then."""
+
+        def answer(request: Incoming, recorded: bool) -> Answer:
+            answered = None if self.dead else answers(request, recorded)
+            self.dead = self.dead or request.name == self.operation
+            if self.dead or answered is None:
+                raise Died
+            return answered
+
+        return answer
 
 
 class Ops:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ from bluegreen.release import (
 from bluegreen.wording import (
     age,
     awaiting,
+    beforehand,
     count_of,
     expected,
     needed,
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from bluegreen.driver import Clock, Tell
     from bluegreen.github import Run
     from bluegreen.journal import Journal, Lease, ServiceRecord, Summary
-    from bluegreen.observation import Baseline
+    from bluegreen.observation import Baseline, Finding
     from bluegreen.rehearsal import Step
 
 __version__ = "0.1.0"
@@ -99,6 +100,7 @@ __all__ = [
     "age",
     "apply",
     "awaiting",
+    "beforehand",
     "count_of",
     "duration",
     "end_of",
@@ -218,7 +220,9 @@ class Engine:
 
         record = self._record(config.id)
         baseline = self._baseline(config, record, commit, ami)
-        baseline = replace(baseline, warnings=(*baseline.warnings, *self._hindrances(config, record, commit, baseline)))
+        hindrances = self._hindrances(config, record, commit, baseline)
+        judged = _judged(baseline.findings, config, Order.RELEASE)
+        baseline = replace(baseline, findings=(*hindrances, *self._soon(config, record), *judged))
         number = record.next if record else 1
         facts = self._started(config, baseline, record, commit=commit, who="", hold=_held(config))(number)
         release = _unrecorded(release_id(config.id, number), facts, self.clock.now())
@@ -246,9 +250,10 @@ class Engine:
         `who` is judged by this configuration, for an earlier image as RELEASE_AGAIN; `request` makes a repeated call
         return the first release. `source` tells where it comes from, for whoever shows it: repository, server, run_id,
         run_url, ref, event, actor, title, author, pull, workflow; `author_login`, GitHub logins with blanks between,
-        decides who may not promote. Refused when not permitted, another is under way, blue is not whole, the service is
-        frozen or this commit was rolled back; of the last two `override` is why it may start in spite of them, and an
-        earlier image that was live is exempt. Interrupted when `stop` says so before it is recorded.
+        decides who may not promote. Refused when not permitted, another is under way, blue is not whole, what was found
+        beforehand is in the way, the service is frozen or this commit was rolled back; of the last two `override` is
+        why it may start in spite of them, and an earlier image that was live is exempt. Interrupted when `stop` says so
+        before it is recorded.
         """
         by, override, source = _caller(who), _reason(override), dict(source or {})
         self._journal.ensure_table(self.clock.sleep)
@@ -262,6 +267,9 @@ class Engine:
             admit(record, commit, ami)
         self._refuse_unresolved(config, record)
         baseline = self._baseline(config, record, commit, ami)
+        judged = _judged(baseline.findings, config, order)
+        baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
+        _refuse_what_is_in_the_way(baseline.findings, config.id)
         if order is Order.RELEASE_AGAIN:
             source["author_login"] = self._author_login(config.id, ami)
         facts = self._started(
@@ -594,6 +602,7 @@ class Engine:
                 "blue_commit": record.live.commit if record and record.live else "",
                 "blue_image": baseline.blue_image,
                 "source": dict(source),
+                "findings": [found.to_facts() for found in baseline.findings],
                 "target_groups": list(baseline.target_groups),
                 "listeners": list(baseline.listeners),
                 "previews": list(baseline.previews),
@@ -625,17 +634,25 @@ class Engine:
 
     def _hindrances(
         self, config: Config, record: ServiceRecord | None, commit: str, baseline: Baseline
-    ) -> Iterator[str]:
-        """What would refuse the release now, or its promotion soon."""
+    ) -> Iterator[Finding]:
+        """What would refuse the release now."""
+        from bluegreen.observation import Finding, FindingKey, Verdict
+
+        rules = config.to_dict()
+        for refusal in _frozen(self._freezes(record, rules), Caller(""), rules, config.id):
+            yield Finding(FindingKey.FROZEN, f"{config.id} is {refusal.what}", "", Verdict.REFUSED, refusal.hint)
+        for refusal in self._rolled_back(record, commit, baseline.image, Caller(""), rules) if record else ():
+            yield Finding(FindingKey.ROLLED_BACK, refusal.what, "", Verdict.REFUSED, refusal.hint)
+
+    def _soon(self, config: Config, record: ServiceRecord | None) -> Iterator[Finding]:
+        """A freeze that begins soon: nobody could promote then."""
+        from bluegreen.observation import Finding, FindingKey
+
         rules, now = config.to_dict(), self.clock.now()
-        if freezes := _freezes(record, rules, now):
-            yield f"{config.id} is {in_words(freezes)}; a release is refused without --override"
-        elif soon := upcoming(windows(rules), now, SOON):
-            yield f"from {moment_in(soon.zone, soon.since)} on it is {soon}; promotions are refused then"
-        if record:
-            yield from (
-                str(refusal) for refusal in self._rolled_back(record, commit, baseline.image, Caller(""), rules)
-            )
+        soon = upcoming(windows(rules), now, SOON)
+        if soon and not _freezes(record, rules, now):
+            found = f"from {moment_in(soon.zone, soon.since)} on it is {soon}"
+            yield Finding(FindingKey.FROZEN, found, "promotions are refused then")
 
     def _freezes(self, record: ServiceRecord | None, rules: Mapping[str, Any]) -> tuple[Frozen, ...]:
         return _freezes(record, rules, self.clock.now())
@@ -825,6 +842,27 @@ def _frozen(freezes: Sequence[Frozen], by: Caller, rules: Mapping[str, Any], whe
     lift = f"`bluegreen unfreeze {service}` lifts it. " if freezes[0].who and len(freezes) == 1 else ""
     hint = f"{lift}{_override_hint(by, rules)}"
     return [Refused(in_words(freezes), reason=Reason.FROZEN, where=where, hint=hint)]
+
+
+def _judged(findings: Iterable[Finding], config: Config, order: Order) -> tuple[Finding, ...]:
+    """What was found, as this configuration and order take it: who goes back is told, not refused."""
+    from bluegreen.config import ALLOWABLE
+    from bluegreen.observation import let_pass
+
+    return let_pass(findings, ALLOWABLE if order is Order.RELEASE_AGAIN else config.allow)
+
+
+def _refuse_what_is_in_the_way(findings: Iterable[Finding], where: str) -> None:
+    """All of it at once, each with what to do."""
+    from bluegreen.config import ALLOWABLE
+
+    refused = [one for one in findings if one.verdict == "refused"]
+    if not refused:
+        return
+    allow = sorted({str(one.key) for one in refused if one.key in ALLOWABLE})
+    mend = " ".join(dict.fromkeys(one.hint for one in refused if one.hint))
+    hint = f"{mend} `allow: [{', '.join(allow)}]` in bluegreen.yml lets it pass." if allow else mend
+    raise Refused("; ".join(one.said for one in refused), reason=Reason.IN_THE_WAY, where=where, hint=hint.strip())
 
 
 def _override_hint(by: Caller, rules: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -85,6 +85,7 @@ aws: {promoters: ["*"], rollbackers: ["*"], overriders: ["arn:aws:iam::123456789
 people: {alice: [U0123, octocat]}  # whose ids they are: two of one person are one approval
 freeze:                            # no release and no promotion then; a rollback always
   - {cron: "0 16 * * FRI", for: 64h, zone: Europe/Berlin, why: the weekend}
+# allow: [shared_template]         # what is found beforehand and only warned of
 environments:                      # keys here replace those above
   staging: {group: web-staging-asg, promotion: {by: auto}}
 """
@@ -745,6 +746,11 @@ class Freeze(_Model):
     why: Text = Field(default="a freeze window of bluegreen.yml", description="the reason, for whoever is refused")
 
 
+#: What a look before a release refuses, and a person who knows better may let pass.
+Allowance = Literal["shared_template"]
+ALLOWABLE: tuple[str, ...] = get_args(Allowance)
+
+
 class Config(_Model):
     """One service in one environment: all that a release needs to know."""
 
@@ -771,6 +777,9 @@ class Config(_Model):
         default={}, description="ids that are one person's, as in people: {alice: [U0123, octocat]}"
     )
     freeze: tuple[Freeze, ...] = Field(default=(), description="times in which nothing is released or promoted")
+    allow: tuple[Allowance, ...] = Field(
+        default=(), description="what may be found beforehand and is only warned of, as in allow: [shared_template]"
+    )
 
     @property
     def id(self) -> str:

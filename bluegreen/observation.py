@@ -6,8 +6,10 @@ are None or empty. `None` for something that was looked for means: AWS does not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
 
 HEALTHY = "healthy"
 #: Target states in which new requests may be routed to a target, or soon will be (ELBv2 TargetHealth).
@@ -176,6 +178,64 @@ class Observation:
         return DRAINING in self.states(group)
 
 
+class Verdict(StrEnum):
+    """What a finding means for the release that is about to begin."""
+
+    REFUSED = "refused"  # it may not begin; `allow` lets some of these pass, as warned
+    WARNED = "warned"  # it begins, and everybody is told
+    NOTED = "noted"  # it begins; good to know
+
+
+class FindingKey(StrEnum):
+    """What a look before a release can find; docs/findings.md tells of each."""
+
+    SHARED_TEMPLATE = "shared_template"  # another group follows the launch template
+    RETAINED_INSTANCES = "retained_instances"  # blue keeps instances whose termination hook is abandoned
+    STACK = "stack"  # blue belongs to CloudFormation
+    CAPACITY_RESERVATIONS = "capacity_reservations"  # blue launches into reservations only
+    WARM_POOL = "warm_pool"  # blue has one
+    GROUP_METRICS = "group_metrics"  # blue's own metrics are enabled
+    OTHER_TARGETS = "other_targets"  # somebody else is in the target groups
+    CROWDED_TARGET_GROUP = "crowded_target_group"  # both groups exceed its quota
+    STICKY_CLIENTS = "sticky_clients"  # clients stay with a target group whatever its weight
+    OPEN_CONNECTIONS = "open_connections"  # what is open stays with blue whatever the weights
+    SNAPSHOTS = "snapshots"  # the template takes a volume from a snapshot of its own
+    FROZEN = "frozen"  # the service is frozen, or soon will be
+    ROLLED_BACK = "rolled_back"  # what is to be released was rolled back before
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that stands beside a release, found before anything begins.
+
+    `found` is a clause with its subject and names; `harm` is what follows for whom, "" when `found` says it all;
+    `hint` is a whole sentence on what to do, "" when nothing need be done.
+    """
+
+    key: FindingKey
+    found: str
+    harm: str = ""
+    verdict: Verdict = Verdict.WARNED
+    hint: str = ""
+
+    @property
+    def said(self) -> str:
+        """What was found and what follows, in one clause."""
+        return f"{self.found}: {self.harm}" if self.harm else self.found
+
+    def to_facts(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**vars(self), "key": str(self.key), "verdict": str(self.verdict)}
+
+
+def let_pass(findings: Iterable[Finding], allowed: Collection[str]) -> tuple[Finding, ...]:
+    """The same findings; those refused ones whose key is allowed are only warned of."""
+    return tuple(
+        replace(one, verdict=Verdict.WARNED) if one.verdict is Verdict.REFUSED and one.key in allowed else one
+        for one in findings
+    )
+
+
 @dataclass(frozen=True)
 class Baseline:
     """What a release starts from, found and judged before anything is recorded or changed."""
@@ -194,4 +254,4 @@ class Baseline:
     previews: tuple[str, ...] = ()  # ARNs of those that show green before it serves
     idle_target_group: str = ""  # weighted: ARN of the one that gets no traffic now
     stickiness: float = 0.0  # weighted: seconds for which clients stay with a target group, whatever its weight
-    warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning

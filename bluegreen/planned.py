@@ -8,10 +8,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bluegreen import Plan, doors, wording
+from bluegreen.observation import Verdict
 from bluegreen.release import BlueBefore, Phase, Release, Verb
 
 if TYPE_CHECKING:
     from bluegreen.rehearsal import Step
+
+_LABELS = {Verdict.REFUSED: "refused", Verdict.WARNED: "warning", Verdict.NOTED: "noted"}
 
 
 def lines(plan: Plan) -> Iterator[str]:
@@ -21,8 +24,8 @@ def lines(plan: Plan) -> Iterator[str]:
     yield f"by {release.green_group}; nothing has been changed."
     for target_group in plan.baseline.target_groups:
         yield f"  target group {wording.short(target_group)}: {target_group}"
-    for warning in plan.baseline.warnings:
-        yield f"  warning: {wording.one_line(warning)}"
+    for found in sorted(plan.baseline.findings, key=lambda one: list(Verdict).index(one.verdict)):
+        yield f"  {_LABELS[found.verdict]}: {wording.finding(found.to_facts())}"
     yield from _steps(plan.steps, release)
     if plan.rollback:
         yield ""
@@ -73,7 +76,7 @@ def as_object(plan: Plan) -> dict[str, Any]:
     return {
         **doors.result(plan.release, "planned"),
         "message": f"{release.id} would replace {release.blue_group} by {release.green_group}",
-        "warnings": list(plan.baseline.warnings),
+        "findings": [found.to_facts() for found in plan.baseline.findings],
         "steps": [_step(step, release) for step in plan.steps],
         "rollback": {phase: [_step(step, release) for step in steps] for phase, steps in plan.rollback},
     }

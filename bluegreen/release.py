@@ -135,6 +135,7 @@ class Reason(StrEnum):
     UNRESOLVED = "unresolved"  # refused: the last release failed and its leftovers are still there
     FROZEN = "frozen"  # refused: the service is frozen
     BAD_COMMIT = "bad_commit"  # refused: this commit was rolled back
+    IN_THE_WAY = "in_the_way"  # refused: what stands beside the release would be harmed, or would spoil it
     NOT_PERMITTED = "not_permitted"  # refused: not by this person
     MOVED_ON = "moved_on"  # refused: the release is past that
     NOTHING_TO_DO = "nothing_to_do"  # refused: there is no such release
@@ -303,6 +304,7 @@ class Release:
     blue_commit: str = ""  # what blue runs, as far as the journal knows
     blue_image: str = ""  # AMI id that blue's template version carries
     source: Mapping[str, str] = field(default_factory=dict)  # where it was started: see `Engine.start`
+    findings: tuple[Facts, ...] = ()  # what stood beside it, each as `observation.Finding.to_facts` has it
     goes_back: bool = False  # to an image that was live before: no freeze is in its way
     seq: int = 1
     last_at: float = 0.0
@@ -503,6 +505,7 @@ def _started(event: Event) -> Release:
         blue_commit=f.get("blue_commit", ""),
         blue_image=f.get("blue_image", ""),
         source=f.get("source", {}),
+        findings=tuple(f.get("findings", ())),
         goes_back=bool(f.get("goes_back")),
         last_at=event.at,
         entered={Phase.BAKING: event.at},

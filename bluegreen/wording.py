@@ -93,6 +93,7 @@ _REASONS: Mapping[Reason, str] = {
     Reason.UNRESOLVED: "the last release failed and its leftovers are still there",
     Reason.FROZEN: "the service is frozen",
     Reason.BAD_COMMIT: "this commit was rolled back",
+    Reason.IN_THE_WAY: "something that was found beforehand is in the way",
     Reason.NOT_PERMITTED: "this person may not do it",
     Reason.MOVED_ON: "the release is past that",
     Reason.NOTHING_TO_DO: "there is no such release",
@@ -271,6 +272,18 @@ def _resumed(event: Event, release: Release) -> str:
 def _settled(event: Event, release: Release) -> str:
     f = event.facts
     return _outcome(release, Outcome(f["outcome"]), Reason(f["reason"]), f.get("message", ""))
+
+
+def beforehand(release: Release, *, loud: bool = False) -> tuple[str, ...]:
+    """What was found before it began, a line each: `warning: …`, `noted: …`; `loud` leaves the notes out."""
+    labels = {"warned": "warning"} if loud else {"warned": "warning", "noted": "noted"}
+    return tuple(f"{labels[f['verdict']]}: {finding(f)}" for f in release.findings if f["verdict"] in labels)
+
+
+def finding(f: Facts) -> str:
+    """What was found, what follows, and what to do."""
+    said = f"{f['found']}: {f['harm']}" if f.get("harm") else str(f["found"])
+    return one_line(f"{said}. {f['hint']}" if f.get("hint") else said)
 
 
 _TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {

@@ -27,6 +27,7 @@ from bluegreen import (
     Verb,
     age,
     awaiting,
+    beforehand,
     count_of,
     duration,
     expected,
@@ -47,7 +48,7 @@ SECTION, FIELD, HEADER, BUTTON, CONFIRM, VALUE = 2900, 1900, 150, 75, 300, 2000
 #: Characters of all blocks as JSON: Slack refuses a message from about 13,200 on (bolt-js issue 2509).
 WHOLE = 12_000
 LINE, NAME = 900, 60
-MOST_CHECKS, MOST_SERVICES, MOST_RELEASES, MOST_CHOICES = 8, 20, 10, 5
+MOST_CHECKS, MOST_FOUND, MOST_SERVICES, MOST_RELEASES, MOST_CHOICES = 8, 3, 20, 10, 5
 TITLE = 200
 
 PROMOTE, HOLD, ROLL_BACK, AGAIN, CHOOSE, REFRESH = "promote", "hold", "roll_back", "again", "choose", "refresh"
@@ -95,6 +96,8 @@ def told(event: Event, release: Release) -> str:
     for name in {str(event.facts.get("who", "")), release.rollback_by}:
         if _SLACK_PERSON.fullmatch(name):
             line = line.replace(name, who(name), 1)
+    if event.kind is EventKind.STARTED:
+        return "\n".join([line, *(f"• {quoted(found, 600)}" for found in beforehand(release, loud=True))])
     return f"{line}{_reminded(release)}" if _reminds(event) else line
 
 
@@ -211,6 +214,7 @@ def card(release: Release, now: float) -> Said:
         section(_change(release)),
         *_title(release),
         context(_place(release)),
+        *_beforehand(release),
         section(_bar(release)),
         {"type": "section", "fields": [mrkdwn(_group(release, name), FIELD) for name in ("blue", "green")]},
         *_checks(release),
@@ -269,6 +273,14 @@ def _place(release: Release) -> str:
     account = f"account {release.account}" if release.account else ""
     by = f"started by {who(release.started_by)}"
     return "  ·  ".join(part for part in (quoted(release.service), account, release.region, by) if part)
+
+
+def _beforehand(release: Release) -> list[Block]:
+    """What was warned of before it began; the thread has the rest."""
+    found = beforehand(release, loud=True)
+    more = [f"and {len(found) - MOST_FOUND} more, in the thread"] if len(found) > MOST_FOUND else []
+    lines = [f"⚠ {quoted(one.removeprefix('warning: '), 300)}" for one in found[:MOST_FOUND]]
+    return [context("\n".join([*lines, *more]))] if lines else []
 
 
 def _bar(release: Release) -> str:
@@ -442,6 +454,8 @@ _TOLD_ACTS = frozenset({Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, 
 
 def worth_a_line(event: Event) -> bool:
     """Whether the thread tells it: phases, changes of health and traffic, orders, troubles."""
+    if event.kind is EventKind.STARTED:
+        return any(found["verdict"] == "warned" for found in event.facts.get("findings", ()))
     if event.kind is EventKind.DID:
         return event.verb in _TOLD_ACTS
     if event.kind is EventKind.OBSERVED:

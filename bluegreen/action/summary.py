@@ -19,8 +19,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~$@&])")
 def page(events: Sequence[Event], *, problems: Iterable[str] = ()) -> str:
     """What happened to a release: how it ended, its timeline, a table, and what a person can do now."""
     release = fold(events)
-    parts = [heading(release), _facts(release), _timeline(events), _table(events), _next(release), _untold(problems)]
-    return "\n\n".join(part for part in parts if part)
+    parts = [heading(release), _facts(release), _found(release), _timeline(events), _table(events), _next(release)]
+    return "\n\n".join(part for part in (*parts, _untold(problems)) if part)
 
 
 def failure(title: str, what: str, hint: str) -> str:
@@ -67,6 +67,12 @@ def _facts(release: Release) -> str:
         ("run", source.get("run_url", "")),
     ]
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows if value)])
+
+
+def _found(release: Release) -> str:
+    """What stood beside it when it began."""
+    listed = "\n".join(f"- {text(found)}" for found in wording.beforehand(release))
+    return f"**Found beforehand**\n\n{listed}" if listed else ""
 
 
 def _commit(release: Release, shown: str, commit: str) -> str:

@@ -11,7 +11,7 @@ from bluegreen import wording
 from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
 from bluegreen.errors import BlueGreenError, Interrupted
-from bluegreen.release import Awaited, Event, Outcome, Release, fold
+from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, fold
 
 if TYPE_CHECKING:
     from bluegreen.github import GitHub
@@ -46,6 +46,9 @@ class Telling:
         """What happened before this step is part of the story that its page tells."""
         for event in events:
             self._hear(fold((*self._events, event)), event)
+        if self.release is not None and len(events) == 1:  # it was begun by this very step
+            for found in wording.beforehand(self.release, loud=True):
+                self.workflow.annotate("warning", f"bluegreen: {self.release.id}", found.removeprefix("warning: "))
         if self.github and self.release is not None:
             self.github.tell(self.release, None, None, None)
 
@@ -75,6 +78,8 @@ class Telling:
         self._events = (*self._events, event)
         self.workflow.group("" if release.outcome else wording.phase_title(release.phase))
         self.workflow.say(f"{_clock(event.at)} {wording.sentence(event, release)}")
+        for found in wording.beforehand(release) if event.kind is EventKind.STARTED else ():
+            self.workflow.say(f"{_clock(event.at)} {found}")
 
     def _wait(self, release: Release, awaited: Awaited, deadline: float | None) -> None:
         if self._awaited == (awaited, deadline):

@@ -15,7 +15,7 @@ from bluegreen.aws import builder, groups, images, tags, templates, traffic, wei
 from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
-from bluegreen.observation import HEALTHY, Baseline, Group
+from bluegreen.observation import HEALTHY, Baseline, Finding, FindingKey, Group
 from bluegreen.release import Reason
 
 #: Targets a target group can have unless AWS raised it (Elastic Load Balancing quotas).
@@ -63,10 +63,10 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         blue_image=str(launched.get("ImageId", "")),
         account=account,
         region=region,
-        warnings=(
-            *_warnings(blue, config),
-            *weighing.warnings,
-            *_crowding(targets, fleet, len(fleet.instances)),
+        findings=(
+            *_own(blue, config),
+            *weighing.findings,
+            *_crowding(targets, len(fleet.instances)),
             *_strangers(calls, config, fleet, targets),
             *_snapshots(launched),
         ),
@@ -137,19 +137,24 @@ def _unfit(name: str, what: str, hint: str) -> NoReturn:
     raise ConfigError(f"the group {name} {what}", where="group", hint=hint)
 
 
-def _warnings(blue: Answer, config: Config) -> Iterator[str]:
+def _own(blue: Answer, config: Config) -> Iterator[Finding]:
+    """What is special about blue itself."""
     name = blue["AutoScalingGroupName"]
     if blue.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers"):
-        yield f"{name} retains instances whose termination hook is abandoned: they cost until you end them"
+        found = f"{name} retains instances whose termination hook is abandoned"
+        yield Finding(FindingKey.RETAINED_INSTANCES, found, "they cost until you end them")
     owned = tags.as_dict(blue.get("Tags")).get("aws:cloudformation:stack-name")
     if owned and config.retire == "delete":
-        yield f"{name} belongs to the CloudFormation stack {owned}, which will miss it when it is deleted"
+        found = f"{name} belongs to the CloudFormation stack {owned}"
+        yield Finding(FindingKey.STACK, found, "the stack will miss it when it is deleted", hint="Set `retire: empty`.")
     reserved = blue.get("CapacityReservationSpecification", {}).get("CapacityReservationPreference")
     if reserved == "capacity-reservations-only":
-        yield f"{name} launches into capacity reservations only: they must have room for both groups"
-    for what, member in (("warm pool", "WarmPoolConfiguration"), ("enabled metrics", "EnabledMetrics")):
-        if blue.get(member):
-            yield f"the {what} of {name} will not be copied to green"
+        found = f"{name} launches into capacity reservations only"
+        yield Finding(FindingKey.CAPACITY_RESERVATIONS, found, "they must have room for both groups")
+    if blue.get("WarmPoolConfiguration"):
+        yield Finding(FindingKey.WARM_POOL, f"the warm pool of {name} will not be copied to green")
+    if blue.get("EnabledMetrics"):
+        yield Finding(FindingKey.GROUP_METRICS, f"the enabled metrics of {name} will not be copied to green")
 
 
 # --- target groups -------------------------------------------------------------------------------
@@ -254,14 +259,15 @@ def _untargeted(blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str
                 yield f"{id_} is {states.get(id_, 'not registered')} in {_short(arn)}"
 
 
-def _crowding(targets: dict[str, dict[str, str]], blue: Group, more: int) -> Iterator[str]:
+def _crowding(targets: dict[str, dict[str, str]], more: int) -> Iterator[Finding]:
     for arn, states in targets.items():
         if len(states) + more > TARGETS_MAX:
-            both = f"{len(states) + more} targets while both groups serve"
-            yield f"{_short(arn)} would have {both}; the quota is {TARGETS_MAX} unless AWS raised it"
+            found = f"{_short(arn)} would have {len(states) + more} targets while both groups serve"
+            harm = f"the quota is {TARGETS_MAX} unless AWS raised it"
+            yield Finding(FindingKey.CROWDED_TARGET_GROUP, found, harm)
 
 
-def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str]:
+def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[Finding]:
     """Who else serves there. A group of ours is what an earlier release left: it is refused."""
     own = {instance.id for instance in blue.instances}
     others = sorted({id_ for states in targets.values() for id_ in states} - own)
@@ -275,7 +281,8 @@ def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dic
             what = f"the group {name}, of an earlier release, is in the target groups too"
             raise Refused(what, reason=Reason.UNRESOLVED, where="traffic.target_groups", hint=hint)
     who = f" of {', '.join(sorted(named))}" if named else ""
-    yield f"{len(others)} other targets{who} are in the target groups: they go on serving beside green"
+    found = f"the target groups hold {len(others)} other target{'s' if len(others) > 1 else ''}{who}"
+    yield Finding(FindingKey.OTHER_TARGETS, found, "whatever is not of blue goes on serving beside green")
 
 
 def _owners(calls: Calls, ids: list[str]) -> set[str]:
@@ -299,12 +306,13 @@ def _image(calls: Calls, config: Config, commit: str, ami: str) -> str:
     return images.of_commit(calls, config.id, commit)
 
 
-def _snapshots(launched: Answer) -> Iterator[str]:
+def _snapshots(launched: Answer) -> Iterator[Finding]:
     """A root volume from a snapshot of its own would not be the image's."""
     for device in launched.get("BlockDeviceMappings", []):
         if device.get("Ebs", {}).get("SnapshotId"):
             name = device.get("DeviceName", "a device")
-            yield f"the launch template takes {name} from a snapshot, so green's will not be the new image's"
+            found = f"the launch template takes {name} from a snapshot"
+            yield Finding(FindingKey.SNAPSHOTS, found, "green's will not be the new image's")
 
 
 # --- words ---------------------------------------------------------------------------------------

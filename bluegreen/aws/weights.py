@@ -15,6 +15,7 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.traffic import Route
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
+from bluegreen.observation import Finding, FindingKey, Verdict
 from bluegreen.release import LONGEST_STAY, Reason, duration
 
 _LISTENERS, _PREVIEW = "traffic.listeners", "traffic.preview"
@@ -29,7 +30,7 @@ class Weighing:
     previews: tuple[str, ...] = ()
     idle: str = ""  # ARN of the target group that gets no traffic
     stickiness: float = 0.0  # seconds for which clients stay with a target group, whatever its weight
-    warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Route]) -> Weighing:
@@ -44,7 +45,7 @@ def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Rout
     idle = _idle({arn: traffic.forwarded(shown[arn]) for arn in listeners}, arns)
     _must_be_all((*listeners, *previews), arns, ways, idle)
     sticky = {arn: _stickiness(shown[arn]) for arn in listeners}
-    return Weighing(listeners, previews, idle, max(sticky.values()), tuple(_warnings(sticky, config.soak)))
+    return Weighing(listeners, previews, idle, max(sticky.values()), tuple(_surprises(sticky, config.soak)))
 
 
 def must_be_empty(idle: str, members: dict[str, str]) -> None:
@@ -120,17 +121,18 @@ def _stickiness(actions: list[Answer]) -> float:
     return float(max((one.get("DurationSeconds", 0) for one in sticky if one.get("Enabled")), default=0))
 
 
-def _warnings(sticky: Mapping[str, float], soak: float) -> Iterator[str]:
+def _surprises(sticky: Mapping[str, float], soak: float) -> Iterator[Finding]:
     for arn, seconds in sticky.items():
         if seconds:
-            yield (
-                f"{_name(arn)} keeps clients on their target group for {duration(seconds)}, whatever the weights say: "
-                f"{_waits(seconds, soak)}"
+            found = (
+                f"{_name(arn)} keeps clients on their target group for {duration(seconds)}, whatever the weights say"
             )
+            yield Finding(FindingKey.STICKY_CLIENTS, found, _waits(seconds, soak))
     if any(_NETWORK in arn for arn in sticky):
-        yield "weights of a Network Load Balancer count for new connections: open ones stay where they are"
+        found = "weights of a Network Load Balancer count for new connections: open ones stay where they are"
     else:
-        yield "open connections (WebSockets, streams, long requests) stay with blue until they end or blue is retired"
+        found = "open connections (WebSockets, streams, long requests) stay with blue until they end or blue is retired"
+    yield Finding(FindingKey.OPEN_CONNECTIONS, found, verdict=Verdict.NOTED)
 
 
 def _waits(seconds: float, soak: float) -> str:

@@ -15,7 +15,7 @@ import click
 
 from bluegreen import doors, wording
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost
-from bluegreen.release import Awaited, Event, Release
+from bluegreen.release import Awaited, Event, EventKind, Release
 
 _PHASE_WIDTH = 12  # the longest is "rolling back"
 
@@ -91,6 +91,8 @@ class Lines(_Stream):
         self.release = release
         if event is not None:
             self._line(release, event.at, wording.sentence(event, release))
+            for found in wording.beforehand(release) if event.kind is EventKind.STARTED else ():
+                self._line(release, event.at, found)
         elif awaited is not None and self._awaited.get(release.id) != (awaited, deadline):
             self._awaited[release.id] = (awaited, deadline)
             now = time.time()

@@ -69,6 +69,8 @@ class Picture:
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
         """Take up what happened, or what is awaited; the next refresh shows it."""
         self.release = release
+        for found in wording.beforehand(release) if event is not None and event.kind is EventKind.STARTED else ():
+            self._live.console.print(Text(found, "yellow" if found.startswith("warning") else "dim"))
         if event is not None and event.kind not in _UNTOLD:
             self._events.append((event.at, event.kind, wording.sentence(event, release)))
         self._scene = Scene(release, tuple(self._events), awaited, deadline)

@@ -41,7 +41,7 @@ def test_a_healthy_service_is_found_whole() -> None:
     assert (found.builder, found.image) == (stage.world.builder, "")
     assert (found.account, found.region) == (stage.pretend.account, "ap-northeast-2")
     assert len(found.routes) == 1
-    assert found.warnings == ()
+    assert found.findings == ()
 
 
 def test_the_group_is_missing() -> None:
@@ -161,7 +161,7 @@ def test_protected_from_all_deletion() -> None:
     """Only in the way of a retirement that deletes."""
     protected = {"DeletionProtection": "prevent-all-deletion"}
     assert "is protected from all deletion" in refused(AwsStage(group=protected))
-    assert AwsStage(config={"retire": "empty"}, group=protected).baseline().warnings == ()
+    assert AwsStage(config={"retire": "empty"}, group=protected).baseline().findings == ()
 
 
 def test_blue_is_sick() -> None:
@@ -255,9 +255,9 @@ def test_another_group_in_the_target_group() -> None:
     size = {"MinSize": 1, "MaxSize": 1, "VPCZoneIdentifier": stage.world.subnets[0]}
     asg.create_auto_scaling_group(AutoScalingGroupName="other", LaunchTemplate=template, **size, **arns)
     stage.clock.sleep(120)
-    assert stage.baseline().warnings == (
-        "1 other targets of other are in the target groups: they go on serving beside green",
-    )
+    assert [one.said for one in stage.baseline().findings] == [
+        "the target groups hold 1 other target of other: whatever is not of blue goes on serving beside green"
+    ]
     tag = {"ResourceId": "other", "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
     asg.create_or_update_tags(Tags=[{**tag, "Key": "bluegreen:service", "Value": "web/production"}])
     with pytest.raises(Refused, match="the group other, of an earlier release") as told:

@@ -10,6 +10,7 @@ import pytest
 from bluegreen import phases
 from bluegreen.config import parse
 from bluegreen.errors import AwsError, ConfigError, Refused
+from bluegreen.observation import Baseline, FindingKey
 from bluegreen.release import Outcome, Phase, Reason, Verb
 from lab.routing import COOKIE, Asked, Turns, cookie, stuck, table_of
 from tests.worlds.account import AwsStage
@@ -85,6 +86,11 @@ def without_weights(shown: Any) -> Any:
 # --- before a release ---
 
 
+def said(found: Baseline) -> str:
+    """Everything that was found beside it."""
+    return " ".join(one.said for one in found.findings)
+
+
 def test_blue_s_target_group_is_the_one_with_the_weight() -> None:
     """Whichever of the two the config names first."""
     found = Weighted().baseline()
@@ -99,7 +105,7 @@ def test_blue_s_target_group_is_the_one_with_the_weight() -> None:
     found = stage.baseline()
     assert found.idle_target_group == stage.green
     assert found.listeners == (stage.world.listener,)
-    assert "open connections" in " ".join(found.warnings)
+    assert "open connections" in said(found)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +217,9 @@ def test_stickiness_is_warned_of(seconds: int, soak: int, says: str) -> None:
     stage.listens(stage.forward(100, 0, TargetGroupStickinessConfig={"Enabled": True, "DurationSeconds": seconds}))
     stage.configured(soak=soak)
     found = stage.baseline()
-    said = next(one for one in found.warnings if "keeps clients on their target group" in one)
-    assert says in said
-    assert ("gets 503" in said) == (seconds > max(soak, 3600))
+    sticky = next(one for one in found.findings if one.key is FindingKey.STICKY_CLIENTS)
+    assert says in sticky.said
+    assert ("gets 503" in sticky.harm) == (seconds > max(soak, 3600))
     assert found.stickiness == seconds
 
 
@@ -223,13 +229,13 @@ def test_stickiness_that_is_off() -> None:
     stage.listens(stage.forward(100, 0, TargetGroupStickinessConfig={"Enabled": False, "DurationSeconds": 3600}))
     found = stage.baseline()
     assert found.stickiness == 0
-    assert "keeps clients" not in " ".join(found.warnings)
+    assert "keeps clients" not in said(found)
 
 
 def test_a_network_load_balancer_whose_action_names_both() -> None:
     """Its weights count for connections, which is said; the release works."""
     stage = Weighted(network=True).configured()
-    assert "count for new connections" in " ".join(stage.baseline().warnings)
+    assert "count for new connections" in said(stage.baseline())
     assert stage.go_to_the_end().outcome is Outcome.LIVE
 
 

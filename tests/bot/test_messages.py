@@ -32,7 +32,7 @@ from tests.worlds.cards import (
     Story,
     at,
 )
-from tests.worlds.events import ALICE, FACTS, ID
+from tests.worlds.events import ALICE, FACTS, FOUND, ID
 
 Block = dict[str, Any]
 UP_TO_SOAKING = (*(phase for phase in Phase if phase.can_roll_back),)
@@ -251,6 +251,31 @@ def test_where_and_by_whom() -> None:
     assert f"{line}Admin/alice" in shown(Story().card)
     assert f"{line}<@U0PROMOTER>" in shown(Story(facts={"who": PERSON}).card)
     assert "web/production  ·  started by Admin/alice" in shown(Story(facts={"account": "", "region": ""}).card)
+
+
+def test_what_was_found_beforehand_is_on_the_card() -> None:
+    """What was warned of, with what to do; a note is no news here."""
+    shown = [str(block) for block in at(Phase.SOAKING, found=True).card.blocks if "belongs to a stack" in str(block)]
+    assert len(shown) == 1
+    assert "⚠ web-asg belongs to a stack: the stack will miss it. Set `retire: empty`." in shown[0]
+    assert "open connections" not in str(at(Phase.SOAKING, found=True).card.blocks)
+
+
+def test_of_many_findings_the_card_shows_some() -> None:
+    """The thread has them all."""
+    many = [{**FOUND[0].to_facts(), "found": f"thing {n}"} for n in range(5)]
+    shown = str(at(Phase.BAKING, facts={"findings": many}).card.blocks)
+    assert ("thing 2" in shown, "thing 3" in shown, "and 2 more, in the thread" in shown) == (True, False, True)
+
+
+def test_the_thread_begins_with_what_was_found() -> None:
+    """Where something was warned of; else the card says how it began."""
+    story = Story(found=True)
+    assert messages.worth_a_line(story.last)
+    first, *found = messages.told(story.last, story.release).splitlines()
+    assert "started web/production#42" in first
+    assert found == ["• warning: web-asg belongs to a stack: the stack will miss it. Set `retire: empty`."]
+    assert not messages.worth_a_line(Story(facts={"findings": [FOUND[1].to_facts()]}).last)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from bluegreen import Caller, Until, wording
 from bluegreen.errors import ConfigError, NotPermitted, Refused
 from bluegreen.freezing import Frozen
+from bluegreen.observation import Finding, FindingKey, Verdict
 from bluegreen.permission import Order
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release
 from tests.worlds import GOOD, SICK, Ops
@@ -472,19 +473,18 @@ def test_a_plan_warns_of_what_would_refuse_it() -> None:
     """It changes nothing, so it is not refused itself."""
     o = frozen()
     (warning,) = hindrances(o)
-    assert warning == (
-        "web/production is frozen until 2026-01-02 00:00 Asia/Seoul: New Year; a release is refused without --override"
-    )
+    assert warning.said == "web/production is frozen until 2026-01-02 00:00 Asia/Seoul: New Year"
+    assert (warning.verdict, "`--override REASON`" in warning.hint) == (Verdict.REFUSED, True)
     rolled_back(o, override=WHY)
     _, warning = hindrances(o)
-    assert warning.startswith("web/production: commit c0ffee01 was rolled back in web/production#1 at ")
+    assert warning.said.startswith("commit c0ffee01 was rolled back in web/production#1 at ")
     assert len(hindrances(o, OTHER)) == 1
 
 
-def hindrances(o: Ops, commit: str = GOOD) -> list[str]:
-    """What a plan warns of beside what it sees in AWS."""
-    warnings = o.engine().plan(o.config, commit=commit).baseline.warnings
-    return [warning for warning in warnings if "frozen" in warning or "rolled back" in warning]
+def hindrances(o: Ops, commit: str = GOOD) -> list[Finding]:
+    """What a plan finds beside what it sees in AWS."""
+    found = o.engine().plan(o.config, commit=commit).baseline.findings
+    return [one for one in found if one.key in (FindingKey.FROZEN, FindingKey.ROLLED_BACK)]
 
 
 def test_a_plan_warns_of_a_freeze_that_begins_soon() -> None:
@@ -493,8 +493,10 @@ def test_a_plan_warns_of_a_freeze_that_begins_soon() -> None:
     assert hindrances(o) == []
     o.clock.sleep(3600)
     (warning,) = hindrances(o)
-    assert warning.startswith("from 2026-01-02 01:00 UTC on it is frozen until 2026-01-03 01:00 UTC: the day after; ")
-    assert warning.endswith("promotions are refused then")
+    assert warning.found == "from 2026-01-02 01:00 UTC on it is frozen until 2026-01-03 01:00 UTC: the day after"
+    assert (warning.harm, warning.verdict) == ("promotions are refused then", Verdict.WARNED)
+    o.start()
+    assert started(o).facts["findings"][0] == warning.to_facts()
 
 
 def test_status_knows_every_freeze() -> None:

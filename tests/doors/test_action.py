@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bluegreen import Caller
 from bluegreen.action import OUTPUTS, Step, credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.inputs import INPUTS, Inputs
+from bluegreen.action.telling import Telling
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
 from bluegreen.errors import AwsError, ConfigError, Untold
 from bluegreen.github import NO_PULL, Pull
@@ -25,6 +27,7 @@ from bluegreen.release import Event, EventKind, Outcome, Phase
 from lab.aws import PretendAws
 from lab.clock import RealClock
 from lab.github import PretendGitHub
+from tests.worlds.events import FOUND
 from tests.worlds.files import ROOT
 from tests.worlds.forked import Forked
 from tests.worlds.github_description import description
@@ -365,6 +368,20 @@ def test_a_page_of_many_events_stays_small() -> None:
     page = summary.page(many)
     assert len(page.encode()) < SUMMARY
     assert page.count("\n|") < 300
+
+
+def test_what_was_found_beforehand_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """And in the log; the step that began the release annotates what was warned of, a later one does not."""
+    first, later, *_ = events(Stage())
+    first = replace(first, facts={**first.facts, "findings": [one.to_facts() for one in FOUND]})
+    listed = summary.page([first, later]).split("**Found beforehand**")[1].split("```")[0]
+    assert [line[2:9] for line in listed.splitlines() if line] == ["warning", "noted: "]
+    for began, annotated in (([first], 1), ([first, later], 0)):
+        Telling(Workflow({})).from_the_start(began)
+        log = capsys.readouterr().out
+        assert log.count("::warning") == annotated
+        said = [line.split(" ", 1)[1] for line in log.splitlines() if "belongs to a stack" in line and line[:2] != "::"]
+        assert said == ["warning: web-asg belongs to a stack: the stack will miss it. Set `retire: empty`."]
 
 
 # --- credentials -------------------------------------------------------------------------------------------

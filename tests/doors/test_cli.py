@@ -26,13 +26,13 @@ from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
-from bluegreen.observation import Baseline, Group, Template
+from bluegreen.observation import Baseline, Finding, FindingKey, Group, Template, Verdict
 from bluegreen.phases import Act
 from bluegreen.rehearsal import Step
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from lab.aws import PretendAws
 from lab.world import World
-from tests.worlds.events import ALICE, ARN, BEFORE, ID, Telling
+from tests.worlds.events import ALICE, ARN, BEFORE, FOUND, ID, Telling
 from tests.worlds.files import ROOT
 from tests.worlds.waiting import eventually
 
@@ -669,6 +669,35 @@ def test_freeze_and_unfreeze_say_what_they_did(engine: type[_Engine]) -> None:
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
+BEFOREHAND = [
+    "warning: web-asg belongs to a stack: the stack will miss it. Set `retire: empty`.",
+    "noted: open connections stay",
+]
+
+
+def test_what_was_found_beforehand_is_told_once(engine: type[_Engine]) -> None:
+    """A line each below that of the start; with --json it is a fact of the first event."""
+    engine.telling = Telling(found=True).serves_both().settles("live")
+    lines = run("release", "--ami", "ami-1").stdout.splitlines()
+    assert [line.split("  ", 1)[1].strip() for line in lines[1:3]] == BEFOREHAND
+    assert sum("belongs to a stack" in line for line in lines) == 1
+    first = json.loads(run("release", "--ami", "ami-1", "--json").stdout.splitlines()[0])
+    assert [found["key"] for found in first["facts"]["findings"]] == ["stack", "open_connections"]
+
+
+def test_what_was_found_stays_above_the_picture() -> None:
+    """Events that follow do not push it away."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30)
+    with picture.Picture(console) as shown:
+        for told in Telling(found=True).serves_both().told:
+            shown.tell(*told)
+    text = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO
+    assert all(text.count(line) == 1 for line in BEFOREHAND)
+
+
+WORKER = Finding(FindingKey.OTHER_TARGETS, "a worker follows", "it would launch", Verdict.REFUSED, "Pin it.")
+
+
 def planned() -> bluegreen.Plan:
     """A short plan."""
     steps = (
@@ -679,7 +708,7 @@ def planned() -> bluegreen.Plan:
     )
     undo = (Step(Phase.ROLLING_BACK, act=Act(Verb.DELETE_GREEN)),)
     template = Template("lt-0123456789abcdef0", 7, 7)
-    baseline = Baseline(Group("web-production-v41", 4, 2, 8), (ARN,), template, "7", (), warnings=("mind the gap",))
+    baseline = Baseline(Group("web-production-v41", 4, 2, 8), (ARN,), template, "7", (), findings=(*FOUND, WORKER))
     return bluegreen.Plan(Telling().release, baseline, steps, ((Phase.LAUNCHING, undo), (Phase.CHECKING, undo)))
 
 
@@ -692,9 +721,11 @@ def test_a_plan_names_everything_and_changes_nothing(engine: type[_Engine]) -> N
     assert "take web-production-v41 out of target group web\n" in text
     assert f"target group web: {ARN}" in text
     assert "  launching, checking\n    delete web-production-v42\n" in text
-    assert "warning: mind the gap" in text
+    assert "  refused: a worker follows: it would launch. Pin it.\n  warning: web-asg belongs to a stack: " in text
+    assert "  noted: open connections stay\n" in text
     found = last_object(run("plan", "--json"))
     assert found["decision"] == "planned"
+    assert [one["verdict"] for one in found["findings"]] == ["warned", "noted", "refused"]
     assert [step["phase"] for step in found["steps"]] == ["launching"] * 3 + ["switching"]
     assert found["rollback"]["checking"][0]["act"] == "delete_green"
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "aws": {"release", "observation", "config", "errors", "judgement"},
     "wording": {"release", "observation", "config", "errors"},
     "doors": {"wording", "release", "errors", "__init__", "driver"},
-    "planned": {"doors", "wording", "rehearsal", "release", "errors", "__init__"},
+    "planned": {"doors", "wording", "rehearsal", "observation", "release", "errors", "__init__"},
     "github": {"release", "observation", "config", "errors"},
 }
 #: What a part may not import, though it is free otherwise.

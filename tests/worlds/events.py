@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from bluegreen.observation import Finding, FindingKey, Verdict
 from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb, apply, fold, names
 from tests.worlds.release import SERVICE, config
 
@@ -40,11 +41,24 @@ FACTS: dict[EventKind, dict[str, Any]] = {
 }
 
 
+#: What may stand beside a release: (what to do is said, what is good to know).
+FOUND = (
+    Finding(FindingKey.STACK, "web-asg belongs to a stack", "the stack will miss it", hint="Set `retire: empty`."),
+    Finding(FindingKey.OPEN_CONNECTIONS, "open connections stay", verdict=Verdict.NOTED),
+)
+
+
 class Telling:
     """One release; every verb adds an event a second later, `told` is what a driver would have told."""
 
     def __init__(
-        self, *, hold: bool = False, blue: str = "web-production-v41", at: float = 1000.0, **keys: Any
+        self,
+        *,
+        hold: bool = False,
+        blue: str = "web-production-v41",
+        at: float = 1000.0,
+        found: bool = False,
+        **keys: Any,
     ) -> None:
         self.now = at
         self.told: list[tuple[Release, Event | None, Awaited | None, float | None]] = []
@@ -59,6 +73,7 @@ class Telling:
             "blue_group": blue,
             "target_groups": [ARN],
             "builder": "i-0123456789abcdef0",
+            "findings": [one.to_facts() for one in FOUND] if found else [],
             **names(SERVICE, 42, "9f8e7d6c5b4a"),
         }
         self.last = Event(ID, 1, at, EventKind.STARTED, facts)

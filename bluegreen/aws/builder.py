@@ -244,7 +244,10 @@ def sent(calls: Calls, instance: str, said: str, *, since: float) -> list[Answer
 
 
 def send(ssm: Any, ids: list[str], said: str, text: str, seconds: float) -> str:
-    """Send a shell script to up to 50 instances with this client; the command's id (SSM API, SendCommand)."""
+    """Send a shell script to up to 50 instances with this client; the command's id (SSM API, SendCommand).
+
+    UnreachableError when SSM does not reach some of them: then it was sent to nobody.
+    """
     parameters = {"commands": [text], "executionTimeout": [str(min(max(int(seconds), 1), EXECUTION_MAX))]}
     try:
         answer = ssm.send_command(
@@ -260,8 +263,26 @@ def send(ssm: Any, ids: list[str], said: str, text: str, seconds: float) -> str:
     except ClientError as error:
         if code(error) != "InvalidInstanceId":
             raise
-        raise _not_now("SendCommand", f"SSM does not know {', '.join(ids)}", passing=True) from error
+        raise UnreachableError(_unreached(ssm, ids)) from error
     return str(answer["Command"]["CommandId"])
+
+
+class UnreachableError(AwsError):
+    """SSM does not reach `ids`: no agent, no role, or not online yet. InvalidInstanceId itself blames all alike."""
+
+    def __init__(self, ids: list[str]) -> None:
+        what = f"SSM does not reach {', '.join(ids)}: its agent is not online there"
+        super().__init__(what, code="InvalidInstanceId", operation="SendCommand", transient=True)
+        self.ids = ids
+
+
+def _unreached(ssm: Any, ids: list[str]) -> list[str]:
+    """Those of the instances whose agent is not online; all of them when each is by now."""
+    filters = [{"Key": "InstanceIds", "Values": ids}]
+    pages = ssm.get_paginator("describe_instance_information").paginate(Filters=filters)
+    shown = (agent for page in pages for agent in page["InstanceInformationList"])
+    online = {agent["InstanceId"] for agent in shown if agent["PingStatus"] == "Online"}
+    return [id_ for id_ in ids if id_ not in online] or ids
 
 
 def script(release: Release, commands: str) -> str:

@@ -71,6 +71,7 @@ class Round:
     commands: tuple[str, ...]
     instances: tuple[str, ...]
     sent_at: float
+    unreached: tuple[str, ...] = ()  # of the instances: those whose SSM agent is not online
 
 
 class Probes:
@@ -197,11 +198,25 @@ class Probes:
         said = builder.comment(release, check.name)
         text = builder.script(release, check.run)
         fresh = (release.id, check.name) not in self._asked
-        commands = []
+        commands: list[str] = []
+        unreached: list[str] = []
         for batch in groups.batches(ids, COMMAND_BATCH):
-            sent = self._sent(said, batch, now, check.every) if fresh else None
-            commands.append(sent or builder.send(self._calls.ssm, batch, said, text, RUN_SECONDS))
-        return Round(tuple(commands), tuple(ids), now)
+            if fresh and (sent := self._sent(said, batch, now, check.every)):
+                commands.append(sent)
+                continue
+            command, lost = self._send(batch, said, text)
+            commands += [command] if command else []
+            unreached += lost
+        return Round(tuple(commands), tuple(ids), now, tuple(unreached))
+
+    def _send(self, batch: list[str], said: str, text: str) -> tuple[str, list[str]]:
+        """To those whom SSM reaches: the command's id, "" when it reaches nobody, and whom it does not reach."""
+        try:
+            return builder.send(self._calls.ssm, batch, said, text, RUN_SECONDS), []
+        except builder.UnreachableError as error:
+            lost = error.ids
+        others = [id_ for id_ in batch if id_ not in lost]
+        return (builder.send(self._calls.ssm, others, said, text, RUN_SECONDS) if others else ""), lost
 
     def _sent(self, said: str, batch: list[str], now: float, every: float) -> str | None:
         """Id of a command with our comment that was sent to these instances less than `every` ago."""
@@ -214,6 +229,7 @@ class Probes:
     def _ended(self, round_: Round, now: float) -> Verdict | None:
         shown = {i["InstanceId"]: i for command in round_.commands for i in self._invocations(command)}
         states = {id_: _state(shown.get(id_)) for id_ in round_.instances}
+        states |= dict.fromkeys(round_.unreached, "unreached")
         if any(state in ("pending", "running") for state in states.values()) and now - round_.sent_at < ROUND_SECONDS:
             return None
         passed = [id_ for id_, state in states.items() if state == "passed"]
@@ -229,6 +245,8 @@ class Probes:
 
     def _end(self, invocation: Answer | None, state: str) -> str:
         """The last lines; what is cut off is their beginning."""
+        if state == "unreached":
+            return "SSM does not reach it: its agent is not online"
         if invocation is None or state != "failed":
             return f"no answer within {ROUND_SECONDS:g} s"
         printed = self._mask(builder.tail(invocation, END_LINES))

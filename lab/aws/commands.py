@@ -102,7 +102,7 @@ class Commands:
         """The agents: online `ssm` seconds after the machine has booted, else ConnectionLost or not there at all."""
         wanted = self._wanted(params)
         instances = [i for i in self.engine.state.instances.values() if wanted is None or i.id in wanted]
-        rows = [self._agent(i.id) for i in instances if i.booted is not None and self._agent_up(i.booted)]
+        rows = [self._agent(i.id) for i in instances if self._online(i.id)]
         shown, more = page(rows, params, "MaxResults", 50, 50, "ValidationException")
         return {"InstanceInformationList": shown, **more}
 
@@ -130,7 +130,8 @@ class Commands:
 
     def _online(self, instance_id: str) -> bool:
         instance = self.engine.state.instances.get(instance_id)
-        return bool(instance and instance.booted is not None and self._agent_up(instance.booted))
+        up = bool(instance and instance.booted is not None and self._agent_up(instance.booted))
+        return up and not self.engine.faults.agent_failure(instance_id)
 
     def _visible(self, command: Command) -> bool:
         return self.engine.now >= command.sent + self.engine.timings.send

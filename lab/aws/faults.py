@@ -88,6 +88,7 @@ class Faults:
     _capacity: list[Scarcity] = field(default_factory=list)
     _images: list[Scarcity] = field(default_factory=list)
     _boots: list[Scarcity] = field(default_factory=list)
+    _agents: list[Scarcity] = field(default_factory=list)
 
     def throttle(self, op: str, times: int | None = 1, skip: int = 0) -> None:
         """Refuse the next calls for being too many. boto3 retries them by itself."""
@@ -143,9 +144,13 @@ class Faults:
         """Let instances run without ever answering: those whose id, image or group begins with `prefix`."""
         self._boots.append(Scarcity(prefix, None, times))
 
+    def no_agent(self, *instances: str) -> None:
+        """Let these instances have no SSM agent that answers."""
+        self._agents += [Scarcity(one, None) for one in instances]
+
     def clear(self) -> None:
         """Let everything be well from now on."""
-        for book in (self._orders, self._capacity, self._images, self._boots):
+        for book in (self._orders, self._capacity, self._images, self._boots, self._agents):
             book.clear()
         self._crashes.clear()
         self.staleness = 0
@@ -173,6 +178,10 @@ class Faults:
     def boot_failure(self, *names: str) -> bool:
         """Whether an instance with these names hangs at boot."""
         return any(scarcity.strikes(*names) for scarcity in self._boots)
+
+    def agent_failure(self, instance: str) -> bool:
+        """Whether this instance's agent never answers."""
+        return any(scarcity.strikes(instance) for scarcity in self._agents)
 
     def _order(self, op: str, error: Callable[[Incoming], Exception], times: int | None, skip: int = 0) -> None:
         self._orders.append(Order(op, error, times, skip))

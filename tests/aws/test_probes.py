@@ -406,6 +406,31 @@ def test_a_command_that_fails_says_where_and_what() -> None:
     assert result.value.endswith(": starting | trying once | curl: (22) ***")
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_who_has_no_agent_is_blamed_by_id(lost: int) -> None:
+    """SSM refuses a whole batch for one of them; the command runs on the others, and they are not blamed."""
+    stage = overlapping(RUN, instances=60)
+    ids = sorted(stage.pretend.members(stage.release.green_group))
+    stage.pretend.faults.no_agent(*ids[:lost])
+    before = stage.cloud.calls["ssm:SendCommand"]
+    (result,) = answers(stage, looks=2, seconds=9)
+    assert not result.passed
+    assert result.value == f"{60 - lost} of 60 passed; {ids[0]}: SSM does not reach it: its agent is not online"
+    assert stage.cloud.calls["ssm:SendCommand"] - before == 3, "the first batch once more; the second was not refused"
+    assert stage.cloud.calls["ssm:DescribeInstanceInformation"] == 1, "sixty in all, fifty a page, ten asked of them"
+
+
+def test_a_batch_in_which_nobody_has_an_agent() -> None:
+    """Nothing is sent, and each look says so."""
+    stage = overlapping(RUN)
+    stage.pretend.faults.no_agent(*stage.pretend.members(stage.release.green_group))
+    results = answers(stage, looks=2, seconds=30)
+    assert [one.passed for one in results] == [False]
+    assert results[0].value.startswith("0 of 4 passed; i-")
+    stage.pretend.faults.clear()
+    assert answers(stage, looks=2, seconds=9)[-1].passed
+
+
 def test_the_end_of_an_output_is_what_is_told() -> None:
     """However long its lines are: a card holds 200 characters."""
     stage = overlapping(RUN)

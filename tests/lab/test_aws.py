@@ -922,6 +922,17 @@ class TestCommands:
         with refused("ValidationException"):
             self.send(lab, "true", [f"i-{number}" for number in range(51)])
 
+    def test_an_instance_without_an_agent_spoils_a_batch(self, lab: Lab) -> None:
+        """InvalidInstanceId for all of them; DescribeInstanceInformation shows the others alone."""
+        lost, *others = lab.members()
+        lab.pretend.faults.no_agent(lost)
+        with refused("InvalidInstanceId"):
+            self.send(lab, "true", [lost, *others])
+        asked = [{"Key": "InstanceIds", "Values": [lost, *others]}]
+        shown = lab.client("ssm").describe_instance_information(Filters=asked)["InstanceInformationList"]
+        assert {one["InstanceId"] for one in shown} == set(others)
+        self.send(lab, "true", others)
+
     def test_a_check_fails_where_the_commit_is_sick(self, lab: Lab) -> None:
         """The pretend machines tell the truth to scripts as to health checks."""
         lab.machines.sick("v1")

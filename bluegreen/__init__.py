@@ -23,7 +23,7 @@ from bluegreen.errors import (
     Refused,
     Untold,
 )
-from bluegreen.freezing import Frozen, end_of, frozen, in_words, is_time, moment_in, upcoming, windows
+from bluegreen.freezing import Frozen, end_of, frozen, in_words, moment_in, time_in, upcoming, windows
 from bluegreen.permission import Member, Order, Realm, identify, in_no_group, judge, judge_approval, listed, permitted
 from bluegreen.release import (
     Awaited,
@@ -106,7 +106,6 @@ __all__ = [
     "end_of",
     "expected",
     "fold",
-    "is_time",
     "listed",
     "needed",
     "next_step",
@@ -117,9 +116,11 @@ __all__ = [
     "phase_meaning",
     "phase_title",
     "previous_number",
+    "region_in",
     "release_id",
     "second_of",
     "sentence",
+    "time_in",
 ]
 
 #: A boto3 Session; its type stays behind the door to AWS.
@@ -208,7 +209,7 @@ class Engine:
         self.clock = clock or _system_clock()
         self.holder = holder or _holder()
         self.lease = lease
-        self._region = region
+        self._region = region or region_in(os.environ)
         self._given_session = session
         self._made_journal: Journal | None = None
 
@@ -809,6 +810,14 @@ class Engine:
                 self.clock.sleep(1.0)
                 release = _tell_news(release, self._journal.read(release.id, release.seq), tell)
         return release
+
+
+def region_in(environment: Mapping[str, str]) -> str | None:
+    """The region that an AWS environment names; None: that of its profile, if it has one.
+
+    boto3 reads AWS_DEFAULT_REGION alone, every other SDK and Lambda AWS_REGION; it comes first here as there.
+    """
+    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None
 
 
 def _tell_news(release: Release, news: list[Event], tell: Tell) -> Release:

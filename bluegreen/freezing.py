@@ -27,6 +27,17 @@ _LINKS = 1000
 #: Clocks are set back by less than this (IANA time zone database).
 _SET_BACK = 3 * 3600.0
 _SPAN = re.compile(r"[0-9]+(\.[0-9]+)? ?[smhd]")
+#: In place of a time: until somebody lifts it.
+FOREVER = frozenset({"forever", "ever", "indefinitely"})
+#: Two words that are one time.
+_TWO_WORDS = re.compile(r"[0-9]+(\.[0-9]+)? [smhd]|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{1,2}:[0-9]{2}\S*")
+#: Words that speak of a time which cannot be told from them; months that are words of other meanings are left out.
+_VAGUE = re.compile(
+    r"[+-]?[0-9].*|now|today|tonight|tomorrow|yesterday|noon|midnight|morning|evening|eod|eow|later"
+    r"|(mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?|weekend|next|(january|february|april|june|july|august"
+    r"|september|october|november|december)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -131,15 +142,33 @@ def in_words(freezes: Iterable[Frozen]) -> str:
 
 
 def is_time(word: str) -> bool:
-    """Whether a word that may also begin a reason is meant as a time: `4h`, or anything that begins as a date."""
-    return bool(_SPAN.fullmatch(word) or re.match(r"\d{4}-\d\d-\d\d", word))
+    """Whether a word that may also begin a reason is meant as a time, be it one that `end_of` understands or not."""
+    return bool(word.lower() in FOREVER or _VAGUE.fullmatch(word.strip(",.;:")))
 
 
-def end_of(text: str, now: float, zone: tzinfo | None = None) -> float:
+def time_in(words: Sequence[str]) -> tuple[str, str]:
+    """The time that the words begin with, "" when they begin with none, and the reason in the words after it.
+
+    What looks like a time is taken for one: `end_of` refuses what it does not understand.
+    """
+    first, second, *_ = (*map(str.lower, words), "", "")
+    if first in ("for", "in", "until", "till") and is_time(second):
+        words = words[1:]
+    elif first in ("until", "till"):
+        return " ".join(words), ""
+    elif not is_time(first):
+        return "", " ".join(words)
+    many = 2 if _TWO_WORDS.fullmatch(" ".join(words[:2])) else 1
+    return " ".join(words[:many]), " ".join(words[many:])
+
+
+def end_of(text: str, now: float, zone: tzinfo | None = None) -> float | None:
     """Epoch seconds meant by `4h`, `2d`, or a date and time in the zone (None: the machine's own).
 
-    ConfigError when it is no time, past, or a span of more than a year.
+    None for `forever`: until it is lifted. ConfigError when it is no time, past, or a span of more than a year.
     """
+    if text.lower() in FOREVER:
+        return None
     ends = now + _span(text) if _SPAN.fullmatch(text) else _date(text, zone)
     if ends <= now:
         raise ConfigError(f"is past since {duration(now - ends)}", where=text, hint=f"Name a time to come{_in(zone)}.")
@@ -151,7 +180,7 @@ def _span(text: str) -> float:
 
     seconds = config.duration(text)
     if seconds > LONGEST:
-        hint = "Leave the time out, and lift the freeze when it is over."
+        hint = "Say forever in its place, and lift the freeze when it is over."
         raise ConfigError("is further than a year away", where=text, hint=hint)
     return seconds
 
@@ -161,7 +190,7 @@ def _date(text: str, zone: tzinfo | None) -> float:
         at = datetime.fromisoformat(text)
         return (at if at.tzinfo else at.replace(tzinfo=zone)).timestamp()
     except (ValueError, OverflowError):
-        hint = f"Write 4h, 2d, or 2030-01-31T18:00{_in(zone)}."
+        hint = f"Write 4h, 2d, 2030-01-31T18:00{_in(zone)}, or forever."
         raise ConfigError("is no time", where=text, hint=hint) from None
 
 

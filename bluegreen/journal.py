@@ -186,7 +186,7 @@ class Journal:
             self._client: Any = session.client("dynamodb", config=_CLIENT)
             self._client.meta.events.register("after-call.dynamodb", _no_page)
         except NoRegionError as error:
-            raise ConfigError("no AWS region is set", hint="Set `region` or AWS_REGION.") from error
+            raise ConfigError("no AWS region is set", hint="Set `region` in bluegreen.yml, or AWS_REGION.") from error
 
     # --- the table -------------------------------------------------------------------------------
 

@@ -29,9 +29,9 @@ from bluegreen import (
     Release,
     ServiceStatus,
     end_of,
-    is_time,
     permitted,
     release_id,
+    time_in,
 )
 from bot import messages
 from bot.messages import Said
@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, str] = {
     "/rollback": "[service] [environment] [to N]",
     "/release": "service [branch, tag or commit]",
     "/releases": "[service]",
-    "/freeze": "service [4h | 2030-01-31T18:00] [reason], or: service off",
+    "/freeze": "service [4h | 2030-01-31 | forever] [reason], or: service off",
 }
 _HELP = frozenset({"help", "-h", "--help", "?"})
 _LIFT = frozenset({"off", "lift", "end"})
@@ -325,20 +325,15 @@ class Desk:
             lifted = self._engine.unfreeze(service, who=self._by(asked))
             said = f"{service} is not frozen{'' if lifted else ', and was not'}."
             return Answer(Said(said), f"{person} lifted the freeze of {service}" if lifted else "")
-        until, why = self._until(rest)
+        time, why = time_in(rest)
+        if not time:
+            return _how_long(service, why)
+        until = end_of(time, self._engine.clock.now(), UTC)
         begun = self._engine.freeze(service, who=self._by(asked), why=why, until=until)
         lasts = f" until {messages.moment(until, '{date_short} {time}')}" if until else " until it is lifted"
         reason = f": {messages.quoted(why, 300)}" if why else ""
         goes_on = f" {begun.id} began before and goes on: `Hold` on its card lets it wait." if begun else ""
         return Answer(Said(f"{service} is frozen{lasts}.{goes_on}"), f"{person} froze {service}{lasts}{reason}")
-
-    def _until(self, words: Sequence[str]) -> tuple[float | None, str]:
-        """When a freeze ends, if the first word says so, and the reason in the others."""
-        if not words:
-            return None, ""
-        if not is_time(words[0]):
-            return None, " ".join(words)
-        return end_of(words[0], self._engine.clock.now(), UTC), " ".join(words[1:])
 
     # --- who sees what ---------------------------------------------------------------------------
 
@@ -357,6 +352,20 @@ _ORDERED = {
     messages.HOLD: "Held",
     messages.ROLL_BACK: "Ordered the rollback of",
 }
+
+
+#: What is offered to whoever does not say for how long, with the word that says it.
+_SPANS = (("1 hour", "1h"), ("4 hours", "4h"), ("1 day", "1d"), ("Until it is lifted", "forever"))
+
+
+def _how_long(service: str, why: str) -> Answer:
+    """Nothing is frozen without an end that somebody asked for: a button for each length."""
+    values = [(label, json.dumps(["/freeze", service, time, *why.split()])) for label, time in _SPANS]
+    if any(len(value) > messages.VALUE for _, value in values):
+        hint = f"Say it first, as in: /freeze {service} 4h, and then the reason."
+        raise ConfigError("says not for how long", where="/freeze", hint=hint)
+    reason = f" The reason: {messages.quoted(why, 300)}." if why else ""
+    return Answer(messages.choices(f"Not frozen yet: for how long shall {service} be?{reason}", values))
 
 
 def _missing(release: Release) -> str:

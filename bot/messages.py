@@ -310,7 +310,9 @@ def _group(release: Release, which: str) -> str:
     name = release.blue_group if which == "blue" else release.green_group
     mark = "🔷" if which == "blue" else "🟩"
     deleted = Verb.DELETE_BLUE if which == "blue" else Verb.DELETE_GREEN
-    said = "removed" if deleted in release.did else _count(release, which) or "not made yet"
+    # Blue serves from before the release; what it counts is not seen before green is to be made.
+    unseen = "serves" if which == "blue" else "was not made" if release.outcome else "not made yet"
+    said = "removed" if deleted in release.did else _count(release, which) or unseen
     return f"{mark} *{which}*  {_code(name)}\n{said}"
 
 

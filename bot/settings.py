@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bluegreen import ConfigError
+from bluegreen import ConfigError, region_in
 
 #: Every variable with what it is for; docs/slack.md says the same, and a test holds them together.
 VARIABLES: Mapping[str, str] = {
@@ -66,7 +66,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         slack_api=given["SLACK_API_URL"].rstrip("/") + "/",
         github_api=given["GITHUB_API_URL"].rstrip("/"),
         table=given["BLUEGREEN_TABLE"],
-        region=given["AWS_REGION"] or environment.get("AWS_DEFAULT_REGION") or None,
+        region=region_in({**environment, "AWS_REGION": given["AWS_REGION"]}),
         log_level=given["LOG_LEVEL"].upper(),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import wording
+from bluegreen import region_in, wording
 from bluegreen.action.inputs import Inputs
 from bluegreen.errors import ConfigError
 
@@ -81,9 +81,10 @@ class Asked:
         return self.config().id
 
     def region(self) -> str | None:
-        """The region that was named, else the configuration's; None: that of the AWS environment."""
-        if self.inputs.aws_region:
-            return self.inputs.aws_region
+        """The region that was named, else the configuration's, else the AWS environment's; None: its profile's."""
+        return self.inputs.aws_region or self._region_of_the_config() or region_in(self.environment)
+
+    def _region_of_the_config(self) -> str | None:
         if self._needs_no_config and not Path(self.inputs.config).exists():
             return None
         try:

@@ -137,7 +137,7 @@ class Telling:
 
 
 def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.gmtime(at))
+    return time.strftime("%H:%M:%S UTC", time.gmtime(at))
 
 
 def _text(value: object) -> str:

@@ -245,7 +245,9 @@ def _denied(said: str, words: str, service: str, operation: str) -> AwsError:
 
 def _from_wire(error: Exception, operation: str, *, broken: bool) -> AwsError | ConfigError:
     if isinstance(error, NoRegionError):
-        return ConfigError("no AWS region is known", where="region", hint="Set `region`, or AWS_REGION.")
+        return ConfigError(
+            "no AWS region is known", where="region", hint="Set `region` in bluegreen.yml, or AWS_REGION."
+        )
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         hint = "Give AWS credentials, for example by a role to assume or a profile."
         return ConfigError("there are no AWS credentials", where="AWS", hint=hint)

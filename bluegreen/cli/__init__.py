@@ -109,7 +109,10 @@ def release(at: Door, commit: str, ami: str, until: str | None, override: str) -
 @_commit
 @_ami
 def plan(at: Door, commit: str, ami: str) -> None:
-    """Show what a release would do, and what a rollback would; change nothing."""
+    """Show what a release would do, and change nothing.
+
+    And what a rollback would do in each phase.
+    """
     from bluegreen import planned
 
     config = at.config()
@@ -135,6 +138,14 @@ def promote(at: Door, service: str | None, no_wait: bool, override: str) -> int:
 
 @command()
 @_service
+def hold(at: Door, service: str | None) -> int:
+    """Let the release wait, while both serve, for a promotion."""
+    engine, meant = at.meant(service)
+    return _given(at, engine, engine.hold(meant, who=engine.who()).release)
+
+
+@command()
+@_service
 @click.option("--to", "number", type=click.IntRange(1), metavar="N", help="Release the image of release N again.")
 @_no_wait
 @_reason
@@ -152,14 +163,17 @@ def rollback(at: Door, service: str | None, number: int | None, no_wait: bool, r
 @command()
 @_service
 def resume(at: Door, service: str | None) -> int:
-    """Drive on a release that was interrupted, that nobody drives, or that failed."""
+    """Drive on a release that nobody drives, or that failed."""
     engine, meant = at.meant(service)
     return _attend(at, engine, engine.resume(meant, who=engine.who()).id)
 
 
 @command()
 def reconcile(at: Door) -> int:
-    """Drive every release that nobody drives, as far as it goes without a person."""
+    """Drive on every release that nobody drives.
+
+    As far as each goes without a person.
+    """
     from bluegreen.cli import reconciling
 
     return reconciling.reconcile(at)
@@ -195,7 +209,7 @@ def history(at: Door, service: str | None, limit: int) -> None:
 @command()
 @click.option("--who", metavar="ID", default="", help="What slack:U…, github:login or an ARN may, and by which rule.")
 def explain(at: Door, who: str) -> None:
-    """Show who may do what by the configuration, and which rule decides."""
+    """Show who may do what, and which rule decides."""
     from bluegreen.cli import explaining
 
     explaining.explain(at, who)
@@ -204,9 +218,12 @@ def explain(at: Door, who: str) -> None:
 @command()
 @_service
 @_reason
-@click.option("--until", metavar="TIME", default="", help="4h, 2d, or a time as in 2030-01-31T18:00.")
+@click.option("--until", metavar="TIME", default="", help="4h, 2d, 2030-01-31T18:00, or forever.  [default: forever]")
 def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
-    """Refuse releases and promotions of a service; rolling back stays possible."""
+    """Refuse releases and promotions of a service for a time.
+
+    Rolling back stays possible.
+    """
     ends = end_of(until, time.time()) if until else None
     engine, meant = at.meant(service)
     begun = engine.freeze(meant, who=engine.who(), why=reason, until=ends)

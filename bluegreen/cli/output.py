@@ -207,10 +207,10 @@ _CELLS = {"live": "green", "rolled back": "yellow", "failed": "bold red", "froze
 
 
 def clock(at: float) -> str:
-    """The local time of day."""
-    return time.strftime("%H:%M:%S", time.localtime(at))
+    """The local time of day, with its zone."""
+    return time.strftime("%H:%M:%S %Z", time.localtime(at))
 
 
 def date(at: float) -> str:
-    """The local day and minute."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+    """The local day and minute, with its zone."""
+    return time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(at))

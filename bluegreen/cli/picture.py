@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bluegreen import wording
+from bluegreen.cli import output
 from bluegreen.release import Awaited, CheckState, Event, EventKind, Facts, Outcome, Phase, Release, Verb, duration
 
 _BAR = 24  # cells of a group's bar
@@ -252,7 +253,7 @@ def _waiting(awaited: Awaited, deadline: float | None, now: float, release: Rele
 
 def _events(events: Sequence[tuple[float, EventKind, str]], width: int) -> Iterable[Text]:
     for at, kind, said in events:
-        line = Text.assemble((time.strftime("%H:%M:%S", time.localtime(at)), "bright_black"), "  ")
+        line = Text.assemble((output.clock(at), "bright_black"), "  ")
         line.append(said, _MARKS.get(kind, ""))
         yield _fit(line, width)
 

@@ -227,7 +227,10 @@ def test_how_a_service_is_named(slack: PretendSlack, words: str) -> None:
         ("/releases nonsense", "there is no service nonsense that you may see"),
         ("/freeze web 2025-12-31", "is past since 1d"),
         ("/freeze web 2026-02-30", "is no time"),
-        ("/freeze nonsense 4h sale", "is frozen until it is lifted"),  # with one service, all of it is the reason
+        ("/freeze nonsense 4h sale", "Not frozen yet: for how long shall web/production be?"),
+        ("/freeze web yesterday", "yesterday: is no time. Write 4h, 2d, 2030-01-31T18:00 (UTC), or forever."),
+        ("/freeze web until the sale is over", "until the sale is over: is no time"),
+        (f"/freeze web {'x' * 3000}", "Say it first, as in: /freeze web/production 4h, and then the reason."),
         ("/promote ?", "/promote [service] [environment]"),
         ("/freeze HELP", "/freeze service"),
     ],
@@ -327,7 +330,7 @@ def test_lifting_one_of_two_freezes(slack: PretendSlack) -> None:
     at.ops.start()
     at.staging()
     for service in (WEB, STAGING):
-        at.asks(f"/freeze {service}")
+        at.asks(f"/freeze {service} forever")
     said = at.presses(choice(at.asks("/freeze web off"), WEB))
     assert (told(said), aloud(said)) == (
         "web/production is not frozen.",
@@ -562,7 +565,7 @@ def test_back_to_a_number(slack: PretendSlack, words: str) -> None:
     """The image of that release as a new release, with the person's name and past any freeze."""
     at = Reception(slack)
     first = at.live()
-    at.asks("/freeze")
+    at.asks("/freeze forever")
     said = at.asks(f"/rollback {words}", ON_CALL.id, request="slack/T0LAB/twice")
     assert told(said) == "Started web/production#2: release 1 again."
     assert at.engine.load("web/production#2").image == first.image
@@ -680,17 +683,17 @@ _31_JANUARY = 30 * DAY  # from the beginning of the lab's clock
 @pytest.mark.parametrize(
     ("words", "lasts", "until", "why"),
     [
-        ("", None, None, ""),
-        ("web", None, None, ""),
-        ("web production", None, None, ""),
+        ("forever", None, None, ""),
+        ("web forever", None, None, ""),
+        ("web production forever big sale", None, None, "big sale"),
         ("4h", 4 * HOUR, None, ""),
         ("web 30m sale", 1800, None, "sale"),
         ("web/production 2d big  sale", 2 * DAY, None, "big sale"),
         ("web 2026-01-31", None, NEW_YEAR + _31_JANUARY, ""),
         ("web 2026-01-31T18:00 sale", None, NEW_YEAR + _31_JANUARY + 18 * HOUR, "sale"),
         ("web 2026-01-31T18:00+09:00", None, NEW_YEAR + _31_JANUARY + 9 * HOUR, ""),
-        ("web no 4h word", None, None, "no 4h word"),
-        ("sale of the year", None, None, "sale of the year"),
+        ("web 2026-01-31 18:00 sale", None, NEW_YEAR + _31_JANUARY + 18 * HOUR, "sale"),
+        ("web for 4h no word", 4 * HOUR, None, "no word"),
     ],
 )
 def test_freezing(slack: PretendSlack, words: str, lasts: float | None, until: float | None, why: str) -> None:
@@ -709,13 +712,34 @@ def test_freezing(slack: PretendSlack, words: str, lasts: float | None, until: f
     assert line.endswith(f": {why}" if why else ("UTC>" if ends else "lifted"))
 
 
+@pytest.mark.parametrize("words", ["", "web", "web production sale of 4h", "sale of the year"])
+def test_a_freeze_without_a_time_is_asked_about(slack: PretendSlack, words: str) -> None:
+    """Nothing is frozen and nobody hears of it until a length is pressed; the reason goes with it."""
+    at = Reception(slack)
+    at.ops.start()
+    asked = at.asks(f"/freeze {words}".strip())
+    assert (aloud(asked), at.engine.status(WEB)[0].record.freeze) == ([], None)
+    assert offered(asked) == ["1 hour", "4 hours", "1 day", "Until it is lifted"]
+    why = "sale" if "sale" in words else ""
+    assert ("The reason: " in told(asked)) is bool(why)
+    said = at.presses(choice(asked, "Until it is lifted"))
+    assert "web/production is frozen until it is lifted" in told(said)
+    at.presses(choice(asked, "4 hours"))
+    frozen = at.engine.status(WEB)[0].record.freeze
+    assert frozen is not None
+    assert frozen.until == at.ops.clock.now() + 4 * HOUR
+    assert frozen.why.startswith(why)
+
+
 def test_what_a_freeze_does_not_stop(slack: PretendSlack) -> None:
     """A release that asks nobody goes on, and whoever freezes is told how to let it wait; of others nothing is said."""
     at = Reception(slack, promotion={"by": "auto"})
     release = at.ops.start()
-    assert f"{release.id} began before and goes on: `Hold` on its card lets it wait." in told(at.asks("/freeze web"))
+    assert f"{release.id} began before and goes on: `Hold` on its card lets it wait." in told(
+        at.asks("/freeze web forever")
+    )
     at.engine.hold(WEB, who=f"slack:{PROMOTER.id}")
-    assert "goes on" not in told(at.asks("/freeze web"))
+    assert "goes on" not in told(at.asks("/freeze web forever"))
 
 
 @pytest.mark.parametrize("word", ["off", "lift", "END"])
@@ -723,7 +747,7 @@ def test_lifting_a_freeze(slack: PretendSlack, word: str) -> None:
     """Told aloud when there was one; only by somebody of the lists."""
     at = Reception(slack)
     at.ops.start()
-    at.asks("/freeze web")
+    at.asks("/freeze web forever")
     assert "you may not freeze it" in told(at.asks(f"/freeze web {word}", ON_CALL.id))
     said = at.asks(f"/freeze web {word}")
     assert told(said) == "web/production is not frozen."

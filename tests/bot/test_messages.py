@@ -328,7 +328,8 @@ def test_both_groups_with_counts_and_share() -> None:
 
     story = Story()
     blue, green = "🔷 *blue*  `web-production-v41`\n", "🟩 *green*  `web-production-v42`\n"
-    assert groups(story) == [f"{blue}not made yet", f"{green}not made yet"]
+    assert groups(story) == [f"{blue}serves", f"{green}not made yet"]
+    assert groups(Story().settles("rolled_back", "build_failed"))[1] == f"{green}was not made"
     story.sees("blue", 4, 4, 100).sees("green", 2, 0, 0)
     assert groups(story) == [f"{blue}4 of 4 healthy, 100 % of the traffic", f"{green}2 of 4 in service, no traffic"]
     story.sees("blue", 4, 4, 50).sees("green", 4, 3, 50)

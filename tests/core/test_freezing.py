@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bluegreen.config import parse
 from bluegreen.errors import ConfigError
-from bluegreen.freezing import LONGEST, Frozen, Window, end_of, frozen, in_words, is_time, upcoming, windows
+from bluegreen.freezing import LONGEST, Frozen, Window, end_of, frozen, in_words, is_time, time_in, upcoming, windows
 from bluegreen.release import second_of
 from tests.worlds.release import small
 
@@ -238,7 +238,8 @@ def test_times_that_are_meant(text: str, zone: Any, ends: float) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("soon", "soon: is no time. Write 4h, 2d, or 2030-01-31T18:00 (UTC)."),
+        ("soon", "soon: is no time. Write 4h, 2d, 2030-01-31T18:00 (UTC), or forever."),
+        ("yesterday", "yesterday: is no time. Write 4h"),
         ("", "is no time. Write 4h"),
         ("4", "4: is no time. Write 4h"),
         ("4w", "4w: is no time. Write 4h"),
@@ -248,7 +249,7 @@ def test_times_that_are_meant(text: str, zone: Any, ends: float) -> None:
         ("0h", "0h: is past since 0s. Name a time to come (UTC)."),
         ("2025-12-31", "2025-12-31: is past since 1d 12h. Name a time to come (UTC)."),
         ("2026-01-01T12:00", "is past since 0s"),
-        ("367d", "367d: is further than a year away. Leave the time out, and lift the freeze when it is over."),
+        ("367d", "367d: is further than a year away. Say forever in its place, and lift the freeze when it is over."),
         ("99999999999d", "is further than a year away"),
     ],
 )
@@ -271,9 +272,43 @@ def test_without_a_zone_none_is_named() -> None:
     ("word", "meant"),
     [
         *((word, True) for word in ("4h", "30s", "1.5d", "2026-01-31", "2026-02-30T99", "2026-13-01")),
-        *((word, False) for word in ("4", "h", "4hours", "sale", "2026", "26-01-31")),
+        *((word, True) for word in ("4", "4hours", "2026", "26-01-31", "-4h", "18:00", "9am", "4w", "31.12.2026")),
+        *((word, True) for word in ("yesterday", "Tomorrow,", "monday", "sat", "next", "forever", "December")),
+        *((word, False) for word in ("h", "sale", "may", "march", "sunrise", "nowhere", "web-4", "")),
     ],
 )
 def test_words_that_are_meant_as_times(word: str, meant: bool) -> None:
-    """A wrong date is a date; anything else may begin a reason."""
+    """What looks like a time is one, be it right or wrong; anything else may begin a reason."""
     assert is_time(word) is meant
+
+
+@pytest.mark.parametrize("word", ["forever", "Ever", "indefinitely"])
+def test_a_freeze_without_an_end_is_asked_for(word: str) -> None:
+    """By a word of its own."""
+    assert end_of(word, NOW, UTC) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("", ("", "")),
+        ("4h", ("4h", "")),
+        ("4h a big sale", ("4h", "a big sale")),
+        ("4 h sale", ("4 h", "sale")),
+        ("4 servers are gone", ("4", "servers are gone")),
+        ("2026-01-31 18:00 sale", ("2026-01-31 18:00", "sale")),
+        ("2026-01-31 sale", ("2026-01-31", "sale")),
+        ("for 2d sale", ("2d", "sale")),
+        ("for the sale", ("", "for the sale")),
+        ("for", ("", "for")),
+        ("until 2026-01-31 sale", ("2026-01-31", "sale")),
+        ("until the sale is over", ("until the sale is over", "")),
+        ("until", ("until", "")),
+        ("for ever sale", ("ever", "sale")),
+        ("yesterday", ("yesterday", "")),
+        ("a sale of 4h", ("", "a sale of 4h")),
+    ],
+)
+def test_a_time_before_a_reason(said: str, meant: tuple[str, str]) -> None:
+    """The time comes first; what only looks like one is no reason, so that it is refused and not passed over."""
+    assert time_in(said.split()) == meant

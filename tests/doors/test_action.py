@@ -214,6 +214,23 @@ def test_the_published_payload_of_a_push_has_these_keys() -> None:
     assert asked.source(commit, NO_PULL, str)["author_login"] == "Codertocat"
 
 
+@pytest.mark.parametrize(
+    ("environment", "region"),
+    [
+        ({"AWS_REGION": "eu-west-3", "AWS_DEFAULT_REGION": "eu-north-1"}, "eu-west-3"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-north-1"}, "eu-north-1"),
+        ({}, None),
+    ],
+)
+def test_the_region_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], region: str | None
+) -> None:
+    """It counts where neither the input nor the configuration says one."""
+    monkeypatch.chdir(tmp_path)
+    assert Asked(environment, read(command="reconcile")).region() == region
+    assert Asked(environment, read(command="reconcile", aws_region="eu-west-1")).region() == "eu-west-1"
+
+
 # --- who runs it -------------------------------------------------------------------------------------------
 
 

@@ -14,9 +14,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner, Result
 from rich.console import Console
 
@@ -111,6 +113,10 @@ class _Engine:
         self._ask("promote", service, *([override] if override else []))
         return self.telling.last
 
+    def hold(self, service: str, *, who: Any) -> Event:
+        self._ask("hold", service)
+        return Event(ID, 9, self.telling.release.last_at, EventKind.HOLD_ORDERED, {"who": who})
+
     def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
         self._ask("roll_back", service, why)
         return self.telling.last
@@ -203,9 +209,16 @@ def test_help_names_every_command() -> None:
     text = run("--help").stdout
     listed = {line.split()[0] for line in text[text.index("Commands:") :].splitlines()[1:]}
     assert listed == {
-        *("demo", "explain", "freeze", "history", "plan", "promote", "reconcile"),
+        *("demo", "explain", "freeze", "history", "hold", "plan", "promote", "reconcile"),
         *("release", "resume", "rollback", "status", "unfreeze"),
     }
+
+
+def test_help_tells_what_every_command_does_in_a_whole_sentence() -> None:
+    """None is cut on a terminal of 80 columns."""
+    text = run("--help").stdout
+    told = text[text.index("Commands:") :].splitlines()[1:]
+    assert [line for line in told if not line.endswith(".") or line.endswith("...")] == []
 
 
 @pytest.mark.parametrize("name", sorted(set(cli.commands) - {"demo"}))
@@ -319,6 +332,53 @@ def test_the_environment_is_chosen_by_name(engine: type[_Engine]) -> None:
     assert engine.asked[0] == ("start", "web/staging", "", "ami-0f", False)
 
 
+# --- the region --------------------------------------------------------------------------------------------
+
+REGIONS = [
+    (["--region", "eu-west-1"], "eu-west-1"),
+    ([], "eu-west-2"),  # the configuration's
+    (["--config", "anywhere.yml"], "eu-west-3"),
+    (["--config", "anywhere.yml", "!AWS_REGION"], "eu-north-1"),
+    (["--config", "anywhere.yml", "!AWS_REGION", "!AWS_DEFAULT_REGION"], "eu-south-1"),
+    (["--config", "anywhere.yml", "!AWS_REGION", "!AWS_DEFAULT_REGION", "!AWS_PROFILE"], "none"),
+]
+
+
+@pytest.mark.parametrize(("said", "meant"), REGIONS)
+def test_who_says_which_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: list[str], meant: str) -> None:
+    """The option, the configuration, AWS_REGION, AWS_DEFAULT_REGION, the profile; the first that says anything."""
+    (tmp_path / "bluegreen.yml").write_text(CONFIG.replace("ap-northeast-2", "eu-west-2"))
+    (tmp_path / "anywhere.yml").write_text(CONFIG.replace("region: ap-northeast-2\n", ""))
+    (tmp_path / "aws").write_text("[profile work]\nregion = eu-south-1\n")
+    monkeypatch.chdir(tmp_path)
+    environment = {"AWS_REGION": "eu-west-3", "AWS_DEFAULT_REGION": "eu-north-1", "AWS_PROFILE": "work"}
+    for name, value in {**environment, "AWS_CONFIG_FILE": str(tmp_path / "aws")}.items():
+        monkeypatch.setenv(name, value)
+    for name in (one[1:] for one in said if one[0] == "!"):
+        monkeypatch.delenv(name)
+    (host,) = {server.netloc for server in _asked_by(monkeypatch, [one for one in said if one[0] != "!"])} or {"none"}
+    assert host == (meant if meant == "none" else f"dynamodb.{meant}.amazonaws.com")
+
+
+def _asked_by(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> list[SplitResult]:
+    """The addresses that the command asks; nothing is sent."""
+    asked: list[SplitResult] = []
+
+    def send(self: object, request: Any) -> None:
+        asked.append(urlsplit(request.url))
+        raise EndpointConnectionError(endpoint_url=request.url)
+
+    monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", send)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "lab")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "lab")
+    result = run("status", *options)
+    if not asked:
+        assert result.exit_code == 2
+        assert "Set `region` in bluegreen.yml, or AWS_REGION." in result.stderr
+    return asked
+
+
 # --- the commit --------------------------------------------------------------------------------------------
 
 
@@ -422,6 +482,16 @@ def test_no_wait_only_orders(engine: type[_Engine]) -> None:
     assert result.exit_code == 0
     assert last_object(result)["phase"] == "holding"
     assert engine.asked == [("roll_back", "web/production", "")]
+
+
+def test_hold_only_orders(engine: type[_Engine]) -> None:
+    """Whoever drives the release hears it; how it stands is said, and nobody waits at a terminal."""
+    engine.telling = held()
+    result = run("hold")
+    assert (result.exit_code, engine.asked) == (0, [("hold", "web/production")])
+    assert "bluegreen promote web/production" in result.stdout
+    engine.ends = Refused("waits for a promotion already", reason=Reason.MOVED_ON)
+    assert run("hold", "web/production").exit_code == 4
 
 
 def test_rollback_to_a_number_releases_its_image_again(engine: type[_Engine]) -> None:
@@ -596,7 +666,7 @@ def test_on_a_terminal_tables_are_ruled(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "───" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("until", "seconds"), [("4h", 14400), ("", None)])
+@pytest.mark.parametrize(("until", "seconds"), [("4h", 14400), ("", None), ("forever", None)])
 def test_freeze_until_a_time(engine: type[_Engine], until: str, seconds: float | None) -> None:
     """From now, or without an end."""
     assert run("freeze", "--reason", "holidays", "--until", until).exit_code == 0
@@ -605,7 +675,7 @@ def test_freeze_until_a_time(engine: type[_Engine], until: str, seconds: float |
     assert ends is None if seconds is None else ends == pytest.approx(time.time() + seconds, abs=5)
 
 
-@pytest.mark.parametrize("until", ["soon", "1999-01-01"])
+@pytest.mark.parametrize("until", ["soon", "yesterday", "1999-01-01"])
 def test_freeze_refuses_what_is_no_time_to_come(engine: type[_Engine], until: str) -> None:
     """Wrong usage."""
     assert run("freeze", "--until", until).exit_code == 2
@@ -654,6 +724,20 @@ def test_status_shows_windows_of_the_configuration(engine: type[_Engine]) -> Non
         assert [one["why"] for one in told["frozen"]] == [window["why"]]
     engine.statuses = [status_of(held(), freeze=Freeze("bob", "", time.time() - 60, time.time() - 1))]
     assert "frozen" not in run("status").stdout
+
+
+@pytest.mark.parametrize(("zone", "shown"), [("UTC", "2026-01-01 00:00 UTC"), ("Asia/Seoul", "2026-01-01 09:00 KST")])
+def test_a_moment_has_its_zone(monkeypatch: pytest.MonkeyPatch, zone: str, shown: str) -> None:
+    """Whoever reads a log of another machine, or a message that was handed on, knows when it was."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        at = datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")).timestamp()
+        assert output.date(at) == shown
+        assert output.clock(at) == f"{shown[11:16]}:00 {shown[17:]}"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_freeze_and_unfreeze_say_what_they_did(engine: type[_Engine]) -> None:

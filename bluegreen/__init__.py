@@ -244,6 +244,7 @@ class Engine:
         request: str = "",
         source: Mapping[str, str] | None = None,
         override: str = "",
+        cure: bool = False,
         stop: Callable[[], bool] = lambda: False,
     ) -> Release:
         """Record a new release; nothing in AWS is changed until somebody drives it.
@@ -253,8 +254,9 @@ class Engine:
         run_url, ref, event, actor, title, author, pull, workflow; `author_login`, GitHub logins with blanks between,
         decides who may not promote. Refused when not permitted, another is under way, blue is not whole, what was found
         beforehand is in the way, the service is frozen or this commit was rolled back; of the last two `override` is
-        why it may start in spite of them, and an earlier image that was live is exempt. Interrupted when `stop` says so
-        before it is recorded.
+        why it may start in spite of them, and an earlier image that was live is exempt. With `cure` it goes on over a
+        blue that is not whole, without the promise to return to it; whoever orders an earlier image orders that, too.
+        Interrupted when `stop` says so before it is recorded.
         """
         by, override, source = _caller(who), _reason(override), dict(source or {})
         self._journal.ensure_table(self.clock.sleep)
@@ -262,12 +264,14 @@ class Engine:
         if first := self._journal.requested(config.id, request):
             return self._journal.load(first.release)
         judge(order, by.who, config.to_dict(), config.id, by.member)
-        admit = self._admission(config, by, order, override)
+        admit = self._admission(config, by, order, override, hold=hold)
         if record is not None:
             self._journal.refuse_second(record)
             admit(record, commit, ami)
         self._refuse_unresolved(config, record)
         baseline = self._baseline(config, record, commit, ami)
+        if baseline.unwell and not (cure or order is Order.RELEASE_AGAIN):
+            raise _not_whole(baseline)
         judged = _judged(baseline.findings, config, order)
         baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
         _refuse_what_is_in_the_way(baseline.findings, config.id)
@@ -590,6 +594,8 @@ class Engine:
         hold: bool,
         source: Mapping[str, str] = MappingProxyType({}),
     ) -> Callable[[int], Facts]:
+        cure = self._cure(baseline, record)
+
         def facts(number: int) -> Facts:
             return {
                 "service": config.id,
@@ -613,20 +619,32 @@ class Engine:
                 "builder": baseline.builder,
                 "account": baseline.account,
                 "region": baseline.region,
+                **cure,
                 **names(config.id, number, commit),
             }
 
         return facts
 
+    def _cure(self, baseline: Baseline, record: ServiceRecord | None) -> Facts:
+        """What is to be recorded of a blue that is not whole; one at size 0 says less than green needs."""
+        if not baseline.unwell:
+            return {}
+        blue, wanted = baseline.blue, 0
+        if not blue.desired:
+            live = record.live if record else None
+            before = self._journal.load(release_id(record.service, live.number)).size if record and live else 0
+            wanted = max(blue.minimum, before, 1)
+        return {"cure": baseline.unwell, "borne": baseline.borne, "wanted": wanted}
+
     def _admission(
-        self, config: Config, by: Caller, order: Order, override: str
+        self, config: Config, by: Caller, order: Order, override: str, *, hold: bool
     ) -> Callable[[ServiceRecord, str, str], Facts]:
         """What is asked of a service whether this commit or image may start: facts to record, or Refused."""
         rules = config.to_dict()
 
         def admit(record: ServiceRecord, commit: str, image: str) -> Facts:
             if order is Order.RELEASE_AGAIN and self._was_live(record, image):
-                return {"goes_back": True}
+                return {"goes_back": True, "hold": hold}  # a way back waits for nobody who did not ask for it
             frozen = _frozen(self._freezes(record, rules), by, rules, config.id)
             refusals = [*frozen, *self._rolled_back(record, commit, image, by, rules)]
             return _in_spite_of(refusals, override, by, rules, config.id)
@@ -640,6 +658,9 @@ class Engine:
         from bluegreen.observation import Finding, FindingKey, Verdict
 
         rules = config.to_dict()
+        if baseline.unwell:
+            refusal = _not_whole(baseline)
+            yield Finding(FindingKey.BLUE_UNHEALTHY, refusal.what, "", Verdict.REFUSED, refusal.hint)
         for refusal in _frozen(self._freezes(record, rules), Caller(""), rules, config.id):
             yield Finding(FindingKey.FROZEN, f"{config.id} is {refusal.what}", "", Verdict.REFUSED, refusal.hint)
         for refusal in self._rolled_back(record, commit, baseline.image, Caller(""), rules) if record else ():
@@ -778,6 +799,13 @@ class Engine:
     def _may_be_rolled_back(self, release: Release) -> None:
         if release.outcome is Outcome.ROLLED_BACK or (release.phase is Phase.ROLLING_BACK and not release.outcome):
             raise Refused("is rolled back already", reason=Reason.MOVED_ON, where=release.id)
+        if not release.can_return:
+            raise Refused(
+                f"{release.blue_group} was not whole when it was taken out, so nothing returns to it",
+                reason=Reason.MOVED_ON,
+                where=release.id,
+                hint=self._way_back(release),
+            )
         if release.phase is Phase.RETIRING or release.outcome is Outcome.LIVE:
             raise Refused(
                 "blue is retired, so there is nothing left to return to in seconds",
@@ -908,6 +936,15 @@ def _reason(override: str) -> str:
         what = f"has {len(override)} characters"
         raise ConfigError(what, where="override", hint=f"Say it in {LONGEST_REASON} at most.")
     return one_line(override)
+
+
+def _not_whole(baseline: Baseline) -> Refused:
+    """A release promises that blue can be returned to."""
+    hint = (
+        "Bring it in order, or release all the same: `--cure`, in a workflow `cure: true`. Then nothing returns to it, "
+        "and it is taken out as soon as green is healthy."
+    )
+    return Refused(baseline.unwell, reason=Reason.BLUE_UNHEALTHY, where="group", hint=hint)
 
 
 def _must_look_the_same(release: Release, by: Caller) -> None:

@@ -200,6 +200,7 @@ class FindingKey(StrEnum):
     STICKY_CLIENTS = "sticky_clients"  # clients stay with a target group whatever its weight
     OPEN_CONNECTIONS = "open_connections"  # what is open stays with blue whatever the weights
     SNAPSHOTS = "snapshots"  # the template takes a volume from a snapshot of its own
+    BLUE_UNHEALTHY = "blue_unhealthy"  # what serves is ill, in motion or gone
     FROZEN = "frozen"  # the service is frozen, or soon will be
     ROLLED_BACK = "rolled_back"  # what is to be released was rolled back before
 
@@ -254,4 +255,6 @@ class Baseline:
     previews: tuple[str, ...] = ()  # ARNs of those that show green before it serves
     idle_target_group: str = ""  # weighted: ARN of the one that gets no traffic now
     stickiness: float = 0.0  # weighted: seconds for which clients stay with a target group, whatever its weight
+    unwell: str = ""  # what is wrong with blue, in one sentence; "" when it is whole
+    borne: int = 0  # how many of blue are in service and healthy wherever it serves
     findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning

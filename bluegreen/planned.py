@@ -47,7 +47,7 @@ def _rollbacks(plan: Plan, release: Release) -> Iterator[str]:
 def _steps(steps: Sequence[Step], release: Release) -> Iterator[str]:
     for phase, own in groupby(steps, key=lambda step: step.phase):
         yield ""
-        yield f"{wording.phase_title(phase)}: {wording.phase_meaning(phase)}"
+        yield f"{wording.phase_title(phase)}: {wording.phase_meaning(phase, release)}"
         yield from (f"  {word}" for word in _words(own, release))
 
 

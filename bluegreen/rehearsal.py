@@ -124,13 +124,18 @@ def _scene(release: Release, baseline: Baseline) -> Observation:
         template=baseline.template,
         blue=blue,
         targets={
-            arn: {i.id: "healthy" for i in blue.instances if arn != baseline.idle_target_group}
+            arn: {i.id: _well(n, baseline) for n, i in enumerate(blue.instances) if arn != baseline.idle_target_group}
             for arn in baseline.target_groups
         },
         routes=baseline.routes,
         shares=dict.fromkeys(baseline.listeners, 0) if baseline.listeners else None,
         homes={name: frozenset(release.targets_of(name)) for name in (release.blue_group, release.green_group)},
     )
+
+
+def _well(n: int, baseline: Baseline) -> str:
+    """As many of blue are healthy as are; who is not stays so."""
+    return "healthy" if not baseline.unwell or n < baseline.borne else "unhealthy"
 
 
 def _passing(release: Release, seen: Observation) -> tuple[CheckResult, ...]:
@@ -140,7 +145,9 @@ def _passing(release: Release, seen: Observation) -> tuple[CheckResult, ...]:
 def _settled(seen: Observation) -> Observation:
     """What was on its way has arrived: instances up, targets healthy or drained, the empty group gone."""
     targets = {
-        arn: {id_: "healthy" for id_, state in members.items() if state != "draining"}
+        arn: {
+            id_: state if state == "unhealthy" else "healthy" for id_, state in members.items() if state != "draining"
+        }
         for arn, members in seen.targets.items()
     }
     blue, green = _arrived(seen.blue), _arrived(seen.green)

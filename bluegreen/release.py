@@ -181,6 +181,9 @@ OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEM
 #: So long, in seconds, clients are waited for at most who stick to a target group that has lost its weight.
 LONGEST_STAY = 3600.0
 
+#: On a short way so many looks in a row are enough (S2: several).
+SHORT = 2
+
 #: A rollback for one of these speaks against what was released: it is remembered, and refused the next time.
 TELLING = frozenset({Reason.ORDERED, Reason.CHECK_FAILED, Reason.NEVER_HEALTHY})
 
@@ -306,6 +309,10 @@ class Release:
     source: Mapping[str, str] = field(default_factory=dict)  # where it was started: see `Engine.start`
     findings: tuple[Facts, ...] = ()  # what stood beside it, each as `observation.Finding.to_facts` has it
     goes_back: bool = False  # to an image that was live before: no freeze is in its way
+    cure: str = ""  # what was wrong with blue when it was started: no promise to return to it; "" when it was whole
+    borne: int = 0  # of a cure: how many of blue were healthy then
+    wanted: int = 0  # of a cure: how many instances green gets at least, where blue is at size 0
+    left_whole: bool | None = None  # whether blue was whole when the switch began; None before that
     seq: int = 1
     last_at: float = 0.0
     phase: Phase = Phase.BAKING
@@ -418,7 +425,35 @@ class Release:
     def returnable(self) -> bool:
         """Whether blue can be given the traffic back in seconds, and nobody has ordered it yet."""
         settled = self.outcome not in (None, Outcome.FAILED)
-        return not (settled or self.rollback_by) and self.phase.can_roll_back
+        return not (settled or self.rollback_by) and self.can_roll_back
+
+    @property
+    def short(self) -> bool:
+        """Whether what serves is known to be the worse one: two looks, no overlap, no steps, then the switch."""
+        return bool(self.cure) or self.goes_back
+
+    def looks(self, needs: int) -> int:
+        """How often in a row a check has to pass that asks for so many."""
+        return min(needs, SHORT) if self.short else needs
+
+    @property
+    def blue_whole(self) -> bool:
+        """Whether blue was seen last with all that it should have in service and healthy."""
+        seen = self.sights.get("blue")
+        return seen is not None and seen["serving"] >= max(seen["desired"], self.wanted, 1)
+
+    @property
+    def can_return(self) -> bool:
+        """Whether blue is worth returning to (S11): it was whole to begin with, or is not out yet, or came to be whole.
+
+        In shared target groups nobody can see how well a blue is that was taken out.
+        """
+        return not self.cure or self.left_whole is not False or (self.weighted and self.blue_whole)
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Whether a rollback may be ordered now, or happen by itself."""
+        return self.phase.can_roll_back and self.can_return
 
     @property
     def face(self) -> str:
@@ -428,7 +463,7 @@ class Release:
     @property
     def rollback_pending(self) -> bool:
         """A rollback was ordered and has not begun."""
-        return bool(self.rollback_by) and self.phase.can_roll_back
+        return bool(self.rollback_by) and self.can_roll_back
 
 
 def names(service: str, number: int, commit: str) -> dict[str, str]:
@@ -507,6 +542,9 @@ def _started(event: Event) -> Release:
         source=f.get("source", {}),
         findings=tuple(f.get("findings", ())),
         goes_back=bool(f.get("goes_back")),
+        cure=f.get("cure", ""),
+        borne=f.get("borne", 0),
+        wanted=f.get("wanted", 0),
         last_at=event.at,
         entered={Phase.BAKING: event.at},
     )
@@ -534,12 +572,13 @@ def _began(release: Release, event: Event) -> Release:
     changed = replace(release, began={**release.began, verb: event}, interrupted=False)
     if verb is Verb.PIN_BLUE and release.blue is None:
         before = BlueBefore.from_facts(event.facts["blue"])
-        return replace(changed, blue=before, size=before.desired)
+        return replace(changed, blue=before, size=max(before.desired, release.wanted))
     if verb is Verb.GROW_GREEN:
         return replace(changed, size=event.facts["size"], grew_from=release.grew_from or release.size)
     if verb is Verb.SHIFT:
-        return _shifting(changed, event.facts["share"])
-    return changed
+        changed = _shifting(changed, event.facts["share"])
+    switching = verb is Verb.TAKE_BLUE_OUT or (verb is Verb.SHIFT and changed.share > 0)
+    return replace(changed, left_whole=release.blue_whole) if switching and release.left_whole is None else changed
 
 
 def _shifting(release: Release, share: int) -> Release:

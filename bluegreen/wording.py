@@ -176,15 +176,23 @@ def _started(event: Event, release: Release) -> str:
     image = f"with image {release.image} " if release.image else ""
     return (
         f"{person(event.facts['who'])} started {release.id}: {what}{image}"
-        f"from {release.blue_group} to {release.green_group}{_in_spite(event.facts)}"
+        f"from {release.blue_group} to {release.green_group}{_in_spite(event.facts)}{without_return(release)}"
     )
+
+
+def without_return(release: Release) -> str:
+    """That a release makes no promise to return to blue, and why; empty when it does."""
+    if not release.cure:
+        return ""
+    size = f"; green gets {count_of(release.wanted, 'instance')}" if release.wanted else ""
+    return f", a cure without a way back to it: {release.cure}{size}"
 
 
 def _entered(event: Event, release: Release) -> str:
     phase = Phase(event.facts["phase"])
     if phase is Phase.ROLLING_BACK:
         return f"going back to blue: {because(release, Reason(event.facts['reason']), event.facts.get('message', ''))}"
-    return _PHASES[phase]
+    return phase_meaning(phase, release)
 
 
 def _began(event: Event, release: Release) -> str:
@@ -336,8 +344,12 @@ def phase_title(phase: Phase) -> str:
     return phase.value.replace("_", " ")
 
 
-def phase_meaning(phase: Phase) -> str:
-    """What goes on in the phase, in one clause."""
+def phase_meaning(phase: Phase, release: Release | None = None) -> str:
+    """What goes on in the phase, in one clause; of a release, how it does there."""
+    if phase is Phase.SOAKING and release and not release.can_return:
+        return "green serves alone; blue was ill when it was taken out, so nothing returns to it"
+    if phase is Phase.SWITCHING and release and release.cure and release.left_whole is None:
+        return "green gets all the traffic as soon as it can bear it"
     return _PHASES[phase]
 
 
@@ -456,7 +468,7 @@ def outcome_line(release: Release) -> str:
     """Where the release stands or how it ended, in one sentence that names it."""
     if release.outcome is None:
         stopped = ", interrupted" if release.interrupted else ""
-        return f"{release.id} is {phase_title(release.phase)}{stopped}: {_PHASES[release.phase]}"
+        return f"{release.id} is {phase_title(release.phase)}{stopped}: {phase_meaning(release.phase, release)}"
     return one_line(_outcome(release, release.outcome, release.reason or Reason.COMPLETED, release.message))
 
 
@@ -483,7 +495,7 @@ def _next_after(release: Release, outcome: Outcome) -> str:
         case Outcome.ROLLED_BACK:
             return _after_a_rollback(release)
         case Outcome.FAILED:
-            back = f"; go back: bluegreen rollback {release.service}" if release.phase.can_roll_back else ""
+            back = f"; go back: bluegreen rollback {release.service}" if release.can_roll_back else ""
             return f"when that is put right: bluegreen resume {release.service}{back}"
 
 
@@ -578,7 +590,8 @@ def one_line(text: str) -> str:
 
 def needed(release: Release, check: str) -> int:
     """How often in a row the check must pass, by the frozen config; 0 when it does not say."""
-    return next((int(c["needs"]) for c in release.config.get("checks") or () if c["name"] == check), 0)
+    said = (int(c["needs"]) for c in release.config.get("checks") or () if c["name"] == check)
+    return release.looks(next(said, 0))
 
 
 def _act(event: Event, release: Release, form: int) -> str:

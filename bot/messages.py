@@ -214,6 +214,7 @@ def card(release: Release, now: float) -> Said:
         section(_change(release)),
         *_title(release),
         context(_place(release)),
+        *_cure(release),
         *_beforehand(release),
         section(_bar(release)),
         {"type": "section", "fields": [mrkdwn(_group(release, name), FIELD) for name in ("blue", "green")]},
@@ -267,6 +268,13 @@ def _title(release: Release) -> list[Block]:
         return []
     by = f", by {_cut(one_line(author), NAME)}" if author else ""
     return [{"type": "section", "text": plain(f"{_cut(one_line(title), TITLE)}{by}")}]
+
+
+def _cure(release: Release) -> list[Block]:
+    """What everybody must know of it: why it is in haste, and that nothing returns to blue."""
+    if not release.cure:
+        return []
+    return [context(f"*A cure, without a way back to blue:* {quoted(_cut(release.cure, 500))}")]
 
 
 def _place(release: Release) -> str:
@@ -357,7 +365,7 @@ def _state(release: Release, now: float) -> str:
 
 def _meaning(release: Release) -> str:
     """What goes on; of a rollback also why."""
-    meaning = phase_meaning(release.phase)
+    meaning = phase_meaning(release.phase, release)
     if release.phase is Phase.ROLLING_BACK and release.rollback_by:
         return f"{meaning}: ordered by {who(release.rollback_by)}"
     if release.phase is Phase.ROLLING_BACK and release.message:
@@ -410,7 +418,8 @@ def _buttons(release: Release) -> list[Block]:
         asked = confirm(f"Promote {release.id}?", text, "Promote")
         made.append(button(PROMOTE, "Promote", release.face, style="primary", confirm=asked))
     if release.returnable:
-        text = f"{where}: blue ({old}) gets all traffic again, green ({new}) is removed."
+        blue = "goes on as it is" if release.cure and release.left_whole is None else "gets all traffic again"
+        text = f"{where}: blue ({old}) {blue}, green ({new}) is removed."
         asked = confirm(f"Roll back {release.id}?", text, "Roll back", style="danger")
         made.append(button(ROLL_BACK, "Roll back", release.face, style="danger", confirm=asked))
     if release.holdable:

@@ -156,6 +156,7 @@ class Step:
             request=self.asked.request(commit, ami),
             source=self.asked.source(commit, pull, self.workflow.hide),
             override=self._override,
+            cure=self.inputs.cures,
             stop=stop,
         )
 
@@ -222,7 +223,7 @@ class Step:
             self.workflow.say(wording.outcome_line(release))
             return
         self.engine.abandon(release.id, get("STATE_holder", ""))
-        if self.inputs.on_cancel == "rollback" and release.phase.can_roll_back and not release.rollback_by:
+        if self.inputs.on_cancel == "rollback" and release.can_roll_back and not release.rollback_by:
             self.engine.roll_back(release.service, who=self.caller, why="the run was cancelled")
             release = self.engine.load(release.id)
         events = self.engine.events(release.id)
@@ -282,7 +283,7 @@ def _how_to_go_on(release: Release) -> str:
     on = f"`bluegreen resume {release.service}`, a run with `command: resume`, the bot, or `reconcile` drives it on"
     if release.rollback_pending:
         return f"{state} The rollback is ordered: {on}."
-    back = "; `command: rollback` returns to blue" if release.phase.can_roll_back else ""
+    back = "; `command: rollback` returns to blue" if release.can_roll_back else ""
     return f"{state} {on[0].upper()}{on[1:]}{back}."
 
 

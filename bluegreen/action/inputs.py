@@ -46,6 +46,7 @@ INPUTS: Mapping[str, Input] = {
         form=r"[^\r\n]{1,300}",
         example="a reason on one line of at most 300 characters",
     ),
+    "cure": Input("Release although what serves is ill", "false", "|".join(_TRUE + _FALSE), "true or false"),
     "aws-region": Input("The AWS region", form="[a-z]{2}(-[a-z]+)+-[0-9]+", example="as in ap-northeast-2"),
     "role-to-assume": Input(
         "A role for GitHub's OIDC token",
@@ -76,6 +77,7 @@ class Inputs:
     until: str
     to: str
     override: str
+    cure: str
     aws_region: str
     role_to_assume: str
     allowed_account_ids: str
@@ -89,6 +91,11 @@ class Inputs:
     def only_plans(self) -> bool:
         """Whether nothing may be changed."""
         return self.command == "plan" or self.dry_run.lower() in _TRUE
+
+    @property
+    def cures(self) -> bool:
+        """Whether a blue that is not whole is released over."""
+        return self.cure.lower() in _TRUE
 
     @property
     def accounts(self) -> frozenset[str]:
@@ -121,7 +128,7 @@ def _value(environment: Mapping[str, str], name: str) -> str:
 def _malformed(environment: Mapping[str, str]) -> Iterator[str]:
     for name, said in INPUTS.items():
         value = _value(environment, name)
-        tested = value.lower() if name == "dry-run" else value
+        tested = value.lower() if name in ("dry-run", "cure") else value
         if value and not re.fullmatch(said.form, tested):
             yield (
                 f"`{name}` must be {said.example}."
@@ -145,6 +152,8 @@ def _misplaced(environment: Mapping[str, str]) -> Iterator[str]:
             yield f"`{name}` has no meaning with the command {command}: remove it."
     if command not in makes and _value(environment, "dry-run").lower() in _TRUE:
         yield f"`dry-run` is for the command release, not {command}: nothing would be planned."
+    if command != "release" and _value(environment, "cure").lower() in _TRUE:
+        yield f"`cure` is for the command release, not {command}: an order to go back is one already."
 
 
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:

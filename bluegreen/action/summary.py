@@ -118,7 +118,7 @@ def _next(release: Release) -> str:
         )
     if step := wording.next_step(release):
         lines.append(f"What can be done now: {text(step)}")
-    if not release.outcome and release.phase.can_roll_back:
+    if not release.outcome and release.can_roll_back:
         lines.append(f"Go back in seconds: `bluegreen rollback {release.service}`, or a run with `command: rollback`.")
     return "\n\n".join(lines)
 

@@ -40,7 +40,6 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
     fleet = groups.seen(blue)
     assert fleet is not None
     targets = traffic.targets(calls, arns)
-    _must_be_healthy(fleet, {arn: targets[arn] for arn in serving})
     if weighing.idle:
         weights.must_be_empty(weighing.idle, targets[weighing.idle])
     image = _image(calls, config, commit, ami)
@@ -61,6 +60,8 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         builder="" if image else builder.find(calls, config),
         image=image,
         blue_image=str(launched.get("ImageId", "")),
+        unwell=_unwell(fleet, {arn: targets[arn] for arn in serving}),
+        borne=len(_borne(fleet, [targets[arn] for arn in serving])),
         account=account,
         region=region,
         findings=(
@@ -228,21 +229,18 @@ def _must_be_attached(blue: Answer, arns: Sequence[str]) -> None:
 # --- health --------------------------------------------------------------------------------------
 
 
-def _must_be_healthy(blue: Group, targets: dict[str, dict[str, str]]) -> None:
-    """A sick blue is nothing to return to."""
-    wrong = [*_unwell(blue), *_untargeted(blue, targets)]
-    if wrong:
-        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-        hint = "Bring it in order first: a release must be able to return to it."
-        raise Refused(
-            f"the group {blue.name} is not wholly healthy: {'; '.join(wrong[:3])}{more}",
-            reason=Reason.BLUE_UNHEALTHY,
-            where="group",
-            hint=hint,
-        )
+def _unwell(blue: Group, targets: dict[str, dict[str, str]]) -> str:
+    """What is wrong with blue in one sentence: one that is not whole is nothing to return to."""
+    wrong = [*_out_of_order(blue), *_untargeted(blue, targets)]
+    more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+    return f"the group {blue.name} is not wholly healthy: {'; '.join(wrong[:3])}{more}" if wrong else ""
 
 
-def _unwell(blue: Group) -> Iterator[str]:
+def _borne(blue: Group, targets: Sequence[dict[str, str]]) -> list[str]:
+    return [id_ for id_ in blue.in_service if all(states.get(id_) == HEALTHY for states in targets)]
+
+
+def _out_of_order(blue: Group) -> Iterator[str]:
     if blue.desired == 0:
         yield "its desired size is 0"
     elif len(blue.instances) != blue.desired:

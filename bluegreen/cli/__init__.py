@@ -96,13 +96,14 @@ _override = click.option(
 @_ami
 @click.option("--until", type=click.Choice(["held", "switched", "live"]), help="Stop there; a later command goes on.")
 @_override
-def release(at: Door, commit: str, ami: str, until: str | None, override: str) -> int:
+@click.option("--cure", is_flag=True, help="Even though what serves is ill; there is no way back to it then.")
+def release(at: Door, commit: str, ami: str, until: str | None, override: str, cure: bool) -> int:
     """Release a commit or an image, and show it to its end."""
     config = at.config()
     engine = at.engine(config)
     sha = door.commit_of(config, commit, ami, _folder(at))
     source = door.source_of(sha, _folder(at))
-    return _watch(at, _begin(engine, config, sha, ami, until, source=source, override=override))
+    return _watch(at, _begin(engine, config, sha, ami, until, source=source, override=override, cure=cure))
 
 
 @command()
@@ -280,6 +281,7 @@ def _begin(
     order: Order = Order.RELEASE,
     source: Mapping[str, str] | None = None,
     override: str = "",
+    cure: bool = False,
 ) -> Show:
     """Start a release, then show it."""
 
@@ -293,6 +295,7 @@ def _begin(
             hold=until == "held",
             source=source,
             override=override,
+            cure=cure,
         )
         tell(begun, next(engine.follow(begun.id)), None, None)
         return engine.attend(begun.id, until=_until(until, begun), tell=tell, stop=stop)

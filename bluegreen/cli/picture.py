@@ -235,7 +235,7 @@ def _now(scene: Scene, now: float, width: int) -> Iterable[Text]:
     elif scene.awaited:
         yield _waiting(scene.awaited, scene.deadline, now, release, width)
     else:
-        yield _fit(wording.phase_meaning(release.phase), width, "bold")
+        yield _fit(wording.phase_meaning(release.phase, release), width, "bold")
     if scene.note:
         yield _fit(scene.note, width, "bold yellow")
     else:

@@ -63,7 +63,8 @@ __all__ = [
 def decide(release: Release, seen: Observation, config: Config, now: float) -> Decision:
     """What to do next. Pure; total over every release that has not settled."""
     scene = Scene(release, seen, config, now)
-    return _not_twice(scene, _ordered(scene) or _stumbled(scene) or _STORY[release.phase](scene))
+    decision = _ordered(scene) or _stumbled(scene) or _STORY[release.phase](scene)
+    return _not_twice(scene, _no_way_back(scene, decision))
 
 
 def blind(release: Release, now: float, *, denied: bool, message: str) -> Decision:
@@ -72,7 +73,7 @@ def blind(release: Release, now: float, *, denied: bool, message: str) -> Decisi
     if not denied and now - since < PATIENCE:
         return Wait(Awaited.SIGHT, _backoff(int((now - since) // 10) + 1), since + PATIENCE)
     reason = Reason.DENIED if denied else Reason.BLIND
-    if release.phase.can_roll_back:
+    if release.can_roll_back:
         return RollBack(reason, message)
     return Rest(Outcome.FAILED, reason, message, leftovers(release))
 
@@ -84,9 +85,17 @@ def erred(release: Release, now: float) -> Decision:
         seconds = _backoff(2 * mistake.count if mistake else 1)
         return Wait(Awaited.RETRY, seconds, now + seconds)
     message = f"a mistake of bluegreen's: {mistake.message}. Please report it with the driver's log"
-    if release.phase.can_roll_back:
+    if release.can_roll_back:
         return RollBack(Reason.MISTAKE, message)
     return Rest(Outcome.FAILED, Reason.MISTAKE, message, leftovers(release))
+
+
+def _no_way_back(s: Scene, decision: Decision) -> Decision:
+    """S11: nothing returns to a blue that was ill when it was taken out."""
+    if not isinstance(decision, RollBack) or s.release.can_return:
+        return decision
+    why = f"{decision.message}; {s.release.blue_group} was not whole when it was taken out, so green was left as it is"
+    return halt(s, decision.reason, why)
 
 
 def _not_twice(s: Scene, decision: Decision) -> Decision:
@@ -108,7 +117,7 @@ def _stumbled(s: Scene) -> Decision | None:
     if stumble is None:
         return None
     patience = s.config.timeouts.bake if stumble.verb is Verb.CLAIM_BUILDER else PATIENCE
-    finishing = not s.release.phase.can_roll_back
+    finishing = not s.release.can_roll_back
     passing = stumble.transient and s.now - stumble.first < patience
     if passing or (finishing and not stumble.transient and stumble.count < TRIES):
         again = stumble.last + _backoff(stumble.count)

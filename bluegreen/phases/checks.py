@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bluegreen.phases.scene import TARGETS, RollBack, Scene, Wait, of_balancer, when_word
-from bluegreen.release import Awaited, Reason, duration
+from bluegreen.release import Awaited, Phase, Reason, duration
 
 
 def check_failed(s: Scene) -> RollBack | None:
@@ -31,6 +31,8 @@ def _clock(s: Scene, name: str) -> float:
     check = next((check for check in s.checks if check.name == name), None)
     when = check.when if check else own
     starts = [at for phase, at in s.release.entered.items() if when_word(phase) in when]
+    if s.release.short and s.release.phase is Phase.SOAKING:
+        starts = [s.release.in_phase_since]  # most checks are asked from now on only
     share = s.release.share_since if check and of_balancer(check) else None
     return max(min(starts, default=s.release.in_phase_since), s.release.watched_since, share or 0.0)
 

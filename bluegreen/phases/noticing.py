@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import CheckResult, Group, Observation
-from bluegreen.phases.scene import JUDGED, TARGETS
+from bluegreen.phases.scene import JUDGED, TARGETS, judged
 from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
 if TYPE_CHECKING:
@@ -84,14 +84,15 @@ def _traffic(seen: Observation) -> list[dict[str, Any]]:
 
 
 def _answers(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
-    results = [*_target_health(release, seen), *seen.checks]
+    asked = {check.name for check in (judged(release, config) if release.short else config.checks)}
+    results = [*_target_health(release, seen), *(answer for answer in seen.checks if answer.name in asked)]
     needs = {check.name: check.needs for check in config.checks}
     slow = {check.name for check in config.checks if check.every >= RARELY}
-    return [
-        facts
-        for result in results
-        if (facts := _counted(release.checks.get(result.name), result, needs.get(result.name, 3), result.name in slow))
-    ]
+    counted = (
+        _counted(release.checks.get(one.name), one, release.looks(needs.get(one.name, 3)), one.name in slow)
+        for one in results
+    )
+    return [facts for facts in counted if facts]
 
 
 def _target_health(release: Release, seen: Observation) -> list[CheckResult]:

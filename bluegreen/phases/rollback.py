@@ -70,10 +70,10 @@ def _blue_bears(s: Scene) -> Decision | None:
     blue = s.seen.blue
     if blue is None:
         return halt(s, Reason.BLUE_UNHEALTHY, f"the group {s.release.blue_group} is gone, green was left as it is")
-    if s.blue_serves and not _blue_may_be_leaving(s):
+    if s.green_may_go and not _blue_may_be_leaving(s):
         return None
     if _late(s):
-        serving = f"{len(s.seen.serving(blue))} of {s.before.desired}"
+        serving = f"{len(s.seen.serving(blue))} of {max(s.before.desired, s.release.wanted)}"
         sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
         return halt(s, Reason.BLUE_UNHEALTHY, sick)
     attached = blue.target_groups >= set(s.release.blue_targets) and not _blue_was_sent_out(s)
@@ -96,7 +96,7 @@ def _blue_may_be_leaving(s: Scene) -> bool:
 def _take_green_out(s: Scene) -> Decision | None:
     """S4: green is out when the load balancer shows it. Weights go back first: one call a listener."""
     if s.seen.in_traffic("green"):
-        return _give_blue_everything(s) if s.blue_serves else _wait_for_blue(s)
+        return _give_blue_everything(s) if s.green_may_go else _wait_for_blue(s)
     if _previewed(s):
         return _shift_back(s)
     return Act(Verb.TAKE_GREEN_OUT) if s.seen.registered(s.seen.green) else None

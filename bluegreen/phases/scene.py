@@ -155,12 +155,8 @@ class Scene:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """The configured checks of this phase; the load balancer's metrics of green from when it has a share."""
-        word = when_word(self.release.phase)
-        return tuple(check for check in self.config.checks if word in check.when and not self._too_early(check))
-
-    def _too_early(self, check: Check) -> bool:
-        return of_balancer(check) and self.release.share_since is None
+        """The configured checks of this phase."""
+        return judged(self.release, self.config)
 
     @property
     def all_held_since(self) -> float | None:
@@ -189,8 +185,15 @@ class Scene:
 
     @property
     def blue_serves(self) -> bool:
-        """Blue alone can bear what it bore before the release (S1, S11)."""
-        return len(self.seen.serving(self.seen.blue)) >= self.before.desired
+        """Blue alone can bear all traffic, whole as it is (S1, S11)."""
+        return len(self.seen.serving(self.seen.blue)) >= max(self.before.desired, self.release.wanted)
+
+    @property
+    def green_may_go(self) -> bool:
+        """Nobody is served worse without green: blue is whole or, before the switch of a cure, as well as it was."""
+        blue, green = (len(self.seen.serving(group)) for group in (self.seen.blue, self.seen.green))
+        as_it_was = bool(self.release.cure) and self.release.left_whole is None and blue >= self.release.borne
+        return self.blue_serves or (as_it_was and (blue > 0 or green == 0))
 
 
 def halt(s: Scene, reason: Reason, message: str) -> Rest:
@@ -226,6 +229,27 @@ def held_since_of(state: CheckState | None) -> float | None:
 def of_balancer(check: Check) -> bool:
     """Whether the check is of a metric that the load balancer keeps of green's target group."""
     return getattr(check, "namespace", "") is None
+
+
+def judged(release: Release, config: Config) -> tuple[Check, ...]:
+    """The configured checks of the release's phase; the load balancer's metrics of green from when it has a share.
+
+    A short way asks of green alone before the switch: whatever blue has a part in would show what is to be got rid of.
+    """
+    word = when_word(release.phase)
+    early = release.short and release.phase is not Phase.SOAKING
+    return tuple(
+        check
+        for check in config.checks
+        if word in check.when
+        and not (of_balancer(check) and release.share_since is None)
+        and not (early and not _of_green_alone(check, release))
+    )
+
+
+def _of_green_alone(check: Check, release: Release) -> bool:
+    """Whether blue has no part in the answer: a command on green, or a page asked of green while it has no traffic."""
+    return hasattr(check, "run") or (hasattr(check, "http") and release.phase is Phase.CHECKING)
 
 
 def when_word(phase: Phase) -> str:

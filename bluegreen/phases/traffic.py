@@ -47,7 +47,7 @@ def _join_green(s: Scene) -> Decision | None:
 def _give_share(s: Scene) -> Decision | None:
     """With weights: every listener gives green the share of the present step."""
     steps, share = s.config.traffic.shares, s.release.share
-    if not s.release.weighted:
+    if not s.release.weighted or s.release.short:
         return None
     if share not in steps:
         return _shift(s, steps[0])
@@ -55,7 +55,7 @@ def _give_share(s: Scene) -> Decision | None:
 
 
 def _next_step(s: Scene) -> Decision | None:
-    further = [share for share in s.config.traffic.shares if share > s.release.share]
+    further = [share for share in s.config.traffic.shares if share > s.release.share and not s.release.short]
     return _shift(s, further[0]) if further else None
 
 
@@ -72,6 +72,9 @@ def _promoted(s: Scene) -> Decision | None:
 
 
 def _overlap_pending(s: Scene) -> Wait | None:
+    """What serves longer than it must is what is to be got rid of, on a short way."""
+    if s.release.short:
+        return None
     if s.release.weighted:
         return _step_pending(s)
     ends = (s.all_held_since or s.now) + s.config.traffic.overlap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -191,6 +192,16 @@ def test_the_text_names_failing_checks() -> None:
     story = at(Phase.OVERLAPPING)
     story.checks("home", passed=False).checks("targets", passed=True).checks("unit", passed=False)
     assert story.card.text.endswith(". failing checks: home, unit")
+
+
+def test_a_cure_tells_why_on_its_card_and_what_going_back_is() -> None:
+    """Blue is not given anything; it goes on as it is."""
+    ill = "the group web-asg is not wholly healthy: its desired size is 0"
+    story = at(Phase.OVERLAPPING, facts={"cure": ill, "wanted": 2})
+    shown = json.dumps(story.card.blocks)
+    assert f"*A cure, without a way back to blue:* {ill}" in shown
+    assert "blue (#41) goes on as it is, green (9f8e7d6c) is removed" in shown
+    assert "A cure" not in json.dumps(at(Phase.OVERLAPPING).card.blocks)
 
 
 @pytest.mark.parametrize(

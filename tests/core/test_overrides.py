@@ -322,15 +322,17 @@ def again(o: Ops, image: str, **more: Any) -> Release:
 
 
 def test_going_back_is_exempt_to_its_end() -> None:
-    """It starts in a freeze, and whoever must promote it may; so is it for the image from before the first release."""
+    """It starts in a freeze and waits for nobody; held, whoever must promote it may. So is the image from before."""
     o = world(promotion={"by": "person"})
     first = promoted(o, o.start())
     o.engine().freeze(WEB, who=ANN, why="sale")
-    release = promoted(o, o.engine().release_again(WEB, first.blue_image, who=ON_CALL))
-    assert (release.outcome, release.goes_back) == (Outcome.LIVE, True)
+    release = o.drive(o.engine().release_again(WEB, first.blue_image, who=ON_CALL).id)
+    assert release is not None
+    assert (release.outcome, release.goes_back, release.promoters) == (Outcome.LIVE, True, ())
     assert not {"override", "despite"} & started(o).facts.keys()
-    back = again(o, first.image)
+    back = again(o, first.image, hold=True)
     assert (back.number, back.goes_back) == (3, True)
+    assert promoted(o, back).outcome is Outcome.LIVE
 
 
 def promoted(o: Ops, release: Release) -> Release:

@@ -474,3 +474,19 @@ def test_a_promotion_says_how_many_are_still_missing() -> None:
 def test_the_release_that_made_blue_is_known_by_its_name(blue: str, number: int | None) -> None:
     """Names are made from service and number; another's name tells nothing."""
     assert wording.previous_number(Telling(blue=blue).release) == number
+
+
+ILL = {"cure": "the group web-asg is not wholly healthy: it has 1 instances of 4", "borne": 1, "wanted": 9}
+
+
+def test_a_cure_says_what_is_wrong_and_that_nothing_returns() -> None:
+    """In its first event, in the switch and in the soak; a blue that became whole is returned to."""
+    said = wording.without_return(Stage(started=ILL).release)
+    assert said == f", a cure without a way back to it: {ILL['cure']}; green gets 9 instances"
+    assert wording.without_return(Stage().release) == ""
+    for switching in (Stage(started=ILL).joined().enters(Phase.SWITCHING), Stage(started=ILL).switched()):
+        meaning = wording.phase_meaning(switching.release.phase, switching.release)
+        assert ("as soon as it can bear it" in meaning) is (switching.release.phase is Phase.SWITCHING)
+        assert ("nothing returns to it" in meaning) is (switching.release.phase is Phase.SOAKING)
+        assert meaning in wording.outcome_line(switching.release)
+    assert "going back takes seconds" in wording.phase_meaning(Phase.SOAKING, Stage().switched().release)

@@ -68,6 +68,8 @@ WRONG = [
     ({"role_to_assume": "release"}, "arn:aws:iam::123456789012:role/release"),
     ({"allowed_account_ids": "12"}, "12 digits"),
     ({"dry_run": "perhaps"}, "`dry-run` must be true or false"),
+    ({"cure": "perhaps"}, "`cure` must be true or false"),
+    ({"cure": "true", "command": "rollback"}, "`cure` is for the command release"),
     ({"on_cancel": "stop"}, "park or rollback"),
     ({"environment_url": "example.com"}, "as in https://"),
     ({"service": "Web App"}, "as in web/production"),

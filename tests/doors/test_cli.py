@@ -89,10 +89,11 @@ class _Engine:
         hold: bool = False,
         source: Any = None,
         override: str = "",
+        cure: bool = False,
         order: Any = None,
     ) -> Release:
-        again = ["again"] if order is Order.RELEASE_AGAIN else []
-        self._ask("start", config.id, commit, ami, hold, *again, *([override] if override else []))
+        more = [*(["again"] if order is Order.RELEASE_AGAIN else []), *(["cure"] if cure else [])]
+        self._ask("start", config.id, commit, ami, hold, *more, *([override] if override else []))
         return self.telling.told[0][0]
 
     def follow(self, release: str) -> Iterator[Event]:
@@ -465,6 +466,12 @@ def test_promote_orders_then_shows_the_end(engine: type[_Engine]) -> None:
     engine.telling = live()
     assert run("promote").exit_code == 0
     assert engine.asked == [("promote", "web/production"), ("attend", ID, "held")]
+
+
+def test_a_cure_is_asked_for(engine: type[_Engine]) -> None:
+    """By a flag, as nobody returns to what serves then."""
+    run("release", "--cure")
+    assert engine.asked[0][-1] == "cure"
 
 
 @pytest.mark.parametrize(("telling", "code"), [(rolled_back(), 0), (live(), 1)])

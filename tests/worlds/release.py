@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -63,7 +64,14 @@ class Stage:
     """One release on stage. `now` only moves when told; every change goes through an event."""
 
     def __init__(
-        self, *, hold: bool = False, ami: str = "", steps: list[int] | None = None, previews: int = 0, **changes: Any
+        self,
+        *,
+        hold: bool = False,
+        ami: str = "",
+        steps: list[int] | None = None,
+        previews: int = 0,
+        started: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> None:
         self.weighted = steps is not None
         if steps is not None:
@@ -85,6 +93,7 @@ class Stage:
             "idle_target_group": IDLE if self.weighted else "",
             "builder": "" if ami else "i-0123456789abcdef0",
             **names(SERVICE, 42, "abcdef1234"),
+            **(started or {}),
         }
         self.release: Release = fold([Event(f"{SERVICE}#42", 1, self.now, EventKind.STARTED, facts)])
         self.seen = Observation(at=self.now)

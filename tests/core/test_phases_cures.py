@@ -1,0 +1,167 @@
+"""The short way: over a blue that is not whole, and back to what was live before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bluegreen import phases
+from bluegreen.observation import CheckResult, Instance
+from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
+from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb
+from tests.worlds.release import Stage
+
+ILL = "the group web-asg is not wholly healthy: web-asg-3 is unhealthy in web"
+CHECKS: list[dict[str, Any]] = [
+    {"name": "unit", "run": "true", "every": 1},
+    {"name": "home", "http": "https://web.example.com", "every": 1},
+    {"name": "errors", "alarm": "web-5xx", "every": 1},
+]
+
+
+def cure(*, healthy: int = 0, borne: int = 0, **more: Any) -> Stage:
+    """Green in service beside a blue of four of which so many are healthy; `borne` were when it began."""
+    started = {"cure": ILL, "borne": borne, **more.pop("started", {})}
+    s = Stage(started=started, **more).launched()
+    return ailing(s, healthy)
+
+
+def ailing(s: Stage, healthy: int, *, green: str = "") -> Stage:
+    """So many of blue are healthy, and all of green in that state."""
+    assert s.seen.blue is not None
+    s.targets(blue="unhealthy", **({"green": green} if green else {}))
+    (home,) = s.release.blue_targets
+    members = {i.id: "healthy" for i in s.seen.blue.instances[:healthy]}
+    return s.sees(targets={**s.seen.targets, home: {**s.seen.targets[home], **members}}).notices()
+
+
+def joined(s: Stage, healthy: int) -> Stage:
+    """Green has joined and is seen healthy twice beside it."""
+    s.enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    return ailing(ailing(s, healthy, green="healthy").passes(5), healthy, green="healthy")
+
+
+def ended(s: Stage) -> Rest:
+    """It is over."""
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    return decision
+
+
+def test_two_looks_and_the_sick_are_out() -> None:
+    """No overlap; each look must show all of green; other than after the usual three."""
+    s = cure(healthy=2, borne=2)
+    s.enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    ailing(s, 2, green="healthy")
+    assert isinstance(s.decision, Wait)
+    ailing(s.passes(5), 2, green="healthy")
+    assert s.decision == Enter(Phase.SWITCHING)
+    assert s.enters(Phase.SWITCHING).verb is Verb.TAKE_BLUE_OUT
+
+
+def test_by_weights_green_gets_everything_in_one_step() -> None:
+    """It was healthy in the idle target group before; shares beside the sick are left out."""
+    s = cure(steps=[10, 50])
+    s.enters(Phase.CHECKING).did(Verb.SHIFT, share=0).did(Verb.JOIN_GREEN).attach("green")
+    ailing(ailing(s, 0, green="healthy").passes(5), 0, green="healthy")
+    assert s.decision == Enter(Phase.OVERLAPPING)
+    assert s.enters(Phase.OVERLAPPING).decision == Enter(Phase.SWITCHING)
+    assert s.enters(Phase.SWITCHING).decision == Act(Verb.SHIFT, {"share": 100})
+
+
+def test_a_way_back_is_as_short() -> None:
+    """Blue is whole, and known to be worse."""
+    s = joined(Stage(started={"goes_back": True}).launched(), 4)
+    assert s.decision == Enter(Phase.SWITCHING)
+
+
+def test_only_green_is_asked_before_the_switch() -> None:
+    """A page and an alarm may show what blue does; once green serves alone they count, from then on."""
+    s = joined(cure(checks=CHECKS), 0)
+    sick = [CheckResult(name, False, "503", s.now) for name in ("home", "errors")]
+    for _ in range(2):
+        s.passes(5).sees(checks=(CheckResult("unit", True, "0", s.now), *sick), at=s.now).notices()
+    assert set(s.release.checks) == {"targets", "unit"}
+    assert s.decision == Enter(Phase.SWITCHING)
+    s.enters(Phase.SWITCHING).did(Verb.TAKE_BLUE_OUT).detach("blue").targets(blue="draining", green="healthy")
+    s.passes(1000).enters(Phase.SOAKING)
+    assert s.checks("home", times=1, passed=False).decision == Wait(Awaited.SOAK, 5.0, s.release.in_phase_since + 900)
+    assert "home did not hold within 5m" in ended(s.passes(300)).message
+
+
+def test_by_weights_a_page_is_green_s_before_it_has_traffic() -> None:
+    """The preview shows green alone."""
+    s = cure(steps=[10], checks=[{**CHECKS[1], "when": ["checking"]}])
+    s.enters(Phase.CHECKING).did(Verb.SHIFT, share=0).did(Verb.JOIN_GREEN).attach("green")
+    s.sees(checks=(CheckResult("home", True, "200", s.now),)).notices()
+    assert set(s.release.checks) == {"home", "targets"}
+
+
+@pytest.mark.parametrize("borne", [0, 2])
+def test_before_the_switch_going_back_removes_green_alone(borne: int) -> None:
+    """While it boots, and once it has joined and serves nobody: blue serves as it did."""
+    assert cure(healthy=borne, borne=borne).rolls_back().verb is Verb.DELETE_GREEN
+    s = joined(cure(healthy=borne, borne=borne), borne)
+    ailing(s, borne, green="unhealthy")
+    assert s.rolls_back().verb is Verb.TAKE_GREEN_OUT
+
+
+def test_blue_that_bears_what_it_bore_lets_a_healthy_green_go() -> None:
+    """The person who orders it decides."""
+    assert joined(cure(healthy=2, borne=2), 2).rolls_back().verb is Verb.TAKE_GREEN_OUT
+
+
+@pytest.mark.parametrize(("healthy", "borne"), [(1, 2), (0, 0)])
+def test_green_stays_when_fewer_would_serve_without_it(healthy: int, borne: int) -> None:
+    """S1 and S3: blue has become worse, or nobody else serves at all."""
+    s = joined(cure(healthy=borne, borne=borne), healthy).rolls_back()
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    assert ended(s.passes(600)).reason is Reason.BLUE_UNHEALTHY
+
+
+def switched(s: Stage, healthy: int) -> Stage:
+    """Blue was taken out when so many of it were healthy, and green serves alone."""
+    ailing(joined(s, healthy), healthy, green="healthy").enters(Phase.SWITCHING).did(Verb.TAKE_BLUE_OUT)
+    s.detach("blue").targets(blue="draining", green="healthy").notices()
+    return s.enters(Phase.SOAKING)
+
+
+def test_nothing_returns_to_a_blue_that_was_ill_when_it_was_taken_out() -> None:
+    """Green that fails then calls for a person, and says that it still serves (S11)."""
+    s = switched(cure(healthy=1, borne=1, checks=[CHECKS[0]]), 1)
+    assert not (s.release.can_return or s.release.returnable or s.release.can_roll_back)
+    found = ended(s.checks("unit").checks("unit", passed=False))
+    assert (found.outcome, found.reason) == (Outcome.FAILED, Reason.CHECK_FAILED)
+    assert found.message.endswith("web-asg was not whole when it was taken out, so green was left as it is")
+    denied = phases.blind(s.release, s.now, denied=True, message="no")
+    assert isinstance(denied, Rest)
+
+
+def test_blue_that_became_whole_before_it_was_taken_out_is_returned_to() -> None:
+    """One that was only growing when the release began, say."""
+    s = switched(cure(healthy=3, borne=3, checks=[CHECKS[0]]), 4)
+    assert s.release.can_return
+    assert isinstance(s.checks("unit").checks("unit", passed=False).decision, RollBack)
+    assert s.rolls_back().verb is Verb.JOIN_BLUE
+
+
+def test_by_weights_blue_is_seen_to_become_whole_after_the_switch() -> None:
+    """It never leaves its target group."""
+    s = cure(steps=[10]).enters(Phase.CHECKING).did(Verb.SHIFT, share=0).did(Verb.JOIN_GREEN).attach("green")
+    ailing(s, 0, green="healthy").enters(Phase.OVERLAPPING).enters(Phase.SWITCHING).shifted(100).enters(Phase.SOAKING)
+    assert not s.release.can_return
+    assert ailing(s, 4, green="healthy").release.can_return
+
+
+def test_green_has_a_size_although_blue_has_none() -> None:
+    """Blue at size 0 is never whole at that size."""
+    s = Stage(started={"cure": ILL, "wanted": 3}).enters(Phase.LAUNCHING, image="ami-1")
+    before = {"desired": 0, "minimum": 0, "maximum": 8, "template": "lt-1", "template_version": "7"}
+    s.did(Verb.PIN_BLUE, blue={**before, "resolved_version": "7", "suspended": [], "routes": []})
+    assert s.release.size == 3
+    empty = Stage(started={"cure": ILL, "wanted": 3}).launched()
+    assert empty.seen.blue is not None
+    few = replace(empty.seen.blue, desired=0, instances=(Instance("i-1", "InService"),))
+    assert not empty.sees(blue=few).targets(blue="healthy").notices().release.blue_whole

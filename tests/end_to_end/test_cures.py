@@ -1,0 +1,96 @@
+"""What serves is ill, half ill, in motion or gone: the earlier image and a hotfix go live all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bluegreen.release import Outcome, Reason, Release
+from tests.worlds import Ops, fast
+from tests.worlds.orders import ON_CALL, WEB, lives, refusal
+
+FIRST, SECOND, HOTFIX = ("0fee0001aaaa", "0fee0002bbbb", "0fee0003cccc")
+
+
+def live_twice(weighted: bool, retire: str) -> tuple[Ops, Release]:
+    """Two releases went live; the first one's image is good."""
+    o = fast(weighted=weighted, retire=retire)
+    lives(o, commit=FIRST)
+    return o, lives(o, commit=SECOND)
+
+
+def sick(o: Ops, live: Release) -> None:
+    """Every instance answers 500."""
+    o.machines.sick(live.commit)
+    o.clock.sleep(30)
+
+
+def half_sick(o: Ops, live: Release) -> None:
+    """One of two answers no more."""
+    o.machines.kill(min(o.aws.members(live.green_group)))
+    o.clock.sleep(30)
+
+
+def growing(o: Ops, live: Release) -> None:
+    """One more boots."""
+    _resize(o, live.green_group, DesiredCapacity=live.size + 1)
+
+
+def emptied(o: Ops, live: Release) -> None:
+    """Nobody is left."""
+    _resize(o, live.green_group, MinSize=0, DesiredCapacity=0)
+    o.clock.sleep(60)
+
+
+def _resize(o: Ops, group: str, **sizes: int) -> None:
+    o.world.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=group, **sizes)
+
+
+def healthy(o: Ops) -> int:
+    """How many targets are that get requests."""
+    return sum(state == "healthy" for arn in o._weighing() for state in o.aws.serving(arn).values())
+
+
+@pytest.mark.parametrize(
+    ("weighted", "retire", "befalls"),
+    [
+        (False, "delete", sick),
+        (True, "empty", sick),
+        (False, "empty", half_sick),
+        (True, "delete", half_sick),
+        (False, "delete", growing),
+        (True, "delete", emptied),
+    ],
+    ids=["sick", "sick, weighted", "half sick", "half sick, weighted", "scaling", "size 0, weighted"],
+)
+def test_a_cure(weighted: bool, retire: str, befalls: Callable[[Ops, Release], None]) -> None:
+    """A hotfix by a flag, then the earlier image by its order; never fewer healthy than before, out in one boot."""
+    o, live = live_twice(weighted, retire)
+    for by_flag in (True, False):
+        befalls(o, live)
+        before, began = healthy(o), o.clock.now()
+        refused = refusal(o, lambda: o.start(HOTFIX), Reason.BLUE_UNHEALTHY)
+        assert "--cure" in refused.hint
+        again = o.engine().image_of(WEB, 1)
+        release = o.start(HOTFIX, cure=True) if by_flag else o.engine().release_again(WEB, again, who=ON_CALL)
+        assert release.cure == refused.what
+        fewest, out = _driven(o, release, before, live.green_group)
+        boots = 20 if by_flag else 0  # seconds of the bake
+        assert (fewest, out - began < 25 + boots) == (before, True)
+        live = o.engine().load(release.id)
+        assert (live.outcome, o.serving()) == (Outcome.LIVE, {release.green_group})
+        assert live.size == (2 if befalls is not growing else 3 if by_flag else 4)
+
+
+def _driven(o: Ops, release: Release, before: int, sick_one: str) -> tuple[int, float]:
+    """The fewest that were healthy on the way, and when the sick one was out."""
+    fewest, out = [before], list[float]()
+
+    def when(seen: Release) -> None:
+        fewest.append(healthy(o))
+        if not out and o.serving() == {release.green_group}:
+            out.append(o.clock.now())
+
+    assert o.drive(release.id, when=when) is not None
+    return min(fewest), out[0]

@@ -24,7 +24,7 @@ from lab.blocks import problems_of_message
 from lab.github import PretendGitHub
 from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, PretendSlack
 from lab.world import World
-from tests.worlds import GOOD, SICK, Ops
+from tests.worlds import FAST, GOOD, HEALTH, SICK, Ops
 from tests.worlds.github_description import description
 
 CHANNEL, ELSEWHERE = "C0DEPLOYS", "C0OTHER"
@@ -52,7 +52,8 @@ class Reception:
     """A desk with its services, and what people heard there."""
 
     def __init__(self, at: PretendSlack, drive: Callable[[str], None] | None = None, /, **changes: Any) -> None:
-        self.ops = Ops(instances=1, changes={"slack": LISTS, "promotion": {"by": "person"}, **changes})
+        given = {"slack": LISTS, "promotion": {"by": "person"}, "soak": 4, "poll": 2, **changes}
+        self.ops = Ops(instances=1, timings=FAST, health=HEALTH, drain=5, changes=given)
         self.engine = self.ops.engine()
         self.engine.ensure_table()
         self.slack = Slack(at.bot_token, at.url, Metrics())

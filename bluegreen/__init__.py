@@ -595,6 +595,7 @@ class Engine:
         source: Mapping[str, str] = MappingProxyType({}),
     ) -> Callable[[int], Facts]:
         cure = self._cure(baseline, record)
+        token = _token()
 
         def facts(number: int) -> Facts:
             return {
@@ -620,6 +621,7 @@ class Engine:
                 "account": baseline.account,
                 "region": baseline.region,
                 **cure,
+                "token": token,
                 **names(config.id, number, commit),
             }
 
@@ -1009,6 +1011,13 @@ def _system_clock() -> Clock:
     from bluegreen.driver import SystemClock
 
     return SystemClock()
+
+
+def _token() -> str:
+    """What everything that a release makes will bear, and nothing else."""
+    import secrets
+
+    return secrets.token_hex(8)
 
 
 def _holder() -> str:

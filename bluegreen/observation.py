@@ -46,6 +46,7 @@ class Image:
     state: str  # pending | available | failed | …
     reason: str = ""
     tagged_release: str = ""
+    token: str = ""  # tag bluegreen:token
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Group:
     target_groups: frozenset[str] = frozenset()  # ARNs attached
     deleting: bool = False
     release: str = ""  # tag bluegreen:release
+    token: str = ""  # tag bluegreen:token
     activity: str = ""  # why its last launch failed, in AWS's words; "" when nothing failed
 
     @property

@@ -188,7 +188,7 @@ def _builder(**changes: Any) -> Effect:
 
 
 def _make_image(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
-    image = Image("the new image", release.image_name, "pending", tagged_release=release.id)
+    image = Image("the new image", release.image_name, "pending", tagged_release=release.id, token=release.token)
     return replace(seen, image=image), {"image": image.id}
 
 
@@ -207,7 +207,8 @@ def _pin(release: Release, seen: Observation) -> tuple[Observation, dict[str, An
 
 
 def _create(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
-    green = Group(release.green_group, release.size, release.size, release.size, release=release.id)
+    size = release.size
+    green = Group(release.green_group, size, size, size, release=release.id, token=release.token)
     return replace(seen, green=green), {"group": green.name}
 
 

@@ -313,6 +313,7 @@ class Release:
     borne: int = 0  # of a cure: how many of blue were healthy then
     wanted: int = 0  # of a cure: how many instances green gets at least, where blue is at size 0
     left_whole: bool | None = None  # whether blue was whole when the switch began; None before that
+    token: str = ""  # random, borne by everything that it makes; "" in journals of old
     seq: int = 1
     last_at: float = 0.0
     phase: Phase = Phase.BAKING
@@ -359,6 +360,18 @@ class Release:
         if did is not None:
             return str(did.facts["image"])
         return self.image if Verb.MAKE_IMAGE in self.began else ""
+
+    @property
+    def mark(self) -> str:
+        """`web/production#42 9f86d081884c7d65`: what it makes bears this where there are no tags."""
+        return f"{self.id} {self.token}".rstrip()
+
+    def owns(self, release: str, token: str) -> bool:
+        """Whether what is tagged so was made by this very release.
+
+        Its token proves it: numbers begin again when a journal is lost, and then another release may bear the same id.
+        """
+        return token == self.token and (bool(token) or release == self.id)
 
     @property
     def weighted(self) -> bool:
@@ -545,6 +558,7 @@ def _started(event: Event) -> Release:
         cure=f.get("cure", ""),
         borne=f.get("borne", 0),
         wanted=f.get("wanted", 0),
+        token=f.get("token", ""),
         last_at=event.at,
         entered={Phase.BAKING: event.at},
     )

@@ -182,8 +182,9 @@ def last_lines(printed: str, lines: int) -> str:
 
 
 def comment(release: Release, what: str) -> str:
-    """How our commands are found again, by whichever driver."""
-    return f"{release.id} {what}"[:COMMENT_MAX]
+    """How our commands are found again, by whichever driver; of what is too long the release's id is cut."""
+    end = f" {release.token} {what}" if release.token else f" {what}"
+    return f"{release.id[: max(COMMENT_MAX - len(end), 0)]}{end}"
 
 
 # --- acting --------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ def seen(group: Answer | None, activity: str = "") -> Group | None:
     if group is None:
         return None
     template, version = templates.reference(group)
+    marks = tags.as_dict(group.get("Tags"))
     return Group(
         name=group["AutoScalingGroupName"],
         desired=group["DesiredCapacity"],
@@ -57,7 +58,8 @@ def seen(group: Answer | None, activity: str = "") -> Group | None:
         suspended=frozenset(p["ProcessName"] for p in group.get("SuspendedProcesses", [])),
         target_groups=frozenset(target_groups(group)),
         deleting=bool(group.get("Status")),
-        release=tags.as_dict(group.get("Tags")).get(tags.RELEASE, ""),
+        release=marks.get(tags.RELEASE, ""),
+        token=marks.get(tags.OWNER, ""),
         activity=activity,
     )
 
@@ -126,6 +128,7 @@ def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Answer:
 
 def empty(calls: Calls, release: Release) -> Answer:
     """Blue to size 0: its instances go through their lifecycle hooks. Its maximum is left as it is."""
+    _must_be_out(describe(calls, release.blue_group).get(release.blue_group, {}), release, "UpdateAutoScalingGroup")
     _update(calls, release.blue_group, MinSize=0, DesiredCapacity=0)
     return {}
 
@@ -134,15 +137,24 @@ def delete_blue(calls: Calls, release: Release) -> Answer:
     """Delete the empty blue group; never by force, so AWS refuses while anything runs in it."""
     blue = describe(calls, release.blue_group).get(release.blue_group)
     if blue is not None and not blue.get("Status"):
+        _must_be_out(blue, release, "DeleteAutoScalingGroup")
         _delete(calls, release.blue_group)
     return {}
+
+
+def _must_be_out(blue: Answer, release: Release, operation: str) -> None:
+    """What is in the load balancer serves, whatever the journal says: it is neither emptied nor deleted."""
+    still = target_groups(blue) & set(release.target_groups)
+    if still or release.blue_group == release.green_group:
+        what = f"the group {release.blue_group} is in the load balancer, so it is left as it is"
+        raise AwsError(what, code="InTraffic", operation=operation, transient=bool(still))
 
 
 # --- green ---------------------------------------------------------------------------------------
 
 
 def create(calls: Calls, release: Release) -> Answer:
-    """Green as a faithful copy of blue; one that is there already is it if it bears our tag."""
+    """Green as a faithful copy of blue; one that is there already is it if it bears our token."""
     there = describe(calls, release.blue_group, release.green_group)
     if release.green_group in there:
         return _ours(there[release.green_group], release)
@@ -165,10 +177,9 @@ def create(calls: Calls, release: Release) -> Answer:
 def _ours(green: Answer, release: Release) -> Answer:
     """The group is what we would have made; AwsError when it is somebody else's, or not as we make it."""
     name = release.green_group
-    made_by = tags.as_dict(green.get("Tags")).get(tags.RELEASE)
-    if made_by != release.id:
-        what = f"the name {name} is taken by a group of {made_by or 'somebody else'}"
-        hint = "Delete that group, then release again."
+    if not is_ours(green, release):
+        what = f"the name {name} is taken by a group of {tags.maker(green.get('Tags'))}, which is left as it is"
+        hint = "Release again: the next release bears another name."
         raise AwsError(what, code="AlreadyExists", operation="CreateAutoScalingGroup", hint=hint)
     if templates.reference(green)[1] != str(release.template_version):
         what = (
@@ -181,6 +192,7 @@ def _ours(green: Answer, release: Release) -> Answer:
 def grow(calls: Calls, release: Release, size: int) -> Answer:
     """Green to this size; never smaller."""
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
+    must_be_ours(green, release, "UpdateAutoScalingGroup")
     size = max(size, green["DesiredCapacity"])
     _update(calls, release.green_group, MinSize=size, DesiredCapacity=size, MaxSize=max(size, green["MaxSize"]))
     return {"size": size}
@@ -190,6 +202,7 @@ def restore(calls: Calls, release: Release) -> Answer:
     """Blue's own minimum and maximum for green, and blue's template reference where it means our version now."""
     before = _before(release)
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
+    must_be_ours(green, release, "UpdateAutoScalingGroup")
     changes: Answer = {
         "MinSize": before.minimum,
         "MaxSize": max(before.maximum, green["DesiredCapacity"]),
@@ -207,18 +220,24 @@ def delete_green(calls: Calls, release: Release) -> Answer:
     green = describe(calls, release.green_group).get(release.green_group)
     if green is None or green.get("Status"):
         return {}
-    _ours_to_delete(green, release)
+    must_be_ours(green, release, "DeleteAutoScalingGroup")
     if green.get("DeletionProtection", "none") != "none":
         _update(calls, release.green_group, DeletionProtection="none")
     _delete(calls, release.green_group, ForceDelete=True)
     return {}
 
 
-def _ours_to_delete(green: Answer, release: Release) -> None:
-    made_by = tags.as_dict(green.get("Tags")).get(tags.RELEASE)
-    if made_by != release.id:
-        what = f"the group {release.green_group} is of {made_by or 'somebody else'}, so it is not deleted"
-        raise AwsError(what, code="NotOurs", operation="DeleteAutoScalingGroup")
+def is_ours(group: Mapping[str, Any], release: Release) -> bool:
+    """Whether the group was made by this very release, and is not what it began from."""
+    return group["AutoScalingGroupName"] != release.blue_group and tags.owned(group.get("Tags"), release)
+
+
+def must_be_ours(group: Mapping[str, Any], release: Release, operation: str) -> None:
+    """AwsError when the group is not this release's to take out of traffic or to delete."""
+    if not is_ours(group, release):
+        name = group["AutoScalingGroupName"]
+        what = f"the group {name} is of {tags.maker(group.get('Tags'))}, not of this release, so it is left as it is"
+        raise AwsError(what, code="NotOurs", operation=operation)
 
 
 # --- processes -----------------------------------------------------------------------------------

@@ -25,19 +25,21 @@ def look(calls: Calls, release: Release) -> Image | None:
     if known:
         return _seen(_of_id(calls, known))
     images = _own(calls, {tags.SERVICE: release.service, tags.COMMIT: release.commit})
-    named = [image for image in images if image["Name"] == release.image_name]
-    return _seen(named[0] if named else _newest_available(images))
+    made = [image for image in images if tags.owned(image.get("Tags"), release)]
+    return _seen(made[0] if made else _newest_available(images))
 
 
 def _seen(image: Answer | None) -> Image | None:
     if image is None:
         return None
+    marks = tags.as_dict(image.get("Tags"))
     return Image(
         id=image["ImageId"],
         name=image.get("Name", ""),
         state=image["State"],
         reason=image.get("StateReason", {}).get("Message", ""),
-        tagged_release=tags.as_dict(image.get("Tags")).get(tags.RELEASE, ""),
+        tagged_release=marks.get(tags.RELEASE, ""),
+        token=marks.get(tags.OWNER, ""),
     )
 
 
@@ -104,7 +106,7 @@ def of_commit(calls: Calls, service: str, commit: str) -> str:
 
 
 def make(calls: Calls, release: Release) -> Answer:
-    """Make the image of the stopped builder (EC2 API, CreateImage); one that bears its name and tag is it."""
+    """Make the image of the stopped builder (EC2 API, CreateImage); one that bears its name and token is it."""
     there = _named(calls, release)
     if there is not None:
         return {"image": there}
@@ -130,10 +132,11 @@ def _named(calls: Calls, release: Release) -> str | None:
     images = calls.ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
     if not images:
         return None
-    ours = [i for i in images if tags.as_dict(i.get("Tags")).get(tags.RELEASE) == release.id]
+    ours = [image for image in images if tags.owned(image.get("Tags"), release)]
     if not ours:
-        what = f"the image name {release.image_name} is taken by {images[0]['ImageId']}, which is not of {release.id}"
-        hint = "Rename or deregister that image, then release again."
+        taken = f"{images[0]['ImageId']} of {tags.maker(images[0].get('Tags'))}"
+        what = f"the image name {release.image_name} is taken by {taken}, which is left as it is"
+        hint = "Release again: the next release bears another name."
         raise AwsError(what, code="InvalidAMIName.Duplicate", operation="CreateImage", hint=hint)
     return str(ours[0]["ImageId"])
 

@@ -8,11 +8,25 @@ from typing import Any
 from bluegreen.release import Release
 
 SERVICE, RELEASE, COMMIT = "bluegreen:service", "bluegreen:release", "bluegreen:commit"
+#: A random word of the release, which no other release bears: by it what was made is known as its own.
+OWNER = "bluegreen:token"
 
 
 def ours(release: Release) -> dict[str, str]:
     """The tags of everything that a release makes."""
-    return {SERVICE: release.service, RELEASE: release.id, COMMIT: release.commit}
+    token = {OWNER: release.token} if release.token else {}
+    return {SERVICE: release.service, RELEASE: release.id, COMMIT: release.commit, **token}
+
+
+def owned(tags: Iterable[Any] | None, release: Release) -> bool:
+    """Whether what bears these tags was made by this very release (see `Release.owns`)."""
+    borne = as_dict(tags)
+    return release.owns(borne.get(RELEASE, ""), borne.get(OWNER, ""))
+
+
+def maker(tags: Iterable[Any] | None) -> str:
+    """Who made what bears these tags, for people."""
+    return as_dict(tags).get(RELEASE) or "somebody else"
 
 
 def as_list(tags: dict[str, str]) -> list[dict[str, str]]:

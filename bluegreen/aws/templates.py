@@ -83,9 +83,9 @@ def _since(calls: Calls, release: Release) -> list[Answer]:
 
 
 def _is_ours(version: Answer, release: Release) -> bool:
-    # The image is compared too: with a new journal, numbers begin again and may meet old descriptions.
+    # Versions bear no tags. Without a token numbers may meet old descriptions, so the image is compared, too.
     same_image = version["LaunchTemplateData"].get("ImageId") == release.image
-    return version.get("VersionDescription") == release.id and same_image
+    return version.get("VersionDescription") == release.mark and same_image
 
 
 # --- acting --------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def make(calls: Calls, release: Release) -> Answer:
     answer = calls.ec2.create_launch_template_version(
         LaunchTemplateId=release.blue.template,
         SourceVersion=source,
-        VersionDescription=release.id,
+        VersionDescription=release.mark,
         LaunchTemplateData={"ImageId": release.image, **_snapshots(said)},
         ClientToken=_token(release),
     )
@@ -119,7 +119,7 @@ def _snapshots(said: Answer) -> dict[str, Any]:
 
 def _token(release: Release) -> str:
     """One token a release, also when a new journal begins its numbers again."""
-    return hashlib.sha256(f"{release.id} {release.started_at} {release.image}".encode()).hexdigest()
+    return hashlib.sha256(f"{release.mark} {release.started_at} {release.image}".encode()).hexdigest()
 
 
 def set_default(calls: Calls, release: Release) -> Answer:

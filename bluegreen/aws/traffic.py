@@ -297,6 +297,8 @@ def join(calls: Calls, release: Release, name: str) -> Answer:
     there = groups.describe(calls, release.blue_group, release.green_group)
     if name not in there:
         raise _gone(name, "AttachLoadBalancerTargetGroups")
+    if name == release.green_group:
+        groups.must_be_ours(there[name], release, "AttachLoadBalancerTargetGroups")
     missing = [arn for arn in release.targets_of(name) if arn not in groups.target_groups(there[name])]
     other = release.green_group if name == release.blue_group else release.blue_group
     sources = _traffic_sources(calls, there[other]) if missing and other in there else set()
@@ -310,8 +312,10 @@ def join(calls: Calls, release: Release, name: str) -> Answer:
 
 
 def leave(calls: Calls, release: Release, name: str) -> Answer:
-    """Detach a group from its target groups; its instances drain and run on."""
+    """Detach a group from its target groups; its instances drain and run on. Of green only what is this release's."""
     group = groups.describe(calls, name).get(name, {})
+    if group and name == release.green_group:
+        groups.must_be_ours(group, release, "DetachLoadBalancerTargetGroups")
     attached = [arn for arn in release.targets_of(name) if arn in groups.target_groups(group)]
     sources = _traffic_sources(calls, group) if attached else set()
     with _unless_out(calls, release, name):

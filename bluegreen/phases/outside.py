@@ -9,14 +9,23 @@ from bluegreen.release import Phase, Reason, Verb
 
 def intruded(s: Scene) -> Rest | None:
     """Stop when something that we work on is not as we left it."""
-    found = _blue_changed(s) or _green_changed(s) or _routes_changed(s) or _weights_changed(s)
+    found = not_ours(s) or _blue_changed(s) or _green_changed(s) or _routes_changed(s) or _weights_changed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 
 def displaced(s: Scene) -> Rest | None:
     """While blue is retired: stop when somebody else took green's traffic away; sizes and blue are in motion then."""
-    found = _green_left(s) or _weights_changed(s)
+    found = not_ours(s) or _green_left(s) or _weights_changed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
+
+
+def not_ours(s: Scene) -> str:
+    """Green was made, and what bears its name now is another's: the journal speaks of another world."""
+    green = s.stranger
+    if green is None or Verb.CREATE_GREEN not in s.release.did:
+        return ""
+    made = f"of {green.release}" if green.release else "of somebody else"
+    return f"the group {green.name} is {made} and was not made by this release, so nothing is done to it"
 
 
 def _blue_changed(s: Scene) -> str:

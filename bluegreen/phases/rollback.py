@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
+from bluegreen.phases.outside import not_ours
 from bluegreen.phases.scene import LONGEST_RETIRE, SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
 
@@ -12,7 +15,10 @@ from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
 def rolling_back(s: Scene) -> Decision:
     """Return to blue; how depends on the phase that was left."""
     assert s.release.left is not None
-    return _UNDO[s.release.left](s)
+    if found := not_ours(s):
+        return halt(s, Reason.CHANGED_OUTSIDE, found)
+    own = replace(s, seen=replace(s.seen, green=None)) if s.stranger else s
+    return _UNDO[s.release.left](own)
 
 
 def undo_baking(s: Scene) -> Decision:
@@ -143,8 +149,6 @@ def _remove_green(s: Scene) -> Decision | None:
     if green is None:
         unseen = s.fresh(Verb.CREATE_GREEN) and not s.did(Verb.DELETE_GREEN)
         return s.wait(Awaited.GROUP_GONE) if unseen else None
-    if green.release != s.release.id:
-        return None
     if s.began(Verb.DELETE_GREEN) and s.age(Verb.DELETE_GREEN) >= LONGEST_RETIRE:
         return halt(s, Reason.RETIRE_LATE, f"{green.name} is still there after {duration(s.phase_age)}")
     if green.deleting or s.did(Verb.DELETE_GREEN):
@@ -191,16 +195,25 @@ def _image_unseen(s: Scene) -> Decision | None:
 
 def _drop_failed_image(s: Scene) -> Decision | None:
     image = s.seen.image
-    ours = image is not None and image.tagged_release == s.release.id and image.state not in ("pending", "available")
-    if image is None or not ours or Verb.DROP_IMAGE in s.release.gave_up or s.did(Verb.DROP_IMAGE):
+    failed = image is not None and image.state not in ("pending", "available")
+    if (
+        image is None
+        or not failed
+        or not _made(s, image)
+        or Verb.DROP_IMAGE in s.release.gave_up
+        or s.did(Verb.DROP_IMAGE)
+    ):
         return None
     return Act(Verb.DROP_IMAGE, {"image": image.id})
 
 
+def _made(s: Scene, image: Image) -> bool:
+    return s.release.owns(image.tagged_release, image.token)
+
+
 def _rolled_back(s: Scene) -> Rest:
     reason = s.release.reason or Reason.ORDERED
-    ours = s.seen.image is not None and s.seen.image.tagged_release == s.release.id
-    made = s.release.made_image or (s.seen.image.id if s.seen.image and ours else "")
+    made = s.release.made_image or (s.seen.image.id if s.seen.image and _made(s, s.seen.image) else "")
     left = [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")

@@ -108,6 +108,18 @@ class Scene:
         return self.release.blue
 
     @property
+    def stranger(self) -> Group | None:
+        """A group that bears green's name and is not of this release: it is never touched.
+
+        It may be blue itself, or a later green, when the journal is not of this world any more.
+        """
+        green = self.seen.green
+        if green is None:
+            return None
+        ours = green.name != self.release.blue_group and self.release.owns(green.release, green.token)
+        return None if ours else green
+
+    @property
     def phase_age(self) -> float:
         """Seconds since the phase was entered, or since it is watched: time that nobody watched is no delay."""
         return self.now - self.watched_since

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bluegreen.aws import Cloud
-from bluegreen.aws.builder import script
+from bluegreen.aws.builder import comment, script
 from bluegreen.config import parse
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.observation import Command
@@ -233,8 +234,39 @@ def test_a_group_of_somebody_else_has_green_s_name() -> None:
     with pytest.raises(AwsError, match="the name web-production-v1 is taken by a group of somebody else") as told:
         stage.perform(Verb.CREATE_GREEN)
     assert not told.value.transient
-    with pytest.raises(AwsError, match="so it is not deleted"):
-        stage.perform(Verb.DELETE_GREEN)
+    for verb in (Verb.DELETE_GREEN, Verb.TAKE_GREEN_OUT, Verb.JOIN_GREEN, Verb.RESTORE_GREEN):
+        with pytest.raises(AwsError, match="of somebody else, not of this release, so it is left as it is"):
+            stage.perform(verb)
+
+
+def test_what_a_lost_journal_made_is_not_this_release_s() -> None:
+    """Numbers began again: group, image and version of the first #1 bear the same id, and another token."""
+    stage = AwsStage(token="first").go_to(Phase.OVERLAPPING)
+    image, version = stage.release.image, stage.release.template_version
+    before = stage.release.began[Verb.PIN_BLUE].facts["blue"]
+    stage.begins_again(token="second")
+    stage.enters(Phase.LAUNCHING, image=image)
+    stage.act(Verb.PIN_BLUE, blue=before)
+    for verb in (Verb.CREATE_GREEN, Verb.DELETE_GREEN, Verb.TAKE_GREEN_OUT):
+        with pytest.raises(AwsError, match="of web/production#1"):
+            stage.perform(verb)
+    assert stage.act(Verb.MAKE_TEMPLATE_VERSION) != {"template_version": version}
+    stage.act(Verb.DELETE_TEMPLATE_VERSION)
+    assert stage.world.leftovers("web-asg") == [
+        "group web-production-v1",
+        f"image {image}",
+        f"template version {version}",
+        *[f"instance {one}" for one in stage.pretend.members("web-production-v1")],
+    ]
+
+
+@pytest.mark.parametrize("verb", [Verb.EMPTY_BLUE, Verb.DELETE_BLUE])
+def test_what_is_in_the_load_balancer_is_neither_emptied_nor_deleted(verb: Verb) -> None:
+    """Whatever the journal says: somebody put it back a moment ago, or the journal is not of this world."""
+    stage = AwsStage(ami=True).go_to(Phase.CHECKING)
+    with pytest.raises(AwsError, match="the group web-asg is in the load balancer, so it is left as it is"):
+        stage.perform(verb)
+    assert stage.world.healthy()
 
 
 def test_an_image_of_somebody_else_has_our_name() -> None:
@@ -242,7 +274,7 @@ def test_an_image_of_somebody_else_has_our_name() -> None:
     stage = until(AwsStage(), Verb.STOP_BUILDER)
     stage.clock.sleep(60)
     stage.client("ec2").register_image(Name=stage.release.image_name, RootDeviceName="/dev/xvda")
-    with pytest.raises(AwsError, match="which is not of web/production#1") as told:
+    with pytest.raises(AwsError, match=r"is taken by ami-\w+ of somebody else, which is left as it is") as told:
         stage.perform(Verb.MAKE_IMAGE)
     assert not told.value.transient
 
@@ -380,15 +412,23 @@ def test_no_image_of_a_running_builder() -> None:
         stage.perform(Verb.MAKE_IMAGE)
 
 
+def test_a_comment_that_is_too_long_loses_the_end_of_the_service_s_name() -> None:
+    """What tells one command from another stays: the token and the check's name."""
+    long = replace(AwsStage(token="t" * 16).release, id=f"{'w' * 60}/production#1")
+    assert comment(long, "c" * 40) == f"{'w' * 42} {'t' * 16} {'c' * 40}"
+    assert comment(replace(long, token="", id="web/production#1"), "build") == "web/production#1 build"
+
+
 def test_the_image_and_its_snapshots_bear_our_tags() -> None:
     """So that it is found again, and may be dropped one day."""
-    stage = AwsStage().go_to(Phase.LAUNCHING)
+    stage = AwsStage(token="9f86").go_to(Phase.LAUNCHING)
     (image,) = stage.client("ec2").describe_images(ImageIds=[stage.release.image])["Images"]
     wanted = {
         "Name": "web-production-v1-abcdef12",
         "bluegreen:service": "web/production",
         "bluegreen:release": "web/production#1",
         "bluegreen:commit": "abcdef1234567890",
+        "bluegreen:token": "9f86",
     }
     assert wanted == {tag["Key"]: tag["Value"] for tag in image["Tags"]}
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from bluegreen import phases
-from bluegreen.observation import CheckResult, Command, Instance, Observation
+from bluegreen.observation import CheckResult, Command, Instance, Observation, Template
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.release import Awaited, EventKind, Mistake, Outcome, Phase, Reason, Verb
-from tests.worlds.release import TG, Stage, group
+from tests.worlds.release import BEFORE, TG, Stage, group
 
 DONE = Command("c", "succeeded")
 RUNNING = Command("c", "running")
@@ -577,9 +577,44 @@ def test_a_group_that_may_still_appear_is_waited_for() -> None:
 
 
 def test_a_group_of_our_name_that_is_not_ours_is_left_alone() -> None:
-    """Names may clash; tags decide."""
-    s = Stage().launched().alter("green", release="other/production#42").rolls_back()
-    assert s.verb is Verb.DELETE_TEMPLATE_VERSION
+    """Green could not be made because its name is taken: what was made is undone, and the other is not looked at."""
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").did(Verb.PIN_BLUE, blue=BEFORE)
+    s.did(Verb.SUSPEND_BLUE).did(Verb.MAKE_TEMPLATE_VERSION, template_version=8)
+    stumbles(s, Verb.CREATE_GREEN).sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    s.sees(green=group("web-production-v42", release="other/production#42"), template=Template("lt-1", 7, 8, ours=8))
+    s.attach("green").targets(blue="healthy", green="healthy").rolls_back()
+    assert s.passes(60).verb is Verb.DELETE_TEMPLATE_VERSION
+    assert s.did(Verb.DELETE_TEMPLATE_VERSION).verb is Verb.UNPIN_BLUE
+
+
+STRANGE: list[dict[str, str]] = [
+    {"release": "web/production#42", "token": "another"},  # of another journal's release of that number
+    {"release": "web/production#42"},  # of the same, from before tokens
+    {},
+]
+
+
+@pytest.mark.parametrize("marks", STRANGE, ids=str)
+@pytest.mark.parametrize("phase", [Phase.LAUNCHING, Phase.CHECKING, *list(Phase)[3:8]])
+def test_a_green_that_another_made_stops_the_release(phase: Phase, marks: dict[str, str]) -> None:
+    """The journal speaks of another world: nothing is touched, forwards or back, and a person is called."""
+    s = (
+        Stage(started={"token": "mine"})
+        .switched()
+        .enters(phase)
+        .alter("green", **{"release": "", "token": "", **marks})
+    )
+    for rolled_back in (False, True):
+        decision = s.rolls_back().decision if rolled_back else s.decision
+        assert isinstance(decision, Rest)
+        assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+        assert "was not made by this release" in decision.message
+
+
+def test_a_green_that_is_blue_is_never_green() -> None:
+    """An old journal may have given green the name of the group that serves, with tags that fit."""
+    s = Stage(started={"blue_group": "web-production-v42"}).switched()
+    assert isinstance(s.rolls_back().decision, Rest)
 
 
 def test_a_green_that_will_not_go_calls_for_a_person() -> None:

@@ -21,6 +21,15 @@ def test_names_are_known_before_anything_is_made() -> None:
     assert release_id("web/production", 42) == "web/production#42"
 
 
+def test_what_a_release_made_bears_its_token() -> None:
+    """An id may be borne by a release of another journal; without a token, as in old journals, it has to do."""
+    new, old = Stage(started={"token": "9f86"}).release, Stage().release
+    assert (new.mark, old.mark) == ("web/production#42 9f86", "web/production#42")
+    assert [new.owns("web/production#42", token) for token in ("9f86", "", "other")] == [True, False, False]
+    assert [old.owns("web/production#42", token) for token in ("", "9f86")] == [True, False]
+    assert not old.owns("other/production#42", "")
+
+
 def test_there_is_no_release_without_its_first_event() -> None:
     """An empty journal tells of nothing."""
     with pytest.raises(ValueError, match="not enough values"):

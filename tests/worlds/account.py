@@ -21,7 +21,9 @@ JOURNAL = (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER)
 class AwsStage:
     """A service in a pretend AWS, and a release of it that only moves when told."""
 
-    def __init__(self, *, config: dict[str, Any] | None = None, ami: bool = False, **world: Any) -> None:
+    def __init__(
+        self, *, config: dict[str, Any] | None = None, ami: bool = False, token: str = "", **world: Any
+    ) -> None:
         clock = VirtualClock()
         self.machines = PretendMachines(clock)
         self.pretend = PretendAws(clock, self.machines)
@@ -31,6 +33,7 @@ class AwsStage:
         self.cloud = self.another_cloud()
         self.ami = self.world.image if ami else ""
         self.permits = 0
+        self.token = token
         self._release: Release | None = None
 
     def another_cloud(self, **options: Any) -> Cloud:
@@ -66,10 +69,17 @@ class AwsStage:
                 "idle_target_group": found.idle_target_group,
                 "stickiness": found.stickiness,
                 "builder": found.builder,
+                "token": self.token,
                 **names(self.config.id, 1, COMMIT),
             }
-            self._release = fold([Event(f"{self.config.id}#1", 1, self.clock.now(), EventKind.STARTED, facts)])
+            self._first = Event(f"{self.config.id}#1", 1, self.clock.now(), EventKind.STARTED, facts)
+            self._release = fold([self._first])
         return self._release
+
+    def begins_again(self, token: str) -> None:
+        """The journal is lost: another release of the same number."""
+        facts = {**self._first.facts, "token": token}
+        self._release = fold([Event(self._first.release, 1, self.clock.now(), EventKind.STARTED, facts)])
 
     def told(self, kind: EventKind, **facts: Any) -> None:
         """One more event."""

@@ -21,6 +21,17 @@ IDLE, LISTENER, RULE = (
     "arn:r:1:listener-rule/x",
 )
 SERVICE = "web/production"
+#: What is recorded of blue when it is pinned.
+BEFORE: dict[str, Any] = {
+    "desired": 4,
+    "minimum": 2,
+    "maximum": 8,
+    "template": "lt-1",
+    "template_version": "$Latest",
+    "resolved_version": "7",
+    "suspended": [],
+    "routes": ["web:80 -> web"],
+}
 ALB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/lb/1/2"
 SMALL: dict[str, Any] = {
     "service": "web",
@@ -157,19 +168,10 @@ class Stage:
     def launched(self) -> Stage:
         """Blue pinned, green in service beside it."""
         blue = group("web-asg", target_groups=frozenset({TG}))
-        before = {
-            "desired": 4,
-            "minimum": 2,
-            "maximum": 8,
-            "template": "lt-1",
-            "template_version": "$Latest",
-            "resolved_version": "7",
-            "suspended": [],
-            "routes": ["web:80 -> web"],
-        }
-        self.enters(Phase.LAUNCHING, image="ami-1").did(Verb.PIN_BLUE, blue=before).did(Verb.SUSPEND_BLUE)
+        self.enters(Phase.LAUNCHING, image="ami-1").did(Verb.PIN_BLUE, blue=BEFORE).did(Verb.SUSPEND_BLUE)
         self.did(Verb.MAKE_TEMPLATE_VERSION, template_version=8).did(Verb.CREATE_GREEN, Verb.SUSPEND_GREEN)
-        green = group("web-production-v42", release=self.release.id, template_version="8")
+        marks: dict[str, Any] = {"release": self.release.id, "token": self.release.token}
+        green = group("web-production-v42", template_version="8", **marks)
         template = Template("lt-1", default=7, latest=8, ours=8)
         self.sees(blue=blue, green=green, template=template, routes=("web:80 -> web",)).targets(blue="healthy")
         return self.gives(0) if self.weighted else self

@@ -28,6 +28,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,7 @@ class ServiceRecord:
     last: int | None = None  # the newest release, settled or not
     live: Live | None = None
     freeze: Freeze | None = None  # as written; whether it still holds is a matter of time
+    ordered: str = ""  # the last order: its release and the number of its event, as in web/production#42/17
     bad: Mapping[str, int] = field(default_factory=dict)  # commit, or image without one -> release that was rolled back
 
     def rolled_back(self, commit: str, image: str) -> int | None:
@@ -351,7 +353,9 @@ class Journal:
             current = self.load(release)
             try:
                 told = {**facts, **(allowed(current) or {})}
-                return self._order(current, _new(release, current.seq + 1, kind, told, now))
+                event = self._order(current, _new(release, current.seq + 1, kind, told, now))
+                self._point_at(service, event)
+                return event
             except Conflict:
                 continue
             except Refused:  # the other delivery of the same request may have been first, and that is why
@@ -359,6 +363,14 @@ class Journal:
                     return first
                 raise
         raise Conflict("others keep writing events", where=release, hint="Try again.")
+
+    def _point_at(self, service: str, order: Event) -> None:
+        """Whoever reads all services sees of which release somebody ordered something; without it they see it later."""
+        pointing = self._service_update(
+            service, "SET #ordered = :ordered", "attribute_exists(pk)", {":ordered": f"{order.release}/{order.seq}"}
+        )
+        with suppress(AwsError, _UnmetError):
+            self._call("update_item", **pointing)
 
     def _order(self, release: Release, event: Event) -> Event:
         if release.outcome is None:
@@ -951,6 +963,7 @@ def _record(item: Item) -> ServiceRecord:
         last=item.get("last"),
         live=Live(**{"template_version": None, **live}) if live else None,
         freeze=_freeze(freeze) if freeze else None,
+        ordered=item.get("ordered", ""),
         bad=item.get("bad", {}),
     )
 

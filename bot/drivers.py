@@ -11,7 +11,18 @@ import threading
 import time
 from collections.abc import Callable
 
-from bluegreen import BlueGreenError, Engine, Interrupted, LeaseLost, Reason, Refused, Until
+from bluegreen import (
+    Awaited,
+    BlueGreenError,
+    Engine,
+    Event,
+    Interrupted,
+    LeaseLost,
+    Reason,
+    Refused,
+    Release,
+    Until,
+)
 from bot.metrics import Metrics
 
 log = logging.getLogger("bot.drivers")
@@ -52,6 +63,7 @@ class Drivers:
         self._engine, self._metrics, self._heard = engine, metrics, heard
         self._threads: dict[str, threading.Thread] = {}
         self._alarms: dict[str, _Alarm] = {}
+        self._driven: set[str] = set()  # those of the threads that hold the lease
         self._not_before: dict[str, float] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -59,8 +71,8 @@ class Drivers:
         self.read_at = time.monotonic()  # when the journal answered last
 
     def drives(self, release: str) -> bool:
-        """Whether this bot drives it, or is about to."""
-        return release in self._threads
+        """Whether this bot drives it, so that it hears of each event; not while another still does."""
+        return release in self._driven
 
     def kick(self, release: str) -> None:
         """Drive it; if that is done here already, let its driver look at the journal. Returns at once."""
@@ -132,7 +144,7 @@ class Drivers:
             self._engine.drive(
                 release,
                 until=Until.LIVE,
-                tell=lambda told, event, awaited, deadline: self._heard(told.id) if event else None,
+                tell=self._told,
                 stop=self._stopping.is_set,
                 clock=alarm,
             )
@@ -150,8 +162,15 @@ class Drivers:
             with self._lock:
                 self._threads.pop(release, None)
                 self._alarms.pop(release, None)
+                self._driven.discard(release)
             self._metrics.driving.set(len(self._threads))
             self._heard(release)
+
+    def _told(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
+        """The driver's Tell; it tells nothing before it has the lease."""
+        self._driven.add(release.id)
+        if event:
+            self._heard(release.id)
 
     def _troubled(self, release: str, error: BlueGreenError) -> None:
         log.error("%s cannot be driven now: %s", release, error)

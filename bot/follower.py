@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,10 +40,15 @@ from bot.slack import Later, Lost, Refusal, Slack
 log = logging.getLogger("bot.follower")
 
 DUTY, DUTY_SECONDS, DUTY_LEFT = "follower", 10.0, 6.0
-#: How often the journal is asked what is new; a release that this bot drives tells it at once.
-LOOK, LOOK_DRIVEN = 1.5, 10.0
-#: Edits of one card are this far apart at least; its clock alone is worth one this seldom, and seldomer with many.
+#: How often the journal is asked what is new in a release; one that this bot drives tells it at once. All services are
+#: one read, and say which release was ordered something: that read is more frequent.
+LOOK, LOOK_DRIVEN, LOOK_ALL = 1.5, 10.0, 0.5
+#: Edits of one card are this far apart at least, but for an order; its clock alone is worth one this seldom, and
+#: seldomer with many.
 EDIT, HEARTBEAT, HEARTBEAT_EACH = 2.5, 20.0, 1.5
+#: Slack takes some fifty edits a minute (tier 3). So many of them may be for clocks, and for clocks and all else that
+#: is no order: the rest is kept for people who wait for what they ordered to show.
+PULSES, EDITS, MINUTE = 30, 40, 60.0
 #: Thread lines wait so long for company, unless the channel is to hear them.
 GATHER = 1.0
 #: After a refusal a person has to do something; so long until we look whether they did.
@@ -70,6 +76,7 @@ class Followed:
     posting: bool = False
     shown: tuple[messages.Block, ...] = ()
     shown_seq: int = 0  # the event up to which `shown` was drawn
+    ordered: int = 0  # the event of the last order
     edited: float = 0.0
     looked: float = 0.0
     not_before: dict[str, float] = field(default_factory=dict)  # by what is tried: Slack asked us to wait
@@ -89,6 +96,9 @@ class Follower:
         self._followed: dict[str, Followed] = {}
         self._last: dict[str, int] = {}  # by service: the newest release that is known
         self._heard: set[str] = set()
+        self._ordered: set[str] = set()  # of these somebody waits to see an order
+        self._orders: dict[str, str] = {}  # by service: the last order that is known
+        self._edits: deque[float] = deque()  # when cards were edited in the last minute
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._looked = 0.0
@@ -106,6 +116,12 @@ class Follower:
         with self._lock:
             self._heard.add(release)
         self._wake.set()
+
+    def hear_at_once(self, release: str) -> None:
+        """Somebody ordered something: that is shown before anything else. Any thread may call it."""
+        with self._lock:
+            self._ordered.add(release)
+        self.hear(release)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Follow until `stop` says so; then say what can be said at once, and let another bot follow."""
@@ -141,6 +157,7 @@ class Follower:
         self._look()
         for one in sorted(self._followed.values(), key=lambda one: one.edited):
             self._on_duty()
+            self._show_orders()
             self._say(one)
         for id_ in [id_ for id_, one in self._followed.items() if self._is_done(one)]:
             del self._followed[id_]
@@ -160,6 +177,7 @@ class Follower:
         self._duty = None
         self._followed.clear()
         self._last.clear()
+        self._orders.clear()
         self._looked = 0.0
         self._metrics.following.set(0)
 
@@ -174,10 +192,11 @@ class Follower:
         with self._lock:
             heard, self._heard = self._heard, set()
         now = self._now()
-        if now - self._looked >= LOOK or heard - self._followed.keys():
+        if now - self._looked >= LOOK_ALL or heard - self._followed.keys():
             self._looked = now
             self._find()
-        for id_, one in self._followed.items():
+        for id_, one in list(self._followed.items()):
+            self._show_orders()
             pause = LOOK_DRIVEN if self.driven(id_) else LOOK
             if id_ in heard or now - one.looked >= pause:
                 one.looked = now
@@ -197,6 +216,22 @@ class Follower:
             for number in sorted(set(numbers)):
                 self._begin(release_id(record.service, number), surveyed=known is None)
             self._last[record.service] = record.last or 0
+            self._note_order(record.service, record.ordered)
+
+    def _note_order(self, service: str, ordered: str) -> None:
+        """Of an order that another process took only the record of its service tells at once."""
+        if ordered != self._orders.setdefault(service, ordered):
+            self._orders[service] = ordered
+            self.hear_at_once(ordered.rpartition("/")[0])
+
+    def _show_orders(self) -> None:
+        """Before whatever else is to be done."""
+        while self._ordered:
+            with self._lock:
+                one = self._followed.get(self._ordered.pop())
+            if one is not None:
+                self._read(one)
+                self._say(one)
 
     def _begin(self, id_: str, *, surveyed: bool) -> None:
         if id_ in self._followed:
@@ -226,6 +261,8 @@ class Follower:
                 self._measure(one.release, event)
             one.release = apply(one.release, event)
             one.unsaid.append((event, one.release))
+            if event.kind in messages.ORDERS:
+                one.ordered = event.seq
 
     def _measure(self, before: Release, event: Event) -> None:
         if event.kind is EventKind.ENTERED or event.kind is EventKind.SETTLED:
@@ -370,14 +407,26 @@ class Follower:
         said = messages.card(one.release, now)
         if said.blocks == one.shown:
             return
-        changed = one.over or messages.card(one.release, one.edited).blocks != one.shown
-        if age < (EDIT if changed else pulse) and not (changed and self._ending):
+        if not self._may_edit(one, age, pulse):
             return
+        self._edits.append(now)
         one.edited, one.shown_seq = now, 0  # until Slack has taken it
         self._slack.call(
             "chat.update", about=one.channel, channel=one.channel, ts=one.ts, **said.body(), link_names=False
         )
         one.shown, one.shown_seq = said.blocks, one.release.seq
+
+    def _may_edit(self, one: Followed, age: float, pulse: float) -> bool:
+        """Whether a card that would look otherwise now is edited; it was so many seconds ago."""
+        if one.ordered > one.shown_seq:
+            return True
+        changed = one.over or messages.card(one.release, one.edited).blocks != one.shown
+        if changed and self._ending:
+            return True
+        while self._edits and self._edits[0] <= self._now() - MINUTE:
+            self._edits.popleft()
+        least, most = (EDIT, EDITS) if changed else (pulse, PULSES)
+        return age >= least and len(self._edits) < most
 
     def _note_the_end(self, one: Followed) -> None:
         if one.over and one.ts and self._is_told(one):

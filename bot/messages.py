@@ -459,7 +459,7 @@ _ALWAYS = frozenset(
     }
 )
 #: What the channel reads, too: orders with who gave them, and trouble.
-_ALOUD = frozenset({EventKind.PROMOTED, EventKind.HOLD_ORDERED, EventKind.ROLLBACK_ORDERED, EventKind.RESUMED})
+ORDERS = frozenset({EventKind.PROMOTED, EventKind.HOLD_ORDERED, EventKind.ROLLBACK_ORDERED, EventKind.RESUMED})
 _TOLD_ACTS = frozenset({Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, Verb.JOIN_BLUE, Verb.TAKE_GREEN_OUT})
 
 
@@ -491,7 +491,7 @@ def aloud(event: Event) -> bool:
         return event.phase is Phase.ROLLING_BACK
     if event.kind is EventKind.SETTLED:
         return bool(event.facts["outcome"] != Outcome.LIVE)
-    return event.kind in _ALOUD or _reminds(event)
+    return event.kind in ORDERS or _reminds(event)
 
 
 def line(event: Event, release: Release) -> str:

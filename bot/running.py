@@ -45,7 +45,7 @@ class Bot:
             self.engine,
             self.slack,
             drive=self.drivers.kick,
-            heard=self.follower.hear,
+            heard=self.follower.hear_at_once,
             github_token=settings.github_token,
             github_api=settings.github_api,
         )

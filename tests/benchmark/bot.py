@@ -46,6 +46,8 @@ from tests.worlds.waiting import PATIENCE, eventually
 RUNNING, ROLLED_BACK = 50, 10
 #: Further releases, driven elsewhere: rolled back while that driver lives, and just after it has gone.
 ELSEWHERE, ALONE = 5, 8
+#: Orders whose way to the card is measured, and how many edits Slack takes in a minute (tier 3).
+SHOWN, EDITS = 50, 50
 #: Commands of people: so many a second, for so many seconds.
 PACE, TYPED = 10.0, 30.0
 #: Seconds between two rollbacks.
@@ -243,6 +245,7 @@ class Figures:
     driving: Times = ()
     elsewhere: Times = ()
     alone: Times = ()
+    shown: Times = ()  # from an order to the card that shows it
     quiet: Spell = field(default_factory=Spell)
     busy: Spell = field(default_factory=Spell)
     notes: list[str] = field(default_factory=list)  # what else was seen
@@ -254,6 +257,7 @@ class Bench:
     def __init__(self, account: Account, slack: PretendSlack) -> None:
         self.account, self.slack = account, slack
         self.figures = Figures()
+        self._typed_at: dict[str, float] = {}  # by service: when its rollback was typed
         self.bot = BotProcess.anew({**account.environment, **slack.environment, "PORT": "0"})
 
     def measure(self) -> Figures:
@@ -276,6 +280,9 @@ class Bench:
         self.figures.driving = self._rollbacks(DRIVEN[:ROLLED_BACK])
         self.figures.elsewhere = self._rollbacks(RUNNERS)
         self.figures.alone = self._rollbacks(PARKED, alone=True)
+        ordered = [*DRIVEN[:ROLLED_BACK], *RUNNERS, *PARKED]
+        self._rollbacks(DRIVEN[ROLLED_BACK : ROLLED_BACK + SHOWN - len(ordered)])
+        self.figures.shown = self._shown()
         return self.figures
 
     def _note(self, seen: str) -> None:
@@ -348,8 +355,19 @@ class Bench:
             if alone:
                 self.account.ask("leave", name)
             typed = self.slack.command(ON_CALL.id, f"/rollback {name}")
+            self._typed_at[name] = typed.began
             found.append(self._until_first_call(name, typed))
             time.sleep(max(0.0, APART - found[-1]))
+        return sorted(found)
+
+    def _shown(self) -> list[float]:
+        """From each rollback typed to the edit of its card that names who ordered it; infinite when none did."""
+        edits = [one for one in self.slack.calls.copy() if one.method == "chat.update" and not one.error]
+        found = []
+        for name, began in self._typed_at.items():
+            mine = (one for one in edits if one.at >= began and f"{name}/production#1" in str(one.arguments["text"]))
+            shown = (one.at for one in mine if f"<@{ON_CALL.id}>" in str(one.arguments["blocks"]))
+            found.append(next(shown, math.inf) - began)
         return sorted(found)
 
     def _until_first_call(self, name: str, typed: Delivery) -> float:
@@ -370,6 +388,7 @@ def measure() -> Figures:
     account = Account()
     try:
         with PretendSlack() as slack:
+            slack.limit("chat.update", EDITS, 60)
             bench = Bench(account, slack)
             try:
                 figures = bench.measure()
@@ -398,6 +417,7 @@ def rows() -> list[Row]:
         ("/rollback to the first changing call, the bot drives", _spread(seen.driving), "at most 1 s"),
         ("the same, another process drives", _spread(seen.elsewhere), "at most 1 s"),
         ("the same, nobody drives", _spread(seen.alone), "at most 2 s"),
+        ("order -> card", _spread(seen.shown), "at most 1 s (p99)"),
         (f"the bot's process, driving {RUNNING}", spent, "-"),
     ]
 
@@ -422,7 +442,7 @@ def main() -> None:
     logging.basicConfig(level="INFO", format="%(asctime)s %(message)s")
     began = time.monotonic()
     seen = measure()
-    for name in ("acknowledged", "driving", "elsewhere", "alone"):
+    for name in ("acknowledged", "driving", "elsewhere", "alone", "shown"):
         print(f"{name:13}", _spread(getattr(seen, name)))
     print("quiet        ", seen.quiet, "\nbusy         ", seen.busy)
     print(f"in {time.monotonic() - began:.0f} s")

@@ -3,7 +3,9 @@
 import threading
 import time
 
-from bot.drivers import _Alarm
+from bot.drivers import Drivers, _Alarm
+from bot.metrics import Metrics
+from tests.worlds import Ops
 
 
 def test_a_ring_before_the_sleep_ends_it() -> None:
@@ -19,6 +21,31 @@ def test_a_ring_ends_one_sleep() -> None:
     alarm.ring()
     alarm.sleep(30.0)
     assert not _slept(alarm, 30.0, patience=0.2)
+
+
+def test_what_only_waits_for_the_lease_is_not_driven() -> None:
+    """Another process drives it and tells this bot nothing, so the follower must go on looking."""
+    ops = Ops(instances=1)
+    release, engine, clock = ops.start(), ops.engine(), ops.clock
+    lease = engine._journal.take_lease(release.id, "elsewhere", clock.now(), 30)
+    assert lease is not None
+    heard: list[str] = []
+    seen: list[bool] = []
+    drivers = Drivers(engine, Metrics(), heard.append)
+
+    def look() -> None:
+        seen.append(drivers.drives(release.id))
+
+    clock.after(3, look)
+    clock.after(5, lambda: engine._journal.drop(lease))
+    clock.after(20, look)
+    clock.after(21, drivers._stopping.set)
+    alarm = _Alarm(clock.now)
+    alarm.sleep = clock.sleep  # type: ignore[method-assign]  # it waits on the lab's clock
+    drivers._drive(release.id, alarm)
+    assert seen == [False, True]
+    assert not drivers.drives(release.id)
+    assert heard
 
 
 def _slept(alarm: _Alarm, seconds: float, patience: float = 10.0) -> bool:

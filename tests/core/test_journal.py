@@ -552,6 +552,18 @@ def test_order(journal: Journal) -> None:
     assert journal.load(FIRST).promoters == ("bob",)
 
 
+def test_an_order_is_seen_by_whoever_reads_all_services(journal: Journal) -> None:
+    """One read tells of which release somebody ordered something; where that cannot be written, the order stands."""
+    opened(journal)
+    assert [one.ordered for one in journal.services()] == [""]
+    first = journal.order(FIRST, EventKind.HOLD_ORDERED, {"who": "slack:U1"}, T, lambda current: None)
+    assert [one.ordered for one in journal.services()] == [f"{FIRST}/{first.seq}"]
+    fail(journal, "UpdateItem", "AccessDeniedException")
+    second = journal.order(FIRST, EventKind.ROLLBACK_ORDERED, {"who": "slack:U1"}, T, lambda current: None)
+    assert journal.load(FIRST).seq == second.seq
+    assert [one.ordered for one in journal.services()] == [f"{FIRST}/{first.seq}"]
+
+
 def test_order_that_is_not_allowed(journal: Journal) -> None:
     """What refuses an order passes, and nothing is written."""
     opened(journal)

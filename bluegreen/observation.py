@@ -99,6 +99,15 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Delays:
+    """How long blue's own settings may hold back an instance that is to leave, in seconds."""
+
+    held: float = 0.0  # in its terminating hooks: the longest GlobalTimeout
+    drain: float = 0.0  # in its target groups: the longest deregistration delay
+    hooks: tuple[str, ...] = ()  # names of its terminating hooks
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """One answer of one check. `value` is what was seen, in a few words. `at`: epoch seconds.
 
@@ -120,6 +129,7 @@ class Observation:
     builder: Builder | None = None
     image: Image | None = None
     template: Template | None = None
+    delays: Delays | None = None  # looked at before blue is pinned
     blue: Group | None = None
     green: Group | None = None
     #: target group ARN -> instance id -> target state; exactly the release's target groups
@@ -248,6 +258,7 @@ class Baseline:
     template: Template
     resolved_version: str  # the number that blue's template reference means now
     routes: tuple[str, ...]
+    delays: Delays = Delays()
     builder: str = ""  # instance id, "" when an image is given
     image: str = ""  # AMI id that is given or was found for the commit
     blue_image: str = ""  # AMI id that blue's template version carries; "" when it takes it from elsewhere

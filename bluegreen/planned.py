@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bluegreen import Plan, doors, wording
 from bluegreen.observation import Verdict
-from bluegreen.release import BlueBefore, Phase, Release, Verb
+from bluegreen.release import TERMINATING, BlueBefore, Phase, Release, Verb, duration
 
 if TYPE_CHECKING:
+    from bluegreen.observation import Delays
     from bluegreen.rehearsal import Step
 
 _LABELS = {Verdict.REFUSED: "refused", Verdict.WARNED: "warning", Verdict.NOTED: "noted"}
@@ -24,6 +25,7 @@ def lines(plan: Plan) -> Iterator[str]:
     yield f"by {release.green_group}; nothing has been changed."
     for target_group in plan.baseline.target_groups:
         yield f"  target group {wording.short(target_group)}: {target_group}"
+    yield f"  {_leaving(plan.baseline.delays)}"
     for found in sorted(plan.baseline.findings, key=lambda one: list(Verdict).index(one.verdict)):
         yield f"  {_LABELS[found.verdict]}: {wording.finding(found.to_facts())}"
     yield from _steps(plan.steps, release)
@@ -33,6 +35,13 @@ def lines(plan: Plan) -> Iterator[str]:
         yield from _rollbacks(plan, release)
     yield ""
     yield "From retiring on, the way back is a release of the image before."
+
+
+def _leaving(found: Delays) -> str:
+    """By whose word blue may take so long; a driver waits for it as long."""
+    held = f"{duration(found.held)} in {' and '.join(found.hooks)}, " if found.hooks else ""
+    parts = f"{held}{duration(found.drain)} until its requests have ended, {duration(TERMINATING)} to be terminated"
+    return f"its instances may take {duration(found.held + found.drain + TERMINATING)} to leave, at most: {parts}"
 
 
 def _rollbacks(plan: Plan, release: Release) -> Iterator[str]:

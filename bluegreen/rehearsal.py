@@ -122,6 +122,7 @@ def _scene(release: Release, baseline: Baseline) -> Observation:
         builder=Builder(baseline.builder, "stopped", online=True) if baseline.builder else None,
         image=Image(baseline.image, "", "available") if baseline.image else None,
         template=baseline.template,
+        delays=baseline.delays,
         blue=blue,
         targets={
             arn: {i.id: _well(n, baseline) for n, i in enumerate(blue.instances) if arn != baseline.idle_target_group}

@@ -184,6 +184,13 @@ LONGEST_STAY = 3600.0
 #: On a short way so many looks in a row are enough (S2: several).
 SHORT = 2
 
+#: The longest deregistration delay a target group can have (ELBv2, deregistration_delay.timeout_seconds).
+LONGEST_DRAIN = 3600.0
+#: So long, in seconds, EC2 may take to terminate instances that nothing holds any more. It promises no time.
+TERMINATING = 3600.0
+#: How long emptying a group may take whose hooks nobody looked at, in seconds.
+LONGEST_RETIRE = 7200.0
+
 #: A rollback for one of these speaks against what was released: it is remembered, and refused the next time.
 TELLING = frozenset({Reason.ORDERED, Reason.CHECK_FAILED, Reason.NEVER_HEALTHY})
 
@@ -221,15 +228,25 @@ class BlueBefore:
     resolved_version: str  # the number it meant then
     suspended: tuple[str, ...]
     routes: tuple[str, ...]  # how the load balancer reached the target groups
+    held: float | None = None  # seconds for which its terminating hooks may hold an instance; None: nobody looked
+    drain: float = LONGEST_DRAIN  # seconds: the longest deregistration delay of its target groups
+    hooks: tuple[str, ...] = ()  # names of its terminating hooks
+
+    @property
+    def leaves_within(self) -> float:
+        """Seconds in which its instances must be gone once they are told to go, whatever AWS lets happen to them."""
+        return LONGEST_RETIRE if self.held is None else self.drain + self.held + TERMINATING
 
     def to_facts(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {**vars(self), "suspended": list(self.suspended), "routes": list(self.routes)}
+        listed = {"suspended": list(self.suspended), "routes": list(self.routes), "hooks": list(self.hooks)}
+        return {**vars(self), **listed}
 
     @classmethod
     def from_facts(cls, facts: Facts) -> BlueBefore:
         """The reverse of `to_facts`."""
-        return cls(**{**facts, "suspended": tuple(facts["suspended"]), "routes": tuple(facts["routes"])})
+        listed = {name: tuple(facts.get(name, ())) for name in ("suspended", "routes", "hooks")}
+        return cls(**{**facts, **listed})
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,17 @@ from botocore.exceptions import ClientError
 from bluegreen.aws import copy, tags, templates
 from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.errors import AwsError
-from bluegreen.observation import Group, Instance
+from bluegreen.observation import Delays, Group, Instance
 from bluegreen.release import BlueBefore, Facts, Release
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
 #: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
 PROTECTION_BATCH = 50
+#: The transition in which hooks hold instances that leave.
+TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+#: The longest that any hook holds an instance, in seconds (EC2 Auto Scaling API, GlobalTimeout).
+HOOK_MAX = 172_800.0
 #: Activities that are looked through for the last failed launch; the newest come first.
 ACTIVITIES = 20
 
@@ -84,6 +88,34 @@ def last_failure(calls: Calls, name: str) -> str:
     answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=ACTIVITIES)
     failed = (a for a in answer["Activities"] if a["StatusCode"] in ("Failed", "Cancelled"))
     return " ".join(next((a.get("StatusMessage") or a["StatusCode"] for a in failed), "").split())
+
+
+def hooks(calls: Calls, name: str) -> list[Answer]:
+    """The group's lifecycle hooks (EC2 Auto Scaling API, DescribeLifecycleHooks: all of them, fifty at most)."""
+    found: list[Answer] = calls.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
+    return found
+
+
+def delays(calls: Calls, name: str, target_groups: Iterable[str]) -> Delays:
+    """How long instances of the group may take to leave, by its own hooks and its target groups' delays."""
+    ending = [hook for hook in hooks(calls, name) if hook["LifecycleTransition"] == TERMINATING]
+    return Delays(
+        held=max((_longest(hook) for hook in ending), default=0.0),
+        drain=max((_drain(calls, arn) for arn in target_groups), default=0.0),
+        hooks=tuple(sorted(hook["LifecycleHookName"] for hook in ending)),
+    )
+
+
+def _longest(hook: Answer) -> float:
+    """48 hours or a hundred heartbeats, whichever is less (EC2 Auto Scaling API, GlobalTimeout)."""
+    return float(hook.get("GlobalTimeout") or min(HOOK_MAX, 100 * hook["HeartbeatTimeout"]))
+
+
+def _drain(calls: Calls, arn: str) -> float:
+    """Five minutes unless the target group says otherwise (ELBv2 API, deregistration_delay.timeout_seconds)."""
+    shown = calls.elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+    said = {attribute["Key"]: attribute["Value"] for attribute in shown}
+    return float(said.get("deregistration_delay.timeout_seconds", 300))
 
 
 # --- blue ----------------------------------------------------------------------------------------
@@ -160,9 +192,9 @@ def create(calls: Calls, release: Release) -> Answer:
         return _ours(there[release.green_group], release)
     if release.blue_group not in there:
         raise _gone(release.blue_group, "CreateAutoScalingGroup")
-    hooks = calls.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=release.blue_group)["LifecycleHooks"]
     try:
-        calls.autoscaling.create_auto_scaling_group(**copy.green(there[release.blue_group], hooks, release))
+        held = hooks(calls, release.blue_group)
+        calls.autoscaling.create_auto_scaling_group(**copy.green(there[release.blue_group], held, release))
     except ClientError as error:
         if code(error) not in ("AlreadyExists", "AlreadyExistsFault"):
             raise

@@ -80,7 +80,8 @@ class Looks:
             return {**seen, "routes": self._routes(release, now)}
         blue: Group | None = seen["blue"]
         template = templates.look(self._calls, blue.template, release) if blue and blue.template else None
-        return {**seen, "template": template, "routes": self._routes(release, now, ROUTES_EVERY)}
+        delays = groups.delays(self._calls, release.blue_group, release.blue_targets) if blue else None
+        return {**seen, "template": template, "delays": delays, "routes": self._routes(release, now, ROUTES_EVERY)}
 
     def _checking(self, release: Release, now: float) -> Seen:
         seen = self._groups(release)

@@ -53,6 +53,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         template=template,
         resolved_version=version,
         routes=traffic.described_lines(ways, set(arns), (*weighing.listeners, *weighing.previews)),
+        delays=groups.delays(calls, fleet.name, serving),
         listeners=weighing.listeners,
         previews=weighing.previews,
         idle_target_group=weighing.idle,

@@ -47,6 +47,7 @@ def _snapshot(s: Scene, blue: Group) -> BlueBefore:
         resolved_version=meant.get(blue.template_version, blue.template_version),
         suspended=tuple(sorted(blue.suspended)),
         routes=s.seen.routes or (),
+        **(vars(s.seen.delays) if s.seen.delays else {}),
     )
 
 

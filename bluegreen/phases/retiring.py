@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bluegreen.phases.outside import displaced
-from bluegreen.phases.scene import LONGEST_RETIRE, PROTECTION_BATCH, Act, Decision, Rest, Scene, drained, halt
+from bluegreen.phases.scene import PROTECTION_BATCH, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.release import Awaited, Outcome, Reason, Verb, duration
 
 
@@ -29,9 +29,9 @@ def _green_must_serve(s: Scene) -> Decision | None:
     alone = not s.seen.in_traffic("blue")
     if alone and len(s.seen.serving(green)) >= borne:
         return None
-    if s.phase_age >= LONGEST_RETIRE:
+    if s.now >= s.blue_gone_by:
         return halt(s, Reason.RETIRE_LATE, "green does not serve alone, so blue was not touched further")
-    return s.wait(Awaited.CHECKS)
+    return s.wait(Awaited.CHECKS, s.blue_gone_by)
 
 
 def _blue_leaves(s: Scene) -> Decision | None:
@@ -60,15 +60,15 @@ def _blue_gone(s: Scene) -> Decision | None:
     blue = s.seen.blue
     if blue is None:
         return None
-    if s.phase_age >= LONGEST_RETIRE:
+    if s.now >= s.blue_gone_by:
         still = f"{len(blue.instances)} instances of {blue.name} are still there after {duration(s.phase_age)}"
         return halt(s, Reason.RETIRE_LATE, still)
     if blue.instances:
-        return s.wait(Awaited.BLUE_EMPTY)
+        return s.wait(Awaited.BLUE_EMPTY, s.blue_gone_by)
     if s.config.retire == "empty":
         return None
     if blue.deleting or (s.did(Verb.DELETE_BLUE) and s.fresh(Verb.DELETE_BLUE)):
-        return s.wait(Awaited.GROUP_GONE)
+        return s.wait(Awaited.GROUP_GONE, s.blue_gone_by)
     return Act(Verb.DELETE_BLUE)
 
 

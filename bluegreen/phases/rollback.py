@@ -8,7 +8,7 @@ from dataclasses import replace
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
 from bluegreen.phases.outside import not_ours
-from bluegreen.phases.scene import LONGEST_RETIRE, SETTLING, Act, Decision, Rest, Scene, drained, halt
+from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
 
 
@@ -149,7 +149,7 @@ def _remove_green(s: Scene) -> Decision | None:
     if green is None:
         unseen = s.fresh(Verb.CREATE_GREEN) and not s.did(Verb.DELETE_GREEN)
         return s.wait(Awaited.GROUP_GONE) if unseen else None
-    if s.began(Verb.DELETE_GREEN) and s.age(Verb.DELETE_GREEN) >= LONGEST_RETIRE:
+    if s.began(Verb.DELETE_GREEN) and s.age(Verb.DELETE_GREEN) >= s.before.leaves_within:
         return halt(s, Reason.RETIRE_LATE, f"{green.name} is still there after {duration(s.phase_age)}")
     if green.deleting or s.did(Verb.DELETE_GREEN):
         return s.wait(Awaited.GROUP_GONE)

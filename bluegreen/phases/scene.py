@@ -32,10 +32,6 @@ AWS_WORKS = frozenset(
 PARTS = 20
 #: How long calls may fail for passing reasons (throttling, 5xx, no connection) before we give up.
 PATIENCE = 600.0
-#: The longest deregistration delay a target group can have (ELBv2, deregistration_delay.timeout_seconds).
-LONGEST_DRAIN = 3600.0
-#: How long emptying and deleting a group may take: lifecycle hooks may hold an instance for an hour or more.
-LONGEST_RETIRE = 7200.0
 #: Tries of a call that AWS refuses for good while we undo or finish; before that the first refusal is enough.
 TRIES = 3
 #: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
@@ -128,6 +124,11 @@ class Scene:
     def watched_since(self) -> float:
         """Since when this phase is watched, less the time in which AWS could not be asked; epoch seconds."""
         return max(self.release.in_phase_since, self.release.watched_since)
+
+    @property
+    def blue_gone_by(self) -> float:
+        """When everything that blue's own hooks and delays can take must be over; epoch seconds."""
+        return self.watched_since + self.before.leaves_within
 
     def began(self, verb: Verb) -> bool:
         """The act was at least attempted."""
@@ -270,7 +271,7 @@ def when_word(phase: Phase) -> str:
 
 
 def drained(s: Scene, group: Group | None) -> Decision | None:
-    """Requests in flight end before their instances do; a target group drains for an hour at most."""
-    if s.seen.draining(group) and s.phase_age < LONGEST_DRAIN + GRACE:
-        return s.wait(Awaited.DRAINED, calm=True)
+    """Requests in flight end before their instances do; a target group drains for as long as it says, at most."""
+    if s.seen.draining(group) and s.phase_age < s.before.drain + GRACE:
+        return s.wait(Awaited.DRAINED, s.watched_since + s.before.drain + GRACE, calm=True)
     return None

@@ -47,7 +47,7 @@ PROCESSES = (
     "ReplaceUnhealthy",
     "ScheduledActions",
 )
-HOOK_DEFAULTS: Params = {"HeartbeatTimeout": 3600, "DefaultResult": "ABANDON", "GlobalTimeout": 172800}
+HOOK_DEFAULTS: Params = {"HeartbeatTimeout": 3600, "DefaultResult": "ABANDON"}
 
 
 class Groups:
@@ -475,7 +475,9 @@ class Groups:
         old = group.hooks.get(given["LifecycleHookName"], {})
         if not old and "LifecycleTransition" not in given:
             raise invalid("A lifecycle transition is required to create a lifecycle hook")
-        group.hooks[given["LifecycleHookName"]] = {**HOOK_DEFAULTS, **old, **given}
+        hook = {**HOOK_DEFAULTS, **old, **given}
+        longest = min(172_800, 100 * int(hook["HeartbeatTimeout"]))  # as the model says of GlobalTimeout
+        group.hooks[given["LifecycleHookName"]] = {**hook, "GlobalTimeout": longest}
 
     def _put_tags(self, group: Group, tags: Iterable[Params]) -> None:
         for tag in tags:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bluegreen.errors import AwsError
-from bluegreen.observation import Observation
+from bluegreen.observation import Delays, Observation
 from bluegreen.release import EventKind, Phase, Reason, Verb
 from tests.worlds.account import AwsStage
 
@@ -63,6 +63,24 @@ def test_launching_says_why_green_does_not_come_up() -> None:
     green = stage.observe().green
     assert green is not None
     assert "sufficient t3.micro capacity" in green.activity
+
+
+def test_blue_s_own_hooks_and_delays_are_looked_at_before_it_is_pinned() -> None:
+    """The longest of each; hooks at the launch hold nobody who leaves. The plan has them, too."""
+    hook = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "DefaultResult": "CONTINUE"}
+    hooks = [
+        {**hook, "LifecycleHookName": "short", "HeartbeatTimeout": 60},
+        {**hook, "LifecycleHookName": "long", "HeartbeatTimeout": 3600},
+        {**hook, "LifecycleHookName": "boot", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"},
+    ]
+    stage = AwsStage(ami=True, group={"LifecycleHookSpecificationList": hooks}, drain=45)
+    assert stage.baseline().delays == Delays(held=172_800, drain=45, hooks=("long", "short"))
+    stage.go_to(Phase.LAUNCHING)
+    assert stage.observe().delays == stage.baseline().delays
+    until(stage, Verb.SUSPEND_BLUE)
+    assert stage.observe().delays is None, "once is enough"
+    assert stage.release.blue is not None
+    assert (stage.release.blue.held, stage.release.blue.hooks) == (172_800, ("long", "short"))
 
 
 @pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.SOAKING])

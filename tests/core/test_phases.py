@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bluegreen import phases
-from bluegreen.observation import CheckResult, Command, Instance, Observation, Template
+from bluegreen.observation import CheckResult, Command, Delays, Instance, Observation, Template
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.release import Awaited, EventKind, Mistake, Outcome, Phase, Reason, Verb
 from tests.worlds.release import BEFORE, TG, Stage, group
@@ -128,6 +128,7 @@ def test_blue_is_pinned_before_anything_is_made() -> None:
     s = Stage().launched()
     blue = replace(s.seen.blue, minimum=2, template_version="$Latest", suspended=frozenset({"Terminate"}))  # type: ignore[type-var]  # set by launched
     s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, template=s.seen.template, routes=("r",))
+    s.sees(delays=Delays(900, 30, ("drain-jobs",)))
     decision = s.decision
     assert isinstance(decision, Act)
     assert decision.verb is Verb.PIN_BLUE
@@ -140,6 +141,9 @@ def test_blue_is_pinned_before_anything_is_made() -> None:
         "resolved_version": "8",
         "suspended": ["Terminate"],
         "routes": ["r"],
+        "held": 900.0,
+        "drain": 30.0,
+        "hooks": ["drain-jobs"],
     }
     s.told(EventKind.BEGAN, verb=Verb.PIN_BLUE, **decision.facts).alter("blue", minimum=4, template_version="8")
     again = s.decision
@@ -426,7 +430,7 @@ def retired(**changes: object) -> Stage:
 def test_retiring_goes_step_by_step() -> None:
     """Drain, empty, hand over, delete, tidy."""
     s = retired()
-    assert s.decision == Wait(Awaited.DRAINED, 30.0)
+    assert s.decision == Wait(Awaited.DRAINED, 30.0, s.release.in_phase_since + 3660)
     s.targets(green="healthy")
     protected = tuple(replace(i, protected=True) for i in s.seen.blue.instances)  # type: ignore[union-attr]  # on stage
     s.alter("blue", instances=protected)
@@ -437,11 +441,11 @@ def test_retiring_goes_step_by_step() -> None:
     for verb in (Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
         assert s.verb is verb
         s.did(verb)
-    assert s.decision == Wait(Awaited.BLUE_EMPTY, 5.0)
+    assert s.decision == Wait(Awaited.BLUE_EMPTY, 5.0, s.release.in_phase_since + 7200)
     s.alter("blue", instances=())
     assert s.verb is Verb.DELETE_BLUE
     s.did(Verb.DELETE_BLUE)
-    assert s.decision == Wait(Awaited.GROUP_GONE, 5.0)
+    assert s.decision == Wait(Awaited.GROUP_GONE, 5.0, s.release.in_phase_since + 7200)
     s.sees(blue=None, droppable=("ami-old", "ami-older"))
     assert s.decision == Act(Verb.DROP_IMAGE, {"image": "ami-old"})
     s.did(Verb.DROP_IMAGE, image="ami-old")
@@ -461,15 +465,29 @@ def test_a_group_kept_empty_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(("held", "limit"), [(None, 7200), (0, 30 + 3600), (48 * 3600, 48 * 3600 + 30 + 3600)])
+def test_blue_has_as_long_as_its_own_hooks_and_delays_take(held: float | None, limit: float) -> None:
+    """Two hours only where nobody looked, as in releases that began before that was done."""
+    s = Stage().switched()
+    assert s.release.blue is not None
+    s.release = replace(s.release, blue=replace(s.release.blue, held=held, drain=30))
+    s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN).passes(limit - 1)
+    assert s.decision == Wait(Awaited.BLUE_EMPTY, 1.0, s.now + 1)
+    decision = s.passes(1).decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.RETIRE_LATE)
+
+
 def test_live_is_never_said_of_a_green_that_does_not_serve_alone() -> None:
     """S8: it waits, and calls for a person in the end."""
     s = retired().targets(green="unhealthy")
-    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    assert s.decision == Wait(Awaited.CHECKS, 5.0, s.release.in_phase_since + 7200)
     decision = s.passes(7200).decision
     assert isinstance(decision, Rest)
     assert decision.outcome is Outcome.FAILED
     s = retired().sees(green=None)
-    assert s.decision == Wait(Awaited.CHECKS, 5.0)
+    assert s.decision == Wait(Awaited.CHECKS, 5.0, s.release.in_phase_since + 7200)
 
 
 def test_blue_that_does_not_empty_calls_for_a_person() -> None:
@@ -667,7 +685,7 @@ def test_while_both_serve_green_leaves(phase: Phase) -> None:
     s.did(Verb.TAKE_GREEN_OUT)
     assert s.decision == Wait(Awaited.READ_BACK, 5.0)
     s.detach("green").targets(blue="healthy", green="draining")
-    assert s.decision == Wait(Awaited.DRAINED, 30.0)
+    assert s.decision == Wait(Awaited.DRAINED, 30.0, s.release.in_phase_since + 3660)
     s.targets(blue="healthy")
     assert s.verb is Verb.DELETE_GREEN
 

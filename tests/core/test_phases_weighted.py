@@ -175,14 +175,14 @@ def test_blue_leaves_its_target_group_before_it_is_emptied() -> None:
     s = weighted().switched().enters(Phase.RETIRING)
     assert s.decision == Act(Verb.TAKE_BLUE_OUT)
     s.did(Verb.TAKE_BLUE_OUT).detach("blue").targets(blue="draining", green="healthy")
-    assert s.decision == Wait(Awaited.DRAINED, 30.0)
+    assert s.decision == Wait(Awaited.DRAINED, 30.0, s.release.in_phase_since + 3660)
     assert s.targets(green="healthy").decision == Act(Verb.EMPTY_BLUE)
 
 
 def test_blue_is_not_touched_while_a_listener_gives_it_traffic() -> None:
     """S3, S9: somebody gave it back at the last moment, or it cannot be told. What AWS shows may lag for a minute."""
     s = weighted().switched().enters(Phase.RETIRING)
-    assert s.gives(0).decision == Wait(Awaited.CHECKS, 5.0)
+    assert s.gives(0).decision == Wait(Awaited.CHECKS, 5.0, s.release.in_phase_since + 7200)
     for shares in ((100, 90), (None, 100)):
         found = s.gives(*shares).decision
         assert isinstance(found, Rest)
@@ -219,7 +219,7 @@ def test_the_way_back_is_one_shift(phase: Phase) -> None:
     s.shifted(0)
     assert s.decision == Act(Verb.TAKE_GREEN_OUT)
     s.did(Verb.TAKE_GREEN_OUT).detach("green").targets(blue="healthy", green="draining")
-    assert s.decision == Wait(Awaited.DRAINED, 30.0)
+    assert s.decision == Wait(Awaited.DRAINED, 30.0, s.release.in_phase_since + 3660)
     assert s.targets(blue="healthy").decision == Act(Verb.DELETE_GREEN)
 
 

@@ -28,7 +28,7 @@ from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
-from bluegreen.observation import Baseline, Finding, FindingKey, Group, Template, Verdict
+from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Group, Template, Verdict
 from bluegreen.phases import Act
 from bluegreen.rehearsal import Step
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
@@ -799,7 +799,8 @@ def planned() -> bluegreen.Plan:
     )
     undo = (Step(Phase.ROLLING_BACK, act=Act(Verb.DELETE_GREEN)),)
     template = Template("lt-0123456789abcdef0", 7, 7)
-    baseline = Baseline(Group("web-production-v41", 4, 2, 8), (ARN,), template, "7", (), findings=(*FOUND, WORKER))
+    blue, delays = Group("web-production-v41", 4, 2, 8), Delays(7200, 300, ("drain-jobs", "flush"))
+    baseline = Baseline(blue, (ARN,), template, "7", (), delays, findings=(*FOUND, WORKER))
     return bluegreen.Plan(Telling().release, baseline, steps, ((Phase.LAUNCHING, undo), (Phase.CHECKING, undo)))
 
 
@@ -814,6 +815,7 @@ def test_a_plan_names_everything_and_changes_nothing(engine: type[_Engine]) -> N
     assert "  launching, checking\n    delete web-production-v42\n" in text
     assert "  refused: a worker follows: it would launch. Pin it.\n  warning: web-asg belongs to a stack: " in text
     assert "  noted: open connections stay\n" in text
+    assert "may take 3h 5m to leave, at most: 2h in drain-jobs and flush, 5m until its requests have ended, 1h" in text
     found = last_object(run("plan", "--json"))
     assert found["decision"] == "planned"
     assert [one["verdict"] for one in found["findings"]] == ["warned", "noted", "refused"]

@@ -413,7 +413,8 @@ class TestGroups:
         assert [{**tags[0], "ResourceId": "green", "ResourceType": "auto-scaling-group"}] == shown["Tags"]
         assert ([lab.arn], lab.spec()) == (shown["TargetGroupARNs"], _without_name(shown["LaunchTemplate"]))
         hooks = lab.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName="green")["LifecycleHooks"]
-        assert {**hook, "DefaultResult": "ABANDON", "HeartbeatTimeout": 3600}.items() <= hooks[0].items()
+        defaults = {"DefaultResult": "ABANDON", "HeartbeatTimeout": 3600, "GlobalTimeout": 172_800}
+        assert {**hook, **defaults}.items() <= hooks[0].items()
 
     def test_a_name_is_taken_until_the_old_group_is_gone(self, lab: Lab) -> None:
         """AlreadyExists at once, and also while the old group is being deleted."""

@@ -109,7 +109,9 @@ class Looks:
         if release.left is Phase.BAKING:
             return self._baking(release, now)
         seen: Seen = {**self._groups(release), **self._traffic(release)}
-        if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and seen["green"] is None:
+        green: Group | None = seen["green"]
+        gone = green is None or not release.owns(green.release, green.token)
+        if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and gone:
             # Needed only for removing our version, which green is on as long as it is there.
             seen["template"] = templates.look(self._calls, release.blue.template, release)
         return seen

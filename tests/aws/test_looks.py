@@ -214,6 +214,25 @@ def test_rolling_back_looks_for_what_must_go() -> None:
     assert (template.default, template.latest, template.ours) == (1, 2, 2)
 
 
+def test_rolling_back_looks_for_what_must_go_though_green_s_name_is_a_stranger_s() -> None:
+    """Somebody made a group of that name during the bake: our version is there all the same, and has to go."""
+    stage = AwsStage(ami=True).go_to(Phase.LAUNCHING)
+    until(stage, Verb.MAKE_TEMPLATE_VERSION)
+    spec = {"LaunchTemplateId": stage.world.template, "Version": "1"}
+    stage.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName=stage.release.green_group,
+        MinSize=0,
+        MaxSize=1,
+        VPCZoneIdentifier=",".join(stage.world.subnets),
+        LaunchTemplate=spec,
+    )
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.AWS_ERROR, message="the name is taken")
+    seen = stage.observe()
+    assert seen.green is not None
+    assert seen.template is not None
+    assert seen.template.ours == 2
+
+
 def test_a_version_is_ours_though_its_number_was_never_told() -> None:
     """A driver died having made it, and somebody made a newer one since: it is known by its description."""
     stage = until(AwsStage(ami=True), Verb.SUSPEND_BLUE)

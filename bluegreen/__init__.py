@@ -380,7 +380,7 @@ class Engine:
         return self._order(service, EventKind.HOLD_ORDERED, Order.HOLD, by, allowed)
 
     def roll_back(self, service: str, *, who: str | Caller, why: str = "") -> Event:
-        """Order the return to blue. Refused once blue is being retired; the hint says what to do instead."""
+        """Order the return to blue. Refused once blue is being emptied; the hint says what to do instead."""
         kind, order = EventKind.ROLLBACK_ORDERED, Order.ROLL_BACK
         return self._order(service, kind, order, _caller(who), self._may_be_rolled_back, failed=True, why=why)
 
@@ -808,7 +808,7 @@ class Engine:
                 where=release.id,
                 hint=self._way_back(release),
             )
-        if release.phase is Phase.RETIRING or release.outcome is Outcome.LIVE:
+        if (release.phase is Phase.RETIRING and release.emptying) or release.outcome is Outcome.LIVE:
             raise Refused(
                 "blue is retired, so there is nothing left to return to in seconds",
                 reason=Reason.MOVED_ON,

@@ -34,7 +34,7 @@ def lines(plan: Plan) -> Iterator[str]:
         yield "A rollback would, by the phase in which it is ordered:"
         yield from _rollbacks(plan, release)
     yield ""
-    yield "From retiring on, the way back is a release of the image before."
+    yield "Once blue is emptied, the way back is a release of the image before."
 
 
 def _leaving(found: Delays) -> str:

@@ -26,12 +26,12 @@ class Phase(StrEnum):
     HOLDING = "holding"  # both serve until a person promotes
     SWITCHING = "switching"  # blue is being taken out of the load balancer
     SOAKING = "soaking"  # green serves alone; blue is whole and idle: instant rollback
-    RETIRING = "retiring"  # blue is emptied and deleted; there is no rolling back from here
+    RETIRING = "retiring"  # blue is emptied and deleted; there is no rolling back from its emptying on
     ROLLING_BACK = "rolling_back"  # traffic returns to blue, then green is removed
 
     @property
     def can_roll_back(self) -> bool:
-        """Whether a rollback may be ordered now."""
+        """Whether a rollback may be ordered at any moment of it; see `Release.can_roll_back`."""
         return self not in (Phase.RETIRING, Phase.ROLLING_BACK)
 
     @property
@@ -180,6 +180,18 @@ OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEM
 
 #: So long, in seconds, clients are waited for at most who stick to a target group that has lost its weight.
 LONGEST_STAY = 3600.0
+
+#: Once one of these was begun, blue is no more what it was, or green what it was made as.
+_NO_RETURN = frozenset(
+    {
+        Verb.UNPROTECT_BLUE,
+        Verb.EMPTY_BLUE,
+        Verb.SET_DEFAULT_VERSION,
+        Verb.RESTORE_GREEN,
+        Verb.RESUME_GREEN,
+        Verb.DELETE_BLUE,
+    }
+)
 
 #: On a short way so many looks in a row are enough (S2: several).
 SHORT = 2
@@ -482,8 +494,19 @@ class Release:
 
     @property
     def can_roll_back(self) -> bool:
-        """Whether a rollback may be ordered now, or happen by itself."""
-        return self.phase.can_roll_back and self.can_return
+        """Whether a rollback may be ordered now, or happen by itself: until blue is emptied, if it is worth it."""
+        retires = self.phase is Phase.RETIRING and not self.emptying
+        return (retires or self.phase.can_roll_back) and self.can_return
+
+    @property
+    def emptying(self) -> bool:
+        """Whether blue is being emptied, or has been: then there is nothing left to return to."""
+        return not _NO_RETURN.isdisjoint(self.began)
+
+    @property
+    def finishing(self) -> bool:
+        """Whether an act that fails is tried again rather than undone: blue retires, or green goes, or must stay."""
+        return not (self.phase.can_roll_back and self.can_return)
 
     @property
     def face(self) -> str:

@@ -125,7 +125,7 @@ _PHASES: Mapping[Phase, str] = {
     Phase.HOLDING: "both serve until a person promotes",
     Phase.SWITCHING: "blue is taken out of the load balancer",
     Phase.SOAKING: "green serves alone; blue stays whole, so going back takes seconds",
-    Phase.RETIRING: "blue is emptied and removed; from here there is no rolling back",
+    Phase.RETIRING: "blue is emptied and removed; from its emptying on there is no rolling back",
     Phase.ROLLING_BACK: "the traffic returns to blue, then green is removed",
 }
 
@@ -481,7 +481,7 @@ def next_step(release: Release) -> str:
         return f"go on: {on}"
     if release.rollback_pending or release.phase is Phase.ROLLING_BACK:
         return ""
-    if release.phase is Phase.RETIRING:
+    if not release.can_roll_back:
         return _back_by_release(release)
     if release.phase is Phase.HOLDING:
         return f"{promote}, or {back}"

@@ -103,7 +103,8 @@ class Looks:
         # Images are tidied up last, so they are not looked for before blue is out of the way.
         done = blue is None or not blue.instances
         droppable = self._droppables(release, now) if done else ()
-        return {"blue": blue, "green": green, **self._traffic(release), "droppable": droppable}
+        seen: Seen = {"blue": blue, "green": green, **self._traffic(release), "droppable": droppable}
+        return seen if release.emptying else {**seen, "checks": self._checks(release, seen, now)}
 
     def _rolling_back(self, release: Release, now: float) -> Seen:
         if release.left is Phase.BAKING:

@@ -43,8 +43,8 @@ END_LINES = 3
 #: timeout of its own, and headers may trickle.
 PATIENCE = 1.0
 
-# `checks.*.when` has no word of its own for these: both serve in them as they do in the overlap.
-_WHEN = {Phase.HOLDING: "overlapping", Phase.SWITCHING: "overlapping"}
+# `checks.*.when` has no word of its own for these: both serve as in the overlap, or green alone as in the soak.
+_WHEN = {Phase.HOLDING: "overlapping", Phase.SWITCHING: "overlapping", Phase.RETIRING: "soaking"}
 
 Mask = Callable[[str], str]
 

@@ -73,7 +73,7 @@ def blind(release: Release, now: float, *, denied: bool, message: str) -> Decisi
     if not denied and now - since < PATIENCE:
         return Wait(Awaited.SIGHT, _backoff(int((now - since) // 10) + 1), since + PATIENCE)
     reason = Reason.DENIED if denied else Reason.BLIND
-    if release.can_roll_back:
+    if not release.finishing:
         return RollBack(reason, message)
     return Rest(Outcome.FAILED, reason, message, leftovers(release))
 
@@ -85,7 +85,7 @@ def erred(release: Release, now: float) -> Decision:
         seconds = _backoff(2 * mistake.count if mistake else 1)
         return Wait(Awaited.RETRY, seconds, now + seconds)
     message = f"a mistake of bluegreen's: {mistake.message}. Please report it with the driver's log"
-    if release.can_roll_back:
+    if not release.finishing:
         return RollBack(Reason.MISTAKE, message)
     return Rest(Outcome.FAILED, Reason.MISTAKE, message, leftovers(release))
 
@@ -117,7 +117,7 @@ def _stumbled(s: Scene) -> Decision | None:
     if stumble is None:
         return None
     patience = s.config.timeouts.bake if stumble.verb is Verb.CLAIM_BUILDER else PATIENCE
-    finishing = not s.release.can_roll_back
+    finishing = s.release.finishing
     passing = stumble.transient and s.now - stumble.first < patience
     if passing or (finishing and not stumble.transient and stumble.count < TRIES):
         again = stumble.last + _backoff(stumble.count)

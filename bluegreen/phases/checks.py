@@ -31,8 +31,8 @@ def _clock(s: Scene, name: str) -> float:
     check = next((check for check in s.checks if check.name == name), None)
     when = check.when if check else own
     starts = [at for phase, at in s.release.entered.items() if when_word(phase) in when]
-    if s.release.short and s.release.phase is Phase.SOAKING:
-        starts = [s.release.in_phase_since]  # most checks are asked from now on only
+    if s.release.short and Phase.SOAKING in s.release.entered:
+        starts = [s.release.entered[Phase.SOAKING]]  # most checks are asked from then on only
     share = s.release.share_since if check and of_balancer(check) else None
     return max(min(starts, default=s.release.in_phase_since), s.release.watched_since, share or 0.0)
 

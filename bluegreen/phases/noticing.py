@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import CheckResult, Group, Observation
-from bluegreen.phases.scene import JUDGED, TARGETS, judged
+from bluegreen.phases.scene import JUDGED, LOOKS, TARGETS, judged
 from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _answers(release: Release, seen: Observation, config: Config) -> list[dict[s
     needs = {check.name: check.needs for check in config.checks}
     slow = {check.name for check in config.checks if check.every >= RARELY}
     counted = (
-        _counted(release.checks.get(one.name), one, release.looks(needs.get(one.name, 3)), one.name in slow)
+        _counted(release.checks.get(one.name), one, release.looks(needs.get(one.name, LOOKS)), one.name in slow)
         for one in results
     )
     return [facts for facts in counted if facts]
@@ -100,6 +100,8 @@ def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
         return []
     serving = len(seen.serving(seen.green))
     needed = release.grew_from if release.growing else release.size  # who boots is no loss
+    if release.phase is Phase.RETIRING and seen.green:
+        needed = min(needed, seen.green.desired)  # it may scale again
     value = f"{serving} of {release.size} healthy"
     return [CheckResult(TARGETS, serving >= needed, value, seen.at)]
 

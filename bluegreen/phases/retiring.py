@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from bluegreen.phases.checks import check_failed
 from bluegreen.phases.outside import displaced
-from bluegreen.phases.scene import PROTECTION_BATCH, Act, Decision, Rest, Scene, drained, halt
+from bluegreen.phases.scene import (
+    LOOKS,
+    PROTECTION_BATCH,
+    TARGETS,
+    Act,
+    Decision,
+    Rest,
+    RollBack,
+    Scene,
+    drained,
+    halt,
+)
 from bluegreen.release import Awaited, Outcome, Reason, Verb, duration
 
 
@@ -11,6 +23,7 @@ def retiring(s: Scene) -> Decision:
     """Empty blue through its hooks, hand its settings to green, delete it, tidy up."""
     return (
         displaced(s)
+        or _going_back(s)
         or _green_must_serve(s)
         or _blue_leaves(s)
         or drained(s, s.seen.blue)
@@ -22,6 +35,11 @@ def retiring(s: Scene) -> Decision:
     )
 
 
+def _going_back(s: Scene) -> RollBack | None:
+    """Until blue is emptied it is whole: the checks of the soak go on."""
+    return check_failed(s) if s.release.can_roll_back else None
+
+
 def _green_must_serve(s: Scene) -> Decision | None:
     """S3 and S8: blue is not touched, and the release is not called live, unless green serves alone."""
     green = s.seen.green
@@ -29,9 +47,23 @@ def _green_must_serve(s: Scene) -> Decision | None:
     alone = not s.seen.in_traffic("blue")
     if alone and len(s.seen.serving(green)) >= borne:
         return None
+    if s.release.emptying and _hopeless(s):
+        serving = f"{len(s.seen.serving(green))} of {borne} of green healthy"
+        return halt(s, Reason.CHECK_FAILED, f"{serving} while {s.release.blue_group} is emptied, so it cannot return")
     if s.now >= s.blue_gone_by:
         return halt(s, Reason.RETIRE_LATE, "green does not serve alone, so blue was not touched further")
     return s.wait(Awaited.CHECKS, s.blue_gone_by)
+
+
+def _hopeless(s: Scene) -> bool:
+    """Nothing here can help green: at once when nobody serves, else when those that are ill had their time to recover.
+
+    A release that fails makes room for its cure; one that waits would be in the way.
+    """
+    state = s.release.checks.get(TARGETS)
+    if state is None or state.passed or state.streak < s.release.looks(LOOKS):
+        return False
+    return not s.seen.serving(s.seen.green) or s.now - state.since >= s.config.timeouts.healthy
 
 
 def _blue_leaves(s: Scene) -> Decision | None:

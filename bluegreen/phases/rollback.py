@@ -58,6 +58,11 @@ def undo_soaking(s: Scene) -> Decision:
     return undo_overlapping(s)
 
 
+def undo_retiring(s: Scene) -> Decision:
+    """As in the soak, as long as blue is not emptied: it may have left its target group already."""
+    return undo_overlapping(s)
+
+
 def _clients_stay(s: Scene) -> Decision | None:
     """Blue has all the weight; clients who stick to green would get errors if it left before they follow."""
     ends = s.release.green_stays_until
@@ -231,4 +236,5 @@ _UNDO: Mapping[Phase, Callable[[Scene], Decision]] = {
     Phase.HOLDING: undo_holding,
     Phase.SWITCHING: undo_switching,
     Phase.SOAKING: undo_soaking,
+    Phase.RETIRING: undo_retiring,
 }

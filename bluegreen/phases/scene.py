@@ -36,10 +36,12 @@ PATIENCE = 600.0
 TRIES = 3
 #: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
 PROTECTION_BATCH = 50
+#: So many looks in a row decide whether green's targets are healthy, where nothing else is said (S2: several).
+LOOKS = 3
 #: The name of the check that every release has: green's own targets are healthy.
 TARGETS = "targets"
 #: The phases in which green is judged, its targets from when it has joined.
-JUDGED = frozenset({Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING})
+JUDGED = frozenset({Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING, Phase.RETIRING})
 
 
 @dataclass(frozen=True)
@@ -249,8 +251,10 @@ def judged(release: Release, config: Config) -> tuple[Check, ...]:
 
     A short way asks of green alone before the switch: whatever blue has a part in would show what is to be got rid of.
     """
+    if release.phase is Phase.RETIRING and release.emptying:
+        return ()
     word = when_word(release.phase)
-    early = release.short and release.phase is not Phase.SOAKING
+    early = release.short and word != "soaking"
     return tuple(
         check
         for check in config.checks
@@ -266,8 +270,13 @@ def _of_green_alone(check: Check, release: Release) -> bool:
 
 
 def when_word(phase: Phase) -> str:
-    """The word in a check's `when` for a phase: both serve in holding and switching as they do in overlapping."""
-    return "overlapping" if phase in (Phase.HOLDING, Phase.SWITCHING) else phase.value
+    """The word in a check's `when` for a phase.
+
+    Both serve in holding and switching as in overlapping; while blue retires green serves alone as in soaking.
+    """
+    if phase in (Phase.HOLDING, Phase.SWITCHING):
+        return "overlapping"
+    return "soaking" if phase is Phase.RETIRING else phase.value
 
 
 def drained(s: Scene, group: Group | None) -> Decision | None:

@@ -506,7 +506,7 @@ def test_the_offer_after_live(slack: PretendSlack) -> None:
     assert json.loads(offer["value"]) == [WEB, first.image, "release 1 again"]
 
 
-def test_the_offer_while_blue_is_retired(slack: PretendSlack) -> None:
+def test_the_offer_while_blue_is_emptied(slack: PretendSlack) -> None:
     """It is made then, too; pressed too early it says why not, and what to do, and works when the release is live."""
     at = Reception(slack)
     release = at.held()
@@ -514,7 +514,7 @@ def test_the_offer_while_blue_is_retired(slack: PretendSlack) -> None:
     heard: list[Body] = []
 
     def retiring(seen: Release) -> None:
-        if seen.phase is Phase.RETIRING and not heard:
+        if seen.emptying and not heard:
             heard.extend(at.asks("/rollback", ON_CALL.id))
             heard.extend(at.presses(button(heard[0], "again"), ON_CALL.id))
 
@@ -528,12 +528,12 @@ def test_the_offer_while_blue_is_retired(slack: PretendSlack) -> None:
 
 
 def test_too_early_does_not_advise_what_is_refused(slack: PretendSlack) -> None:
-    """While blue is retired there is no rolling back: whoever comes from that refusal is not sent back to it."""
+    """While blue is emptied there is no rolling back: whoever comes from that refusal is not sent back to it."""
     at = Reception(slack)
     release = at.held()
     at.engine.promote(WEB, who="arn:aws:iam::1:user/ann")
     with pytest.raises(Interrupted):
-        at.ops.drive(release.id, stop=lambda: at.engine.load(release.id).phase is Phase.RETIRING)
+        at.ops.drive(release.id, stop=lambda: at.engine.load(release.id).emptying)
     offer = button(at.asks("/rollback", ON_CALL.id)[0], "again")
     assert "roll it back" not in told(at.presses(offer, ON_CALL.id))
 

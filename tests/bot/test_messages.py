@@ -569,7 +569,7 @@ _DECIDABLE = {
     Phase.HOLDING: ("PR", "PR", "R", "PR", ""),
     Phase.SWITCHING: ("R", "R", "R", "R", ""),
     Phase.SOAKING: ("R", "R", "R", "R", ""),
-    Phase.RETIRING: ("", "", "", "", ""),
+    Phase.RETIRING: ("R", "R", "R", "R", ""),
     Phase.ROLLING_BACK: ("", "", "", "", ""),
 }
 _TWO = {"promotion": {"by": "person", "approvals": 2}}
@@ -595,10 +595,15 @@ def test_what_can_be_decided_has_a_button(phase: Phase, way: int) -> None:
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_what_is_over_has_no_button(outcome: Outcome, phase: Phase) -> None:
     """Only of a failed one blue can be given the traffic again, while it is whole."""
-    back = outcome is Outcome.FAILED and phase in UP_TO_SOAKING
+    back = outcome is Outcome.FAILED and phase is not Phase.ROLLING_BACK
     card = at(phase, hold=True).ends(outcome, "denied").card
     assert actions(card) == (["roll_back"] if back else [])
     assert [block["type"] for block in card.blocks].count("actions") == back
+
+
+def test_a_blue_that_is_emptied_has_no_button() -> None:
+    """Nor has a cure once what was ill is out."""
+    assert actions(at(Phase.RETIRING).does(Verb.EMPTY_BLUE).card) == []
 
 
 def test_a_rollback_of_a_failed_release_takes_the_button() -> None:

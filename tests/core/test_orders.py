@@ -350,8 +350,10 @@ def test_the_way_back_is_open_to_every_card_of_the_release(phase: Phase) -> None
     ("phase", "says"), [(Phase.RETIRING, "blue is retired"), (Phase.ROLLING_BACK, "is rolled back already")]
 )
 def test_where_there_is_no_way_back_the_other_way_is_named(o: Ops, phase: Phase, says: str, face: bool) -> None:
-    """Once blue is being retired its image is; a rollback that goes on needs no second order."""
+    """Once blue is being emptied its image is; a rollback that goes on needs no second order."""
     release = at(o, phase)
+    if phase is Phase.RETIRING:
+        happens(o, release, EventKind.BEGAN, verb=Verb.EMPTY_BLUE)
     refused = refusal(o, lambda: o.engine().roll_back(WEB, who=Caller(ON_CALL, face=release.face if face else "")))
     assert says in refused.what
     assert (f"`bluegreen release --ami {o.world.image}`" in refused.hint) is (phase is Phase.RETIRING)

@@ -515,21 +515,61 @@ def test_images_that_cannot_be_dropped_are_named() -> None:
 # --- rolling back ---
 
 
-@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.can_roll_back])
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.ROLLING_BACK])
 def test_an_order_to_roll_back_comes_before_everything(phase: Phase) -> None:
-    """In every phase up to soaking, whatever else is the matter (S7)."""
+    """In every phase, as long as blue is not emptied, whatever else is the matter (S7)."""
     s = Stage().launched().enters(phase)
     stumbles(s, Verb.CREATE_GREEN, transient=True).told(EventKind.ROLLBACK_ORDERED, who="U1")
     s.told(EventKind.PROMOTED, who="U2")
     assert s.decision == RollBack(Reason.ORDERED, "ordered by U1")
 
 
-@pytest.mark.parametrize("phase", [Phase.RETIRING])
-def test_an_order_after_blue_is_retired_changes_nothing(phase: Phase) -> None:
+def test_an_order_after_blue_is_emptied_changes_nothing() -> None:
     """The doors refuse it; should it slip in, the story goes on."""
-    s = retired().told(EventKind.ROLLBACK_ORDERED, who="U1")
-    assert s.release.phase is phase
+    s = retired().did(Verb.EMPTY_BLUE).told(EventKind.ROLLBACK_ORDERED, who="U1")
     assert not isinstance(s.decision, RollBack)
+
+
+def test_until_blue_is_emptied_the_checks_of_the_soak_go_on() -> None:
+    """Blue drains, and is whole: what is lost then goes back to it, though it has left its target group."""
+    s = retired(checks=[{"name": "unit", "run": "true"}]).checks("unit")
+    assert isinstance(s.checks("unit", passed=False).decision, RollBack)
+    assert s.rolls_back().verb is Verb.JOIN_BLUE
+    s = retired().targets(green="unhealthy")
+    for _ in range(3):
+        s.passes(5).notices()
+    found = s.decision
+    assert isinstance(found, RollBack)
+    assert found.message == "targets no longer holds: 0 of 4 healthy"
+
+
+def emptied(healthy: int) -> Stage:
+    """Blue is being emptied while so many of green are healthy, for three looks."""
+    s = retired(checks=[{"name": "unit", "run": "true"}]).did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    s.targets(green="unhealthy")
+    members = {i.id: "healthy" for i in s.seen.green.instances[:healthy]}  # type: ignore[union-attr]  # on stage
+    s.sees(targets={arn: {**states, **members} for arn, states in s.seen.targets.items()})
+    for _ in range(3):
+        s.passes(5).notices()
+    return s
+
+
+def test_a_green_that_falls_ill_while_blue_is_emptied_makes_room_for_its_cure() -> None:
+    """At once when nobody serves; when some do, the others have their time. No check can lead back any more."""
+    s = emptied(0)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHECK_FAILED)
+    assert decision.message == "0 of 4 of green healthy while web-asg is emptied, so it cannot return"
+    s = emptied(3).checks("unit", passed=False)
+    assert s.decision == Wait(Awaited.CHECKS, 5.0, s.release.in_phase_since + 7200)
+    assert isinstance(s.passes(600).decision, Rest)
+
+
+def test_a_green_that_scales_while_blue_is_emptied_is_not_ill() -> None:
+    """It has blue's sizes again, and policies of its own."""
+    s = emptied(3).alter("green", desired=3).notices()
+    assert s.verb is Verb.SET_DEFAULT_VERSION
 
 
 def test_undoing_a_bake_stops_the_builder() -> None:

@@ -114,7 +114,7 @@ MAY = {
     Phase.HOLDING: (True, False, True),
     Phase.SWITCHING: (False, False, True),
     Phase.SOAKING: (False, False, True),
-    Phase.RETIRING: (False, False, False),
+    Phase.RETIRING: (False, False, True),
     Phase.ROLLING_BACK: (False, False, False),
 }
 
@@ -148,8 +148,19 @@ def test_after_the_order_to_roll_back_no_other_means_anything(phase: Phase) -> N
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_after_the_end_only_what_failed_can_go_back(outcome: Outcome, phase: Phase) -> None:
     """And only from where blue is whole."""
-    expected = outcome is Outcome.FAILED and phase.can_roll_back
+    expected = outcome is Outcome.FAILED and phase is not Phase.ROLLING_BACK
     assert may(settled(at(phase), outcome)) == (False, False, expected)
+
+
+@pytest.mark.parametrize("verb", [Verb.UNPROTECT_BLUE, Verb.EMPTY_BLUE, Verb.RESTORE_GREEN, Verb.DELETE_BLUE])
+def test_from_its_emptying_on_nothing_returns_to_blue(verb: Verb) -> None:
+    """It may have left its target group before; an order that slips in all the same means nothing."""
+    s = at(Phase.RETIRING).did(Verb.TAKE_BLUE_OUT)
+    assert s.release.can_roll_back
+    assert s.release.finishing
+    s.told(EventKind.BEGAN, verb=verb)
+    assert not (s.release.can_roll_back or s.release.returnable)
+    assert not s.told(EventKind.ROLLBACK_ORDERED, who="U1").release.rollback_pending
 
 
 @pytest.mark.parametrize("phase", [*EARLY, Phase.OVERLAPPING])

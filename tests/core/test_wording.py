@@ -208,6 +208,8 @@ def test_the_next_step_fits_where_the_release_stands(telling: Telling) -> None:
     telling.enters(Phase.HOLDING)
     assert wording.next_step(telling.release) == f"bluegreen promote web/production, or {back}"
     telling.enters(Phase.RETIRING)
+    assert wording.next_step(telling.release) == f"go back: {back}"
+    telling.does(Verb.EMPTY_BLUE)
     assert wording.next_step(telling.release) == f"go back: {back} --to 41"
     telling.settles("live")
     assert wording.next_step(telling.release) == f"go back: {back} --to 41"

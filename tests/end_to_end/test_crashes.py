@@ -39,6 +39,16 @@ def test_dying_anywhere_on_the_good_path(weighted: bool) -> None:
 @pytest.mark.parametrize("phase", [p for p in Phase if p.can_roll_back and p is not Phase.HOLDING])
 def test_dying_anywhere_on_the_way_back(phase: Phase, weighted: bool) -> None:
     """From the order on, every call of the rollback out of each phase."""
+    dying_on_the_way_back(phase, weighted)
+
+
+def test_dying_anywhere_on_the_way_back_while_blue_retires() -> None:
+    """With weights it has left its target group already; in shared ones it is as in the soak."""
+    dying_on_the_way_back(Phase.RETIRING, weighted=True)
+
+
+def dying_on_the_way_back(phase: Phase, weighted: bool) -> None:
+    """The order is given when the phase is entered."""
     world = fast(weighted=weighted, loose=True)
     release = world.start(GOOD)
     order = world.order_back(phase)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bluegreen.release import Outcome, Reason, Release
-from tests.worlds import Ops, fast
+from bluegreen.release import Outcome, Phase, Reason, Release
+from tests.worlds import CHANGES, FAST, GOOD, HEALTH, Ops, fast, once
 from tests.worlds.orders import ON_CALL, WEB, lives, refusal
 
 FIRST, SECOND, HOTFIX = ("0fee0001aaaa", "0fee0002bbbb", "0fee0003cccc")
@@ -94,3 +94,22 @@ def _driven(o: Ops, release: Release, before: int, sick_one: str) -> tuple[int, 
 
     assert o.drive(release.id, when=when) is not None
     return min(fewest), out[0]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
+def test_green_that_falls_ill_while_blue_drains_goes_back_by_itself(weighted: bool) -> None:
+    """The deregistration delay outlasts the soak, or begins after it: blue is whole until it is emptied."""
+    o = Ops(timings=FAST, changes={**CHANGES, "checks": []}, health=HEALTH, drain=60, weighted=weighted)
+    began: list[float] = []
+
+    def ill() -> None:
+        o.machines.sick(GOOD)
+        began.append(o.clock.now())
+
+    done = o.drive(o.start().id, when=once(lambda seen: seen.phase is Phase.RETIRING, ill))
+    assert done is not None
+    assert (done.outcome, done.left, done.reason) == (Outcome.ROLLED_BACK, Phase.RETIRING, Reason.CHECK_FAILED)
+    serves = next(e.at for e in o.told if e.facts.get("subject") == "traffic" and e.at > began[0] + 1)
+    assert serves - began[0] < 60
+    o.harm.clear()  # what fell ill is no removal of ours
+    assert o.wrong(done) == []

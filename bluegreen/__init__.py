@@ -610,6 +610,8 @@ class Engine:
                 "blue_commit": record.live.commit if record and record.live else "",
                 "blue_image": baseline.blue_image,
                 "source": dict(source),
+                "default_version": baseline.template.default,
+                "sets_default": baseline.sets_default,
                 "findings": [found.to_facts() for found in baseline.findings],
                 "target_groups": list(baseline.target_groups),
                 "listeners": list(baseline.listeners),

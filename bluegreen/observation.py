@@ -131,6 +131,8 @@ class Observation:
     template: Template | None = None
     delays: Delays | None = None  # looked at before blue is pinned
     blue: Group | None = None
+    #: launching, before blue is pinned: somebody's instance refresh of blue that is under way, in one clause
+    refresh: str = ""
     green: Group | None = None
     #: target group ARN -> instance id -> target state; exactly the release's target groups
     targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -201,9 +203,17 @@ class Verdict(StrEnum):
 class FindingKey(StrEnum):
     """What a look before a release can find; docs/findings.md tells of each."""
 
-    SHARED_TEMPLATE = "shared_template"  # another group follows the launch template
+    SHARED_TEMPLATE = "shared_template"  # another group follows the launch template, and would launch the new image
+    DEFAULT_FOLLOWED = "default_followed"  # another group follows its default version, which therefore stays
+    TEMPLATE_USERS = "template_users"  # another group launches from a numbered version of it
+    TEMPLATE_LOST = "template_lost"  # blue is on a version that does not exist
+    TEMPLATE_DRIFT = "template_drift"  # blue's instances run another version than the group is on
+    VOLUME_TOO_SMALL = "volume_too_small"  # the template gives a volume less room than the builder's has
+    INSTANCE_REFRESH = "instance_refresh"  # one is under way on blue
+    BOUND_ALARM = "bound_alarm"  # the alarm of a check watches blue, and cannot follow green
+    KEPT_ELSEWHERE = "kept_elsewhere"  # blue was made by a tool that keeps what it made
+    UNSEEN = "unseen"  # something may not be looked at
     RETAINED_INSTANCES = "retained_instances"  # blue keeps instances whose termination hook is abandoned
-    STACK = "stack"  # blue belongs to CloudFormation
     CAPACITY_RESERVATIONS = "capacity_reservations"  # blue launches into reservations only
     WARM_POOL = "warm_pool"  # blue has one
     GROUP_METRICS = "group_metrics"  # blue's own metrics are enabled
@@ -270,4 +280,10 @@ class Baseline:
     stickiness: float = 0.0  # weighted: seconds for which clients stay with a target group, whatever its weight
     unwell: str = ""  # what is wrong with blue, in one sentence; "" when it is whole
     borne: int = 0  # how many of blue are in service and healthy wherever it serves
+    sets_default: bool = True  # whether the released version may become the template's default
     findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was found that a person should hear of, a clause each."""
+        return tuple(one.said for one in self.findings if one.verdict is not Verdict.NOTED)

@@ -162,6 +162,7 @@ class Awaited(StrEnum):
     BLUE_HEALTHY = "blue_healthy"  # blue can bear the traffic again
     BLUE_EMPTY = "blue_empty"  # blue's instances go through their lifecycle hooks
     GROUP_GONE = "group_gone"  # a group is being deleted
+    REFRESHED = "refreshed"  # somebody's instance refresh of blue ends
     RETRY = "retry"  # the last call failed and is tried again soon
     SIGHT = "sight"  # AWS answers again
 
@@ -336,6 +337,8 @@ class Release:
     blue_commit: str = ""  # what blue runs, as far as the journal knows
     blue_image: str = ""  # AMI id that blue's template version carries
     source: Mapping[str, str] = field(default_factory=dict)  # where it was started: see `Engine.start`
+    default_version: int = 0  # the template's default when it was started; 0 where it was not looked at
+    sets_default: bool = True  # whether its version may become the template's default
     findings: tuple[Facts, ...] = ()  # what stood beside it, each as `observation.Finding.to_facts` has it
     goes_back: bool = False  # to an image that was live before: no freeze is in its way
     cure: str = ""  # what was wrong with blue when it was started: no promise to return to it; "" when it was whole
@@ -358,6 +361,8 @@ class Release:
     share_since: float | None = None  # when green was first given more than none of the traffic by weight
     template_version: int | None = None
     began: Mapping[Verb, Event] = field(default_factory=dict)
+    tries: Mapping[Verb, int] = field(default_factory=dict)  # how often an act was begun
+    refusals: Mapping[Verb, int] = field(default_factory=dict)  # and how often AWS refused it for good
     did: Mapping[Verb, Event] = field(default_factory=dict)
     checks: Mapping[str, CheckState] = field(default_factory=dict)
     sights: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
@@ -389,6 +394,10 @@ class Release:
         if did is not None:
             return str(did.facts["image"])
         return self.image if Verb.MAKE_IMAGE in self.began else ""
+
+    def never_done(self, verb: Verb) -> bool:
+        """Whether it was never begun, or AWS refused it for good each time: it has changed nothing."""
+        return self.tries.get(verb, 0) == self.refusals.get(verb, 0)
 
     @property
     def mark(self) -> str:
@@ -593,6 +602,8 @@ def _started(event: Event) -> Release:
         blue_commit=f.get("blue_commit", ""),
         blue_image=f.get("blue_image", ""),
         source=f.get("source", {}),
+        default_version=int(f.get("default_version", 0)),
+        sets_default=bool(f.get("sets_default", True)),
         findings=tuple(f.get("findings", ())),
         goes_back=bool(f.get("goes_back")),
         cure=f.get("cure", ""),
@@ -623,7 +634,8 @@ def _entered(release: Release, event: Event) -> Release:
 
 def _began(release: Release, event: Event) -> Release:
     verb = Verb(event.facts["verb"])
-    changed = replace(release, began={**release.began, verb: event}, interrupted=False)
+    tries = {**release.tries, verb: release.tries.get(verb, 0) + 1}
+    changed = replace(release, began={**release.began, verb: event}, tries=tries, interrupted=False)
     if verb is Verb.PIN_BLUE and release.blue is None:
         before = BlueBefore.from_facts(event.facts["blue"])
         return replace(changed, blue=before, size=max(before.desired, release.wanted))
@@ -669,6 +681,8 @@ def _stumbled(release: Release, event: Event) -> Release:
         transient=f["transient"],
         denied=f["denied"],
     )
+    if not stumble.transient:
+        release = replace(release, refusals={**release.refusals, verb: release.refusals.get(verb, 0) + 1})
     if verb in OPTIONAL and not stumble.transient:
         return replace(release, stumble=None, gave_up=release.gave_up | {verb})
     return replace(release, stumble=stumble)

@@ -13,6 +13,7 @@ from bluegreen.release import (
     PASSING,
     TELLING,
     Awaited,
+    BlueBefore,
     CheckState,
     Event,
     EventKind,
@@ -55,7 +56,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.UNPROTECT_BLUE: ("lift the scale-in protection of {blue}", "lifted the scale-in protection of {blue}"),
     Verb.EMPTY_BLUE: ("set the size of {blue} to 0", "set the size of {blue} to 0"),
     Verb.DELETE_BLUE: ("delete {blue}", "ordered the deletion of {blue}"),
-    Verb.RESTORE_GREEN: ("give {green} the sizes that {blue} had", "gave {green} the sizes that {blue} had"),
+    Verb.RESTORE_GREEN: ("give {green} the sizes that {blue} had", "gave {green} the sizes that {blue} had{stays}"),
     Verb.RESUME_GREEN: ("resume {processes} on {green}", "resumed {processes} on {green}"),
     Verb.SET_DEFAULT_VERSION: (
         "make {version} the default of launch template {template}",
@@ -148,6 +149,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}",
     Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}",
     Awaited.GROUP_GONE: "the deleted group to be gone",
+    Awaited.REFRESHED: "the instance refresh of {blue} to end",
     Awaited.RETRY: "the next try{stumble}",
     Awaited.SIGHT: "AWS to answer again",
 }
@@ -617,9 +619,17 @@ def _names(f: Facts, release: Release) -> dict[str, str]:
         "processes": ", ".join(f.get("processes") or ()) or "the scaling processes",
         "servers": count_of(size, "instance") if size else "as many instances as blue has",
         "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",
+        "stays": _stays(f, before),
         "given": _given(f.get("share", release.share)),
         **_targets(release, short),
     }
+
+
+def _stays(f: Facts, before: BlueBefore | None) -> str:
+    """That green launches from a number where blue had `$Latest` or `$Default`; empty when it does not."""
+    if not (before and f.get("stays_on_version")):
+        return ""
+    return f"; it stays on template version {f['stays_on_version']}, as {before.template_version} means another by now"
 
 
 def _given(share: float) -> str:

@@ -468,7 +468,7 @@ def worth_a_line(event: Event) -> bool:
     if event.kind is EventKind.STARTED:
         return any(found["verdict"] == "warned" for found in event.facts.get("findings", ()))
     if event.kind is EventKind.DID:
-        return event.verb in _TOLD_ACTS
+        return event.verb in _TOLD_ACTS or "stays_on_version" in event.facts
     if event.kind is EventKind.OBSERVED:
         return "passed" not in event.facts or _changes(event.facts)
     return event.kind in _ALWAYS

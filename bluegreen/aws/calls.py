@@ -219,6 +219,14 @@ def code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def lacking(error: ClientError) -> str:
+    """The action that is not permitted, as IAM names it where AWS says so; "" when the error is another one."""
+    if not _DENIED.search(code(error)):
+        return ""
+    named = _NAMED_ACTION.search(str(error.response.get("Error", {}).get("Message", "")))
+    return named[1] if named else error.operation_name
+
+
 def _from_answer(error: ClientError, service: str, operation: str) -> AwsError:
     said = code(error)
     words = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())

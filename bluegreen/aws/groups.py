@@ -15,6 +15,7 @@ from bluegreen.release import BlueBefore, Facts, Release
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
+_SYMBOLIC = (templates.DEFAULT, templates.LATEST)
 #: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
 PROTECTION_BATCH = 50
 #: The transition in which hooks hold instances that leave.
@@ -231,20 +232,23 @@ def grow(calls: Calls, release: Release, size: int) -> Answer:
 
 
 def restore(calls: Calls, release: Release) -> Answer:
-    """Blue's own minimum and maximum for green, and blue's template reference where it means our version now."""
+    """Blue's own minimum and maximum for green, and blue's template reference where it means our version now.
+
+    Where it means another by now, green stays on its number; the answer says so.
+    """
     before = _before(release)
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
     must_be_ours(green, release, "UpdateAutoScalingGroup")
-    changes: Answer = {
-        "MinSize": before.minimum,
-        "MaxSize": max(before.maximum, green["DesiredCapacity"]),
-    }
-    if before.template_version in (templates.DEFAULT, templates.LATEST):
-        meant = templates.resolved(templates.look(calls, before.template), before.template_version)
-        if meant == str(release.template_version):
-            changes |= copy.on_version(green, before.template_version)
-    _update(calls, release.green_group, **changes)
-    return {}
+    sizes: Answer = {"MinSize": before.minimum, "MaxSize": max(before.maximum, green["DesiredCapacity"])}
+    if before.template_version not in _SYMBOLIC:
+        _update(calls, release.green_group, **sizes)
+        return {}
+    meant = templates.resolved(templates.look(calls, before.template), before.template_version)
+    if meant == str(release.template_version):
+        _update(calls, release.green_group, **sizes, **copy.on_version(green, before.template_version))
+        return {}
+    _update(calls, release.green_group, **sizes)
+    return {"stays_on_version": release.template_version}
 
 
 def delete_green(calls: Calls, release: Release) -> Answer:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bluegreen.aws import builder, groups, images, templates, traffic
+from bluegreen.aws import builder, groups, images, surroundings, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
@@ -81,7 +81,9 @@ class Looks:
         blue: Group | None = seen["blue"]
         template = templates.look(self._calls, blue.template, release) if blue and blue.template else None
         delays = groups.delays(self._calls, release.blue_group, release.blue_targets) if blue else None
-        return {**seen, "template": template, "delays": delays, "routes": self._routes(release, now, ROUTES_EVERY)}
+        refresh = surroundings.refreshing_if_told(self._calls, blue.name) if blue else ""
+        shown = {**seen, "template": template, "delays": delays, "refresh": refresh}
+        return {**shown, "routes": self._routes(release, now, ROUTES_EVERY)}
 
     def _checking(self, release: Release, now: float) -> Seen:
         seen = self._groups(release)

@@ -14,7 +14,7 @@ from typing import Any
 
 from bluegreen import judgement
 from bluegreen.aws.calls import Calls
-from bluegreen.config import MetricCheck
+from bluegreen.config import Config, MetricCheck
 from bluegreen.errors import AwsError, BlueGreenError
 from bluegreen.judgement import Data, Rule, Verdict
 from bluegreen.release import Phase, Release, Verb
@@ -115,7 +115,9 @@ class Metrics:
         end = _down(now - SETTLING, check.period)
         begin = max(end - check.window, _up(_served_since(release), check.period))
         if check.namespace is not None:
-            dimensions = tuple(sorted(check.dimensions.items()))
+            dimensions = tuple(
+                sorted((name, _followed(name, value, release)) for name, value in check.dimensions.items())
+            )
             values = Query(check.namespace, check.metric, dimensions, check.statistic, int(check.period))
             samples = Query(check.namespace, check.metric, dimensions, "SampleCount", int(check.period))
             return Case(check, _rule(check), Source(values, samples, begin, end), ())
@@ -174,6 +176,19 @@ class Metrics:
             EndTime=datetime.fromtimestamp(max(end, begin + step), UTC),
         )
         return pages
+
+
+def _followed(name: str, value: str, release: Release) -> str:
+    """The value of a dimension; what names the service's group, or with weights a target group, means green's now."""
+    if name == "AutoScalingGroupName" and (value == release.blue_group or _was_ours(value, release)):
+        return release.green_group
+    if name == "TargetGroup" and release.weighted and any(arn.endswith(f":{value}") for arn in release.target_groups):
+        return release.green_targets[0].rpartition(":")[2]
+    return value
+
+
+def _was_ours(group: str, release: Release) -> bool:
+    return Config.from_dict(dict(release.config)).is_own(group)
 
 
 # --- windows -------------------------------------------------------------------------------------

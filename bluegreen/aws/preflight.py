@@ -11,15 +11,13 @@ from typing import NoReturn
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws import builder, groups, images, tags, templates, traffic, weights
+from bluegreen.aws import builder, groups, images, surroundings, tags, templates, traffic, weights
 from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
-from bluegreen.observation import HEALTHY, Baseline, Finding, FindingKey, Group
+from bluegreen.observation import HEALTHY, Baseline, Finding, FindingKey, Group, Template
 from bluegreen.release import Reason
 
-#: Targets a target group can have unless AWS raised it (Elastic Load Balancing quotas).
-TARGETS_MAX = 1000
 #: DescribeAutoScalingInstances takes this many ids a call (EC2 Auto Scaling API).
 INSTANCES_BATCH = 50
 #: Processes without which a group cannot be launched, joined or emptied.
@@ -42,11 +40,12 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
     targets = traffic.targets(calls, arns)
     if weighing.idle:
         weights.must_be_empty(weighing.idle, targets[weighing.idle])
-    image = _image(calls, config, commit, ami)
-    template = templates.look(calls, fleet.template)
-    version = templates.resolved(template, fleet.template_version)
-    launched = templates.data(calls, fleet.template, version)
-    account, region = calls.account
+    image, bakes = _image(calls, config, commit, ami)
+    template, version, launched = _template(calls, fleet)
+    beside = surroundings.Beside(
+        config, blue, fleet, template, version, launched, targets, serving, weighing.idle, bakes
+    )
+    found = (*surroundings.look(calls, beside), *_strangers(calls, config, fleet, targets), *weighing.findings)
     return Baseline(
         blue=fleet,
         target_groups=arns,
@@ -58,20 +57,15 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         previews=weighing.previews,
         idle_target_group=weighing.idle,
         stickiness=weighing.stickiness,
-        builder="" if image else builder.find(calls, config),
+        builder=bakes,
         image=image,
         blue_image=str(launched.get("ImageId", "")),
         unwell=_unwell(fleet, {arn: targets[arn] for arn in serving}),
         borne=len(_borne(fleet, [targets[arn] for arn in serving])),
-        account=account,
-        region=region,
-        findings=(
-            *_own(blue, config),
-            *weighing.findings,
-            *_crowding(targets, len(fleet.instances)),
-            *_strangers(calls, config, fleet, targets),
-            *_snapshots(launched),
-        ),
+        account=calls.account[0],
+        region=calls.account[1],
+        sets_default=surroundings.default_is_free(found),
+        findings=found,
     )
 
 
@@ -137,26 +131,6 @@ def _protected(blue: Answer, config: Config) -> Iterator[tuple[str, str]]:
 def _unfit(name: str, what: str, hint: str) -> NoReturn:
     """The one place where a group that can never be released so is turned away."""
     raise ConfigError(f"the group {name} {what}", where="group", hint=hint)
-
-
-def _own(blue: Answer, config: Config) -> Iterator[Finding]:
-    """What is special about blue itself."""
-    name = blue["AutoScalingGroupName"]
-    if blue.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers"):
-        found = f"{name} retains instances whose termination hook is abandoned"
-        yield Finding(FindingKey.RETAINED_INSTANCES, found, "they cost until you end them")
-    owned = tags.as_dict(blue.get("Tags")).get("aws:cloudformation:stack-name")
-    if owned and config.retire == "delete":
-        found = f"{name} belongs to the CloudFormation stack {owned}"
-        yield Finding(FindingKey.STACK, found, "the stack will miss it when it is deleted", hint="Set `retire: empty`.")
-    reserved = blue.get("CapacityReservationSpecification", {}).get("CapacityReservationPreference")
-    if reserved == "capacity-reservations-only":
-        found = f"{name} launches into capacity reservations only"
-        yield Finding(FindingKey.CAPACITY_RESERVATIONS, found, "they must have room for both groups")
-    if blue.get("WarmPoolConfiguration"):
-        yield Finding(FindingKey.WARM_POOL, f"the warm pool of {name} will not be copied to green")
-    if blue.get("EnabledMetrics"):
-        yield Finding(FindingKey.GROUP_METRICS, f"the enabled metrics of {name} will not be copied to green")
 
 
 # --- target groups -------------------------------------------------------------------------------
@@ -258,14 +232,6 @@ def _untargeted(blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str
                 yield f"{id_} is {states.get(id_, 'not registered')} in {_short(arn)}"
 
 
-def _crowding(targets: dict[str, dict[str, str]], more: int) -> Iterator[Finding]:
-    for arn, states in targets.items():
-        if len(states) + more > TARGETS_MAX:
-            found = f"{_short(arn)} would have {len(states) + more} targets while both groups serve"
-            harm = f"the quota is {TARGETS_MAX} unless AWS raised it"
-            yield Finding(FindingKey.CROWDED_TARGET_GROUP, found, harm)
-
-
 def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[Finding]:
     """Who else serves there. A group of ours is what an earlier release left: it is refused."""
     own = {instance.id for instance in blue.instances}
@@ -297,21 +263,18 @@ def _owners(calls: Calls, ids: list[str]) -> set[str]:
 # --- image and template --------------------------------------------------------------------------
 
 
-def _image(calls: Calls, config: Config, commit: str, ami: str) -> str:
-    """The AMI that is given, here or in the config, or that an earlier release made of this commit."""
+def _image(calls: Calls, config: Config, commit: str, ami: str) -> tuple[str, str]:
+    """The AMI that is given, here or in the config, or that was made of this commit before; else the builder."""
     wanted, where = (ami, "ami") if ami else (config.image.ami, "image.ami")
-    if wanted:
-        return images.given(calls, wanted, where)
-    return images.of_commit(calls, config.id, commit)
+    image = images.given(calls, wanted, where) if wanted else images.of_commit(calls, config.id, commit)
+    return image, "" if image else builder.find(calls, config)
 
 
-def _snapshots(launched: Answer) -> Iterator[Finding]:
-    """A root volume from a snapshot of its own would not be the image's."""
-    for device in launched.get("BlockDeviceMappings", []):
-        if device.get("Ebs", {}).get("SnapshotId"):
-            name = device.get("DeviceName", "a device")
-            found = f"the launch template takes {name} from a snapshot"
-            yield Finding(FindingKey.SNAPSHOTS, found, "green's will not be the new image's")
+def _template(calls: Calls, blue: Group) -> tuple[Template, str, Answer]:
+    """Blue's launch template, the number of its version now, and what that says."""
+    template = templates.look(calls, blue.template)
+    version = templates.resolved(template, blue.template_version)
+    return template, version, templates.data(calls, blue.template, version)
 
 
 # --- words ---------------------------------------------------------------------------------------

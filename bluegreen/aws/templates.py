@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -23,6 +23,15 @@ def reference(group: Answer) -> tuple[str, str]:
     said = group.get("LaunchTemplate") or policy or {}
     # A group that names no version is on the default one (EC2 Auto Scaling API, LaunchTemplateSpecification).
     return said.get("LaunchTemplateId", ""), said.get("Version") or (DEFAULT if said else "")
+
+
+def references(group: Answer) -> Iterator[tuple[str, str]]:
+    """Every template id and version that a group launches from, those of its overrides too."""
+    if any(reference(group)):
+        yield reference(group)
+    for override in group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", []):
+        if said := override.get("LaunchTemplateSpecification"):
+            yield said.get("LaunchTemplateId", ""), said.get("Version") or DEFAULT
 
 
 def look(calls: Calls, template: str, release: Release | None = None) -> Template:
@@ -123,9 +132,13 @@ def _token(release: Release) -> str:
 
 
 def set_default(calls: Calls, release: Release) -> Answer:
-    """Make our version the default (EC2 API, ModifyLaunchTemplate)."""
+    """Make our version the default (EC2 API, ModifyLaunchTemplate), unless somebody else set it meanwhile."""
     assert release.blue is not None and release.template_version is not None
-    version = str(release.template_version)
+    version, was = str(release.template_version), release.default_version
+    now = look(calls, release.blue.template).default if was else 0
+    if now not in (was, release.template_version):
+        what = f"somebody made version {now} of the launch template {release.blue.template} the default, so it stays"
+        raise AwsError(what, code="DefaultChanged", operation="ModifyLaunchTemplate")
     calls.ec2.modify_launch_template(LaunchTemplateId=release.blue.template, DefaultVersion=version)
     return {}
 
@@ -138,11 +151,23 @@ def delete(calls: Calls, release: Release) -> Answer:
         return {}
     if template.ours == template.default:
         raise _kept(template.ours, template.id, "is the default one", "VersionIsDefault")
+    if others := _others_on(calls, release, str(template.ours)):
+        raise _kept(template.ours, template.id, f"{', '.join(others)} launches from it", "VersionInUse")
     answer = calls.ec2.delete_launch_template_versions(LaunchTemplateId=template.id, Versions=[str(template.ours)])
     for refused in answer.get("UnsuccessfullyDeletedLaunchTemplateVersions", []):
         said = refused.get("ResponseError", {})
         raise _kept(template.ours, template.id, said.get("Message", "was not deleted"), said.get("Code", "NotDeleted"))
     return {}
+
+
+def _others_on(calls: Calls, release: Release, version: str) -> list[str]:
+    """Names of the groups that somebody has put on this version meanwhile; green may be shown although it is gone."""
+    assert release.blue is not None
+    ours = (release.blue.template, version)
+    pages = calls.autoscaling.get_paginator("describe_auto_scaling_groups").paginate()
+    everything = (group for page in pages for group in page["AutoScalingGroups"])
+    names = sorted(one["AutoScalingGroupName"] for one in everything if ours in references(one))
+    return [name for name in names if name != release.green_group]
 
 
 def _kept(version: int, template: str, why: str, said: str) -> AwsError:

@@ -22,8 +22,18 @@ def _pin_blue(s: Scene) -> Decision | None:
         return RollBack(Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
     if changed := _changed_during_the_bake(s, blue):
         return RollBack(Reason.CHANGED_OUTSIDE, changed)
+    if s.seen.refresh:
+        return _refreshed(s)
     before = s.release.blue or _snapshot(s, blue)
     return Act(Verb.PIN_BLUE, {"blue": before.to_facts()})
+
+
+def _refreshed(s: Scene) -> Decision:
+    """Somebody's instance refresh of blue began during the bake; nothing was made beside an image yet."""
+    deadline = s.watched_since + s.config.timeouts.launch
+    if s.now >= deadline:
+        return RollBack(Reason.CHANGED_OUTSIDE, s.seen.refresh)
+    return s.wait(Awaited.REFRESHED, deadline, calm=True)
 
 
 def _changed_during_the_bake(s: Scene, blue: Group) -> str:
@@ -57,7 +67,8 @@ def _make_green(s: Scene) -> Decision | None:
             return Act(verb)
     green = s.seen.green
     up = len(green.in_service) if green else 0
-    deadline = s.watched_since + s.config.timeouts.launch
+    since = max(s.watched_since, s.release.began[Verb.PIN_BLUE].at)  # what was waited for before is no delay
+    deadline = since + s.config.timeouts.launch
     if up >= s.release.size:
         return None if s.did(Verb.SUSPEND_GREEN) else Act(Verb.SUSPEND_GREEN)
     if s.now >= deadline:

@@ -82,7 +82,8 @@ def _empty_blue(s: Scene) -> Decision | None:
 
 
 def _restore_green(s: Scene) -> Decision | None:
-    for verb in (Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
+    default = (Verb.SET_DEFAULT_VERSION,) if s.release.sets_default else ()
+    for verb in (*default, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
         if not s.did(verb) and verb not in s.release.gave_up:
             return Act(verb)
     return None

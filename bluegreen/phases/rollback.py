@@ -28,7 +28,7 @@ def undo_baking(s: Scene) -> Decision:
 
 def undo_launching(s: Scene) -> Decision:
     """Blue never stopped serving alone: remove green, unpin blue. Before it was pinned nothing was made."""
-    if not s.began(Verb.PIN_BLUE):
+    if s.release.never_done(Verb.PIN_BLUE):
         return _rolled_back(s)
     return _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
 

@@ -219,14 +219,14 @@ def halt(s: Scene, reason: Reason, message: str) -> Rest:
 def leftovers(release: Release) -> tuple[str, ...]:
     """What this release made or changed and may still be there (S5)."""
     made = release.began
-    left = [f"group {release.green_group}"] if Verb.CREATE_GREEN in made else []
+    left = [f"group {release.green_group}"] if not release.never_done(Verb.CREATE_GREEN) else []
     if release.template_version is not None and release.blue is not None:
         left.append(f"version {release.template_version} of the launch template {release.blue.template}")
     if release.made_image:
         left.append(f"image {release.made_image}")
     if Verb.START_BUILDER in made and Verb.STOP_BUILDER not in release.did:
         left.append(f"builder {release.builder}, perhaps running")
-    if Verb.PIN_BLUE in made and Verb.UNPIN_BLUE not in release.did and release.blue is not None:
+    if not release.never_done(Verb.PIN_BLUE) and Verb.UNPIN_BLUE not in release.did and release.blue is not None:
         left.append(_pins(release, release.blue))
     return tuple(left)
 

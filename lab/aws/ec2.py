@@ -19,6 +19,7 @@ from lab.aws.wire import AwsError, Params
 IMAGE_NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")
 GONE_AFTER = 3600
 """Seconds for which a terminated instance is still shown; AWS says "a short while, usually less than an hour"."""
+ROOT = "/dev/xvda"
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 MISSING = {
     "i": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
@@ -53,6 +54,7 @@ class Ec2:
             "TerminateInstances": self.terminate_instances,
             "DescribeInstances": self.describe_instances,
             "DescribeInstanceStatus": self.describe_instance_status,
+            "DescribeVolumes": self.describe_volumes,
             "CreateImage": self.create_image,
             "RegisterImage": self.register_image,
             "DescribeImages": self.describe_images,
@@ -76,6 +78,9 @@ class Ec2:
     def launch(self, launch: Params, subnet: str | None, tags: dict[str, str], group: str = "") -> Instance:
         """Make one instance and switch it on. AwsError: the image or the subnet cannot be used."""
         image = self.usable(str(launch.get("ImageId", "")))
+        if self._root_size(launch, image) < image.size:
+            text = f"Volume of size {self._root_size(launch, image)}GB is smaller than snapshot '{image.snapshot}'"
+            raise AwsError("InvalidBlockDeviceMapping", f"{text}, expect size >= {image.size}GB")
         subnets = self.subnets()
         subnet = subnet or next(iter(subnets))
         if subnet not in subnets:
@@ -144,6 +149,28 @@ class Ec2:
         shown, more = page(found, params, "MaxResults", 1000)
         owner = {"ReservationId": "r-1", "OwnerId": ""}
         return {"Reservations": [{**owner, "Instances": [self.show(instance)]} for instance in shown], **more}
+
+    def describe_volumes(self, params: Params) -> Params:
+        """The root volume of each instance; a filter of any other kind than by instance is not known."""
+        rows = [self._volume(one) for one in self.engine.state.instances.values() if one.state != "terminated"]
+        found = [row for row in rows if matches(params.get("Filters"), _volume_values, row)]
+        shown, more = page(found, params, "MaxResults", 500)
+        return {"Volumes": shown, **more}
+
+    def _volume(self, instance: Instance) -> Params:
+        attached = {"InstanceId": instance.id, "Device": ROOT, "State": "attached", "DeleteOnTermination": True}
+        volume = f"vol-{instance.id.removeprefix('i-')}"
+        size = self._root_size(instance.launch, self.engine.state.images.get(instance.image))
+        return {"VolumeId": volume, "Size": size, "State": "in-use", "Attachments": [attached]}
+
+    def _root_size(self, launch: Params, image: Image | None) -> int:
+        """GiB: what the launch says of the root volume, else what the image's snapshot takes."""
+        said = (
+            one.get("Ebs", {}).get("VolumeSize")
+            for one in launch.get("BlockDeviceMappings") or []
+            if one["DeviceName"] == ROOT
+        )
+        return int(next((size for size in said if size), image.size if image else 8))
 
     def describe_instance_status(self, params: Params) -> Params:
         """Status checks: initializing until the machine is on."""
@@ -253,6 +280,7 @@ class Ec2:
         if instance.state not in ("running", "stopped"):
             raise AwsError("IncorrectState", f"The instance '{instance.id}' is in state '{instance.state}'")
         image = self._new_image(params, instance.id)
+        image.size = self._root_size(instance.launch, self.engine.state.images.get(instance.image))
         self.engine.machines.freeze(instance.id, image.id)
         self.engine.after(self.engine.timings.image, self._finish_image, image.id)
         return {"ImageId": image.id}
@@ -345,7 +373,12 @@ class Ec2:
         return self.engine.state.images[image_id]
 
     def _show_image(self, image: Image) -> Params:
-        disk = {"SnapshotId": image.snapshot, "VolumeSize": 8, "VolumeType": "gp3", "DeleteOnTermination": True}
+        disk = {
+            "SnapshotId": image.snapshot,
+            "VolumeSize": image.size,
+            "VolumeType": "gp3",
+            "DeleteOnTermination": True,
+        }
         reason = {"StateReason": {"Code": image.reason, "Message": image.reason}} if image.reason else {}
         return {
             "ImageId": image.id,
@@ -658,3 +691,11 @@ def _status(instance: Instance) -> Params:
 
 def _iso(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _volume_values(volume: Params, name: str) -> list[str] | None:
+    known = {
+        "attachment.instance-id": [one["InstanceId"] for one in volume["Attachments"]],
+        "volume-id": [volume["VolumeId"]],
+    }
+    return known.get(name)

@@ -40,6 +40,7 @@ class Timings:
     poll: float = 1  # between two looks at a running script
     publish: int = 60  # the length of a data point of a load balancer's metrics
     lag: float = 60  # from the end of such a data point until CloudWatch shows it
+    refresh: float = 600  # an instance refresh is under way, once it has begun
 
     @classmethod
     def quick(cls) -> Timings:
@@ -80,6 +81,7 @@ class Image:
     state: str = "pending"
     reason: str = ""
     description: str = ""
+    size: int = 8  # GiB that its root volume takes at least
 
 
 @dataclass

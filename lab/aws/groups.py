@@ -494,7 +494,7 @@ class Attached:
         self.groups = groups
 
     def operations(self) -> dict[str, Handler]:
-        """Policies, scheduled actions, notifications, metrics, warm pools, instance refreshes."""
+        """Policies, scheduled actions, notifications, metrics, warm pools."""
         policies = self._describe("policies", "ScalingPolicies", "PolicyNames", "PolicyName")
         actions = self._describe(
             "schedules", "ScheduledUpdateGroupActions", "ScheduledActionNames", "ScheduledActionName"
@@ -514,7 +514,6 @@ class Attached:
             "DisableMetricsCollection": self.disable_metrics,
             "PutWarmPool": self.put_warm_pool,
             "DescribeWarmPool": self.describe_warm_pool,
-            "DescribeInstanceRefreshes": lambda params: {"InstanceRefreshes": []},
         }
 
     def put_policy(self, params: Params) -> Params:

@@ -23,6 +23,7 @@ from lab.aws.faults import Faults, LostAnswer, Page
 from lab.aws.groups import Attached, Groups
 from lab.aws.listeners import Listeners, forwarded
 from lab.aws.metrics import Metrics
+from lab.aws.refreshes import Refreshes
 from lab.aws.scaling import Scaling
 from lab.aws.server import Server
 from lab.aws.tables import Tables
@@ -91,7 +92,11 @@ class PretendAws:
         self.traffic = Traffic(self.engine, self.metrics, self._targets, self.weights)
         self._operations: dict[str, dict[str, Handler]] = {
             "ec2": {**ec2.operations(), **templates.operations()},
-            "autoscaling": {**groups.operations(), **Attached(groups).operations()},
+            "autoscaling": {
+                **groups.operations(),
+                **Attached(groups).operations(),
+                **Refreshes(groups).operations(),
+            },
             "elbv2": {**self._targets.operations(), **self._listeners.operations()},
             "ssm": Commands(self.engine).operations(),
             "cloudwatch": {**self.metrics.operations(), **self.alarms.operations()},

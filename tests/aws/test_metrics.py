@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bluegreen.aws.metrics import Metrics
+from bluegreen.aws.metrics import Metrics, _followed
 from bluegreen.observation import CheckResult
 from bluegreen.release import EventKind, Phase
 from tests.worlds.account import AwsStage
@@ -259,6 +259,32 @@ def test_a_metric_of_ones_own(weighted: bool, minutes: int) -> None:
     stage.cloud = stage.another_cloud()
     (result,) = stage.observe().checks
     assert (result.passed, result.value) == (True, f"5 of at most 100 (Average, {minutes} minutes)")
+
+
+def test_a_metric_of_the_group_follows_green() -> None:
+    """By whatever name of the service's groups it is written; a neighbour's is the neighbour's."""
+    for group, passed in (("web-asg", True), ("web-production-v9", True), ("worker", False)):
+        check = {**QUEUE, "dimensions": {"AutoScalingGroupName": group}}
+        stage = AwsStage(config={"checks": [check]}, ami=True).go_to(Phase.OVERLAPPING)
+        stage.step()
+        begun = stage.clock.now() // 60 * 60
+        for minute in range(9):
+            dimensions = {"AutoScalingGroupName": "web-production-v1"}
+            stage.pretend.metrics.put("web", "Depth", [5.0] * 60, dimensions, begun + minute * 60, counts=None)
+        stage.clock.sleep(begun + 8 * 60 - stage.clock.now())
+        stage.cloud = stage.another_cloud()
+        (result,) = stage.observe().checks
+        assert result.passed is passed, (group, result.value)
+
+
+def test_a_metric_of_a_target_group_follows_green() -> None:
+    """With weights: whichever of the two is named."""
+    stage = Measured(share=False)
+    blue, green = ({"TargetGroup": arn.rpartition(":")[2]} for arn in (stage.blue, stage.green))
+    for named in (blue, green):
+        assert _followed("TargetGroup", named["TargetGroup"], stage.release) == green["TargetGroup"]
+    assert _followed("TargetGroup", "targetgroup/other/1", stage.release) == "targetgroup/other/1"
+    assert _followed("Queue", "web-asg", stage.release) == "web-asg"
 
 
 # --- calls ----------------------------------------------------------------------------------------------

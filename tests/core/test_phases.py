@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -438,6 +439,8 @@ def test_retiring_goes_step_by_step() -> None:
     s.alter("blue", instances=tuple(replace(i, protected=False) for i in protected))
     assert s.verb is Verb.EMPTY_BLUE
     s.did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    followed = replace(s.release, sets_default=False)
+    assert phases.decide(followed, s.seen, s.config, s.now) == Act(Verb.RESTORE_GREEN), "the default is others', too"
     for verb in (Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
         assert s.verb is verb
         s.did(verb)
@@ -715,6 +718,56 @@ def test_a_blue_that_may_be_pinned_is_unpinned() -> None:
     assert s.did(Verb.UNPIN_BLUE).verb is Verb.RESUME_BLUE
     s.did(Verb.RESUME_BLUE)
     assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+
+
+def refused(s: Stage, verb: Verb, *, transient: bool = False, **facts: Any) -> Stage:
+    """A try that AWS answered with an error."""
+    why = {"code": "ValidationError", "message": "no", "transient": transient, "denied": False}
+    return s.told(EventKind.BEGAN, verb=verb, **facts).told(EventKind.STUMBLED, verb=verb, **why)
+
+
+def test_what_aws_refused_has_changed_nothing() -> None:
+    """Blue was never pinned, so there is nothing to put back, and nothing is left."""
+    before = Stage().launched().release.blue
+    assert before is not None
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    refused(s, Verb.PIN_BLUE, blue=before.to_facts()).rolls_back()
+    assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+    assert phases.blind(s.release, s.now, denied=True, message="").left == ()  # type: ignore[union-attr]  # it rests
+
+
+def test_what_may_have_been_done_before_it_was_refused_is_undone() -> None:
+    """The first try ended without an answer."""
+    before = Stage().launched().release.blue
+    assert before is not None
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    refused(s, Verb.PIN_BLUE, transient=True, blue=before.to_facts())
+    refused(s, Verb.PIN_BLUE, blue=before.to_facts()).rolls_back()
+    assert s.verb is Verb.UNPIN_BLUE
+
+
+def test_a_green_that_was_never_made_is_not_left() -> None:
+    """AWS refused to make it."""
+    s = refused(Stage().enters(Phase.LAUNCHING, image="ami-1"), Verb.CREATE_GREEN).rolls_back()
+    decision = phases.blind(s.release, s.now, denied=True, message="")
+    assert isinstance(decision, Rest)
+    assert decision.left == ()
+
+
+def test_an_instance_refresh_of_blue_is_waited_for() -> None:
+    """As long as a launch may take; then nothing was made, and green has its own time."""
+    s = Stage().launched()
+    blue, template = s.seen.blue, s.seen.template
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, template=template, refresh="it is refreshed")
+    assert s.decision == Wait(Awaited.REFRESHED, 30.0, 1900.0)
+    s.passes(600).sees(refresh="")
+    decision = s.decision
+    assert isinstance(decision, Act)
+    s.did(Verb.PIN_BLUE, **decision.facts).did(Verb.SUSPEND_BLUE, Verb.CREATE_GREEN)
+    s.did(Verb.MAKE_TEMPLATE_VERSION, template_version=9)
+    assert s.decision == Wait(Awaited.GREEN_UP, 30.0, 2500.0)
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, template=template, refresh="it is refreshed")
+    assert s.passes(900).decision == RollBack(Reason.CHANGED_OUTSIDE, "it is refreshed")
 
 
 @pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING])

@@ -773,7 +773,7 @@ def test_what_was_found_beforehand_is_told_once(engine: type[_Engine]) -> None:
     assert [line.split("  ", 1)[1].strip() for line in lines[1:3]] == BEFOREHAND
     assert sum("belongs to a stack" in line for line in lines) == 1
     first = json.loads(run("release", "--ami", "ami-1", "--json").stdout.splitlines()[0])
-    assert [found["key"] for found in first["facts"]["findings"]] == ["stack", "open_connections"]
+    assert [found["key"] for found in first["facts"]["findings"]] == ["kept_elsewhere", "open_connections"]
 
 
 def test_what_was_found_stays_above_the_picture() -> None:

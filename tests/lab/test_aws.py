@@ -712,6 +712,54 @@ class TestGroups:
         assert [("arn:t", "autoscaling:TEST")] == [(one["TopicARN"], one["NotificationType"]) for one in rows]
         assert "WarmPoolConfiguration" not in groups.describe_warm_pool(**named)
 
+    def test_an_instance_refresh(self, lab: Lab) -> None:
+        """One at a time, the newest first; with a desired configuration the template is not to be changed meanwhile."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
+        spec = {"LaunchTemplate": {"LaunchTemplateId": lab.world.template, "Version": "1"}}
+
+        def states() -> list[str]:
+            return [one["Status"] for one in groups.describe_instance_refreshes(**named)["InstanceRefreshes"]]
+
+        first = groups.start_instance_refresh(**named)["InstanceRefreshId"]
+        with refused("InstanceRefreshInProgress"):
+            groups.start_instance_refresh(**named)
+        groups.update_auto_scaling_group(**named, **spec)
+        assert ["Pending"] == states()
+        lab.wait(5)
+        assert ["InProgress"] == states()
+        lab.wait(600)
+        assert ["Successful"] == states()
+        with refused("ActiveInstanceRefreshNotFound"):
+            groups.cancel_instance_refresh(**named)
+        groups.start_instance_refresh(**named, DesiredConfiguration=spec)
+        with refused("ValidationError"):
+            groups.update_auto_scaling_group(**named, **spec)
+        groups.update_auto_scaling_group(**named, MinSize=1)
+        groups.cancel_instance_refresh(**named)
+        assert ["Cancelling", "Successful"] == states()
+        lab.wait(1000)
+        assert ["Cancelled", "Successful"] == states()
+        only = groups.describe_instance_refreshes(**named, InstanceRefreshIds=[first], MaxRecords=1)
+        assert [first] == [one["InstanceRefreshId"] for one in only["InstanceRefreshes"]]
+
+    def test_a_volume_is_no_smaller_than_its_snapshot(self, lab: Lab) -> None:
+        """An image takes as much room as the disk that it was made of, whatever a template says."""
+        ec2 = lab.client("ec2")
+        lab.pretend.engine.state.instances[lab.world.builder].launch["BlockDeviceMappings"] = [
+            {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}
+        ]
+        filters = [{"Name": "attachment.instance-id", "Values": [lab.world.builder]}]
+        (volume,) = ec2.describe_volumes(Filters=filters)["Volumes"]
+        assert (20, "/dev/xvda") == (volume["Size"], volume["Attachments"][0]["Device"])
+        made = ec2.create_image(InstanceId=lab.world.builder, Name="grown")["ImageId"]
+        lab.wait(300)
+        (image,) = ec2.describe_images(ImageIds=[made])["Images"]
+        assert 20 == image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"]
+        small = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8}}]
+        with refused("InvalidBlockDeviceMapping"):
+            ec2.run_instances(ImageId=made, MinCount=1, MaxCount=1, BlockDeviceMappings=small)
+        ec2.run_instances(ImageId=made, MinCount=1, MaxCount=1)
+
     def test_pages(self, lab: Lab) -> None:
         """Listings come in pages, and the paginators of boto3 put them together."""
         for number in range(5):

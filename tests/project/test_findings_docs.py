@@ -25,7 +25,7 @@ def test_every_finding_is_told_in_its_order() -> None:
     assert list(told) == [str(key) for key in FindingKey]
     assert all(len(row) == 4 and all(row) for row in told.values())
     verdicts = {str(verdict) for verdict in Verdict}
-    assert all(row[2].split(",")[0].split(" ")[0] in verdicts for row in told.values())
+    assert all(row[2].replace(";", ",").split(",")[0] in verdicts for row in told.values())
 
 
 def test_verdicts_are_told() -> None:

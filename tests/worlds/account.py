@@ -69,6 +69,7 @@ class AwsStage:
                 "idle_target_group": found.idle_target_group,
                 "stickiness": found.stickiness,
                 "builder": found.builder,
+                "default_version": found.template.default,
                 "token": self.token,
                 **names(self.config.id, 1, COMMIT),
             }

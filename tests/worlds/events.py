@@ -43,7 +43,9 @@ FACTS: dict[EventKind, dict[str, Any]] = {
 
 #: What may stand beside a release: (what to do is said, what is good to know).
 FOUND = (
-    Finding(FindingKey.STACK, "web-asg belongs to a stack", "the stack will miss it", hint="Set `retire: empty`."),
+    Finding(
+        FindingKey.KEPT_ELSEWHERE, "web-asg belongs to a stack", "the stack will miss it", hint="Set `retire: empty`."
+    ),
     Finding(FindingKey.OPEN_CONNECTIONS, "open connections stay", verdict=Verdict.NOTED),
 )
 

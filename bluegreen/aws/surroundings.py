@@ -1,0 +1,439 @@
+"""What else is there: one look, before anything begins, at what stands beside a release.
+
+Who else uses what the release changes, what is under way on blue, and what would only be found after the bake. Each
+look reads first and judges then; what it finds is data (`observation.Finding`), which every door shows alike. A look
+that AWS does not permit is a finding, too, and keeps nobody from releasing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bluegreen.aws import groups, tags, templates
+from bluegreen.aws.calls import Answer, Calls, lacking
+from bluegreen.config import AlarmCheck, Config
+from bluegreen.observation import Finding, FindingKey, Group, Template, Verdict
+
+#: Targets a target group can have unless AWS raised it (Elastic Load Balancing quotas).
+TARGETS_MAX = 1000
+#: DescribeAlarms takes this many names a call (CloudWatch API).
+ALARMS_BATCH = 100
+#: So many names of others are said; nobody reads more.
+MOST_NAMED = 3
+#: Composite alarms may stand on composite alarms; so deep they are followed.
+DEEPEST = 5
+#: States in which an instance refresh is not over (EC2 Auto Scaling API, InstanceRefresh).
+REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
+#: Words by which tags tell that a group was made by a tool that keeps what it made.
+KEEPERS = re.compile(r"terraform|terragrunt|opentofu|pulumi|cdktf|crossplane", re.IGNORECASE)
+#: Tags of AWS's own services that keep the groups that they made, and what is kept.
+KEPT = {
+    "aws:cloudformation:stack-name": "the CloudFormation stack",
+    "elasticbeanstalk:environment-name": "the Elastic Beanstalk environment",
+    "eks:nodegroup-name": "the EKS node group",
+}
+#: What an alarm's rule names (CloudWatch user guide, composite alarms).
+_NAMED = re.compile(r"\b(?:ALARM|OK|INSUFFICIENT_DATA)\(\s*\"?([^\")]+?)\"?\s*\)")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the looks are about, as the preflight has seen it."""
+
+    config: Config
+    shown: Answer  # blue, as AWS shows it
+    blue: Group
+    template: Template
+    version: str  # the number that blue's template reference means now
+    launched: Answer  # what that version says
+    targets: Mapping[str, Mapping[str, str]]  # target group ARN -> instance id -> state
+    serving: tuple[str, ...]  # ARNs of the target groups that blue is in
+    idle: str  # weighted: ARN of the other one
+    builder: str  # instance id, "" when nothing is baked
+
+
+Looking = Callable[[Calls, Beside], Iterator[Finding]]
+
+
+def look(calls: Calls, at: Beside) -> tuple[Finding, ...]:
+    """Everything that is found, in the order of docs/findings.md."""
+    return tuple(found for what, one in _LOOKS.items() for found in _permitted(calls, at, what, one))
+
+
+def _permitted(calls: Calls, at: Beside, what: str, one: Looking) -> tuple[Finding, ...]:
+    """What a look finds; that it may not look, when AWS does not let it."""
+    try:
+        return tuple(one(calls, at))
+    except ClientError as error:
+        action = lacking(error)
+        if not action:
+            raise
+        found = f"bluegreen may not look at {what}"
+        hint = f"Add {action} to the policy of its role."
+        return (Finding(FindingKey.UNSEEN, found, "what stands there is not known", Verdict.NOTED, hint),)
+
+
+# --- who else launches from the template ---------------------------------------------------------
+
+
+def followers(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Groups that launch from blue's template, too."""
+    return _followers(at, [one for one in groups.everything(calls) if one["AutoScalingGroupName"] != at.blue.name])
+
+
+def _followers(at: Beside, others: Iterable[Answer]) -> Iterator[Finding]:
+    by: dict[str, list[str]] = {}
+    for group in others:
+        for id_, version in templates.references(group):
+            if id_ == at.blue.template:
+                by.setdefault(version, []).append(group["AutoScalingGroupName"])
+    latest, default = by.pop(templates.LATEST, []), by.pop(templates.DEFAULT, [])
+    if latest:
+        yield _follows(at, latest, templates.LATEST, "would launch the new image from when green is made, unreleased")
+    if default and "shared_template" in at.config.allow:
+        harm = "launch the new image once the release is live, as its version is made the default"
+        yield _follows(at, default, templates.DEFAULT, harm)
+    elif default:
+        yield _default_followed(at, default)
+    if by:
+        numbered = [name for names in by.values() for name in names]
+        found = f"{_named('group', numbered)} launch{_es(numbered)} from a numbered version of {at.blue.template}, too"
+        yield Finding(FindingKey.TEMPLATE_USERS, found, verdict=Verdict.NOTED)
+
+
+def _follows(at: Beside, names: list[str], version: str, harm: str) -> Finding:
+    found = f"{_named('group', names)} launch{_es(names)} by {version} from blue's launch template {at.blue.template}"
+    hint = f"Put {'it' if len(names) == 1 else 'them'} on a version number, or on a launch template of their own."
+    who = "it" if len(names) == 1 else "they"
+    return Finding(FindingKey.SHARED_TEMPLATE, found, f"{who} {harm}", Verdict.REFUSED, hint)
+
+
+def _default_followed(at: Beside, names: list[str]) -> Finding:
+    """They are spared by leaving the default where it is."""
+    found = f"{_named('group', names)} launch{_es(names)} by $Default from blue's launch template {at.blue.template}"
+    stays = f", and green stays on its version number, as {templates.DEFAULT} would mean the old one"
+    on_default = at.blue.template_version == templates.DEFAULT
+    harm = f"so the default version is left as it is{stays if on_default else ''}"
+    hint = "`allow: [shared_template]` makes the released version the default for all of them."
+    return Finding(FindingKey.DEFAULT_FOLLOWED, found, harm, Verdict.WARNED, hint)
+
+
+def default_is_free(findings: Iterable[Finding]) -> bool:
+    """Whether nobody else launches by the template's default version, or that was allowed."""
+    return all(one.key is not FindingKey.DEFAULT_FOLLOWED for one in findings)
+
+
+# --- blue's own template -------------------------------------------------------------------------
+
+
+def template(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether blue's version is there, and whether its instances run what it says."""
+    if not at.launched:
+        yield _lost(at)
+        return
+    run = _versions_run(at)
+    for version, ids in sorted(run.items()):
+        if version != at.version:
+            yield _drift(at, version, ids, templates.data(calls, at.blue.template, version))
+    yield from _snapshots(at.launched)
+
+
+def _lost(at: Beside) -> Finding:
+    found = f"{at.blue.name} is on version {at.blue.template_version} of {at.blue.template}, which does not exist"
+    hint = f"Put {at.blue.name} on a version that exists: that of its instances, or one with the same data."
+    return Finding(FindingKey.TEMPLATE_LOST, found, "nothing can be launched from it", Verdict.REFUSED, hint)
+
+
+def _versions_run(at: Beside) -> dict[str, list[str]]:
+    """Versions of blue's template -> its instances that were launched from them."""
+    run: dict[str, list[str]] = {}
+    for instance in at.shown.get("Instances", []):
+        said = instance.get("LaunchTemplate") or {}
+        if said.get("LaunchTemplateId") == at.blue.template:
+            run.setdefault(str(said.get("Version", "")), []).append(instance["InstanceId"])
+    return run
+
+
+def _drift(at: Beside, version: str, ids: list[str], before: Answer) -> Finding:
+    """Green launches from what the reference means now, whatever blue's instances run."""
+    on = at.blue.template_version
+    meant = f"{on}, which is {at.version} now" if on != at.version else at.version
+    found = (
+        f"{_named('instance', ids)} of {at.blue.name} run{_s(ids)} version {version} of {at.blue.template}, "
+        f"but the group is on {meant}"
+    )
+    if not before:
+        return Finding(FindingKey.TEMPLATE_DRIFT, found, f"version {version} is gone, so nobody can tell what differs")
+    changed = _changes(before, at.launched)
+    told = [one for one in changed if not one.startswith("ImageId")]
+    if told:
+        return Finding(FindingKey.TEMPLATE_DRIFT, found, f"green takes over what was changed: {', '.join(told)}")
+    rest = f"only the image differs, {', '.join(changed)}" if changed else "both say the same"
+    return Finding(FindingKey.TEMPLATE_DRIFT, found, rest, Verdict.NOTED)
+
+
+def _changes(before: Answer, now: Answer) -> list[str]:
+    """Member by member; what may hold secrets, or is long, is only named."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    return [
+        _change(name, old.get(name), new.get(name)) for name in sorted({*old, *new}) if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(data: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Each value with its path: `BlockDeviceMappings.0.Ebs.VolumeSize`."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _flat(value, f"{name}.{key}" if name else key)
+    elif isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from _flat(value, f"{name}.{number}")
+    else:
+        yield name, str(data)
+
+
+def _change(name: str, old: str | None, new: str | None) -> str:
+    if name == "UserData" or len(f"{old}{new}") > 80:
+        return name
+    return f"{name} {old or 'nothing'} → {new or 'nothing'}"
+
+
+def _snapshots(launched: Answer) -> Iterator[Finding]:
+    """A root volume from a snapshot of its own would not be the image's."""
+    for device in launched.get("BlockDeviceMappings", []):
+        if device.get("Ebs", {}).get("SnapshotId"):
+            found = f"the launch template takes {device.get('DeviceName', 'a device')} from a snapshot"
+            yield Finding(FindingKey.SNAPSHOTS, found, "green's will not be the new image's")
+
+
+# --- the builder ---------------------------------------------------------------------------------
+
+
+def volumes(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """A volume cannot be smaller than the snapshot that it is made of (EC2 API, CreateVolume)."""
+    wanted = {
+        device.get("DeviceName", ""): int(device["Ebs"]["VolumeSize"])
+        for device in at.launched.get("BlockDeviceMappings", [])
+        if device.get("Ebs", {}).get("VolumeSize")
+    }
+    if not at.builder or not wanted:
+        return
+    filters = [{"Name": "attachment.instance-id", "Values": [at.builder]}]
+    pages = calls.ec2.get_paginator("describe_volumes").paginate(Filters=filters)
+    for volume in (one for page in pages for one in page["Volumes"]):
+        for attached in volume.get("Attachments", []):
+            device, size = attached.get("Device", ""), volume["Size"]
+            if attached.get("InstanceId") == at.builder and size > wanted.get(device, size):
+                yield _too_small(at, device, size, wanted[device])
+
+
+def _too_small(at: Beside, device: str, size: int, wanted: int) -> Finding:
+    found = (
+        f"{device} of the builder {at.builder} has {size} GiB, "
+        f"and version {at.version} of {at.blue.template} gives it {wanted} GiB"
+    )
+    hint = f"Give {device} at least {size} GiB in the launch template."
+    return Finding(FindingKey.VOLUME_TOO_SMALL, found, "no instance could launch from the image", Verdict.REFUSED, hint)
+
+
+# --- what is under way on blue -------------------------------------------------------------------
+
+
+def refresh(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """An instance refresh replaces blue's instances while the release counts on them."""
+    found = refreshing(calls, at.blue.name)
+    if found:
+        harm = "it replaces instances that the release counts on, and AWS refuses to pin blue meanwhile"
+        stop = f"aws autoscaling cancel-instance-refresh --auto-scaling-group-name {at.blue.name}"
+        hint = f"Wait for its end, or stop it: `{stop}`."
+        yield Finding(FindingKey.INSTANCE_REFRESH, found, harm, Verdict.REFUSED, hint)
+
+
+def refreshing(calls: Calls, name: str) -> str:
+    """The group's instance refresh that is under way, in one clause; "" when there is none."""
+    asked = {"AutoScalingGroupName": name}
+    while True:  # botocore does not page it
+        answer = calls.autoscaling.describe_instance_refreshes(**asked)
+        for one in answer["InstanceRefreshes"]:
+            if one["Status"] in REFRESHING:
+                done = f", {one['PercentageComplete']} % done" if "PercentageComplete" in one else ""
+                return f"an instance refresh of {name} is under way ({one['Status']}{done})"
+        if not answer.get("NextToken"):
+            return ""
+        asked["NextToken"] = answer["NextToken"]
+
+
+def refreshing_if_told(calls: Calls, name: str) -> str:
+    """The same; "" also where AWS does not permit the look."""
+    try:
+        return refreshing(calls, name)
+    except ClientError as error:
+        if not lacking(error):
+            raise
+        return ""
+
+
+# --- alarms that cannot follow -------------------------------------------------------------------
+
+
+def alarms(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Checks of alarms that are bound to blue by a dimension: green is another group, in another target group."""
+    checks = [check for check in at.config.checks if isinstance(check, AlarmCheck)]
+    if not checks:
+        return
+    shown = _shown_alarms(calls, {check.alarm for check in checks})
+    for check in checks:
+        bound = next((word for name in _below(check.alarm, shown) if (word := _bound(shown[name], at))), "")
+        if bound:
+            yield _cannot_follow(check, bound)
+
+
+def _shown_alarms(calls: Calls, names: set[str]) -> dict[str, Answer]:
+    """These alarms, and those that composite ones stand on."""
+    shown: dict[str, Answer] = {}
+    for _ in range(DEEPEST):
+        for batch in groups.batches(sorted(names - shown.keys()), ALARMS_BATCH):
+            kinds = ["MetricAlarm", "CompositeAlarm"]
+            answer = calls.cloudwatch.describe_alarms(AlarmNames=batch, AlarmTypes=kinds, MaxRecords=ALARMS_BATCH)
+            for alarm in (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])):
+                shown[alarm["AlarmName"]] = alarm
+        below = {name for alarm in shown.values() for name in _NAMED.findall(alarm.get("AlarmRule", ""))}
+        if below <= names:
+            break
+        names = names | below
+    return shown
+
+
+def _below(name: str, shown: Mapping[str, Answer], seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The alarm and all that it stands on, as far as they were shown."""
+    if name not in shown or name in seen:
+        return
+    yield name
+    for child in _NAMED.findall(shown[name].get("AlarmRule", "")):
+        yield from _below(child, shown, seen | {name})
+
+
+def _bound(alarm: Answer, at: Beside) -> str:
+    """The dimension that binds it to blue, or to the target groups; "" when none does."""
+    stats = [query.get("MetricStat", {}).get("Metric", {}) for query in alarm.get("Metrics", [])]
+    for dimensions in (alarm.get("Dimensions", []), *(stat.get("Dimensions", []) for stat in stats)):
+        for one in dimensions:
+            if one["Name"] == "AutoScalingGroupName" and _is_ours(one["Value"], at):
+                return f"the group {one['Value']}"
+            if at.idle and one["Name"] == "TargetGroup" and _is_of(one["Value"], (*at.serving, at.idle)):
+                return f"the target group {_name_of(one['Value'])}"
+    return ""
+
+
+def _is_ours(group: str, at: Beside) -> bool:
+    return group == at.blue.name or at.config.is_own(group)
+
+
+def _is_of(dimension: str, arns: Iterable[str]) -> bool:
+    return any(arn.endswith(f":{dimension}") for arn in arns)
+
+
+def _cannot_follow(check: AlarmCheck, bound: str) -> Finding:
+    found = f"the check {check.name} is of the alarm {check.alarm}, which watches {bound}"
+    group = bound.startswith("the group")
+    instead = "a check by `metric`, which follows green" if group else "a check by `metric` without `namespace`"
+    hint = f"Write it as {instead}, or let the alarm watch what blue and green share."
+    if check.missing == "pass":
+        return Finding(FindingKey.BOUND_ALARM, found, "it says nothing of green where it has no data", hint=hint)
+    harm = "it would judge blue, and has no data once blue is gone: every later release would be rolled back"
+    return Finding(FindingKey.BOUND_ALARM, found, harm, Verdict.REFUSED, hint)
+
+
+# --- blue itself ---------------------------------------------------------------------------------
+
+
+def own(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """What is special about blue; nothing is asked for it."""
+    name, shown = at.blue.name, at.shown
+    yield from _kept_by(at)
+    if shown.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers"):
+        found = f"{name} retains instances whose termination hook is abandoned"
+        yield Finding(FindingKey.RETAINED_INSTANCES, found, "they cost until you end them")
+    reserved = shown.get("CapacityReservationSpecification", {}).get("CapacityReservationPreference")
+    if reserved == "capacity-reservations-only":
+        found = f"{name} launches into capacity reservations only"
+        yield Finding(FindingKey.CAPACITY_RESERVATIONS, found, "they must have room for both groups")
+    if shown.get("WarmPoolConfiguration"):
+        yield Finding(FindingKey.WARM_POOL, f"the warm pool of {name} will not be copied to green")
+    if shown.get("EnabledMetrics"):
+        yield Finding(FindingKey.GROUP_METRICS, f"the enabled metrics of {name} will not be copied to green")
+
+
+def _kept_by(at: Beside) -> Iterator[Finding]:
+    """Somebody's tool made the group, and will look for it; green bears copies of its tags, but was made by us."""
+    said = tags.as_dict(at.shown.get("Tags"))
+    keeper = "" if tags.SERVICE in said else _keeper(said)
+    if not keeper:
+        return
+    found = f"{at.blue.name} seems to be kept by {keeper}"
+    if at.config.retire == "empty":
+        harm = "the next time it is applied it may give the empty group its size and its target groups back"
+        hint = f"Have it ignore the size and the target groups of {at.blue.name}, or take the group out of it."
+    else:
+        harm = "it will miss the group once that is deleted, and make it anew, with the old version"
+        hint = f"Set `retire: empty`, or take {at.blue.name} out of it before the release."
+    yield Finding(FindingKey.KEPT_ELSEWHERE, found, harm, hint=hint)
+
+
+def _keeper(said: Mapping[str, str]) -> str:
+    """Who keeps the group, by its tags; "" when they do not tell."""
+    for key, what in KEPT.items():
+        if key in said:
+            return f"{what} {said[key]}"
+    for key, value in sorted(said.items()):
+        if KEEPERS.search(f"{key} {value}") and value.lower() not in ("false", "no"):
+            return f"what its tag says, {key}: {value}"
+    return ""
+
+
+def crowding(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether the target groups have room for both."""
+    for arn, states in at.targets.items():
+        both = len(states) + len(at.blue.instances)
+        if both > TARGETS_MAX:
+            found = f"{_name_of(arn)} would have {both} targets while both groups serve"
+            yield Finding(FindingKey.CROWDED_TARGET_GROUP, found, f"the quota is {TARGETS_MAX} unless AWS raised it")
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def _name_of(target_group: str) -> str:
+    """Of an ARN, or of what stands at its end."""
+    return target_group.rpartition("targetgroup/")[2].partition("/")[0]
+
+
+def _named(kind: str, names: Iterable[str]) -> str:
+    """`the group worker`, `the groups a, b, c and 2 more`."""
+    known = sorted(set(names))
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f"the {kind}{'' if len(known) == 1 else 's'} {', '.join(known[:MOST_NAMED])}{more}"
+
+
+def _s(names: Iterable[str]) -> str:
+    return "s" if len(set(names)) == 1 else ""
+
+
+def _es(names: Iterable[str]) -> str:
+    return "es" if len(set(names)) == 1 else ""
+
+
+_LOOKS: Mapping[str, Looking] = {
+    "other groups' launch templates": followers,
+    "blue's launch template": template,
+    "the builder's volumes": volumes,
+    "blue's instance refreshes": refresh,
+    "the alarms of the checks": alarms,
+    "blue": own,
+    "the target groups": crowding,
+}

@@ -1,0 +1,377 @@
+"""What else is there: everything that a look before a release finds, with its verdict and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bluegreen.errors import AwsError
+from bluegreen.observation import Finding, FindingKey, Verdict
+from bluegreen.release import Phase, Reason, Verb
+from tests.worlds.account import AwsStage
+
+WARNED, NOTED, REFUSED = Verdict.WARNED, Verdict.NOTED, Verdict.REFUSED
+
+
+def found(stage: AwsStage, key: FindingKey) -> Finding | None:
+    """What the preflight finds of this key."""
+    return next((one for one in stage.baseline().findings if one.key is key), None)
+
+
+def told(stage: AwsStage, key: FindingKey, verdict: Verdict) -> str:
+    """The same, which must be there with this verdict; in words, with the hint."""
+    one = found(stage, key)
+    assert one is not None, stage.baseline().findings
+    assert one.verdict is verdict
+    return f"{one.said}. {one.hint}"
+
+
+def worker(stage: AwsStage, version: str, name: str = "worker", **more: Any) -> None:
+    """Somebody's group on the same launch template."""
+    way = more or {"LaunchTemplate": {"LaunchTemplateId": stage.world.template, "Version": version}}
+    size = {"MinSize": 0, "MaxSize": 1, "VPCZoneIdentifier": stage.world.subnets[0]}
+    stage.client("autoscaling").create_auto_scaling_group(AutoScalingGroupName=name, **size, **way)
+
+
+def version(stage: AwsStage, **data: Any) -> str:
+    """Somebody makes a version from the first."""
+    made = stage.client("ec2").create_launch_template_version(
+        LaunchTemplateId=stage.world.template, SourceVersion="1", LaunchTemplateData=data
+    )
+    return str(made["LaunchTemplateVersion"]["VersionNumber"])
+
+
+def alarm(stage: AwsStage, name: str = "web-5xx", **dimensions: str) -> None:
+    """An alarm with these dimensions."""
+    stage.client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        Statistic="Average",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=90,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+
+
+def checks(*checks: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with these checks."""
+    return {"checks": list(checks)}
+
+
+def test_nobody_else_is_there() -> None:
+    """A plain group has nothing to tell, on whatever version it is."""
+    for said in ("1", "$Latest", "$Default"):
+        assert AwsStage(template_version=said).baseline().findings == ()
+
+
+# --- who else launches from the template ---
+
+
+def test_a_group_that_follows_latest() -> None:
+    """It would launch our image before anybody has checked it."""
+    stage = AwsStage()
+    worker(stage, "$Latest")
+    said = told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)
+    assert "the group worker launches by $Latest" in said
+    assert "it would launch the new image from when green is made, unreleased" in said
+    worker(stage, "$Latest", "cron")
+    assert "the groups cron, worker launch by $Latest" in told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)
+
+
+def test_a_mixed_group_and_an_override_that_follow() -> None:
+    """A policy names the template, and each override may name one of its own."""
+    stage = AwsStage()
+    spec = {"LaunchTemplateId": stage.world.template, "Version": "1"}
+    override = {"InstanceType": "t4g.micro", "LaunchTemplateSpecification": {**spec, "Version": "$Latest"}}
+    policy = {"LaunchTemplate": {"LaunchTemplateSpecification": spec, "Overrides": [override]}}
+    worker(stage, "", MixedInstancesPolicy=policy)
+    told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)
+
+
+def test_everybody_who_follows_is_found_on_whatever_page() -> None:
+    """Groups come fifty a page."""
+    stage = AwsStage()
+    for n in range(60):
+        worker(stage, "1", f"other-{n:02}")
+    worker(stage, "$Latest", "z-last")
+    assert "z-last" in told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)
+    assert "other-00, other-01, other-02 and 57 more launch from" in told(stage, FindingKey.TEMPLATE_USERS, NOTED)
+
+
+def test_a_group_on_another_template_is_nobody() -> None:
+    """Only blue's template is shared."""
+    stage = AwsStage()
+    data = {"ImageId": stage.world.image, "InstanceType": "t3.micro"}
+    made = stage.client("ec2").create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+    other = {"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "$Latest"}
+    worker(stage, "", LaunchTemplate=other)
+    assert stage.baseline().findings == ()
+
+
+def test_a_default_that_others_follow_stays() -> None:
+    """They are spared, and it is said; with blue on $Default green cannot follow it, either."""
+    stage = AwsStage()
+    worker(stage, "$Default")
+    said = told(stage, FindingKey.DEFAULT_FOLLOWED, WARNED)
+    assert said.startswith("the group worker launches by $Default from blue's launch template")
+    assert "so the default version is left as it is. `allow: [shared_template]`" in said
+    assert not stage.baseline().sets_default
+    stage = AwsStage(template_version="$Default")
+    worker(stage, "$Default")
+    assert "and green stays on its version number" in told(stage, FindingKey.DEFAULT_FOLLOWED, WARNED)
+
+
+def test_a_default_that_others_may_follow() -> None:
+    """Allowed, they follow once the release is live."""
+    stage = AwsStage(config={"allow": ["shared_template"]})
+    worker(stage, "$Default")
+    assert "once the release is live" in told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)  # the engine lets it pass
+    assert stage.baseline().sets_default
+
+
+def test_somebody_s_new_default_is_left() -> None:
+    """It was set after blue was pinned, and nobody asked us to take it away."""
+    stage = AwsStage().go_to(Phase.RETIRING)
+    made = version(stage, InstanceType="t3.large")
+    stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion=made)
+    with pytest.raises(AwsError, match=f"somebody made version {made} of the launch template"):
+        stage.perform(Verb.SET_DEFAULT_VERSION)
+    stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion="1")
+    stage.perform(Verb.SET_DEFAULT_VERSION)
+    assert stage.perform(Verb.SET_DEFAULT_VERSION) == {}  # ours by now, and so it may stay
+
+
+def test_a_version_that_another_group_is_on_is_not_deleted() -> None:
+    """Somebody put it there during the release."""
+    stage = AwsStage().go_to(Phase.CHECKING)
+    worker(stage, str(stage.release.template_version))
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="")
+    with pytest.raises(AwsError, match="worker launches from it"):
+        stage.go_to_the_end()
+
+
+def test_green_that_cannot_follow_latest_says_so() -> None:
+    """Somebody made a version meanwhile: $Latest would bring that up."""
+    stage = AwsStage(template_version="$Latest").go_to(Phase.RETIRING)
+    version(stage, InstanceType="t3.large")
+    assert stage.perform(Verb.RESTORE_GREEN) == {"stays_on_version": 2}
+
+
+# --- blue's template ---
+
+
+def test_a_version_that_was_deleted() -> None:
+    """Found before the bake: nothing could be launched from it."""
+    stage = AwsStage()
+    made = version(stage, InstanceType="t3.small")
+    group = {"AutoScalingGroupName": "web-asg", "LaunchTemplate": {"LaunchTemplateId": stage.world.template}}
+    group["LaunchTemplate"] |= {"Version": made}  # type: ignore[operator]  # it is the mapping above
+    stage.client("autoscaling").update_auto_scaling_group(**group)
+    stage.client("ec2").delete_launch_template_versions(LaunchTemplateId=stage.world.template, Versions=[made])
+    said = told(stage, FindingKey.TEMPLATE_LOST, REFUSED)
+    assert f"web-asg is on version {made} of {stage.world.template}, which does not exist" in said
+
+
+def test_instances_that_run_an_older_version() -> None:
+    """Green takes over what was changed, member by member; what may hold secrets is only named."""
+    stage = AwsStage(template_version="$Latest")
+    version(stage, InstanceType="t3.large", UserData="c2VjcmV0", ImageId=stage.world.image)
+    said = told(stage, FindingKey.TEMPLATE_DRIFT, WARNED)
+    assert "run version 1 of" in said
+    assert "but the group is on $Latest, which is 2 now" in said
+    assert "green takes over what was changed: InstanceType t3.micro → t3.large, UserData." in said
+    assert "c2VjcmV0" not in said
+
+
+def test_only_the_image_differs() -> None:
+    """It is replaced anyway, but a way back would bring up the newer one."""
+    stage = AwsStage(template_version="$Latest")
+    newer = stage.client("ec2").register_image(Name="newer", RootDeviceName="/dev/xvda")["ImageId"]
+    version(stage, ImageId=newer)
+    said = told(stage, FindingKey.TEMPLATE_DRIFT, NOTED)
+    assert f"only the image differs, ImageId {stage.world.image} → {newer}" in said
+    version(stage, InstanceType="t3.micro")
+    assert "both say the same" in told(stage, FindingKey.TEMPLATE_DRIFT, NOTED)
+
+
+def test_what_the_instances_run_is_gone() -> None:
+    """Then nobody can tell what differs."""
+    stage = AwsStage(template_version="$Latest")
+    made = version(stage, InstanceType="t3.large")
+    client = stage.client("ec2")
+    client.modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion=made)
+    client.delete_launch_template_versions(LaunchTemplateId=stage.world.template, Versions=["1"])
+    assert "version 1 is gone, so nobody can tell" in told(stage, FindingKey.TEMPLATE_DRIFT, WARNED)
+
+
+def test_a_snapshot_in_the_template() -> None:
+    """Its volume is not the image's."""
+    stage = AwsStage(template_version="$Latest")
+    mapping = [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": "snap-0123"}}]
+    version(stage, BlockDeviceMappings=mapping)
+    assert "takes /dev/sdf from a snapshot" in told(stage, FindingKey.SNAPSHOTS, WARNED)
+
+
+def test_a_builder_that_has_grown() -> None:
+    """EC2 refuses a volume smaller than its snapshot; a template that says no size takes the image's."""
+    stage = AwsStage()
+    builder = stage.pretend.engine.state.instances[stage.world.builder]
+    builder.launch["BlockDeviceMappings"] = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}]
+    said = told(stage, FindingKey.VOLUME_TOO_SMALL, REFUSED)
+    assert f"/dev/xvda of the builder {stage.world.builder} has 20 GiB, and version 1 of" in said
+    assert said.endswith(
+        "no instance could launch from the image. Give /dev/xvda at least 20 GiB in the launch template."
+    )
+    stage.ami = stage.world.image
+    assert found(stage, FindingKey.VOLUME_TOO_SMALL) is None  # nothing is baked
+
+
+# --- what is under way on blue ---
+
+
+def test_an_instance_refresh() -> None:
+    """Refused before anything begins; one that is over is nothing."""
+    stage = AwsStage()
+    client = stage.client("autoscaling")
+    client.start_instance_refresh(AutoScalingGroupName="web-asg")
+    said = told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
+    assert "an instance refresh of web-asg is under way (Pending)" in said
+    assert "`aws autoscaling cancel-instance-refresh --auto-scaling-group-name web-asg`" in said
+    stage.clock.sleep(30)
+    assert "(InProgress)" in told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
+    client.cancel_instance_refresh(AutoScalingGroupName="web-asg")
+    assert "(Cancelling)" in told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
+    stage.clock.sleep(30)
+    assert stage.baseline().findings == ()
+
+
+def test_an_instance_refresh_that_begins_during_the_bake() -> None:
+    """It is waited for, and then blue is pinned."""
+    stage = AwsStage().go_to(Phase.LAUNCHING)
+    stage.client("autoscaling").start_instance_refresh(AutoScalingGroupName="web-asg")
+    assert "under way" in stage.observe().refresh
+    stage.go_to(Phase.CHECKING)
+    assert stage.release.began[Verb.PIN_BLUE].at > stage.release.in_phase_since - 1000
+    assert stage.observe().refresh == ""
+
+
+# --- alarms ---
+
+
+@pytest.mark.parametrize("group", ["web-asg", "web-production-v7"])
+def test_an_alarm_on_the_group_s_name(group: str) -> None:
+    """It judges blue once, and has no data ever after."""
+    check = {"name": "cpu", "alarm": "web-5xx"}
+    stage = AwsStage(config=checks(check))
+    alarm(stage, AutoScalingGroupName=group)
+    said = told(stage, FindingKey.BOUND_ALARM, REFUSED)
+    assert f"the check cpu is of the alarm web-5xx, which watches the group {group}" in said
+    stage = AwsStage(config=checks({**check, "missing": "pass"}))
+    alarm(stage, AutoScalingGroupName=group)
+    assert "it says nothing of green where it has no data" in told(stage, FindingKey.BOUND_ALARM, WARNED)
+
+
+def test_an_alarm_on_something_else() -> None:
+    """A neighbour's group, the shared target group, or an alarm that is not there yet."""
+    stage = AwsStage(config=checks({"name": "cpu", "alarm": "web-5xx"}, {"name": "no", "alarm": "nobody"}))
+    alarm(stage, AutoScalingGroupName="worker", TargetGroup=stage.world.target_group.rpartition(":")[2])
+    assert stage.baseline().findings == ()
+
+
+def test_a_composite_alarm_that_stands_on_one() -> None:
+    """However deep."""
+    stage = AwsStage(config=checks({"name": "all", "alarm": "all"}))
+    alarm(stage, "cpu", AutoScalingGroupName="web-asg")
+    put = stage.client("cloudwatch").put_composite_alarm
+    put(AlarmName="some", AlarmRule='NOT OK("cpu")')
+    put(AlarmName="all", AlarmRule="ALARM(some) OR ALARM(some)")
+    assert "the alarm all, which watches the group web-asg" in told(stage, FindingKey.BOUND_ALARM, REFUSED)
+
+
+def test_an_alarm_on_a_weighted_target_group() -> None:
+    """Whichever of the two: after the next release it is the other one's turn."""
+    for n in (0, 1):
+        stage = AwsStage(weighted=True, config=checks({"name": "slow", "alarm": "web-5xx"}))
+        alarm(stage, TargetGroup=stage.world.target_groups[n].rpartition(":")[2])
+        said = told(stage, FindingKey.BOUND_ALARM, REFUSED)
+        assert f"which watches the target group {('web', 'web-green')[n]}" in said
+        assert "a check by `metric` without `namespace`" in said
+
+
+# --- blue itself ---
+
+
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        ({"aws:cloudformation:stack-name": "shop"}, "kept by the CloudFormation stack shop"),
+        ({"elasticbeanstalk:environment-name": "shop"}, "kept by the Elastic Beanstalk environment shop"),
+        ({"ManagedBy": "Terraform"}, "kept by what its tag says, ManagedBy: Terraform"),
+        ({"terraform": "true"}, "kept by what its tag says, terraform: true"),
+        ({"provisioner": "pulumi"}, "kept by what its tag says, provisioner: pulumi"),
+    ],
+)
+def test_a_group_that_a_tool_keeps(tag: dict[str, str], says: str) -> None:
+    """Whoever made it makes it anew; an empty one gets its size back."""
+    stage = tagged(AwsStage(), tag)
+    said = told(stage, FindingKey.KEPT_ELSEWHERE, WARNED)
+    assert says in said
+    assert "it will miss the group once that is deleted" in said
+    assert "Set `retire: empty`" in said
+    stage = tagged(AwsStage(config={"retire": "empty"}), tag)
+    assert "may give the empty group its size" in told(stage, FindingKey.KEPT_ELSEWHERE, WARNED)
+
+
+def test_a_group_that_nobody_keeps() -> None:
+    """Tags that say no, and green, which bears a copy of blue's."""
+    assert tagged(AwsStage(), {"terraform": "false", "team": "shop"}).baseline().findings == ()
+    assert tagged(AwsStage(), {"ManagedBy": "terraform", "bluegreen:service": "x"}).baseline().findings == ()
+
+
+def tagged(stage: AwsStage, tag: dict[str, str]) -> AwsStage:
+    """The group with these tags, some of which only AWS may set."""
+    stage.pretend.engine.state.groups["web-asg"].tags |= {key: (value, False) for key, value in tag.items()}
+    return stage
+
+
+def test_what_is_special_about_blue() -> None:
+    """Retention, reservations, metrics."""
+    more = {
+        "CapacityReservationSpecification": {"CapacityReservationPreference": "capacity-reservations-only"},
+        "InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}},
+    }
+    stage = AwsStage(group=more)
+    stage.client("autoscaling").enable_metrics_collection(AutoScalingGroupName="web-asg", Granularity="1Minute")
+    keys = [FindingKey.RETAINED_INSTANCES, FindingKey.CAPACITY_RESERVATIONS, FindingKey.GROUP_METRICS]
+    assert [one.key for one in stage.baseline().findings] == keys
+
+
+# --- looks that are not permitted ---
+
+
+@pytest.mark.parametrize(
+    ("operation", "what"),
+    [
+        ("autoscaling:DescribeInstanceRefreshes", "blue's instance refreshes"),
+        ("ec2:DescribeVolumes", "the builder's volumes"),
+    ],
+)
+def test_a_look_that_is_not_permitted(operation: str, what: str) -> None:
+    """It is said with the action to grant, and the release goes on, all the way."""
+    stage = AwsStage()
+    stage.pretend.faults.deny(operation)
+    said = told(stage, FindingKey.UNSEEN, NOTED)
+    assert said.startswith(f"bluegreen may not look at {what}: what stands there is not known. Add {operation} to")
+    stage.go_to(Phase.CHECKING)
+
+
+def test_a_look_that_fails() -> None:
+    """What AWS cannot answer is no permission that is missing."""
+    stage = AwsStage()
+    stage.pretend.faults.fail("ec2:DescribeVolumes", "InternalError", "so it is", times=None)
+    with pytest.raises(AwsError, match="so it is"):
+        stage.baseline()

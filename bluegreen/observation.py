@@ -15,6 +15,9 @@ HEALTHY = "healthy"
 #: Target states in which new requests may be routed to a target, or soon will be (ELBv2 TargetHealth).
 IN_TRAFFIC = frozenset({"initial", "healthy", "unhealthy", "unhealthy.draining", "unavailable"})
 DRAINING = "draining"
+#: Lifecycle states that AWS never ends by itself (EC2 Auto Scaling API, LifecycleState; user guide: standby, instance
+#: lifecycle policies).
+PARKED = frozenset({"EnteringStandby", "Standby", "Terminating:Retained", "Quarantined"})
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Instance:
     protected: bool = False
 
     @property
+    def parked(self) -> bool:
+        """It neither serves nor leaves until a person acts."""
+        return self.lifecycle in PARKED
+
+    @property
     def in_service(self) -> bool:
         """Running, counted by its group, and healthy in its group's eyes."""
         return self.lifecycle == "InService" and self.healthy
@@ -81,6 +89,7 @@ class Group:
     release: str = ""  # tag bluegreen:release
     token: str = ""  # tag bluegreen:token
     activity: str = ""  # why its last launch failed, in AWS's words; "" when nothing failed
+    refused: int = 0  # the newest attempts in a row that failed for this same reason, which does not pass by itself
 
     @property
     def in_service(self) -> tuple[str, ...]:
@@ -145,6 +154,8 @@ class Observation:
     #: weighted: group name -> ARNs of the target groups that it has to be in; everybody in all of them otherwise
     homes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     checks: tuple[CheckResult, ...] = ()
+    #: ids of instances that were detached from blue during the release, and run outside of every group
+    detached: tuple[str, ...] = ()
     #: images of this service that may be dropped now, oldest first (retiring only)
     droppable: tuple[str, ...] = ()
 

@@ -123,6 +123,7 @@ class Reason(StrEnum):
     BUILDER_LOST = "builder_lost"  # the builder is gone, or was stopped during the build
     IMAGE_FAILED = "image_failed"  # AWS could not make the image
     LAUNCH_LATE = "launch_late"  # green's instances did not come up in time
+    LAUNCH_REFUSED = "launch_refused"  # AWS refused every launch of green for the same reason, which does not pass
     HOLD_EXPIRED = "hold_expired"  # nobody promoted in time
     DENIED = "denied"  # a permission is missing
     AWS_ERROR = "aws_error"  # AWS refused a call for another reason
@@ -169,6 +170,10 @@ class Awaited(StrEnum):
 
 #: Of these the end is known: a time simply passes.
 PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS})
+
+#: Subjects of observations of what is in the way, with `blue` or `green` behind them: who stays as it is until a
+#: person acts, and whom a lifecycle hook holds; and of who was detached from blue and runs on.
+PARKED, HELD, DETACHED = "parked", "held", "detached"
 
 #: The subject of the observation that AWS, which could not be asked, answers again.
 SIGHT = "sight"

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from bluegreen.release import (
+    HELD,
+    PARKED,
     PASSING,
     TELLING,
     Awaited,
@@ -82,6 +84,7 @@ _REASONS: Mapping[Reason, str] = {
     Reason.BUILDER_LOST: "the builder is gone or was stopped during the build",
     Reason.IMAGE_FAILED: "AWS could not make the image",
     Reason.LAUNCH_LATE: "green's instances did not come up in time",
+    Reason.LAUNCH_REFUSED: "green could not be launched",
     Reason.HOLD_EXPIRED: "nobody promoted in time",
     Reason.DENIED: "a permission is missing",
     Reason.AWS_ERROR: "AWS refused a call",
@@ -114,6 +117,7 @@ _ALONE = frozenset(
         Reason.BUILDER_LOST,
         Reason.IMAGE_FAILED,
         Reason.HOLD_EXPIRED,
+        Reason.LAUNCH_REFUSED,
         Reason.MISTAKE,
     }
 )
@@ -136,18 +140,18 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.BUILD: "the build on {builder}",
     Awaited.BUILDER_STOPPED: "{builder} to stop",
     Awaited.IMAGE: "image {image_name} to become available",
-    Awaited.GREEN_UP: "green's instances to come in service{green_count}",
-    Awaited.CHECKS: "every check to hold{open_checks}",
+    Awaited.GREEN_UP: "green's instances to come in service{green_count}{green_in_the_way}",
+    Awaited.CHECKS: "every check to hold{open_checks}{green_in_the_way}",
     Awaited.STEP: "the next step of green's share{open_checks}",
     Awaited.OVERLAP: "the overlap to pass{open_checks}",
     Awaited.PROMOTION: "a person to promote{approvals}",
-    Awaited.GREEN_GROWN: "green to catch up with blue's size{green_count}",
+    Awaited.GREEN_GROWN: "green to catch up with blue's size{green_count}{green_in_the_way}",
     Awaited.READ_BACK: "the load balancer to show the last change",
     Awaited.SOAK: "the soak to pass",
     Awaited.CLIENTS: "clients who stick to green to follow",
     Awaited.DRAINED: "requests in flight to end",
-    Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}",
-    Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}",
+    Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}{blue_in_the_way}",
+    Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}{blue_in_the_way}",
     Awaited.GROUP_GONE: "the deleted group to be gone",
     Awaited.REFRESHED: "the instance refresh of {blue} to end",
     Awaited.RETRY: "the next try{stumble}",
@@ -232,9 +236,19 @@ def _observed(event: Event, release: Release) -> str:
             then = "it is promoted" if f.get("then") == "promote" else "it is rolled back"
             given = f"only {len(release.promoters)} of {release.approvals} people have" if release.promoters else ""
             return f"{given or 'nobody has'} promoted {release.id}: in {duration(f['at'] - event.at)} {then}"
+        case "parked blue" | "parked green" if not value:
+            return f"no instance of {_named(subject, release)} is kept out of service by hand any more"
+        case "held blue" | "held green" if not value:
+            return f"no lifecycle hook holds instances of {_named(subject, release)} any more"
+        case "parked blue" | "parked green" | "held blue" | "held green" | "detached":
+            return str(value)
         case "activity":
             return f"AWS could not launch an instance of green: {value}"
     return f"{subject}: {value}"
+
+
+def _named(subject: str, release: Release) -> str:
+    return release.blue_group if subject.endswith("blue") else release.green_group
 
 
 def _blinded(event: Event, release: Release) -> str:
@@ -459,6 +473,8 @@ def awaited_text(awaited: Awaited, release: Release) -> str:
         "green_count": _count(release, "green"),
         "blue_left": _left_in(release, "blue"),
         "blue_serving": _count(release, "blue", "serving"),
+        "blue_in_the_way": _in_the_way(release, "blue"),
+        "green_in_the_way": _in_the_way(release, "green"),
         "open_checks": _open_checks(release),
         "approvals": _approvals(release),
         "stumble": f" (could not {_ACTS[s.verb][0].format_map(_names({}, release))})" if (s := release.stumble) else "",
@@ -654,6 +670,12 @@ def _count(release: Release, subject: str, which: str = "in_service") -> str:
 def _left_in(release: Release, subject: str) -> str:
     f = release.sights.get(subject)
     return f" ({f['in_service']} left)" if f else ""
+
+
+def _in_the_way(release: Release, which: str) -> str:
+    """What does not pass by itself, or not soon."""
+    found = [str(f["value"]) for kind in (PARKED, HELD) if (f := release.sights.get(f"{kind} {which}")) and f["value"]]
+    return f"; {'; '.join(found)}" if found else ""
 
 
 def _open_checks(release: Release) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -22,8 +25,29 @@ PROTECTION_BATCH = 50
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 #: The longest that any hook holds an instance, in seconds (EC2 Auto Scaling API, GlobalTimeout).
 HOOK_MAX = 172_800.0
-#: Activities that are looked through for the last failed launch; the newest come first.
-ACTIVITIES = 20
+#: Activities that are looked through for failed launches; the newest come first (the API's largest page).
+ACTIVITIES = 100
+FAILED = ("Failed", "Cancelled")
+DETACHING = "Detaching EC2 instance"
+#: Launches that began within so many seconds are one attempt.
+ONE_ATTEMPT = 5.0
+#: DescribeAutoScalingInstances takes this many ids a call (EC2 Auto Scaling API).
+INSTANCES_BATCH = 50
+#: Why a launch may fail now and succeed later: AWS lacks capacity, a quota is full, a call was throttled.
+MAY_PASS = re.compile(
+    r"(?i)capacity|limit|quota|exceed|throttl|server\.internalerror|unavailable|try again|spot|max price"
+)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a group's newest launches failed, in AWS's words, and at how many attempts in a row for that same reason."""
+
+    said: str = ""
+    refused: int = 0
+
+
+NOTHING = Failed()
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -46,7 +70,7 @@ def everything(calls: Calls, **filters: Any) -> list[Answer]:
     return [group for page in pages for group in page["AutoScalingGroups"]]
 
 
-def seen(group: Answer | None, activity: str = "") -> Group | None:
+def seen(group: Answer | None, failed: Failed = NOTHING) -> Group | None:
     """A group in our words."""
     if group is None:
         return None
@@ -65,7 +89,8 @@ def seen(group: Answer | None, activity: str = "") -> Group | None:
         deleting=bool(group.get("Status")),
         release=marks.get(tags.RELEASE, ""),
         token=marks.get(tags.OWNER, ""),
-        activity=activity,
+        activity=failed.said,
+        refused=failed.refused,
     )
 
 
@@ -84,11 +109,58 @@ def target_groups(group: Answer) -> set[str]:
     return {*group.get("TargetGroupARNs", []), *sources}
 
 
-def last_failure(calls: Calls, name: str) -> str:
-    """Why the group's last failed launch failed, in AWS's words (API, DescribeScalingActivities)."""
+def failed(calls: Calls, name: str) -> Failed:
+    """Why the group's newest launches failed, since the last that did not (API, DescribeScalingActivities)."""
     answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=ACTIVITIES)
-    failed = (a for a in answer["Activities"] if a["StatusCode"] in ("Failed", "Cancelled"))
-    return " ".join(next((a.get("StatusMessage") or a["StatusCode"] for a in failed), "").split())
+    ended = (a for a in answer["Activities"] if a["StatusCode"] in (*FAILED, "Successful"))
+    launches = (a for a in ended if a["Description"].startswith("Launching"))
+    lacking = [(a["StartTime"].timestamp(), _words(a)) for a in takewhile(_went_wrong, launches)]
+    return Failed(lacking[0][1], _refusals(lacking)) if lacking else NOTHING
+
+
+def _went_wrong(activity: Answer) -> bool:
+    return activity["StatusCode"] in FAILED
+
+
+def _words(activity: Answer) -> str:
+    """AWS's words, less the token that a lifecycle action has for itself."""
+    said = " ".join((activity.get("StatusMessage") or activity["StatusCode"]).split())
+    return re.sub(r" with token [\w-]+", "", said)
+
+
+def _refusals(lacking: list[tuple[float, str]]) -> int:
+    """How many attempts failed for the newest reason, one after another; 0 when it may pass by itself.
+
+    A group tries for all that it lacks at once: what began within seconds is one attempt.
+    """
+    kind = _kind(lacking[0][1])
+    if MAY_PASS.search(lacking[0][1]):
+        return 0
+    begun = [at for at, said in takewhile(lambda one: _kind(one[1]) == kind, lacking)]
+    return 1 + sum(later - earlier > ONE_ATTEMPT for later, earlier in pairwise(begun))
+
+
+def _kind(said: str) -> str:
+    """The same for the same reason: what is numbered, such as an instance or a zone, differs."""
+    return " ".join(word for word in said.split() if not re.search(r"\d", word))
+
+
+def detached(calls: Calls, name: str, since: float) -> tuple[str, ...]:
+    """Ids of instances that were detached from the group since then, run on, and are in no group now."""
+    answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=100)
+    told = [a for a in answer["Activities"] if a["Description"].startswith(DETACHING)]
+    ids = sorted({a["Description"].rpartition(" ")[2] for a in told if a["StartTime"].timestamp() >= since})
+    if not ids:
+        return ()
+    found = calls.ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": ids}])["Reservations"]
+    shown = [instance for one in found for instance in one["Instances"]]
+    here = [i["InstanceId"] for i in shown if i["State"]["Name"] not in ("shutting-down", "terminated")]
+    grouped = {
+        row["InstanceId"]
+        for batch in batches(here, INSTANCES_BATCH)
+        for row in calls.autoscaling.describe_auto_scaling_instances(InstanceIds=batch)["AutoScalingInstances"]
+    }
+    return tuple(id_ for id_ in here if id_ not in grouped)
 
 
 def hooks(calls: Calls, name: str) -> list[Answer]:

@@ -103,9 +103,12 @@ class Looks:
         blue = groups.seen(shown.get(release.blue_group))
         green = groups.seen(shown.get(release.green_group))
         # Images are tidied up last, so they are not looked for before blue is out of the way.
-        done = blue is None or not blue.instances
+        done = blue is None or all(one.parked for one in blue.instances)
         droppable = self._droppables(release, now) if done else ()
-        seen: Seen = {"blue": blue, "green": green, **self._traffic(release), "droppable": droppable}
+        whole = blue is not None and Verb.EMPTY_BLUE not in release.began
+        detached = groups.detached(self._calls, release.blue_group, release.started_at) if whole else ()
+        seen: Seen = {"blue": blue, "green": green, **self._traffic(release)}
+        seen |= {"droppable": droppable, "detached": detached}
         return seen if release.emptying else {**seen, "checks": self._checks(release, seen, now)}
 
     def _rolling_back(self, release: Release, now: float) -> Seen:
@@ -139,8 +142,8 @@ class Looks:
         green = shown.get(release.green_group)
         up = groups.seen(green)
         lacking = why_not and up is not None and len(up.in_service) < up.desired
-        activity = groups.last_failure(self._calls, release.green_group) if lacking else ""
-        return {"blue": groups.seen(shown.get(release.blue_group)), "green": groups.seen(green, activity)}
+        failed = groups.failed(self._calls, release.green_group) if lacking else groups.NOTHING
+        return {"blue": groups.seen(shown.get(release.blue_group)), "green": groups.seen(green, failed)}
 
     def _routes(self, release: Release, now: float, overdue: float = 0.0) -> tuple[str, ...] | None:
         """None when they were looked at lately; `overdue` seconds of impatience."""

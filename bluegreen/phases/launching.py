@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bluegreen.observation import Group
 from bluegreen.phases.checks import check_failed, checks_pending
+from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.outside import intruded, rerouted
-from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene
+from bluegreen.phases.scene import TRIES, Act, Decision, Enter, RollBack, Scene
 from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration
 
 
@@ -71,8 +72,12 @@ def _make_green(s: Scene) -> Decision | None:
     deadline = since + s.config.timeouts.launch
     if up >= s.release.size:
         return None if s.did(Verb.SUSPEND_GREEN) else Act(Verb.SUSPEND_GREEN)
+    if green and not up and green.refused >= TRIES:
+        hopeless = f"AWS refused every launch of green, {green.refused} times for the same reason: {green.activity}"
+        return RollBack(Reason.LAUNCH_REFUSED, hopeless)
     if s.now >= deadline:
-        why = f": {green.activity}" if green and green.activity else ""
+        cause = green.activity or in_the_way(green) if green else ""
+        why = f": {cause}" if cause else ""
         late = f"{up} of {s.release.size} instances in service after {duration(s.phase_age)}{why}"
         return RollBack(Reason.LAUNCH_LATE, late)
     return s.wait(Awaited.GREEN_UP, deadline)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import CheckResult, Group, Observation
+from bluegreen.phases.obstacles import seen_in_the_way
 from bluegreen.phases.scene import JUDGED, LOOKS, TARGETS, judged
 from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 def noticed(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
     """Facts of the `observed` events that this look gives rise to: only what has changed (design, journal)."""
-    changed = [*_fleets(release, seen), *_baked(seen), *_traffic(seen), *_expiring(release, seen, config)]
+    fleets = [*_fleets(release, seen), *seen_in_the_way(release, seen)]
+    changed = [*fleets, *_baked(seen), *_traffic(seen), *_expiring(release, seen, config)]
     told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
     again = [] if release.blind_since is None else [{"subject": SIGHT, "value": "AWS answers again"}]
     return again + told + _answers(release, seen, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bluegreen.observation import Group
+from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.scene import Rest, Scene, halt
 from bluegreen.release import Phase, Reason, Verb
 
@@ -35,7 +36,8 @@ def _blue_changed(s: Scene) -> str:
     if not s.settled(Verb.PIN_BLUE):
         return ""
     if blue.desired < before.desired:
-        return f"{blue.name} was shrunk from {before.desired} to {blue.desired}"
+        parked = in_the_way(blue)
+        return f"{blue.name} was shrunk from {before.desired} to {blue.desired}" + (f"; {parked}" if parked else "")
     if blue.minimum != before.desired:
         return f"the minimum of {blue.name} was changed from {before.desired} to {blue.minimum}"
     if blue.template_version != before.resolved_version:

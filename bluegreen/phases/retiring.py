@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bluegreen.observation import Group
 from bluegreen.phases.checks import check_failed
+from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.outside import displaced
 from bluegreen.phases.scene import (
     LOOKS,
@@ -16,7 +18,7 @@ from bluegreen.phases.scene import (
     drained,
     halt,
 )
-from bluegreen.release import Awaited, Outcome, Reason, Verb, duration
+from bluegreen.release import DETACHED, Awaited, Outcome, Reason, Verb, duration
 
 
 def retiring(s: Scene) -> Decision:
@@ -51,7 +53,8 @@ def _green_must_serve(s: Scene) -> Decision | None:
         serving = f"{len(s.seen.serving(green))} of {borne} of green healthy"
         return halt(s, Reason.CHECK_FAILED, f"{serving} while {s.release.blue_group} is emptied, so it cannot return")
     if s.now >= s.blue_gone_by:
-        return halt(s, Reason.RETIRE_LATE, "green does not serve alone, so blue was not touched further")
+        late = _with("green does not serve alone, so blue was not touched further", in_the_way(green))
+        return halt(s, Reason.RETIRE_LATE, late)
     return s.wait(Awaited.CHECKS, s.blue_gone_by)
 
 
@@ -91,7 +94,7 @@ def _restore_green(s: Scene) -> Decision | None:
 
 def _blue_gone(s: Scene) -> Decision | None:
     blue = s.seen.blue
-    if blue is None:
+    if blue is None or _left_alone(blue):
         return None
     if s.now >= s.blue_gone_by:
         still = f"{len(blue.instances)} instances of {blue.name} are still there after {duration(s.phase_age)}"
@@ -105,6 +108,15 @@ def _blue_gone(s: Scene) -> Decision | None:
     return Act(Verb.DELETE_BLUE)
 
 
+def _left_alone(blue: Group) -> bool:
+    """Nobody is left but who leaves by a person's hand only: nothing is gained by waiting for that."""
+    return bool(blue.instances) and all(one.parked for one in blue.instances)
+
+
+def _with(said: str, cause: str) -> str:
+    return f"{said}; {cause}" if cause else said
+
+
 def _tidy(s: Scene) -> Decision | None:
     if not s.seen.droppable or Verb.DROP_IMAGE in s.release.gave_up:
         return None
@@ -112,7 +124,15 @@ def _tidy(s: Scene) -> Decision | None:
 
 
 def _kept(s: Scene) -> tuple[str, ...]:
-    kept = [f"group {s.release.blue_group}, kept empty"] if s.seen.blue else []
+    kept = [_kept_group(s.seen.blue)] if s.seen.blue else []
+    detached = s.release.sights.get(DETACHED)
+    kept += [f"instance {detached['value']}"] if detached else []
     if Verb.DROP_IMAGE in s.release.gave_up:
         kept += [f"image {image}" for image in s.seen.droppable]
     return tuple(kept)
+
+
+def _kept_group(blue: Group) -> str:
+    if not blue.instances:
+        return f"group {blue.name}, kept empty"
+    return f"group {blue.name}, which serves nobody: {in_the_way(blue)}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
+from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.outside import not_ours
 from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
@@ -86,7 +87,8 @@ def _blue_bears(s: Scene) -> Decision | None:
     if _late(s):
         serving = f"{len(s.seen.serving(blue))} of {max(s.before.desired, s.release.wanted)}"
         sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
-        return halt(s, Reason.BLUE_UNHEALTHY, sick)
+        parked = in_the_way(blue)
+        return halt(s, Reason.BLUE_UNHEALTHY, f"{sick}; {parked}" if parked else sick)
     attached = blue.target_groups >= set(s.release.blue_targets) and not _blue_was_sent_out(s)
     if attached or len(blue.in_service) < s.before.desired or (s.did(Verb.JOIN_BLUE) and s.fresh(Verb.JOIN_BLUE)):
         return s.wait(Awaited.BLUE_HEALTHY)

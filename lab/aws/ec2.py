@@ -132,7 +132,7 @@ class Ec2:
         """Terminate instances, whoever they belong to."""
         return self._changed(self._instances(params), "TerminatingInstances", lambda i: self.terminate(i.id))
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance_id: str, why: str = "Client.UserInitiatedShutdown: User initiated shutdown") -> None:
         """Terminate one instance; nothing happens if it is on its way out."""
         instance = self.engine.state.instances.get(instance_id)
         if instance is None or instance.state in ("shutting-down", "terminated"):
@@ -140,7 +140,7 @@ class Ec2:
         instance.start += 1
         instance.booted = None
         self.engine.machines.terminate(instance_id)
-        self._become(instance, "shutting-down", "Client.UserInitiatedShutdown: User initiated shutdown")
+        self._become(instance, "shutting-down", why)
         self.engine.after(self.engine.timings.terminate, self._terminated, instance_id)
 
     def describe_instances(self, params: Params) -> Params:

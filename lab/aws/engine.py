@@ -112,6 +112,10 @@ class Template:
         return max(self.versions)
 
 
+#: Lifecycle states of members that do not count for the desired size (EC2 Auto Scaling user guide, standby).
+ASIDE = frozenset({"EnteringStandby", "Standby", "Detaching"})
+
+
 @dataclass
 class Member:
     """One instance of an Auto Scaling group."""
@@ -123,6 +127,7 @@ class Member:
     lifecycle: str = "Pending"
     healthy: bool = True
     protected: bool = False
+    ailing: str = "a user health-check"  # why it is not healthy, as the activity that ends it says
     joined: float = 0  # when it came into service (epoch seconds)
     activity: Params = field(default_factory=dict)  # the launch or termination under way
 
@@ -146,6 +151,10 @@ class Group:
     deleting: bool = False
 
     def active(self) -> list[Member]:
+        """Members that count for the desired size: not on their way out, and not set aside."""
+        return [member for member in self.staying() if member.lifecycle not in ASIDE]
+
+    def staying(self) -> list[Member]:
         """Members that are not on their way out."""
         return [member for member in self.members.values() if not member.lifecycle.startswith("Terminat")]
 

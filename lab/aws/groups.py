@@ -72,6 +72,9 @@ class Groups:
             "DescribeAutoScalingInstances": self.describe_instances,
             "SetInstanceProtection": self.set_instance_protection,
             "SetInstanceHealth": self.set_instance_health,
+            "EnterStandby": self.enter_standby,
+            "ExitStandby": self.exit_standby,
+            "DetachInstances": self.detach_instances,
             "TerminateInstanceInAutoScalingGroup": self.terminate_instance,
             "SuspendProcesses": self.suspend,
             "ResumeProcesses": self.resume,
@@ -142,7 +145,7 @@ class Groups:
         protection = group.config.get("DeletionProtection")
         if protection == "prevent-all-deletion" or (force and protection == "prevent-force-deletion"):
             raise invalid(f"The Auto Scaling group {group.name} has deletion protection: {protection}")
-        if not force and group.active():
+        if not force and group.staying():
             text = "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s)"
             raise AwsError("ResourceInUse", f"{text} still in the group.")
         if not force and group.members:
@@ -299,6 +302,41 @@ class Groups:
         self.scaling.terminate(group, member, "instance was taken out of service in response to a user request.")
         self.scaling.wake(group)
         return {"Activity": member.activity}
+
+    def enter_standby(self, params: Params) -> Params:
+        """Set members in service aside: out of their target groups, no part of the size, left alone until they exit.
+
+        Without a decrement others are launched in their place.
+        """
+        return self._set_aside(params, "EnteringStandby", "Moving EC2 instance to Standby", "was moved to standby")
+
+    def exit_standby(self, params: Params) -> Params:
+        """Put members that were set aside back in service; the size grows by them."""
+        group, ids = self.group(params["AutoScalingGroupName"]), params["InstanceIds"]
+        if wrong := [one for one in ids if one not in group.members or group.members[one].lifecycle != "Standby"]:
+            raise invalid(f"The instance {wrong[0]} is not in Standby.")  # its exact words are not known to us
+        if (size := group.config["DesiredCapacity"] + len(ids)) > group.config["MaxSize"]:
+            raise invalid(f"AutoScalingGroup {group.name} has max-size={group.config['MaxSize']}, less than {size}")
+        group.config["DesiredCapacity"] = size
+        return {"Activities": [self.scaling.put_back(group, group.members[one]) for one in ids]}
+
+    def detach_instances(self, params: Params) -> Params:
+        """Let members go: out of the target groups and of the group, running on by themselves."""
+        return self._set_aside(params, "Detaching", "Detaching EC2 instance", "was detached")
+
+    def _set_aside(self, params: Params, state: str, description: str, cause: str) -> Params:
+        group, ids = self.group(params["AutoScalingGroupName"]), params["InstanceIds"]
+        if wrong := [one for one in ids if one not in group.members or group.members[one].lifecycle != "InService"]:
+            raise invalid(f"The instance {wrong[0]} is not in InService.")  # its exact words are not known to us
+        if params["ShouldDecrementDesiredCapacity"]:
+            low, size = group.config["MinSize"], group.config["DesiredCapacity"]
+            if size - len(ids) < low:
+                text = f"AutoScalingGroup {group.name} has min-size={low} and desired-size={size}. To go on with"
+                raise invalid(f"{text} {len(ids)} instance(s) less, update the AutoScalingGroup sizes appropriately.")
+            group.config["DesiredCapacity"] = size - len(ids)
+        told = [self.scaling.set_aside(group, group.members[one], state, description, cause) for one in ids]
+        self.scaling.wake(group)
+        return {"Activities": told}
 
     def _member(self, instance_id: str) -> tuple[Group, Member]:
         for group in self.engine.state.groups.values():

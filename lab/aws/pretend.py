@@ -83,6 +83,7 @@ class PretendAws:
 
     def _build(self) -> None:
         ec2, templates = Ec2(self.engine, self._zones), Templates(self.engine)
+        self._ec2 = ec2
         self._targets = Targets(self.engine, lambda: self._moto("elbv2"))
         self._listeners = Listeners(lambda: self._moto("elbv2"), self._balancing_changed)
         scaling = Scaling(self.engine, ec2, templates, self._targets)
@@ -221,6 +222,12 @@ class PretendAws:
             zones = self._moto("ec2").subnets.values()
             self._subnets = {s.id: s.availability_zone for zone in zones for s in zone.values()}
         return self._subnets
+
+    def take(self, instance_id: str) -> None:
+        """AWS ends an instance, as it does when it wants spot capacity back."""
+        with self.lock:
+            self.engine.advance()
+            self._ec2.terminate(instance_id, "Server.SpotInstanceTermination: Spot instance termination")
 
     # -- looks inside, for tests -------------------------------------------------------------------------------------
 

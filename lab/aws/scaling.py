@@ -52,7 +52,7 @@ class Scaling:
                 self.terminate(group, member, "an instance was selected for scale-in.")
 
     def _wind_up(self, group: Group) -> None:
-        for member in group.active():
+        for member in group.staying():
             self.terminate(group, member, "the Auto Scaling group is being deleted.")
         if group.members:
             return
@@ -66,7 +66,7 @@ class Scaling:
         if {"Terminate", "ReplaceUnhealthy"} & group.suspended.keys():
             return
         for member in [member for member in group.active() if not member.healthy]:
-            self.terminate(group, member, "an instance was taken out of service in response to a health check failure.")
+            self.terminate(group, member, f"an instance was taken out of service in response to {member.ailing}.")
 
     # -- launching ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,9 @@ class Scaling:
         elif result == "CONTINUE":
             self._serve(group, member)
         else:
-            self._close(member.activity, "Cancelled", "Lifecycle hook was abandoned")
+            token = self.engine.new_id("token")[6:].rjust(36, "0")
+            said = f"Lifecycle Action with token {token} was abandoned: Lifecycle Action Completed with ABANDON Result"
+            self._close(member.activity, "Cancelled", f"Instance failed to complete user's Lifecycle Action: {said}")
             self.terminate(group, member, "its launch was abandoned by a lifecycle hook.")
 
     # -- leaving -----------------------------------------------------------------------------------------------------
@@ -196,6 +198,42 @@ class Scaling:
         member.activity = self._activity(group, f"Terminating EC2 instance: {member.id}", cause)
         waits = [self.targets.deregister(arn, member.id) for arn in self.engine.state.targets]
         self.engine.after(max(waits, default=0.0), self._drained, group.name, member.id)
+
+    # -- set aside ---------------------------------------------------------------------------------------------------
+
+    def set_aside(self, group: Group, member: Member, state: str, description: str, cause: str) -> Params:
+        """Take one member out of its target groups; once drained it is in Standby, or no member any more."""
+        member.lifecycle = state
+        said = f"instance {member.id} {cause} in response to a user request."
+        member.activity = self._activity(group, f"{description}: {member.id}", said)
+        waits = [self.targets.deregister(arn, member.id) for arn in self.engine.state.targets]
+        self.engine.after(max(waits, default=0.0), self._aside, group.name, member.id, state)
+        return member.activity
+
+    def _aside(self, name: str, instance_id: str, state: str) -> None:
+        group = self._group(name)
+        member = group.members.get(instance_id) if group else None
+        if group is None or member is None or member.lifecycle != state:
+            return
+        self._close(member.activity, "Successful")
+        if state == "EnteringStandby":
+            member.lifecycle = "Standby"
+        else:
+            del group.members[instance_id]
+            self.engine.state.tags[instance_id].pop("aws:autoscaling:groupName", None)
+
+    def put_back(self, group: Group, member: Member) -> Params:
+        """Out of Standby into service, a moment later."""
+        member.lifecycle = "Pending"
+        said = f"instance {member.id} was moved out of standby in response to a user request."
+        member.activity = self._activity(group, f"Moving EC2 instance out of Standby: {member.id}", said)
+        self.engine.after(self.engine.timings.react, self._back, group.name, member.id)
+        return member.activity
+
+    def _back(self, name: str, instance_id: str) -> None:
+        group = self._group(name)
+        if group and instance_id in group.members and group.members[instance_id].lifecycle == "Pending":
+            self._serve(group, group.members[instance_id])
 
     def _drained(self, name: str, instance_id: str) -> None:
         group = self._group(name)
@@ -230,7 +268,7 @@ class Scaling:
         elif instance.state == "terminated" and member.lifecycle == "Terminating:Proceed":
             self._gone(group, member)
         elif instance.state in ("stopping", "stopped", "shutting-down", "terminated"):
-            self._ail(group, member)
+            self._ail(group, member, "a EC2 health check indicating it has been terminated or stopped")
 
     def target_changed(self, arn: str, target: Target) -> None:
         """A target group tells: a member is unhealthy there. It counts after the grace period, if ELB checks count."""
@@ -244,16 +282,16 @@ class Scaling:
         if left > 0:
             self.engine.after(left, self._recheck, arn, target.id)
         else:
-            self._ail(group, member)
+            self._ail(group, member, "an ELB system health check failure")
 
     def _recheck(self, arn: str, instance_id: str) -> None:
         target = self.engine.state.targets.get(arn, {}).get(instance_id)
         if target is not None:
             self.target_changed(arn, target)
 
-    def _ail(self, group: Group, member: Member) -> None:
+    def _ail(self, group: Group, member: Member, why: str) -> None:
         if "HealthCheck" not in group.suspended and member.healthy:
-            member.healthy = False
+            member.healthy, member.ailing = False, why
             self.wake(group)
 
     def _home(self, instance_id: str) -> tuple[Group, Member] | None:

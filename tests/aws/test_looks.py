@@ -65,6 +65,78 @@ def test_launching_says_why_green_does_not_come_up() -> None:
     assert "sufficient t3.micro capacity" in green.activity
 
 
+TOO_SMALL = (
+    "Volume of size 8GB is smaller than snapshot 'snap-0{}', expect size >= 30GB. Launching EC2 instance failed."
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        (TOO_SMALL.format("0a1"), 3),
+        ("Client.InternalError: Client error on launch", 3),
+        (None, 0),  # no capacity
+        ("You have requested more vCPU capacity than your current vCPU limit of 32 allows", 0),
+        ("Server.InternalError: Internal error on launch", 0),
+    ],
+)
+def test_refusals_that_do_not_pass_are_counted(message: str | None, refused: int) -> None:
+    """Attempt by attempt, since the last launch that went well; what may pass counts for nothing."""
+    stage = AwsStage(ami=True).go_to(Phase.LAUNCHING)
+    stage.pretend.faults.no_capacity("web-production-v1", message)
+    until(stage, Verb.CREATE_GREEN)
+    stage.clock.sleep(3 + 60)
+    green = stage.observe().green
+    assert green is not None
+    assert (green.refused, bool(green.activity)) == (refused, True)
+    stage.pretend.faults.clear()
+    stage.clock.sleep(120)
+    stage.client("autoscaling").set_desired_capacity(AutoScalingGroupName=green.name, DesiredCapacity=5)
+    stage.pretend.faults.no_capacity("web-production-v1", message)
+    stage.clock.sleep(3)
+    later = stage.observe().green
+    assert later is not None
+    assert later.refused == min(refused, 1)
+
+
+def test_another_reason_is_another_row_of_refusals() -> None:
+    """What differs in numbers alone is the same reason."""
+    stage = AwsStage(ami=True).go_to(Phase.LAUNCHING)
+    stage.pretend.faults.no_capacity("web-production-v1", "another matter", times=1)
+    for number in ("0a1", "0a2"):
+        stage.pretend.faults.no_capacity("web-production-v1", TOO_SMALL.format(number), times=1)
+    until(stage, Verb.CREATE_GREEN)
+    stage.clock.sleep(3 + 60)
+    green = stage.observe().green
+    assert green is not None
+    assert green.refused == 2
+
+
+def test_a_launch_hook_that_abandons_everybody_is_hopeless() -> None:
+    """Each abandonment has a token of its own, and is told as one reason."""
+    hook = {"LifecycleHookName": "smoke", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+    stage = AwsStage(ami=True)
+    stage.client("autoscaling").put_lifecycle_hook(AutoScalingGroupName="web-asg", **hook)
+    stage.go_to(Phase.ROLLING_BACK)
+    assert stage.release.reason is Reason.LAUNCH_REFUSED
+    assert "3 times for the same reason: Instance failed to complete user's Lifecycle Action" in stage.release.message
+    assert "Lifecycle Action was abandoned: Lifecycle Action Completed with ABANDON Result" in stage.release.message
+    assert stage.clock.now() - stage.release.entered[Phase.LAUNCHING] < 180
+
+
+def test_who_was_detached_from_blue_and_runs_on_is_found() -> None:
+    """Not who was terminated since, or is in another group; and no more once blue is being emptied."""
+    stage = AwsStage(ami=True).go_to(Phase.SOAKING)
+    one, two, three, _ = sorted(stage.pretend.members("web-asg"))
+    away = {"AutoScalingGroupName": "web-asg", "ShouldDecrementDesiredCapacity": False}
+    stage.client("autoscaling").detach_instances(InstanceIds=[one, two, three], **away)
+    stage.client("ec2").terminate_instances(InstanceIds=[two])
+    stage.go_to(Phase.RETIRING)
+    assert stage.observe().detached == (one, three)
+    rest = stage.go_to_the_end()
+    assert rest.left == (f"instance {one}, {three}, detached from web-asg, outside of every group and running on",)
+
+
 def test_blue_s_own_hooks_and_delays_are_looked_at_before_it_is_pinned() -> None:
     """The longest of each; hooks at the launch hold nobody who leaves. The plan has them, too."""
     hook = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "DefaultResult": "CONTINUE"}

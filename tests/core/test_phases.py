@@ -190,6 +190,113 @@ def test_green_must_be_wholly_in_service() -> None:
     assert s.did(Verb.SUSPEND_GREEN).decision == Enter(Phase.CHECKING)
 
 
+def test_a_hopeless_launch_is_not_waited_for() -> None:
+    """The same refusal three times, which does not pass, is enough; not while any instance is up."""
+    s = Stage().launched()
+    green = group("web-production-v42", 4, release=s.release.id, activity="Volume is too small")
+    s.sees(green=replace(green, instances=(), refused=2))
+    assert isinstance(s.decision, Wait)
+    s.sees(green=replace(green, instances=(), refused=3))
+    why = "AWS refused every launch of green, 3 times for the same reason: Volume is too small"
+    assert s.decision == RollBack(Reason.LAUNCH_REFUSED, why)
+    s.sees(green=replace(green, instances=green.instances[:1], refused=3))
+    assert isinstance(s.decision, Wait)
+
+
+STANDBY = (
+    "web-asg-0 of web-asg is in Standby: put it back (aws autoscaling exit-standby --auto-scaling-group-name web-asg "
+    "--instance-ids web-asg-0) or detach it (aws autoscaling detach-instances --auto-scaling-group-name web-asg "
+    "--instance-ids web-asg-0 --no-should-decrement-desired-capacity)"
+)
+
+
+def puts(s: Stage, which: str, lifecycle: str, count: int = 1) -> Stage:
+    """Instances of the group go into this lifecycle state."""
+    instances = getattr(s.seen, which).instances
+    moved = tuple(replace(one, lifecycle=lifecycle) for one in instances[:count])
+    return s.alter(which, instances=(*moved, *instances[count:]))
+
+
+def test_who_is_in_the_way_is_told_at_once_and_once() -> None:
+    """By id, state and the command that ends it; and that it is over."""
+    s = puts(Stage().switched().notices(), "blue", "Standby")
+    seq = s.notices().release.seq
+    assert s.release.sights["parked blue"] == {"subject": "parked blue", "value": STANDBY}
+    assert s.notices().release.seq == seq, "once"
+    puts(s, "blue", "InService").notices()
+    assert s.release.sights["parked blue"]["value"] == ""
+    puts(s, "green", "Terminating:Retained", 2).notices()
+    said = s.release.sights["parked green"]["value"]
+    assert said.startswith(
+        "web-production-v42-0, web-production-v42-1 of web-production-v42 are in Terminating:Retained"
+    )
+    assert "terminate-instance-in-auto-scaling-group --instance-id web-production-v42-0 " in said
+    big = group("web-asg", 8, instances=tuple(Instance(f"i-{n}", "Quarantined") for n in range(8)))
+    assert (
+        "i-3, i-4 and 3 more of web-asg are in Quarantined: "
+        in s.sees(blue=big).notices().release.sights["parked blue"]["value"]
+    )
+
+
+def test_a_hook_that_holds_is_told_once_for_all_instances() -> None:
+    """Each passes through it; with the name, where it is known."""
+    s = Stage().switched()
+    assert s.release.blue is not None
+    s.release = replace(s.release, blue=replace(s.release.blue, hooks=("drain-jobs",)))
+    seq = puts(s.notices(), "blue", "Terminating:Wait").notices().release.seq
+    assert s.release.sights["held blue"]["value"] == "drain-jobs holds instances of web-asg (Terminating:Wait)"
+    held = puts(s, "blue", "Terminating:Wait", 3).notices().release
+    assert held.seq == seq + 1, "the group's count alone"
+    puts(s, "green", "Pending:Wait").notices()
+    said = s.release.sights["held green"]["value"]
+    assert said == "a lifecycle hook holds instances of web-production-v42 (Pending:Wait)"
+
+
+def emptied(s: Stage) -> Stage:
+    """Blue was told to be empty, and green has its settings."""
+    s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    return s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
+
+
+@pytest.mark.parametrize("retire", ["delete", "empty"])
+def test_blue_is_not_waited_for_when_only_a_person_can_empty_it(retire: str) -> None:
+    """The release is live, and its last event says who is there and what to do."""
+    s = emptied(Stage(retire=retire).switched())
+    puts(s, "blue", "Standby")
+    assert isinstance(s.decision, Wait), "the others still go"
+    s.alter("blue", instances=s.seen.blue.instances[:1])  # type: ignore[union-attr]  # it is there
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.left) == (
+        Outcome.LIVE,
+        (f"group web-asg, which serves nobody: {STANDBY}",),
+    )
+
+
+def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
+    """It runs on, and nobody else knows of it."""
+    s = Stage().switched().enters(Phase.RETIRING).targets(green="healthy").sees(detached=("i-9",)).notices()
+    emptied(s).sees(detached=()).notices().sees(blue=None)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.left == ("instance i-9, detached from web-asg, outside of every group and running on",)
+
+
+def test_messages_at_a_limit_name_who_is_in_the_way() -> None:
+    """A green that does not come up, a blue that does not bear, a green that does not serve, a blue that shrank."""
+    s = Stage().launched()
+    s.release = replace(s.release, did={v: e for v, e in s.release.did.items() if v is not Verb.SUSPEND_GREEN})
+    assert "web-production-v42-0 of web-production-v42 is in Standby" in str(
+        puts(s, "green", "Standby").passes(900).decision
+    )
+    s = puts(Stage().switched().rolls_back(), "blue", "Standby").passes(600)
+    assert STANDBY in str(s.decision)
+    s = puts(Stage().switched().enters(Phase.RETIRING), "green", "Standby").targets(green="draining").passes(7200)
+    assert "is in Standby: put it back" in str(s.decision)
+    s = puts(Stage().joined().passes(60), "blue", "Standby").alter("blue", desired=3)
+    assert STANDBY in str(s.decision)
+
+
 def test_time_that_nobody_watched_is_no_delay() -> None:
     """A driver that takes a release up gives green its whole time."""
     s = Stage().launched()

@@ -305,6 +305,26 @@ def sticking() -> Stage:
 
 
 #: how the release got there -> what is awaited, until when
+def test_who_is_in_the_way_is_part_of_what_is_awaited(telling: Telling) -> None:
+    """And told as an event; so is that it is over."""
+    standby = "i-1 of web-asg is in Standby: put it back"
+    telling.happens(EventKind.OBSERVED, subject="parked blue", value=standby)
+    assert wording.sentence(telling.last, telling.release) == standby
+    telling.happens(EventKind.OBSERVED, subject="held green", value="a lifecycle hook holds instances")
+    said = wording.awaiting(Awaited.BLUE_EMPTY, None, telling.now, telling.release)
+    assert said == f"waiting for blue's instances to leave (4 left); {standby}"
+    said = wording.awaiting(Awaited.GREEN_UP, None, telling.now, telling.release)
+    assert said == "waiting for green's instances to come in service (4 of 4); a lifecycle hook holds instances"
+    for subject, over in (
+        ("parked blue", "no instance of web-production-v41 is kept out of service by hand any more"),
+        ("held green", "no lifecycle hook holds instances of web-production-v42 any more"),
+    ):
+        telling.happens(EventKind.OBSERVED, subject=subject, value="")
+        assert wording.sentence(telling.last, telling.release) == over
+    said = wording.awaiting(Awaited.BLUE_EMPTY, None, telling.now, telling.release)
+    assert said == "waiting for blue's instances to leave (4 left)"
+
+
 EXPECTED: dict[str, tuple[Stage, tuple[Awaited, float | None] | None]] = {
     "nothing done": (Stage(), (Awaited.BUILDER_FREE, BAKED_BY)),
     "an image that is given": (Stage(ami="ami-1"), (Awaited.IMAGE, BAKED_BY)),

@@ -330,3 +330,23 @@ def test_a_plan_is_what_a_release_does(weighted: bool) -> None:
     ended(o, o.start())
     done = [e.verb for e in o.told if e.kind is EventKind.BEGAN]
     assert planned == done
+
+
+@pytest.mark.parametrize("phase", [Phase.CHECKING, Phase.OVERLAPPING, Phase.SOAKING, Phase.RETIRING])
+def test_an_instance_of_blue_in_standby_stops_nothing(phase: Phase) -> None:
+    """It is told of at once, by id and state; it neither serves nor leaves, and the last event names it."""
+    o = bare()
+    client = o.world.client("autoscaling")
+    one, *_ = sorted(o.aws.members(o.world.group))
+    aside = {"InstanceIds": [one], "AutoScalingGroupName": o.world.group, "ShouldDecrementDesiredCapacity": False}
+    done = o.drive(o.start().id, when=once(lambda seen: seen.phase is phase, lambda: client.enter_standby(**aside)))
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert done.settled_at is not None
+    assert done.settled_at - done.entered[phase] < 120
+    told = [e for e in o.told if e.kind is EventKind.OBSERVED and e.facts["subject"] == "parked blue"]
+    assert f"{one} of web-asg is in " in told[0].facts["value"]
+    assert told[0].at - done.entered[phase] < 15
+    (left,) = done.left_behind
+    assert left.startswith(f"group web-asg, which serves nobody: {one} of web-asg is in Standby: put it back (aws ")
+    assert o.serving() == {done.green_group}

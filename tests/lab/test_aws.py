@@ -639,6 +639,80 @@ class TestGroups:
         states = lab.pretend.members("other")
         assert ("InService", "Terminating:Proceed") == (states[first[0]], states[first[1]])
 
+    def test_a_hook_that_gives_up_says_so_in_the_activity(self, lab: Lab) -> None:
+        """Cancelled, with AWS's words and a token of its own; the group tries again."""
+        hook = {"LifecycleHookName": "h", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+        lab.create(LifecycleHookSpecificationList=[hook])
+        lab.wait(100)
+        told = lab.client("autoscaling").describe_scaling_activities(AutoScalingGroupName="green")["Activities"]
+        said = [one["StatusMessage"] for one in told if one["StatusCode"] == "Cancelled"]
+        assert len(said) >= 4
+        assert len(set(said)) == len(said)
+        assert all("was abandoned: Lifecycle Action Completed with ABANDON Result" in one for one in said)
+
+    def test_standby_is_no_part_of_the_size_and_ends_by_itself_never(self, lab: Lab) -> None:
+        """Out of the target group, replaced unless the size went down, not scaled in; the group is in use."""
+        groups = lab.client("autoscaling")
+        one, *_ = lab.members()
+        with refused("ValidationError", "min-size"):
+            groups.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=4)
+            groups.enter_standby(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=True)
+        groups.enter_standby(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=False)
+        assert (lab.pretend.members(GROUP)[one], lab.pretend.serving(lab.arn)[one]) == ("EnteringStandby", "draining")
+        lab.wait(60)
+        assert sorted(lab.pretend.members(GROUP).values()) == ["InService"] * 4 + ["Standby"]
+        groups.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
+        lab.wait(200)
+        assert lab.pretend.members(GROUP) == {one: "Standby"}
+        with refused("ResourceInUse"):
+            groups.delete_auto_scaling_group(AutoScalingGroupName=GROUP)
+        with refused("ValidationError", "not in InService"):
+            groups.enter_standby(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=False)
+        groups.exit_standby(InstanceIds=[one], AutoScalingGroupName=GROUP)
+        lab.wait(60)
+        assert (lab.pretend.members(GROUP), lab.pretend.serving(lab.arn)) == ({one: "InService"}, {one: "healthy"})
+        assert lab.group()["DesiredCapacity"] == 1
+        with refused("ValidationError", "not in Standby"):
+            groups.exit_standby(InstanceIds=[one], AutoScalingGroupName=GROUP)
+
+    def test_exit_from_standby_needs_room(self, lab: Lab) -> None:
+        """The size grows by those who come back."""
+        groups = lab.client("autoscaling")
+        one, *_ = lab.members()
+        groups.enter_standby(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=False)
+        lab.wait(60)
+        groups.update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=4)
+        with refused("ValidationError", "max-size=4"):
+            groups.exit_standby(InstanceIds=[one], AutoScalingGroupName=GROUP)
+
+    def test_a_detached_instance_runs_on_outside_of_the_group(self, lab: Lab) -> None:
+        """Out of the target group, and replaced; the activity tells of it."""
+        groups = lab.client("autoscaling")
+        one, *_ = lab.members()
+        groups.detach_instances(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=False)
+        lab.wait(60)
+        assert one not in lab.pretend.members(GROUP)
+        assert list(lab.pretend.members(GROUP).values()) == ["InService"] * 4
+        assert (one in lab.pretend.serving(lab.arn), lab.pretend.instances()[one]) == (False, "running")
+        told = groups.describe_scaling_activities(AutoScalingGroupName=GROUP)["Activities"]
+        assert f"Detaching EC2 instance: {one}" in [activity["Description"] for activity in told]
+
+    def test_what_aws_takes_is_replaced_and_told_apart_from_what_is_sick(self, lab: Lab) -> None:
+        """The cause of the activity names the EC2 health check, or the load balancer's."""
+        groups = lab.client("autoscaling")
+        lab.create(HealthCheckType="ELB", HealthCheckGracePeriod=300, TargetGroupARNs=[lab.arn])
+        lab.wait(400)
+        taken, sick = lab.members("green")
+        lab.pretend.take(taken)
+        lab.machines.kill(sick)
+        lab.wait(200)
+        told = groups.describe_scaling_activities(AutoScalingGroupName="green")["Activities"]
+        causes = {a["Description"].rpartition(" ")[2]: a["Cause"] for a in told if a["Description"][:4] == "Term"}
+        assert "EC2 health check indicating it has been terminated or stopped" in causes[taken]
+        assert "ELB system health check failure" in causes[sick]
+        shown = lab.client("ec2").describe_instances(InstanceIds=[taken])["Reservations"][0]["Instances"][0]
+        assert shown["StateTransitionReason"].startswith("Server.SpotInstanceTermination")
+
     def test_terminating_hooks_come_after_draining(self, lab: Lab) -> None:
         """Terminating for the deregistration delay, Terminating:Wait for the hook, then EC2 terminates it."""
         groups = lab.client("autoscaling")

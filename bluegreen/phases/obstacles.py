@@ -1,0 +1,67 @@
+"""What is in the way of a wait, and does not pass by itself: who holds an instance back, by id and state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from bluegreen.observation import Group, Observation
+from bluegreen.release import DETACHED, HELD, PARKED, Release
+
+#: So many instances are named; of a large group the others are counted.
+NAMED = 5
+
+_PUT_BACK = (
+    "put it back (aws autoscaling exit-standby --auto-scaling-group-name {group} --instance-ids {ids}) or detach it "
+    "(aws autoscaling detach-instances --auto-scaling-group-name {group} --instance-ids {ids} "
+    "--no-should-decrement-desired-capacity)"
+)
+_END = (
+    "terminate it (aws autoscaling terminate-instance-in-auto-scaling-group --instance-id {id} "
+    "--no-should-decrement-desired-capacity)"
+)
+_WAYS: Mapping[str, str] = {"EnteringStandby": _PUT_BACK, "Standby": _PUT_BACK}
+
+
+def in_the_way(group: Group | None) -> str:
+    """Who stays as it is until a person acts, in what state, and the command that ends it; empty for nobody."""
+    if group is None:
+        return ""
+    states = {i.lifecycle for i in group.instances if i.parked}
+    return "; ".join(_said(group, state) for state in sorted(states))
+
+
+def _said(group: Group, state: str) -> str:
+    ids = [i.id for i in group.instances if i.lifecycle == state]
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    named = f"{', '.join(ids[:NAMED])}{more} of {group.name} {'is' if len(ids) == 1 else 'are'} in {state}"
+    return f"{named}: {_WAYS.get(state, _END).format(group=group.name, ids=' '.join(ids[:NAMED]), id=ids[0])}"
+
+
+def seen_in_the_way(release: Release, seen: Observation) -> Iterator[dict[str, Any]]:
+    """Facts of the `observed` events: who is parked, whom a hook holds, and who was detached; "" once it is over."""
+    for which, group in (("blue", seen.blue), ("green", seen.green)):
+        for subject, say in _SUBJECTS.items():
+            name, value = f"{subject} {which}", say(release, group)
+            if value or name in release.sights:
+                yield {"subject": name, "value": value}
+    if seen.detached:
+        ids = ", ".join(seen.detached)
+        value = f"{ids}, detached from {release.blue_group}, outside of every group and running on"
+        yield {"subject": DETACHED, "value": value, "instances": list(seen.detached)}
+
+
+def _held(release: Release, group: Group | None) -> str:
+    """Without ids: each instance of a group goes through its hooks, and an event for each would be too many."""
+    states = sorted({i.lifecycle for i in group.instances if i.lifecycle.endswith(":Wait")}) if group else []
+    if group is None or not states:
+        return ""
+    by_name = release.blue.hooks if release.blue and states == ["Terminating:Wait"] else ()
+    hook = " and ".join(by_name) or "a lifecycle hook"
+    return f"{hook} holds instances of {group.name} ({', '.join(states)})"
+
+
+_SUBJECTS: Mapping[str, Callable[[Release, Group | None], str]] = {
+    PARKED: lambda release, group: in_the_way(group),
+    HELD: _held,
+}

@@ -252,7 +252,7 @@ def test_a_hook_that_holds_is_told_once_for_all_instances() -> None:
     assert said == "a lifecycle hook holds instances of web-production-v42 (Pending:Wait)"
 
 
-def emptied(s: Stage) -> Stage:
+def emptying(s: Stage) -> Stage:
     """Blue was told to be empty, and green has its settings."""
     s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
     return s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
@@ -261,7 +261,7 @@ def emptied(s: Stage) -> Stage:
 @pytest.mark.parametrize("retire", ["delete", "empty"])
 def test_blue_is_not_waited_for_when_only_a_person_can_empty_it(retire: str) -> None:
     """The release is live, and its last event says who is there and what to do."""
-    s = emptied(Stage(retire=retire).switched())
+    s = emptying(Stage(retire=retire).switched())
     puts(s, "blue", "Standby")
     assert isinstance(s.decision, Wait), "the others still go"
     s.alter("blue", instances=s.seen.blue.instances[:1])  # type: ignore[union-attr]  # it is there
@@ -276,7 +276,7 @@ def test_blue_is_not_waited_for_when_only_a_person_can_empty_it(retire: str) -> 
 def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
     """It runs on, and nobody else knows of it."""
     s = Stage().switched().enters(Phase.RETIRING).targets(green="healthy").sees(detached=("i-9",)).notices()
-    emptied(s).sees(detached=()).notices().sees(blue=None)
+    emptying(s).sees(detached=()).notices().sees(blue=None)
     decision = s.decision
     assert isinstance(decision, Rest)
     assert decision.left == ("instance i-9, detached from web-asg, outside of every group and running on",)

@@ -264,6 +264,8 @@ class Engine:
         if first := self._journal.requested(config.id, request):
             return self._journal.load(first.release)
         judge(order, by.who, config.to_dict(), config.id, by.member)
+        made = self._made_in(config.id, ami) if order is Order.RELEASE_AGAIN else None
+        commit = commit or (made.commit if made else "")
         admit = self._admission(config, by, order, override, hold=hold)
         if record is not None:
             self._journal.refuse_second(record)
@@ -276,9 +278,16 @@ class Engine:
         baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
         _refuse_what_is_in_the_way(baseline.findings, config.id)
         if order is Order.RELEASE_AGAIN:
-            source["author_login"] = self._author_login(config.id, ami)
+            source["author_login"] = self._author_login(made)
         facts = self._started(
-            config, baseline, record, commit=commit, who=by.who, hold=hold or _held(config), source=source
+            config,
+            baseline,
+            record,
+            commit=commit,
+            who=by.who,
+            hold=hold or _held(config),
+            source=source,
+            again=made.number if made else None,
         )
         if stop():
             raise Interrupted("stopped before anything was begun", where=config.id)
@@ -403,21 +412,37 @@ class Engine:
             raise Refused("the image before is not known", reason=Reason.NOTHING_TO_DO, where=service)
         return Previous(last, last.blue_image, None, last.blue_commit)
 
-    def release_again(self, service: str, image: str, *, who: str | Caller, title: str = "") -> Release:
+    def release_again(
+        self,
+        service: str,
+        image: str,
+        *,
+        who: str | Caller,
+        title: str = "",
+        hold: bool = False,
+        override: str = "",
+        source: Mapping[str, str] = MappingProxyType({}),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Release:
         """Start a release of an image from before, as the last release was configured; see `start`.
 
-        Whoever calls must drive it.
+        It has the image and the commit of the release that made it, and everything else as it is now. An image whose
+        commit was rolled back is refused without `override`, although it may have been live. Whoever calls must drive
+        it.
         """
         by = _caller(who)
         last = self._to_release_again(service, by)
-        source = {key: last.source[key] for key in ("repository", "server", "workflow", "ref") if last.source.get(key)}
+        known = {key: last.source[key] for key in ("repository", "server", "workflow", "ref") if last.source.get(key)}
         return self.start(
             _config(last),
             ami=image,
             who=by,
             order=Order.RELEASE_AGAIN,
+            hold=hold,
             request=by.request,
-            source={**source, "title": title},
+            source={**known, **{key: value for key, value in source.items() if value}, "title": title},
+            override=override,
+            stop=stop,
         )
 
     def dispatch(self, service: str, *, ref: str, who: str | Caller, token: str, api: str) -> Run:
@@ -593,6 +618,7 @@ class Engine:
         who: str,
         hold: bool,
         source: Mapping[str, str] = MappingProxyType({}),
+        again: int | None = None,
     ) -> Callable[[int], Facts]:
         cure = self._cure(baseline, record)
         token = _token()
@@ -622,6 +648,7 @@ class Engine:
                 "builder": baseline.builder,
                 "account": baseline.account,
                 "region": baseline.region,
+                "again": again,
                 **cure,
                 "token": token,
                 **names(config.id, number, commit),
@@ -647,11 +674,13 @@ class Engine:
         rules = config.to_dict()
 
         def admit(record: ServiceRecord, commit: str, image: str) -> Facts:
-            if order is Order.RELEASE_AGAIN and self._was_live(record, image):
-                return {"goes_back": True, "hold": hold}  # a way back waits for nobody who did not ask for it
-            frozen = _frozen(self._freezes(record, rules), by, rules, config.id)
-            refusals = [*frozen, *self._rolled_back(record, commit, image, by, rules)]
-            return _in_spite_of(refusals, override, by, rules, config.id)
+            back = order is Order.RELEASE_AGAIN and self._was_live(record, image)
+            frozen = [] if back else _frozen(self._freezes(record, rules), by, rules, config.id)
+            refusals = [*frozen, *self._rolled_back(record, commit, image, by, rules, order)]
+            # What was live may go back by whoever may roll back; that it is known to be bad is only asked about. A way
+            # back waits for nobody who did not ask for it.
+            known = _in_spite_of(refusals, override, by, rules, config.id, judged=not back)
+            return {**known, "goes_back": True, "hold": hold} if back else known
 
         return admit
 
@@ -684,7 +713,13 @@ class Engine:
         return _freezes(record, rules, self.clock.now())
 
     def _rolled_back(
-        self, record: ServiceRecord, commit: str, image: str, by: Caller, rules: Mapping[str, Any]
+        self,
+        record: ServiceRecord,
+        commit: str,
+        image: str,
+        by: Caller,
+        rules: Mapping[str, Any],
+        order: Order = Order.RELEASE,
     ) -> Iterator[Refused]:
         """That it was rolled back for its own sake: in which release, when and why."""
         number = record.rolled_back(commit, image)
@@ -695,7 +730,9 @@ class Engine:
         at = f" at {moment_in('UTC', told.settled)}" if told and told.settled else ""
         why = f": {told.message}" if told and told.message else ""
         text = f"{what} was rolled back in {release_id(record.service, number)}{at}{why}"
-        hint = f"Release another one. {_override_hint(by, rules)}"
+        again = order is Order.RELEASE_AGAIN and self._was_live(record, image)
+        hint = _IN_SPITE if again else _override_hint(by, rules)
+        hint = f"Release another one. {hint}"
         yield Refused(text, reason=Reason.BAD_COMMIT, where=record.service, hint=hint)
 
     def _was_live(self, record: ServiceRecord, image: str) -> bool:
@@ -756,9 +793,12 @@ class Engine:
         request = {"request": by.request} if by.request else {}
         return self._journal.order(release, kind, {"who": by.who, **facts, **request}, self.clock.now(), judged)
 
-    def _author_login(self, service: str, image: str) -> str:
+    def _made_in(self, service: str, image: str) -> Summary | None:
+        """The release that an image is of, as far as the journal knows: the first that had it."""
+        return next((one for one in reversed(self._journal.history(service, 500)) if one.image == image), None)
+
+    def _author_login(self, made: Summary | None) -> str:
         """Whose the commit in an earlier image is, when the release that made it knew."""
-        made = next((one for one in self._journal.history(service, 50) if one.image == image), None)
         return self._journal.load(made.id).source.get("author_login", "") if made else ""
 
     def _from_workflow(self, last: Release) -> Release | None:
@@ -906,6 +946,9 @@ def _refuse_what_is_in_the_way(findings: Iterable[Finding], where: str) -> None:
     raise Refused("; ".join(one.said for one in refused), reason=Reason.IN_THE_WAY, where=where, hint=hint.strip())
 
 
+_IN_SPITE = "`--override REASON`, in a workflow the input `override`, goes on in spite of it."
+
+
 def _override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
     """How to go on all the same, and who may, by the lists for those who come the same way."""
     one = identify(by.who)
@@ -916,13 +959,22 @@ def _override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
     return f"{typed}`--override REASON`, in a workflow the input `override`, goes on in spite of it.{allowed}"
 
 
-def _in_spite_of(refusals: Sequence[Refused], override: str, by: Caller, rules: Mapping[str, Any], where: str) -> Facts:
+def _in_spite_of(
+    refusals: Sequence[Refused],
+    override: str,
+    by: Caller,
+    rules: Mapping[str, Any],
+    where: str,
+    *,
+    judged: bool = True,
+) -> Facts:
     """Raise what refuses, unless it is overridden by somebody who may; what to record of that."""
     if not refusals:
         return {}
     if not override:
         raise _as_one(refusals)
-    judge(Order.OVERRIDE, by.who, rules, where, by.member)
+    if judged:
+        judge(Order.OVERRIDE, by.who, rules, where, by.member)
     return {"override": override, "despite": [str(refusal.reason) for refusal in refusals]}
 
 

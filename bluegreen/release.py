@@ -346,6 +346,7 @@ class Release:
     sets_default: bool = True  # whether its version may become the template's default
     findings: tuple[Facts, ...] = ()  # what stood beside it, each as `observation.Finding.to_facts` has it
     goes_back: bool = False  # to an image that was live before: no freeze is in its way
+    again: int | None = None  # number of the release whose image and commit it has once more
     cure: str = ""  # what was wrong with blue when it was started: no promise to return to it; "" when it was whole
     borne: int = 0  # of a cure: how many of blue were healthy then
     wanted: int = 0  # of a cure: how many instances green gets at least, where blue is at size 0
@@ -611,6 +612,7 @@ def _started(event: Event) -> Release:
         sets_default=bool(f.get("sets_default", True)),
         findings=tuple(f.get("findings", ())),
         goes_back=bool(f.get("goes_back")),
+        again=f.get("again"),
         cure=f.get("cure", ""),
         borne=f.get("borne", 0),
         wanted=f.get("wanted", 0),

@@ -179,7 +179,8 @@ def sentence(event: Event, release: Release) -> str:
 
 def _started(event: Event, release: Release) -> str:
     what = f"{release.commit[:8]} " if release.commit else ""
-    image = f"with image {release.image} " if release.image else ""
+    of = f"of #{release.again}, all else as it is now, " if release.again else ""
+    image = f"with image {release.image} {of}" if release.image else ""
     return (
         f"{person(event.facts['who'])} started {release.id}: {what}{image}"
         f"from {release.blue_group} to {release.green_group}{_in_spite(event.facts)}{without_return(release)}"

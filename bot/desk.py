@@ -42,7 +42,7 @@ log = logging.getLogger("bot.desk")
 #: What can be typed, with what may follow; bot/manifest.yml and docs/slack.md say the same, and a test holds them.
 COMMANDS: Mapping[str, str] = {
     "/promote": "[service] [environment] [override REASON]",
-    "/rollback": "[service] [environment] [to N]",
+    "/rollback": "[service] [environment] [to N [override REASON]]",
     "/release": "service [branch, tag or commit]",
     "/releases": "[service]",
     "/freeze": "service [4h | 2030-01-31 | forever] [reason], or: service off",
@@ -125,8 +125,9 @@ class Desk:
                 name, *words = json.loads(value)
                 self._once(asked, lambda: self._does(name, words, asked))
             case messages.AGAIN:
-                service, image, title = json.loads(value)
-                self._once(asked, lambda: self._again(service, image, title, asked))
+                service, image, title, *in_spite = json.loads(value)
+                override = in_spite[0] if in_spite else ""
+                self._once(asked, lambda: self._again(service, image, title, asked, override))
             case messages.REFRESH:
                 self.publish_home(asked.user)
 
@@ -177,7 +178,7 @@ class Desk:
     # --- promote, hold, roll back ----------------------------------------------------------------
 
     def _promote(self, words: Sequence[str], asked: Asked) -> Answer:
-        named, override = _overridden(words)
+        named, override = _overridden(words, "/promote web")
         service = self._meant(
             "/promote", _no_more_than_a_service(named), lambda release: release.promotable, words[len(named) :]
         )
@@ -186,14 +187,18 @@ class Desk:
         return self._decide(messages.PROMOTE, service, asked, override=override)
 
     def _roll_back(self, words: Sequence[str], asked: Asked) -> Answer:
-        rest, number = _to_number(words)
+        named, override = _overridden(words, "/rollback web to 41")
+        rest, number = _to_number(named)
+        if number is None and override:
+            raise ConfigError("needs no reason", where="/rollback", hint="Going back to blue is refused by nothing.")
         if number is None:
             service = self._meant("/rollback", _no_more_than_a_service(rest), lambda release: release.returnable)
             return service if isinstance(service, Answer) else self._decide(messages.ROLL_BACK, service, asked)
-        service = self._meant("/rollback", _no_more_than_a_service(rest), None, words[-2:])
+        service = self._meant("/rollback", _no_more_than_a_service(rest), None, words[len(rest) :])
         if isinstance(service, Answer):
             return service
-        return self._again(service, self._engine.image_of(service, number), f"release {number} again", asked)
+        image = self._engine.image_of(service, number)
+        return self._again(service, image, f"release {number} again", asked, override)
 
     def _meant(
         self, name: str, words: Sequence[str], fits: Callable[[Release], bool] | None, rest: Sequence[str] = ()
@@ -263,8 +268,15 @@ class Desk:
         title = f"release {previous.number} again" if previous.number else f"the image of {release.blue_group} again"
         return Answer(messages.again(previous, json.dumps([service, previous.image, title])))
 
-    def _again(self, service: str, image: str, title: str, asked: Asked) -> Answer:
-        release = self._engine.release_again(service, image, who=self._by(asked), title=title)
+    def _again(self, service: str, image: str, title: str, asked: Asked, override: str = "") -> Answer:
+        """What is known to be bad takes a second question."""
+        try:
+            release = self._engine.release_again(service, image, who=self._by(asked), title=title, override=override)
+        except Refused as refusal:
+            if refusal.reason != Reason.BAD_COMMIT or override:
+                raise
+            value = json.dumps([service, image, title, "asked twice in Slack"])
+            return Answer(messages.known_bad(refusal.what, title, value))
         self._drive(release.id)
         self._heard(release.id)
         line = f"{messages.who(release.started_by)} started {release.id}: {messages.quoted(title)}"
@@ -395,11 +407,11 @@ def _to_number(words: Sequence[str]) -> tuple[Sequence[str], int | None]:
     return words[:-2], int(number)
 
 
-def _overridden(words: Sequence[str]) -> tuple[Sequence[str], str]:
+def _overridden(words: Sequence[str], example: str) -> tuple[Sequence[str], str]:
     """The words before `override`, and the reason after it."""
     at = next((n for n, word in enumerate(words) if word.lower() == "override"), len(words))
     if at == len(words) - 1:
-        hint = "Say why, as in: /promote web override the shop is down."
+        hint = f"Say why, as in: {example} override the shop is down."
         raise ConfigError("gives no reason", where=" ".join(words), hint=hint)
     return words[:at], " ".join(words[at + 1 :])
 

@@ -549,6 +549,14 @@ def again(previous: Previous, value: str) -> Said:
     return Said(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
 
 
+def known_bad(what: str, title: str, value: str) -> Said:
+    """The second question: what is to be released again was rolled back."""
+    text = f"{what}. It is released again only if you mean it."
+    asked = confirm("Release it all the same?", f"{_cut(one_line(what), 200)}. {title}?", "Release it", style="danger")
+    pressed = button(AGAIN, f"{title[:1].upper()}{title[1:]} all the same", value, style="danger", confirm=asked)
+    return Said(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
+
+
 def overview(statuses: Sequence[ServiceStatus], now: float) -> Said:
     """What runs and what is live, service by service."""
     if not statuses:

@@ -16,9 +16,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import LONGEST_REASON, Caller, Engine, Order, doors, wording
+from bluegreen import LONGEST_REASON, Caller, Engine, doors, wording
 from bluegreen.action import credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.telling import OUTPUTS, Telling
@@ -109,11 +110,13 @@ class Step:
             return self._plan()
         if self.inputs.command == "reconcile":
             return self._reconcile(stop)
-        if self.inputs.command == "release" or self.inputs.to:
+        if self.inputs.command == "release":
             return self._release(stop)
         service = self.asked.service()
         if stop():
             raise Interrupted("stopped before anything was ordered", where=service)
+        if self.inputs.to:
+            return self._release_again(service, stop)
         match self.inputs.command:
             case "promote":
                 ordered = self.engine.promote(service, who=self.caller, override=self._override)
@@ -140,10 +143,22 @@ class Step:
         begun = self._cancelled_before(config.id) or self._begin(config, stop, hold=until is Until.HELD)
         return self._attend(begun.id, until or (Until.HELD if begun.hold else Until.LIVE), stop)
 
+    def _release_again(self, service: str, stop: doors.Stop) -> tuple[int, str]:
+        """By the journal alone: the configuration is that of the last release."""
+        image = self.engine.image_of(service, int(self.inputs.to))
+        begun = self._cancelled_before(service) or self.engine.release_again(
+            service,
+            image,
+            who=replace(self.caller, request=self.asked.request("", image)),
+            title=f"release {self.inputs.to} again",
+            source=self.asked.source("", None, self.workflow.hide),
+            override=self._override,
+            stop=stop,
+        )
+        return self._attend(begun.id, Until.LIVE, stop)
+
     def _begin(self, config: Config, stop: doors.Stop, *, hold: bool) -> Release:
-        again = bool(self.inputs.to)
-        ami = self.engine.image_of(config.id, int(self.inputs.to)) if again else self.inputs.ami
-        commit = "" if again else self.asked.commit()
+        ami, commit = self.inputs.ami, self.asked.commit()
         github = self.telling.github
         pull = github.pull_of(commit) if github and commit else None
         return self.engine.start(
@@ -151,7 +166,6 @@ class Step:
             commit=commit,
             ami=ami,
             who=self.caller,
-            order=Order.RELEASE_AGAIN if again else Order.RELEASE,
             hold=hold,
             request=self.asked.request(commit, ami),
             source=self.asked.source(commit, pull, self.workflow.hide),

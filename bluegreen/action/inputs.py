@@ -146,7 +146,7 @@ def _misplaced(environment: Mapping[str, str]) -> Iterator[str]:
         "ami": makes,
         "until": {"release"},
         "to": {"rollback"},
-        "override": {"release", "promote"},
+        "override": {"release", "promote", "rollback"} if _value(environment, "to") else {"release", "promote"},
     }.items():
         if _value(environment, name) and command in COMMANDS and command not in commands:
             yield f"`{name}` has no meaning with the command {command}: remove it."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import Order, __version__, doors, end_of
+from bluegreen import __version__, doors, end_of
 from bluegreen.cli import door, output
 from bluegreen.cli.door import Door, Doors
 from bluegreen.errors import BlueGreenError, ConfigError
@@ -150,11 +150,14 @@ def hold(at: Door, service: str | None) -> int:
 @click.option("--to", "number", type=click.IntRange(1), metavar="N", help="Release the image of release N again.")
 @_no_wait
 @_reason
-def rollback(at: Door, service: str | None, number: int | None, no_wait: bool, reason: str) -> int:
+@_override
+def rollback(at: Door, service: str | None, number: int | None, no_wait: bool, reason: str, override: str) -> int:
     """Give blue all traffic again, and remove green. Exits with 0 when blue serves alone."""
     engine, meant = at.meant(service)
     if number is not None:
-        return _release_again(at, engine, meant, number, no_wait)
+        return _release_again(at, engine, meant, number, no_wait, reason, override)
+    if override:
+        raise ConfigError("has no meaning without --to", where="--override", hint="Going back to blue needs no reason.")
     ordered = engine.roll_back(meant, who=engine.who(), why=reason)
     if no_wait:
         return _given(at, engine, ordered.release)
@@ -278,25 +281,32 @@ def _begin(
     ami: str,
     until: str | None,
     *,
-    order: Order = Order.RELEASE,
     source: Mapping[str, str] | None = None,
     override: str = "",
     cure: bool = False,
 ) -> Show:
     """Start a release, then show it."""
 
-    def show(tell: Tell, stop: doors.Stop) -> Release:
-        begun = engine.start(
+    def start() -> Release:
+        return engine.start(
             config,
             commit=commit,
             ami=ami,
             who=engine.who(),
-            order=order,
             hold=until == "held",
             source=source,
             override=override,
             cure=cure,
         )
+
+    return _shown(engine, start, until)
+
+
+def _shown(engine: Engine, start: Callable[[], Release], until: str | None) -> Show:
+    """What `start` starts, to its end."""
+
+    def show(tell: Tell, stop: doors.Stop) -> Release:
+        begun = start()
         tell(begun, next(engine.follow(begun.id)), None, None)
         return engine.attend(begun.id, until=_until(until, begun), tell=tell, stop=stop)
 
@@ -319,17 +329,16 @@ def _rollback_code(release: Release) -> int:
     return doors.OK if release.outcome is Outcome.ROLLED_BACK else doors.FAILED
 
 
-def _release_again(at: Door, engine: Engine, service: str, number: int, no_wait: bool) -> int:
-    config = at.config()
-    if config.id != service:
-        where = at.config_path or door.CONFIG
-        raise ConfigError(f"describes {config.id}, not {service}", where=where, hint="Name another with --config.")
-    image = engine.image_of(service, number)
+def _release_again(
+    at: Door, engine: Engine, service: str, number: int, no_wait: bool, reason: str, override: str
+) -> int:
+    """By the journal alone: the configuration is that of the last release."""
 
-    if no_wait:
-        begun = engine.start(config, ami=image, who=engine.who(), order=Order.RELEASE_AGAIN)
-        return _given(at, engine, begun.id)
-    return _watch(at, _begin(engine, config, "", image, None, order=Order.RELEASE_AGAIN))
+    def start() -> Release:
+        image, title = engine.image_of(service, number), reason or f"release {number} again"
+        return engine.release_again(service, image, who=engine.who(), title=title, override=override)
+
+    return _given(at, engine, start().id) if no_wait else _watch(at, _shown(engine, start, None))
 
 
 def _given(at: Door, engine: Engine, id_: str) -> int:

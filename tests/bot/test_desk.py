@@ -24,7 +24,7 @@ from lab.blocks import problems_of_message
 from lab.github import PretendGitHub
 from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, PretendSlack
 from lab.world import World
-from tests.worlds import FAST, GOOD, HEALTH, SICK, Ops
+from tests.worlds import FAST, GOOD, HEALTH, SICK, Ops, once
 from tests.worlds.github_description import description
 
 CHANNEL, ELSEWHERE = "C0DEPLOYS", "C0OTHER"
@@ -536,6 +536,23 @@ def test_too_early_does_not_advise_what_is_refused(slack: PretendSlack) -> None:
         at.ops.drive(release.id, stop=lambda: at.engine.load(release.id).emptying)
     offer = button(at.asks("/rollback", ON_CALL.id)[0], "again")
     assert "roll it back" not in told(at.presses(offer, ON_CALL.id))
+
+
+def test_what_was_rolled_back_takes_a_second_question(slack: PretendSlack) -> None:
+    """By a button, or by a reason in the command; whoever may not override learns who may."""
+    at = Reception(slack, slack={**LISTS, "overriders": [PROMOTER.id], "rollbackers": ["*"]})
+    back = once(lambda seen: seen.phase is Phase.LAUNCHING, lambda: at.engine.roll_back(WEB, who="slack:U1"))
+    at.ops.drive(at.ops.start(GOOD).id, when=back)
+    asked = at.asks("/rollback web to 1")
+    assert f"commit {GOOD[:8]} was rolled back in web/production#1" in told(asked)
+    second = button(asked[0], "again")
+    assert second["confirm"]["title"]["text"] == "Release it all the same?"
+    assert "you may not override" in told(at.presses(second, ON_CALL.id))
+    assert at.number() == 1
+    assert told(at.presses(second, PROMOTER.id)).startswith("Started web/production#2: release 1 again")
+    assert at.happened(at.engine.load(f"{WEB}#2"), EventKind.STARTED)[0]["override"] == "asked twice in Slack"
+    assert "is under way" in told(at.asks("/rollback web to 1 override the shop is down"))
+    assert "needs no reason" in told(at.asks("/rollback web override the shop is down"))
 
 
 def test_no_offer_after_a_rollback(slack: PretendSlack) -> None:

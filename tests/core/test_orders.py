@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bluegreen import Caller, Engine, Until
+from bluegreen import Caller, Engine, Until, wording
 from bluegreen.errors import ConfigError, LeaseLost, NotPermitted
 from bluegreen.journal import Freeze
 from bluegreen.permission import authors_of
@@ -227,7 +227,7 @@ def test_an_image_from_before_has_the_author_of_its_commit() -> None:
     first = o.drive(release.id)
     assert first is not None
     again = o.engine().release_again(WEB, first.image, who=ON_CALL)
-    assert (again.source["author_login"], again.commit) == ("octocat", "")
+    assert (again.source["author_login"], again.commit, again.again) == ("octocat", GOOD, 1)
     settles(o, again, Outcome.ROLLED_BACK)
     older = o.engine().release_again(WEB, o.world.image, who=ON_CALL)
     assert older.source["author_login"] == ""
@@ -522,7 +522,9 @@ def test_what_came_before(o: Ops) -> None:
     o.engine().freeze(WEB, who=ANN, why="big sale")
     refusal(o, o.start, Reason.FROZEN)
     again = o.engine().release_again(WEB, before.image, who=Caller(ON_CALL, request="t-1"), title="release 1 again")
-    assert (again.number, again.image, again.started_by, again.commit) == (3, first.image, ON_CALL, "")
+    assert (again.number, again.image, again.started_by, again.commit) == (3, first.image, ON_CALL, GOOD)
+    said = wording.sentence(o.engine().events(again.id)[0], again)
+    assert f"with image {first.image} of #1, all else as it is now, from" in said
     assert again.config == second.config
     kept = {key: SOURCE[key] for key in ("repository", "server", "workflow")}
     assert again.source == {**again.source, **kept, "title": "release 1 again"}

@@ -404,7 +404,7 @@ def test_a_commit_that_goes_live_after_all_is_good(o: Ops) -> None:
 
 
 def test_an_image_without_a_commit_is_remembered_by_its_id(o: Ops) -> None:
-    """An order to go back to an image that was live is not hindered, a plain release of it is."""
+    """A plain release of it is refused; an order to go back to it, as it was live, by whoever may, takes a reason."""
     first = lives(o)
     release = again(o, first.blue_image)
     o.engine().roll_back(WEB, who=ADMIN)
@@ -412,7 +412,21 @@ def test_an_image_without_a_commit_is_remembered_by_its_id(o: Ops) -> None:
     assert bad_ones(o) == {first.blue_image: 2}
     refused = refusal(o, lambda: o.engine().start(o.config, ami=first.blue_image, who=ADMIN), Reason.BAD_COMMIT)
     assert refused.what.startswith(f"image {first.blue_image} was rolled back in web/production#2 at ")
-    assert again(o, first.blue_image).number == 3
+    hint = refusal(o, lambda: again(o, first.blue_image), Reason.BAD_COMMIT).hint
+    assert hint.endswith("goes on in spite of it.")
+    back = again(o, first.blue_image, override=WHY)
+    assert (back.number, back.goes_back, started(o).facts["despite"]) == (3, True, ["bad_commit"])
+
+
+def test_an_image_whose_commit_was_rolled_back_is_asked_about(o: Ops) -> None:
+    """It never was live: whoever orders it has to say why, and has to be one who may override."""
+    lives(o)
+    bad = rolled_back(o, commit="c0ffee02bbbb")
+    refused = refusal(o, lambda: o.engine().release_again(WEB, bad.image, who=ON_CALL), Reason.BAD_COMMIT)
+    assert "commit c0ffee02 was rolled back in web/production#2" in refused.what
+    refusal(o, lambda: o.engine().release_again(WEB, bad.image, who=ON_CALL, override=WHY), Reason.NOT_PERMITTED)
+    release = o.engine().release_again(WEB, bad.image, who=ADMIN, override=WHY)
+    assert (release.again, release.commit, release.goes_back) == (2, "c0ffee02bbbb", False)
 
 
 def test_what_is_frozen_and_bad_is_told_and_overridden_at_once() -> None:

@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import bluegreen
-from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Order, Refused, Release, ServiceStatus, doors
+from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus, doors
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost
@@ -90,10 +90,13 @@ class _Engine:
         source: Any = None,
         override: str = "",
         cure: bool = False,
-        order: Any = None,
     ) -> Release:
-        more = [*(["again"] if order is Order.RELEASE_AGAIN else []), *(["cure"] if cure else [])]
+        more = ["cure"] if cure else []
         self._ask("start", config.id, commit, ami, hold, *more, *([override] if override else []))
+        return self.telling.told[0][0]
+
+    def release_again(self, service: str, image: str, *, who: Any, title: str, override: str) -> Release:
+        self._ask("again", service, image, title, override)
         return self.telling.told[0][0]
 
     def follow(self, release: str) -> Iterator[Event]:
@@ -505,12 +508,14 @@ def test_rollback_to_a_number_releases_its_image_again(engine: type[_Engine]) ->
     """Once blue is gone, the way back is a release."""
     engine.telling = live()
     assert run("rollback", "--to", "41").exit_code == 0
-    begun = ("start", "web/production", "", "ami-0old", False, "again")  # no freeze may be in its way
+    begun = ("again", "web/production", "ami-0old", "release 41 again", "")  # no freeze may be in its way
     assert engine.asked[:2] == [("image_of", "web/production", 41), begun]
     engine.asked.clear()
     assert run("rollback", "--to", "41", "--no-wait").exit_code == 0
     assert engine.asked[1:] == [begun]
-    assert run("rollback", "api/production", "--to", "41").exit_code == 2
+    run("rollback", "api/production", "--to", "41", "--reason", "slow", "--override", "we must")
+    assert ("again", "api/production", "ami-0old", "slow", "we must") in engine.asked
+    assert run("rollback", "--override", "we must").exit_code == 2
 
 
 def test_resume_drives_on(engine: type[_Engine]) -> None:

@@ -88,6 +88,8 @@ class Group:
     deleting: bool = False
     release: str = ""  # tag bluegreen:release
     token: str = ""  # tag bluegreen:token
+    warm: int | None = None  # instances in its warm pool, None: it has none
+    warm_leaving: bool = False  # the warm pool is being deleted
     activity: str = ""  # why its last launch failed, in AWS's words; "" when nothing failed
     refused: int = 0  # the newest attempts in a row that failed for this same reason, which does not pass by itself
 
@@ -158,6 +160,8 @@ class Observation:
     detached: tuple[str, ...] = ()
     #: images of this service that may be dropped now, oldest first (retiring only)
     droppable: tuple[str, ...] = ()
+    #: groups that earlier releases of this service kept empty and that may be deleted now (retiring only)
+    emptied: tuple[str, ...] = ()
 
     def states(self, group: Group | None) -> tuple[str, ...]:
         """Every target state of the group's instances, over all target groups."""

@@ -269,7 +269,9 @@ _EFFECTS: Mapping[Verb, Effect] = {
     Verb.TAKE_BLUE_OUT: _leave("blue"),
     Verb.TAKE_GREEN_OUT: _leave("green"),
     Verb.UNPROTECT_BLUE: _unprotect,
-    Verb.EMPTY_BLUE: _change("blue", desired=0, minimum=0),
+    Verb.EMPTY_BLUE: _change("blue", desired=0, minimum=0, maximum=0),
+    Verb.DRAIN_WARM_POOL: _change("blue", warm=0),
+    Verb.DELETE_WARM_POOL: _change("blue", warm=None),
     Verb.DELETE_BLUE: _change("blue", deleting=True),
     Verb.DELETE_GREEN: _change("green", deleting=True),
 }

@@ -91,11 +91,15 @@ class Verb(StrEnum):
     JOIN_BLUE = "join_blue"  # attach blue again
     TAKE_GREEN_OUT = "take_green_out"
     UNPROTECT_BLUE = "unprotect_blue"  # lift scale-in protection, so that blue can be emptied
-    EMPTY_BLUE = "empty_blue"  # size 0, through its lifecycle hooks
+    STILL_BLUE = "still_blue"  # suspend whatever would start instances of blue again
+    EMPTY_BLUE = "empty_blue"  # size and maximum 0; instances leave through their lifecycle hooks
+    DRAIN_WARM_POOL = "drain_warm_pool"  # blue's warm pool to size 0, through the same hooks
+    DELETE_WARM_POOL = "delete_warm_pool"  # AWS deletes no group whose warm pool holds instances
     DELETE_BLUE = "delete_blue"
     RESTORE_GREEN = "restore_green"  # blue's sizes and template reference, now green's
     RESUME_GREEN = "resume_green"
     SET_DEFAULT_VERSION = "set_default_version"
+    DROP_GROUP = "drop_group"  # delete one group that an earlier release kept empty
     DELETE_GREEN = "delete_green"
     DELETE_TEMPLATE_VERSION = "delete_template_version"
     UNPIN_BLUE = "unpin_blue"
@@ -162,6 +166,7 @@ class Awaited(StrEnum):
     DRAINED = "drained"  # requests in flight end
     BLUE_HEALTHY = "blue_healthy"  # blue can bear the traffic again
     BLUE_EMPTY = "blue_empty"  # blue's instances go through their lifecycle hooks
+    WARM_POOL = "warm_pool"  # blue's warm pool is emptied and deleted
     GROUP_GONE = "group_gone"  # a group is being deleted
     REFRESHED = "refreshed"  # somebody's instance refresh of blue ends
     RETRY = "retry"  # the last call failed and is tried again soon
@@ -182,7 +187,11 @@ SIGHT = "sight"
 APART = 300.0
 
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
-OPTIONAL = frozenset({Verb.DROP_IMAGE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION})
+OPTIONAL = frozenset(
+    {Verb.DROP_IMAGE, Verb.DROP_GROUP, Verb.DELETE_BLUE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION}
+)
+#: So long, in seconds, such an act is tried again when AWS refuses it for a passing reason.
+TIDYING = 300.0
 
 #: So long, in seconds, clients are waited for at most who stick to a target group that has lost its weight.
 LONGEST_STAY = 3600.0
@@ -378,7 +387,8 @@ class Release:
     stumble: Stumble | None = None
     mistake: Mistake | None = None
     left_behind: tuple[str, ...] = ()  # what the last event names as still there
-    gave_up: frozenset[Verb] = frozenset()
+    dropped_groups: tuple[str, ...] = ()  # groups that earlier releases had kept empty, deleted by this one
+    gave_up: Mapping[Verb, str] = field(default_factory=dict)  # optional acts that AWS lastingly refused, and its words
     blind_since: float | None = None
     watched_since: float = 0.0  # limits on AWS count from here at the earliest: time that nobody watched is no delay
     interrupted: bool = False
@@ -664,8 +674,10 @@ def _shifting(release: Release, share: int) -> Release:
 def _did(release: Release, event: Event) -> Release:
     verb = Verb(event.facts["verb"])
     first = verb is Verb.SHIFT and release.share > 0 and release.share_since is None
+    dropped = {event.facts.get("group", "")} - {"", *release.dropped_groups} if verb is Verb.DROP_GROUP else ()
     return replace(
         release,
+        dropped_groups=(*release.dropped_groups, *dropped),
         did={**release.did, verb: event},
         share_since=event.at if first else release.share_since,
         template_version=event.facts.get("template_version", release.template_version),
@@ -690,8 +702,8 @@ def _stumbled(release: Release, event: Event) -> Release:
     )
     if not stumble.transient:
         release = replace(release, refusals={**release.refusals, verb: release.refusals.get(verb, 0) + 1})
-    if verb in OPTIONAL and not stumble.transient:
-        return replace(release, stumble=None, gave_up=release.gave_up | {verb})
+    if verb in OPTIONAL and not (stumble.transient and stumble.last - stumble.first < TIDYING):
+        return replace(release, stumble=None, gave_up={**release.gave_up, verb: stumble.message})
     return replace(release, stumble=stumble)
 
 
@@ -765,7 +777,7 @@ def _resumed(release: Release, event: Event) -> Release:
         stumble=None,
         mistake=None,
         blind_since=None,
-        gave_up=frozenset(),
+        gave_up={},
         checks={},
         watched_since=event.at,
     )

@@ -56,13 +56,23 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.JOIN_BLUE: ("join {blue} to {blue_targets} again", "joined {blue} to {blue_targets} again"),
     Verb.TAKE_GREEN_OUT: ("take {green} out of {green_targets}", "took {green} out of {green_targets}"),
     Verb.UNPROTECT_BLUE: ("lift the scale-in protection of {blue}", "lifted the scale-in protection of {blue}"),
-    Verb.EMPTY_BLUE: ("set the size of {blue} to 0", "set the size of {blue} to 0"),
+    Verb.STILL_BLUE: (
+        "suspend {processes} on {blue}, so that nothing starts it again",
+        "suspended {processes} on {blue}, so that nothing starts it again",
+    ),
+    Verb.EMPTY_BLUE: ("set the size and the maximum of {blue} to 0", "set the size and the maximum of {blue} to 0"),
+    Verb.DRAIN_WARM_POOL: ("set the warm pool of {blue} to 0", "set the warm pool of {blue} to 0"),
+    Verb.DELETE_WARM_POOL: ("delete the warm pool of {blue}", "ordered the deletion of the warm pool of {blue}"),
     Verb.DELETE_BLUE: ("delete {blue}", "ordered the deletion of {blue}"),
     Verb.RESTORE_GREEN: ("give {green} the sizes that {blue} had", "gave {green} the sizes that {blue} had{stays}"),
     Verb.RESUME_GREEN: ("resume {processes} on {green}", "resumed {processes} on {green}"),
     Verb.SET_DEFAULT_VERSION: (
         "make {version} the default of launch template {template}",
         "made {version} the default of launch template {template}",
+    ),
+    Verb.DROP_GROUP: (
+        "delete {group}, which an earlier release kept empty",
+        "ordered the deletion of {group}, which an earlier release had kept empty",
     ),
     Verb.DELETE_GREEN: ("delete {green}", "ordered the deletion of {green}"),
     Verb.DELETE_TEMPLATE_VERSION: (
@@ -152,6 +162,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.DRAINED: "requests in flight to end",
     Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}{blue_in_the_way}",
     Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}{blue_in_the_way}",
+    Awaited.WARM_POOL: "the warm pool of {blue} to be gone",
     Awaited.GROUP_GONE: "the deleted group to be gone",
     Awaited.REFRESHED: "the instance refresh of {blue} to end",
     Awaited.RETRY: "the next try{stumble}",
@@ -544,7 +555,8 @@ def _outcome(release: Release, outcome: Outcome, reason: Reason, message: str) -
     took = duration((release.settled_at or release.last_at) - release.started_at)
     match outcome:
         case Outcome.LIVE:
-            return f"{release.id} is live after {took}: {release.green_group} serves alone{_left_behind(release)}"
+            told = message.rstrip(".") or f"{release.green_group} serves alone"
+            return f"{release.id} is live after {took}: {told}{_left_behind(release)}"
         case Outcome.ROLLED_BACK:
             return f"{release.id} was rolled back after {took}, {release.blue_group} serves alone: {why}"
         case Outcome.FAILED:
@@ -633,6 +645,7 @@ def _names(f: Facts, release: Release) -> dict[str, str]:
         "template": f.get("template") or (before.template if before else "") or "of blue",
         "blue_version": before.resolved_version if before else "as it is now",
         "version": f"version {version}" if version else "the new version",
+        "group": f.get("group") or "the group",
         "processes": ", ".join(f.get("processes") or ()) or "the scaling processes",
         "servers": count_of(size, "instance") if size else "as many instances as blue has",
         "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",

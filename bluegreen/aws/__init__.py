@@ -79,8 +79,8 @@ class Cloud:
             raise ValueError(f"{verb} is not done in AWS")
         with self._calls.told(), self._calls.permitted(permit):
             done = _ACTS[verb](self._calls, self._config, release, facts)
-        if verb is Verb.DROP_IMAGE:
-            self._looks.dropped(release, facts["image"])
+        if verb in (Verb.DROP_IMAGE, Verb.DROP_GROUP):
+            self._looks.dropped(release, image=facts.get("image", ""))
         return done
 
 
@@ -105,11 +105,15 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.JOIN_BLUE: lambda calls, config, release, facts: traffic.join(calls, release, release.blue_group),
     Verb.TAKE_GREEN_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.green_group),
     Verb.UNPROTECT_BLUE: lambda calls, config, release, facts: groups.unprotect(calls, release, facts["instances"]),
+    Verb.STILL_BLUE: lambda calls, config, release, facts: groups.still_blue(calls, release, facts["processes"]),
     Verb.EMPTY_BLUE: lambda calls, config, release, facts: groups.empty(calls, release),
+    Verb.DRAIN_WARM_POOL: lambda calls, config, release, facts: groups.drain_warm_pool(calls, release),
+    Verb.DELETE_WARM_POOL: lambda calls, config, release, facts: groups.delete_warm_pool(calls, release),
     Verb.DELETE_BLUE: lambda calls, config, release, facts: groups.delete_blue(calls, release),
     Verb.RESTORE_GREEN: lambda calls, config, release, facts: groups.restore(calls, release),
     Verb.RESUME_GREEN: lambda calls, config, release, facts: groups.resume(calls, release, release.green_group),
     Verb.SET_DEFAULT_VERSION: lambda calls, config, release, facts: templates.set_default(calls, release),
+    Verb.DROP_GROUP: lambda calls, config, release, facts: groups.drop(calls, config, release, facts["group"]),
     Verb.DELETE_GREEN: lambda calls, config, release, facts: groups.delete_green(calls, release),
     Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, facts: templates.delete(calls, release),
     Verb.UNPIN_BLUE: lambda calls, config, release, facts: groups.unpin(calls, release),

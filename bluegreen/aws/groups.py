@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 
 from bluegreen.aws import copy, tags, templates
 from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.observation import Delays, Group, Instance
-from bluegreen.release import BlueBefore, Facts, Release
+from bluegreen.release import BlueBefore, Facts, Release, Verb
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
@@ -89,6 +90,8 @@ def seen(group: Answer | None, failed: Failed = NOTHING) -> Group | None:
         deleting=bool(group.get("Status")),
         release=marks.get(tags.RELEASE, ""),
         token=marks.get(tags.OWNER, ""),
+        warm=group.get("WarmPoolSize", 0) if group.get("WarmPoolConfiguration") else None,
+        warm_leaving=bool(group.get("WarmPoolConfiguration", {}).get("Status")),
         activity=failed.said,
         refused=failed.refused,
     )
@@ -231,11 +234,40 @@ def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Answer:
     return {}
 
 
-def empty(calls: Calls, release: Release) -> Answer:
-    """Blue to size 0: its instances go through their lifecycle hooks. Its maximum is left as it is."""
-    _must_be_out(describe(calls, release.blue_group).get(release.blue_group, {}), release, "UpdateAutoScalingGroup")
-    _update(calls, release.blue_group, MinSize=0, DesiredCapacity=0)
+def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Answer:
+    """Suspend what starts instances of blue by itself; a blue that is gone starts none."""
+    blue = describe(calls, release.blue_group).get(release.blue_group)
+    if blue is not None and not blue.get("Status"):
+        _suspend(calls, release.blue_group, processes)
     return {}
+
+
+def empty(calls: Calls, release: Release) -> Answer:
+    """Blue to size 0: its instances go through their lifecycle hooks. Its maximum is 0, too: no slip starts any."""
+    _must_be_out(describe(calls, release.blue_group).get(release.blue_group, {}), release, "UpdateAutoScalingGroup")
+    _update(calls, release.blue_group, MinSize=0, DesiredCapacity=0, MaxSize=0)
+    return {}
+
+
+def drain_warm_pool(calls: Calls, release: Release) -> Answer:
+    """Blue's warm pool to size 0, if it has one: its instances go through their lifecycle hooks (API, PutWarmPool)."""
+    if _has_warm_pool(calls, release):
+        group = {"AutoScalingGroupName": release.blue_group}
+        calls.autoscaling.put_warm_pool(**group, MinSize=0, MaxGroupPreparedCapacity=0)
+    return {}
+
+
+def delete_warm_pool(calls: Calls, release: Release) -> Answer:
+    """Delete blue's empty warm pool; never by force, which would pass its lifecycle hooks by (API, DeleteWarmPool)."""
+    if _has_warm_pool(calls, release):
+        calls.autoscaling.delete_warm_pool(AutoScalingGroupName=release.blue_group)
+    return {}
+
+
+def _has_warm_pool(calls: Calls, release: Release) -> bool:
+    """Whether blue has one that is not on its way out."""
+    blue = seen(describe(calls, release.blue_group).get(release.blue_group))
+    return blue is not None and blue.warm is not None and not blue.warm_leaving and not blue.deleting
 
 
 def delete_blue(calls: Calls, release: Release) -> Answer:
@@ -253,6 +285,49 @@ def _must_be_out(blue: Answer, release: Release, operation: str) -> None:
     if still or release.blue_group == release.green_group:
         what = f"the group {release.blue_group} is in the load balancer, so it is left as it is"
         raise AwsError(what, code="InTraffic", operation=operation, transient=bool(still))
+
+
+# --- what earlier releases kept empty ------------------------------------------------------------
+
+
+def emptied(config: Config, release: Release, shown: Iterable[Answer]) -> tuple[str, ...]:
+    """Those of these groups that earlier releases of the service made and kept empty, but for this release's own blue.
+
+    The configured group is somebody else's, such as Terraform's, and is kept for ever. So is whatever is not empty,
+    is attached to anything, or bears a name that its release did not give.
+    """
+    if config.retire != "empty":
+        return ()
+    kept = {config.group, release.blue_group, release.green_group}
+    return tuple(
+        group["AutoScalingGroupName"]
+        for group in shown
+        if group["AutoScalingGroupName"] not in kept and _of_earlier(group, release) and _is_empty(group)
+    )
+
+
+def _of_earlier(group: Answer, release: Release) -> bool:
+    service, _, number = tags.as_dict(group.get("Tags")).get(tags.RELEASE, "").rpartition("#")
+    if service != release.service or not number.isdecimal() or int(number) >= release.number:
+        return False
+    return str(group["AutoScalingGroupName"]).endswith(f"-v{number}")
+
+
+def _is_empty(group: Answer) -> bool:
+    size = group["MinSize"] + group["DesiredCapacity"] + len(group.get("Instances", []))
+    attached = group.get("TrafficSources") or target_groups(group) or group.get("WarmPoolConfiguration")
+    return not (size or attached or group.get("Status"))
+
+
+def drop(calls: Calls, config: Config, release: Release, name: str) -> Answer:
+    """Delete a group that an earlier release kept empty, if it still is; never by force."""
+    there = describe(calls, name)
+    if name in there and not there[name].get("Status"):
+        if name not in emptied(config, release, there.values()):
+            what = f"the group {name} is in use, or not of an earlier release of {release.service}: it is not deleted"
+            raise AwsError(what, code="NotOurs", operation="DeleteAutoScalingGroup")
+        _delete(calls, name)
+    return {"group": name}
 
 
 # --- green ---------------------------------------------------------------------------------------
@@ -365,10 +440,15 @@ def suspend_green(calls: Calls, release: Release) -> Answer:
 
 def resume(calls: Calls, release: Release, name: str) -> Answer:
     """Resume what only we suspended."""
-    ours = [process for process in OWN_MIND if process not in _before(release).suspended]
+    suspended = {*OWN_MIND, *(release.began[Verb.STILL_BLUE].facts["processes"] if _stilled(release, name) else ())}
+    ours = sorted(suspended - {*_before(release).suspended})
     if ours:
         calls.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
     return {}
+
+
+def _stilled(release: Release, name: str) -> bool:
+    return name == release.blue_group and Verb.STILL_BLUE in release.began
 
 
 def _suspend(calls: Calls, name: str, processes: Iterable[str]) -> None:

@@ -14,9 +14,10 @@ from bluegreen.observation import Group, Observation
 from bluegreen.release import Phase, Release, Verb
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
-ROUTES_EVERY, DROPPABLE_EVERY = 120.0, 60.0
+ROUTES_EVERY, SPARE_EVERY = 120.0, 60.0
 
 Seen = dict[str, Any]
+_NOTHING_SPARE: Seen = {"droppable": (), "emptied": ()}
 
 
 def overdue(release: Release) -> float:
@@ -40,7 +41,7 @@ class Looks:
         self._calls, self._config, self._mask, self._probes = calls, config, mask, probes
         self._routes_at: dict[str, float] = {}
         self._balancers: dict[str, list[str]] = {}
-        self._droppable: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._spare: dict[str, tuple[float, Seen]] = {}
 
     def observe(self, release: Release, now: float) -> Observation:
         """One look, as the release's phase needs it."""
@@ -60,10 +61,12 @@ class Looks:
                 return self._rolling_back
         return self._serving
 
-    def dropped(self, release: Release, image: str) -> None:
-        """The image is gone, and need not be looked for to know it."""
-        at, known = self._droppable.get(release.id, (0.0, ()))
-        self._droppable[release.id] = (at, tuple(id_ for id_ in known if id_ != image))
+    def dropped(self, release: Release, *, image: str = "") -> None:
+        """The image is gone, and need not be looked for to know it; without one, a group: images may be free now."""
+        at, known = self._spare.pop(release.id, (0.0, _NOTHING_SPARE))
+        if image:
+            left = tuple(id_ for id_ in known["droppable"] if id_ != image)
+            self._spare[release.id] = (at, {**known, "droppable": left})
 
     # --- one function a phase
 
@@ -104,11 +107,11 @@ class Looks:
         green = groups.seen(shown.get(release.green_group))
         # Images are tidied up last, so they are not looked for before blue is out of the way.
         done = blue is None or all(one.parked for one in blue.instances)
-        droppable = self._droppables(release, now) if done else ()
+        spare = self._spares(release, now) if done else _NOTHING_SPARE
         whole = blue is not None and Verb.EMPTY_BLUE not in release.began
         detached = groups.detached(self._calls, release.blue_group, release.started_at) if whole else ()
-        seen: Seen = {"blue": blue, "green": green, **self._traffic(release)}
-        seen |= {"droppable": droppable, "detached": detached}
+        seen: Seen = {"blue": blue, "green": green, **self._traffic(release), **spare}
+        seen["detached"] = detached
         return seen if release.emptying else {**seen, "checks": self._checks(release, seen, now)}
 
     def _rolling_back(self, release: Release, now: float) -> Seen:
@@ -163,11 +166,15 @@ class Looks:
     def _checks(self, release: Release, seen: Seen, now: float) -> Any:
         return self._probes.look(release, seen["green"], now)
 
-    def _droppables(self, release: Release, now: float) -> tuple[str, ...]:
-        at, known = self._droppable.get(release.id, (None, ()))
-        if at is not None and now - at < DROPPABLE_EVERY:
+    def _spares(self, release: Release, now: float) -> Seen:
+        """Images and emptied groups of this service that may go."""
+        at, known = self._spare.get(release.id, (None, _NOTHING_SPARE))
+        if at is not None and now - at < SPARE_EVERY:
             return known
-        mine = groups.of_service(self._calls, release.service)
-        known = images.droppable(self._calls, release, self._config, mine)
-        self._droppable[release.id] = (now, known)
+        mine = [group for group in groups.of_service(self._calls, release.service) if not group.get("Status")]
+        known = {
+            "droppable": images.droppable(self._calls, release, self._config, mine),
+            "emptied": groups.emptied(self._config, release, mine),
+        }
+        self._spare[release.id] = (now, known)
         return known

@@ -18,7 +18,10 @@ from bluegreen.phases.scene import (
     drained,
     halt,
 )
-from bluegreen.release import DETACHED, Awaited, Outcome, Reason, Verb, duration
+from bluegreen.release import DETACHED, Awaited, Outcome, Reason, Release, Verb, duration
+
+#: The processes that start instances of a group by themselves. ReplaceUnhealthy replaces none in a group of size 0.
+SCALING = ("AlarmNotification", "AZRebalance", "ScheduledActions")
 
 
 def retiring(s: Scene) -> Decision:
@@ -33,7 +36,7 @@ def retiring(s: Scene) -> Decision:
         or _restore_green(s)
         or _blue_gone(s)
         or _tidy(s)
-        or Rest(Outcome.LIVE, Reason.COMPLETED, f"{s.release.green_group} serves alone", _kept(s))
+        or Rest(Outcome.LIVE, Reason.COMPLETED, _told(s), _kept(s))
     )
 
 
@@ -75,8 +78,13 @@ def _blue_leaves(s: Scene) -> Decision | None:
 
 
 def _empty_blue(s: Scene) -> Decision | None:
+    """No alarm, schedule or slip may start instances of blue again: what scales it rests, and its maximum is 0."""
     blue = s.seen.blue
-    if blue is None or (blue.desired == 0 and blue.minimum == 0):
+    if blue is None or blue.deleting:
+        return None
+    if not s.did(Verb.STILL_BLUE):
+        return Act(Verb.STILL_BLUE, {"processes": list(SCALING)})
+    if blue.desired == blue.minimum == blue.maximum == 0:
         return None
     protected = [i.id for i in blue.instances if i.protected]
     if protected:
@@ -97,11 +105,27 @@ def _blue_gone(s: Scene) -> Decision | None:
     if blue is None or _left_alone(blue):
         return None
     if s.now >= s.blue_gone_by:
-        still = f"{len(blue.instances)} instances of {blue.name} are still there after {duration(s.phase_age)}"
+        pool = "" if blue.warm is None else f", and its warm pool with {blue.warm}"
+        still = f"{len(blue.instances)} instances of {blue.name}{pool} are still there after {duration(s.phase_age)}"
         return halt(s, Reason.RETIRE_LATE, still)
     if blue.instances:
         return s.wait(Awaited.BLUE_EMPTY, s.blue_gone_by)
-    if s.config.retire == "empty":
+    return _warm_pool_gone(s, blue) or _group_gone(s, blue)
+
+
+def _warm_pool_gone(s: Scene, blue: Group) -> Decision | None:
+    """Its instances leave through the lifecycle hooks, too; before, AWS deletes neither it nor the group."""
+    if blue.warm is None or blue.deleting:
+        return None
+    if not s.did(Verb.DRAIN_WARM_POOL):
+        return Act(Verb.DRAIN_WARM_POOL)
+    if blue.warm or blue.warm_leaving or (s.did(Verb.DELETE_WARM_POOL) and s.fresh(Verb.DELETE_WARM_POOL)):
+        return s.wait(Awaited.WARM_POOL, s.blue_gone_by)
+    return Act(Verb.DELETE_WARM_POOL)
+
+
+def _group_gone(s: Scene, blue: Group) -> Decision | None:
+    if s.config.retire == "empty" or Verb.DELETE_BLUE in s.release.gave_up:
         return None
     if blue.deleting or (s.did(Verb.DELETE_BLUE) and s.fresh(Verb.DELETE_BLUE)):
         return s.wait(Awaited.GROUP_GONE, s.blue_gone_by)
@@ -118,21 +142,33 @@ def _with(said: str, cause: str) -> str:
 
 
 def _tidy(s: Scene) -> Decision | None:
+    if s.seen.emptied and Verb.DROP_GROUP not in s.release.gave_up:
+        return Act(Verb.DROP_GROUP, {"group": s.seen.emptied[0]})
     if not s.seen.droppable or Verb.DROP_IMAGE in s.release.gave_up:
         return None
     return Act(Verb.DROP_IMAGE, {"image": s.seen.droppable[0]})
 
 
+def _told(s: Scene) -> str:
+    """Who serves, and what else people should know."""
+    dropped = ", ".join(s.release.dropped_groups)
+    told = [f"{s.release.green_group} serves alone", f"deleted, as kept empty by earlier releases: {dropped}"]
+    return "; ".join(told if dropped else told[:1])
+
+
 def _kept(s: Scene) -> tuple[str, ...]:
-    kept = [_kept_group(s.seen.blue)] if s.seen.blue else []
+    kept = [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
     detached = s.release.sights.get(DETACHED)
     kept += [f"instance {detached['value']}"] if detached else []
+    if Verb.DROP_GROUP in s.release.gave_up:
+        kept += [f"group {group}, empty" for group in s.seen.emptied]
     if Verb.DROP_IMAGE in s.release.gave_up:
         kept += [f"image {image}" for image in s.seen.droppable]
     return tuple(kept)
 
 
-def _kept_group(blue: Group) -> str:
-    if not blue.instances:
-        return f"group {blue.name}, kept empty"
-    return f"group {blue.name}, which serves nobody: {in_the_way(blue)}"
+def _kept_group(blue: Group, release: Release) -> str:
+    if blue.instances:
+        return f"group {blue.name}, which serves nobody: {in_the_way(blue)}"
+    why = release.gave_up.get(Verb.DELETE_BLUE, "").rstrip(".")
+    return f"group {blue.name}, {f'empty, AWS would not delete it ({why})' if why else 'kept empty'}"

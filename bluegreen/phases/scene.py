@@ -26,6 +26,7 @@ AWS_WORKS = frozenset(
         Awaited.BUILDER_STOPPED,
         Awaited.GREEN_UP,
         Awaited.BLUE_EMPTY,
+        Awaited.WARM_POOL,
         Awaited.GROUP_GONE,
     }
 )

@@ -141,14 +141,20 @@ class Group:
     made: float
     config: Params
     members: dict[str, Member] = field(default_factory=dict)
+    warm: dict[str, Member] = field(default_factory=dict)  # of its warm pool: launched, and stopped again
     suspended: dict[str, str] = field(default_factory=dict)
     tags: dict[str, tuple[str, bool]] = field(default_factory=dict)
     hooks: dict[str, Params] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)  # target group -> by which call: "group" or "source"
     leaving: dict[str, float] = field(default_factory=dict)  # target group detached -> until when it is `Removing`
     activities: list[Params] = field(default_factory=list)
-    attached: dict[str, dict[str, Params]] = field(default_factory=dict)  # policies, schedules, notifications, metrics
+    attached: dict[str, dict[str, Params]] = field(default_factory=dict)  # policies, schedules, metrics, the warm pool
     deleting: bool = False
+
+    @property
+    def pool(self) -> Params | None:
+        """The settings of its warm pool, None if it has none."""
+        return self.attached.get("warm", {}).get("pool")
 
     def active(self) -> list[Member]:
         """Members that count for the desired size: not on their way out, and not set aside."""

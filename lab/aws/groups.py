@@ -140,7 +140,7 @@ class Groups:
         return {}
 
     def delete(self, params: Params) -> Params:
-        """Delete a group. Without ForceDelete it must be empty (ResourceInUse, ScalingActivityInProgress)."""
+        """Delete a group. Without ForceDelete it and its warm pool must be empty (ResourceInUse, and another)."""
         group, force = self.group(params["AutoScalingGroupName"]), bool(params.get("ForceDelete"))
         protection = group.config.get("DeletionProtection")
         if protection == "prevent-all-deletion" or (force and protection == "prevent-force-deletion"):
@@ -148,6 +148,9 @@ class Groups:
         if not force and group.staying():
             text = "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s)"
             raise AwsError("ResourceInUse", f"{text} still in the group.")
+        if not force and group.warm:
+            text = "You cannot delete an AutoScalingGroup while there are instances in its warm pool."
+            raise AwsError("ResourceInUse", text)  # its exact words are not known to us
         if not force and group.members:
             text = (
                 "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group."
@@ -181,6 +184,7 @@ class Groups:
             ],
             "EnabledMetrics": list(group.attached.get("metrics", {}).values()),
             "Tags": _show_tags(group),
+            **({"WarmPoolConfiguration": pool, "WarmPoolSize": len(group.warm)} if (pool := group.pool) else {}),
             **({"Status": "Delete in progress"} if group.deleting else {}),
         }
 
@@ -552,14 +556,29 @@ class Attached:
             "DisableMetricsCollection": self.disable_metrics,
             "PutWarmPool": self.put_warm_pool,
             "DescribeWarmPool": self.describe_warm_pool,
+            "DeleteWarmPool": self.delete_warm_pool,
         }
 
     def put_policy(self, params: Params) -> Params:
-        """Keep a scaling policy; it never scales."""
+        """Keep a scaling policy; it scales when `fire` is called."""
         given = {"PolicyType": "SimpleScaling", "Enabled": True, "Alarms": [], **params}
         self._put("policies", "PolicyName", "PolicyARN")(given)
         kept = self._kept(params["AutoScalingGroupName"], "policies")[params["PolicyName"]]
         return {"PolicyARN": kept["PolicyARN"], "Alarms": []}
+
+    def fire(self, name: str, policy: str) -> int:
+        """The alarm of a policy fires: the group's size from now on, within its bounds.
+
+        Nothing happens while AlarmNotification is suspended, or to a group that is being deleted.
+        """
+        group = self.groups.group(name)
+        kept = group.attached.get("policies", {}).get(policy, {})
+        size, low, high = (int(group.config[key]) for key in ("DesiredCapacity", "MinSize", "MaxSize"))
+        if "AlarmNotification" not in group.suspended and kept.get("Enabled"):
+            steps = kept.get("StepAdjustments") or [kept]
+            group.config["DesiredCapacity"] = min(max(size + int(steps[0]["ScalingAdjustment"]), low), high)
+            self.groups.scaling.wake(group)
+        return int(group.config["DesiredCapacity"])
 
     def put_actions(self, params: Params) -> Params:
         """Keep several scheduled actions."""
@@ -601,15 +620,32 @@ class Attached:
         return {}
 
     def put_warm_pool(self, params: Params) -> Params:
-        """Keep a warm pool's settings; no instance is warmed."""
+        """Have a warm pool, or change it: instances are launched and stopped; the lab does not scale out from it."""
         given = {key: value for key, value in params.items() if key != "AutoScalingGroupName"}
-        self._kept(params["AutoScalingGroupName"], "warm")["pool"] = {"MinSize": 0, "PoolState": "Stopped", **given}
+        group = self.groups.group(params["AutoScalingGroupName"])
+        if (group.pool or {}).get("Status"):
+            raise invalid(f"The warm pool of {group.name} is pending delete")  # its exact words are not known to us
+        group.attached["warm"] = {"pool": {"MinSize": 0, "PoolState": "Stopped", **given}}
+        self.groups.scaling.wake(group)
         return {}
 
     def describe_warm_pool(self, params: Params) -> Params:
-        """A warm pool's settings."""
-        pool = self._kept(params["AutoScalingGroupName"], "warm").get("pool")
-        return {"Instances": [], **({"WarmPoolConfiguration": pool} if pool else {})}
+        """A warm pool's settings and instances."""
+        group = self.groups.group(params["AutoScalingGroupName"])
+        shown, more = page([show_member(group, one) for one in group.warm.values()], params, "MaxRecords", 50, 50)
+        return {"Instances": shown, **({"WarmPoolConfiguration": group.pool} if group.pool else {}), **more}
+
+    def delete_warm_pool(self, params: Params) -> Params:
+        """Delete a warm pool; its instances with it only by force, else it must be empty (ResourceInUse)."""
+        group = self.groups.group(params["AutoScalingGroupName"])
+        if group.pool is None:
+            raise invalid(f"No warm pool found for {group.name}")  # its exact words are not known to us
+        if group.warm and not params.get("ForceDelete"):
+            text = "You cannot delete a warm pool while there are instances in it."
+            raise AwsError("ResourceInUse", text)  # its exact words are not known to us
+        group.pool["Status"] = "PendingDelete"
+        self.groups.scaling.wake(group)
+        return {}
 
     def _kept(self, group: str, kind: str) -> dict[str, Params]:
         return self.groups.group(group).attached.setdefault(kind, {})

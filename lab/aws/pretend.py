@@ -88,6 +88,7 @@ class PretendAws:
         self._listeners = Listeners(lambda: self._moto("elbv2"), self._balancing_changed)
         scaling = Scaling(self.engine, ec2, templates, self._targets)
         groups = Groups(self.engine, scaling, templates, self.region, self.account)
+        self._attached = Attached(groups)
         self.metrics = Metrics(self.engine)
         self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
         self.traffic = Traffic(self.engine, self.metrics, self._targets, self.weights)
@@ -95,7 +96,7 @@ class PretendAws:
             "ec2": {**ec2.operations(), **templates.operations()},
             "autoscaling": {
                 **groups.operations(),
-                **Attached(groups).operations(),
+                **self._attached.operations(),
                 **Refreshes(groups).operations(),
             },
             "elbv2": {**self._targets.operations(), **self._listeners.operations()},
@@ -241,6 +242,12 @@ class PretendAws:
         self.advance()
         found = self.engine.state.groups.get(group)
         return {member.id: member.lifecycle for member in found.members.values()} if found else {}
+
+    def fire(self, group: str, policy: str) -> int:
+        """Let the alarm of a scaling policy fire; the size that the group is to have then."""
+        with self.lock:
+            self.advance()
+            return self._attached.fire(group, policy)
 
     def serving(self, target_group_arn: str) -> dict[str, str]:
         """The state of each target that is registered or draining."""

@@ -44,6 +44,7 @@ class Scaling:
             self._wind_up(group)
             return
         self._replace(group)
+        self._keep_warm(group)
         missing = int(group.config["DesiredCapacity"]) - len(group.active())
         if missing > 0 and "Launch" not in group.suspended:
             self._launch_some(group, missing)
@@ -54,7 +55,8 @@ class Scaling:
     def _wind_up(self, group: Group) -> None:
         for member in group.staying():
             self.terminate(group, member, "the Auto Scaling group is being deleted.")
-        if group.members:
+        self._cool(group, list(group.warm.values()))
+        if group.members or group.warm:
             return
         if group.attached.pop("leaving", None) is None:  # the name stays taken for a while
             group.attached["leaving"] = {}
@@ -144,6 +146,54 @@ class Scaling:
         self._close(member.activity, "Successful")
         self._join(group, member)
         self.wake(group)
+
+    # -- the warm pool -----------------------------------------------------------------------------------------------
+
+    def _keep_warm(self, group: Group) -> None:
+        """As many as fit between its size and its maximum, or what is to be prepared; none of a pool that goes."""
+        pool = group.pool
+        if pool is None:
+            return
+        if pool.get("Status") and not group.warm:
+            group.attached.pop("warm")
+            return
+        stay = [member for member in group.warm.values() if member.lifecycle != "Warmed:Terminating"]
+        wanted = 0 if pool.get("Status") else self._warm_size(group, pool)
+        self._cool(group, stay[wanted:])
+        for _ in range(wanted - len(stay)):
+            self._warm(group)
+
+    def _warm_size(self, group: Group, pool: Params) -> int:
+        prepared = int(pool.get("MaxGroupPreparedCapacity", -1))
+        most = prepared if prepared >= 0 else int(group.config["MaxSize"])
+        return max(int(pool["MinSize"]), most - int(group.config["DesiredCapacity"]), 0)
+
+    def _warm(self, group: Group) -> None:
+        launch, spec = self._recipe(group)
+        zone, subnet = self._where(group)
+        instance = self.ec2.launch(launch, subnet, self._launch_tags(group, launch, spec), group.name)
+        kind = str(launch.get("InstanceType", "t3.micro"))
+        group.warm[instance.id] = Member(instance.id, zone, kind, spec, lifecycle="Warmed:Pending")
+
+    def _cool(self, group: Group, members: Iterable[Member]) -> None:
+        for member in members:
+            member.lifecycle = "Warmed:Terminating"
+            self.ec2.terminate(member.id)
+
+    def _warmed(self, instance: Instance) -> bool:
+        """Whether an instance that changed is of a warm pool: it is stopped once it runs."""
+        name = self.engine.state.tags.get(instance.id, {}).get("aws:autoscaling:groupName", "")
+        group = self._group(name)
+        member = group.warm.get(instance.id) if group else None
+        if group is None or member is None:
+            return False
+        if instance.state == "running":
+            member.lifecycle = "Warmed:Stopped"
+            self.ec2.stop_instances({"InstanceIds": [instance.id]})
+        elif instance.state == "terminated":
+            del group.warm[instance.id]
+            self.wake(group)
+        return True
 
     # -- hooks -------------------------------------------------------------------------------------------------------
 
@@ -260,7 +310,7 @@ class Scaling:
         """EC2 tells: it runs, it stops, it is gone."""
         self.targets.note(instance)
         found = self._home(instance.id)
-        if found is None:
+        if self._warmed(instance) or found is None:
             return
         group, member = found
         if instance.state == "running" and member.lifecycle == "Pending":

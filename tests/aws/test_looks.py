@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -384,6 +385,48 @@ def test_an_image_in_use_is_not_dropped() -> None:
     stage.clock.sleep(90)
     # Version 2 is neither the default nor the latest any more, so only the instance's image stays.
     assert stage.observe().droppable == (old[1], old[2])
+
+
+# --- groups that earlier releases kept empty ------------------------------------------------------
+
+
+def kept_empty(stage: AwsStage, name: str, release: str = "", **changes: Any) -> str:
+    """A group of size 0, of an earlier release if it says so."""
+    marks = {"bluegreen:service": release.rpartition("#")[0], "bluegreen:release": release} if release else {}
+    tags = [{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in marks.items()]
+    template = {"LaunchTemplateId": stage.world.template, "Version": "1"}
+    settings = {"MinSize": 0, "MaxSize": 0, "LaunchTemplate": template, "VPCZoneIdentifier": stage.world.subnets[0]}
+    groups = stage.client("autoscaling")
+    groups.create_auto_scaling_group(AutoScalingGroupName=name, Tags=tags, **{**settings, **changes})
+    return name
+
+
+def test_groups_that_earlier_releases_kept_empty_may_go() -> None:
+    """No other: not one in use, attached, of another service or of a later release, nor one that is only named so."""
+    stage = AwsStage(config={"retire": "empty"}, ami=True)
+    stage.told(EventKind.TAKEN_UP, holder="x")
+    stage._release = replace(stage.release, number=9, green_group="web-production-v9")
+    mine = [kept_empty(stage, f"web-production-v{n}", f"web/production#{n}") for n in (1, 2)]
+    kept_empty(stage, "web-production-v3", "web/production#3", MaxSize=1, DesiredCapacity=1)
+    kept_empty(stage, "web-production-v4", "web/production#4", TargetGroupARNs=[stage.world.target_group])
+    kept_empty(stage, "web-production-v5")
+    kept_empty(stage, "web-staging-v6", "web/staging#6")
+    kept_empty(stage, "web-production-copy", "web/production#2")
+    kept_empty(stage, "web-production-v10", "web/production#10")
+    kept_empty(stage, "web-production-v7", "web/production#7")
+    stage.client("autoscaling").put_warm_pool(AutoScalingGroupName="web-production-v7", MinSize=1)
+    stage.go_to(Phase.RETIRING)
+    while stage.observe().emptied == ():
+        stage.step()
+    assert stage.observe().emptied == tuple(mine)
+    stage.act(Verb.DROP_GROUP, group=mine[0])
+    assert stage.perform(Verb.DROP_GROUP, group=mine[0]) == {"group": mine[0]}
+    assert stage.observe().emptied == (mine[1],)
+    stage.client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName=mine[1], MinSize=1, MaxSize=1, DesiredCapacity=1
+    )
+    with pytest.raises(AwsError, match="web-production-v2 is in use, or not of an earlier release of web/production"):
+        stage.perform(Verb.DROP_GROUP, group=mine[1])
 
 
 def test_only_images_of_this_service_are_dropped() -> None:

@@ -254,7 +254,8 @@ def test_a_hook_that_holds_is_told_once_for_all_instances() -> None:
 
 def emptying(s: Stage) -> Stage:
     """Blue was told to be empty, and green has its settings."""
-    s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
+    s.alter("blue", desired=0, minimum=0, maximum=0)
     return s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
 
 
@@ -542,10 +543,12 @@ def test_retiring_goes_step_by_step() -> None:
     s.targets(green="healthy")
     protected = tuple(replace(i, protected=True) for i in s.seen.blue.instances)  # type: ignore[union-attr]  # on stage
     s.alter("blue", instances=protected)
+    assert s.decision == Act(Verb.STILL_BLUE, {"processes": ["AlarmNotification", "AZRebalance", "ScheduledActions"]})
+    s.did(Verb.STILL_BLUE)
     assert s.decision == Act(Verb.UNPROTECT_BLUE, {"instances": [i.id for i in protected]})
     s.alter("blue", instances=tuple(replace(i, protected=False) for i in protected))
     assert s.verb is Verb.EMPTY_BLUE
-    s.did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    s.did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0, maximum=0)
     followed = replace(s.release, sets_default=False)
     assert phases.decide(followed, s.seen, s.config, s.now) == Act(Verb.RESTORE_GREEN), "the default is others', too"
     for verb in (Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
@@ -567,8 +570,8 @@ def test_retiring_goes_step_by_step() -> None:
 
 def test_a_group_kept_empty_is_named() -> None:
     """`retire: empty` leaves the group, and says so (S5)."""
-    s = retired(retire="empty").targets(green="healthy")
-    s.alter("blue", desired=0, minimum=0, instances=())
+    s = retired(retire="empty").targets(green="healthy").did(Verb.STILL_BLUE)
+    s.alter("blue", desired=0, minimum=0, maximum=0, instances=())
     s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
     assert s.decision == Rest(
         Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone", ("group web-asg, kept empty",)
@@ -581,12 +584,94 @@ def test_blue_has_as_long_as_its_own_hooks_and_delays_take(held: float | None, l
     s = Stage().switched()
     assert s.release.blue is not None
     s.release = replace(s.release, blue=replace(s.release.blue, held=held, drain=30))
-    s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
+    s.alter("blue", desired=0, minimum=0, maximum=0)
     s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN).passes(limit - 1)
     assert s.decision == Wait(Awaited.BLUE_EMPTY, 1.0, s.now + 1)
     decision = s.passes(1).decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.RETIRE_LATE)
+
+
+@pytest.mark.parametrize("change", [{"desired": 1}, {"minimum": 1, "desired": 1}, {"maximum": 8}])
+def test_blue_that_was_scaled_out_again_is_emptied_again(change: dict[str, int]) -> None:
+    """Whoever did it: by then nothing of it serves."""
+    s = retired(retire="empty").targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE).passes(60)
+    assert s.alter("blue", **{"desired": 0, "minimum": 0, "maximum": 0, **change}).verb is Verb.EMPTY_BLUE
+
+
+def awaited(s: Stage) -> Awaited | None:
+    """What is waited for, however long."""
+    decision = s.decision
+    return decision.awaited if isinstance(decision, Wait) else None
+
+
+def test_a_group_that_somebody_deletes_is_not_changed() -> None:
+    """AWS refuses every change of it."""
+    s = retired().targets(green="healthy").alter("blue", deleting=True, warm=2)
+    assert s.verb is Verb.SET_DEFAULT_VERSION
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION).alter("blue", instances=())
+    assert awaited(s) is Awaited.GROUP_GONE
+
+
+def without_blue(**changes: object) -> Stage:
+    """Blue has no instances any more, and green has what was blue's."""
+    s = retired(**changes).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
+    s.alter("blue", desired=0, minimum=0, maximum=0, instances=())
+    return s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
+
+
+@pytest.mark.parametrize("retire", ["delete", "empty"])
+def test_a_warm_pool_goes_before_its_group(retire: str) -> None:
+    """Its instances leave, then it goes, then the group: AWS refuses any other order."""
+    s = without_blue(retire=retire).alter("blue", warm=2)
+    assert s.verb is Verb.DRAIN_WARM_POOL
+    assert awaited(s.did(Verb.DRAIN_WARM_POOL)) is Awaited.WARM_POOL
+    assert s.alter("blue", warm=0).verb is Verb.DELETE_WARM_POOL
+    assert awaited(s.did(Verb.DELETE_WARM_POOL)) is Awaited.WARM_POOL
+    assert s.passes(60).verb is Verb.DELETE_WARM_POOL
+    assert awaited(s.alter("blue", warm_leaving=True)) is Awaited.WARM_POOL
+    s.alter("blue", warm=None, warm_leaving=False)
+    assert s.verb is (Verb.DELETE_BLUE if retire == "delete" else None)
+
+
+def test_a_warm_pool_that_does_not_empty_calls_for_a_person() -> None:
+    """As a group that does not."""
+    decision = without_blue().alter("blue", warm=2).did(Verb.DRAIN_WARM_POOL).passes(7200).decision
+    assert isinstance(decision, Rest)
+    assert "0 instances of web-asg, and its warm pool with 2 are still there" in decision.message
+
+
+def test_groups_that_earlier_releases_kept_empty_are_deleted() -> None:
+    """All but the last one; the last event says which."""
+    s = without_blue(retire="empty").sees(emptied=("web-production-v39", "web-production-v40"))
+    for name, rest in (("web-production-v39", ("web-production-v40",)), ("web-production-v40", ())):
+        assert s.decision == Act(Verb.DROP_GROUP, {"group": name})
+        s.did(Verb.DROP_GROUP, group=name).sees(emptied=rest)
+    says = (
+        "web-production-v42 serves alone; deleted, as kept empty by earlier releases: "
+        "web-production-v39, web-production-v40"
+    )
+    assert s.did(Verb.DROP_GROUP, group="web-production-v40").decision == Rest(
+        Outcome.LIVE, Reason.COMPLETED, says, ("group web-asg, kept empty",)
+    )
+
+
+def test_a_group_that_aws_will_not_delete_fails_no_release() -> None:
+    """Green serves alone: whatever is left is named, with the reason. Passing refusals are waited out for a while."""
+    s = stumbles(without_blue(), Verb.DELETE_BLUE)
+    left = "group web-asg, empty, AWS would not delete it (AWS said no)"
+    assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone", (left,))
+    s = without_blue()
+    stumbles(s, Verb.DELETE_BLUE, transient=True)
+    assert isinstance(s.decision, Wait)
+    stumbles(s.passes(299), Verb.DELETE_BLUE, transient=True)
+    assert isinstance(s.decision, Wait)
+    assert isinstance(stumbles(s.passes(1), Verb.DELETE_BLUE, transient=True).decision, Rest)
+    s = stumbles(without_blue(retire="empty").sees(emptied=("web-production-v40",)), Verb.DROP_GROUP)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.left == ("group web-asg, kept empty", "group web-production-v40, empty")
 
 
 def test_live_is_never_said_of_a_green_that_does_not_serve_alone() -> None:
@@ -603,7 +688,7 @@ def test_live_is_never_said_of_a_green_that_does_not_serve_alone() -> None:
 def test_blue_that_does_not_empty_calls_for_a_person() -> None:
     """Lifecycle hooks may hold instances for long, but not for ever."""
     s = retired().targets(green="healthy").did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
-    s.alter("blue", desired=0, minimum=0).passes(7200)
+    s.did(Verb.STILL_BLUE).alter("blue", desired=0, minimum=0, maximum=0).passes(7200)
     decision = s.decision
     assert isinstance(decision, Rest)
     assert decision.reason is Reason.RETIRE_LATE
@@ -655,7 +740,8 @@ def test_until_blue_is_emptied_the_checks_of_the_soak_go_on() -> None:
 
 def emptied(healthy: int) -> Stage:
     """Blue is being emptied while so many of green are healthy, for three looks."""
-    s = retired(checks=[{"name": "unit", "run": "true"}]).did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0)
+    s = retired(checks=[{"name": "unit", "run": "true"}]).did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
+    s.alter("blue", desired=0, minimum=0, maximum=0)
     s.targets(green="unhealthy")
     members = {i.id: "healthy" for i in s.seen.green.instances[:healthy]}  # type: ignore[union-attr]  # on stage
     s.sees(targets={arn: {**states, **members} for arn, states in s.seen.targets.items()})

@@ -176,7 +176,7 @@ def test_blue_leaves_its_target_group_before_it_is_emptied() -> None:
     assert s.decision == Act(Verb.TAKE_BLUE_OUT)
     s.did(Verb.TAKE_BLUE_OUT).detach("blue").targets(blue="draining", green="healthy")
     assert s.decision == Wait(Awaited.DRAINED, 30.0, s.release.in_phase_since + 3660)
-    assert s.targets(green="healthy").decision == Act(Verb.EMPTY_BLUE)
+    assert s.targets(green="healthy").did(Verb.STILL_BLUE).decision == Act(Verb.EMPTY_BLUE)
 
 
 def test_blue_is_not_touched_while_a_listener_gives_it_traffic() -> None:

@@ -61,7 +61,7 @@ def test_a_builder_on_which_others_run_commands() -> None:
     done = o.rescue(release.id, when=once(has(Verb.RUN_BUILD, done=True), others))
     assert done.outcome is Outcome.LIVE
     builds = [c for c in o.aws.engine.state.commands.values() if c.params["Comment"] != "patching"]
-    assert [c.params["Comment"] for c in builds] == [f"{release.id} build"]
+    assert [c.params["Comment"] for c in builds] == [f"{release.mark} build"]
     assert o.wrong(done) == []
 
 
@@ -170,12 +170,16 @@ def test_no_table_and_no_permission_to_make_one() -> None:
 
 @pytest.mark.parametrize("operation", sorted(CHANGES))
 def test_a_missing_permission_names_the_action(operation: str) -> None:
-    """Rolled back where that is possible, else failed with what is left; the first words say what is missing."""
+    """Rolled back where that is possible, else failed or live with what is left; the words say what is missing."""
     o = bare()
     release = o.start()
     o.aws.faults.deny(operation)
     done = ended(o, release)
-    assert done.outcome in (Outcome.ROLLED_BACK, Outcome.FAILED)
+    if operation == "autoscaling:DeleteAutoScalingGroup":
+        assert "group web-asg, empty, AWS would not delete it" in done.left_behind[0]
+        assert operation in done.left_behind[0]
+    else:
+        assert done.outcome in (Outcome.ROLLED_BACK, Outcome.FAILED)
     assert any(operation in str(e.facts) for e in o.told if e.kind is EventKind.STUMBLED)
     o.aws.faults.clear()
     if done.outcome is Outcome.FAILED:
@@ -309,6 +313,60 @@ def test_who_takes_green_out_while_blue_is_retired_can_put_it_right(weighted: bo
     done = ended(o, o.engine().resume("web/production", who="slack:U1"))
     assert done.outcome is Outcome.LIVE
     assert o.wrong(done) == []
+
+
+@pytest.mark.parametrize("retire", ["delete", "empty"])
+def test_blue_with_a_warm_pool_is_retired(retire: str) -> None:
+    """A rollback leaves the pool alone; retiring empties and deletes it, and then the group."""
+    o = bare(retire=retire)
+    client, blue = o.world.client("autoscaling"), {"AutoScalingGroupName": o.world.group}
+    client.put_warm_pool(**blue)
+    o.clock.sleep(30)
+    assert ended(o, o.start(SICK)).outcome is Outcome.ROLLED_BACK
+    assert len(client.describe_warm_pool(**blue)["Instances"]) == 2
+    done = ended(o, o.start())
+    wrong = [one for one in o.wrong(done) if not one.startswith("image ")]  # of the release that was rolled back
+    assert (done.outcome, wrong) == (Outcome.LIVE, [])
+    left = o.group(o.world.group)
+    assert (left is None) is (retire == "delete")
+    assert "WarmPoolConfiguration" not in (left or {})
+
+
+@pytest.mark.parametrize("retire", ["delete", "empty"])
+def test_nothing_starts_a_blue_that_is_retired(retire: str) -> None:
+    """An alarm of the shared target group fires again and again."""
+    o = bare(retire=retire)
+    client, blue = o.world.client("autoscaling"), {"AutoScalingGroupName": o.world.group}
+    change = {"AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": 8}
+    client.put_scaling_policy(**blue, **change, PolicyName="busy")
+    asked: list[int] = []
+
+    def when(seen: Release) -> None:
+        group = o.group(o.world.group)
+        if Verb.STILL_BLUE in seen.did and group and not group.get("Status"):
+            asked.append(o.aws.fire(o.world.group, "busy"))
+
+    done = ended(o, o.start(), when)
+    assert (done.outcome, o.wrong(done)) == (Outcome.LIVE, [])
+    assert 0 < len(asked) == asked.count(0) + asked.count(2)
+    assert asked[-1] == 0
+    if retire == "empty":
+        client.resume_processes(**blue)
+        assert o.aws.fire(o.world.group, "busy") == 0
+
+
+def test_twelve_releases_leave_one_emptied_group() -> None:
+    """`retire: empty`: the last blue, and the group that the configuration names. Seconds: twelve whole releases."""
+    o = bare(retire="empty")
+    for n in range(12):
+        done = ended(o, o.start(f"c0ffee{n:02}aaaa"))
+        assert done.outcome is Outcome.LIVE
+    o.clock.sleep(30)
+    groups = o.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    kept = {"web-asg", "web-production-v11", "web-production-v12"}
+    assert {group["AutoScalingGroupName"] for group in groups} == kept
+    assert done.left_behind == ("group web-production-v11, kept empty",)
+    assert done.message.endswith("deleted, as kept empty by earlier releases: web-production-v10")
 
 
 def test_an_empty_journal_is_no_error() -> None:

@@ -834,6 +834,63 @@ class TestGroups:
             ec2.run_instances(ImageId=made, MinCount=1, MaxCount=1, BlockDeviceMappings=small)
         ec2.run_instances(ImageId=made, MinCount=1, MaxCount=1)
 
+    def test_a_warm_pool_is_filled_and_keeps_its_group_from_being_deleted(self, lab: Lab) -> None:
+        """Up to the maximum, or what is to be prepared; stopped. With instances neither it nor its group goes."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": "green"}
+        lab.create()
+        groups.put_warm_pool(**named, MinSize=1, MaxGroupPreparedCapacity=5)
+        lab.wait(60)
+        shown = groups.describe_warm_pool(**named)
+        assert ["Warmed:Stopped"] * 3 == [one["LifecycleState"] for one in shown["Instances"]]
+        assert {"stopped"} == {lab.pretend.instances()[one["InstanceId"]] for one in shown["Instances"]}
+        assert (3, 2) == (lab.group("green")["WarmPoolSize"], len(lab.group("green")["Instances"]))
+        groups.update_auto_scaling_group(**named, MinSize=0, DesiredCapacity=0)
+        lab.wait(120)
+        assert (5, []) == (lab.group("green")["WarmPoolSize"], lab.group("green")["Instances"])
+        for refused_call in (groups.delete_warm_pool, groups.delete_auto_scaling_group):
+            with refused("ResourceInUse"):
+                refused_call(**named)
+        groups.put_warm_pool(**named, MinSize=0, MaxGroupPreparedCapacity=0)
+        lab.wait(60)
+        assert 0 == lab.group("green")["WarmPoolSize"]
+        groups.delete_warm_pool(**named)
+        assert "PendingDelete" == lab.group("green")["WarmPoolConfiguration"]["Status"]
+        with refused("ValidationError"):
+            groups.put_warm_pool(**named)
+        lab.wait(10)
+        assert "WarmPoolConfiguration" not in lab.group("green")
+        with refused("ValidationError"):
+            groups.delete_warm_pool(**named)
+        groups.delete_auto_scaling_group(**named)
+
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_a_warm_pool_goes_by_force(self, lab: Lab, whole: bool) -> None:
+        """Alone, or with its group; its instances are terminated."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": "green"}
+        lab.create()
+        groups.put_warm_pool(**named, MaxGroupPreparedCapacity=3)
+        lab.wait(60)
+        (warmed,) = groups.describe_warm_pool(**named)["Instances"]
+        (groups.delete_auto_scaling_group if whole else groups.delete_warm_pool)(**named, ForceDelete=True)
+        lab.wait(90)
+        assert "terminated" == lab.pretend.instances()[warmed["InstanceId"]]
+        assert whole is ("green" not in lab.pretend.engine.state.groups)
+
+    def test_an_alarm_scales_within_the_group_s_bounds(self, lab: Lab) -> None:
+        """By its policy, a simple one or one of steps; not while its notifications are suspended."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": "green"}
+        lab.create(MaxSize=5)
+        change = {"AdjustmentType": "ChangeInCapacity"}
+        groups.put_scaling_policy(**named, **change, PolicyName="simple", ScalingAdjustment=1)
+        steps = [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 8}]
+        more = {"PolicyType": "StepScaling", "StepAdjustments": steps}
+        groups.put_scaling_policy(**named, **change, **more, PolicyName="steps")
+        assert 3 == lab.pretend.fire("green", "simple")
+        assert 5 == lab.pretend.fire("green", "steps")
+        groups.update_auto_scaling_group(**named, MinSize=0, DesiredCapacity=0)
+        groups.suspend_processes(**named, ScalingProcesses=["AlarmNotification"])
+        assert 0 == lab.pretend.fire("green", "steps") == lab.pretend.fire("green", "there is none")
+
     def test_pages(self, lab: Lab) -> None:
         """Listings come in pages, and the paginators of boto3 put them together."""
         for number in range(5):

@@ -59,6 +59,7 @@ from bluegreen.wording import (
     phase_title,
     previous_number,
     sentence,
+    way_back,
 )
 
 if TYPE_CHECKING:
@@ -408,7 +409,7 @@ class Engine:
         live = self._live_before(last)
         if live is not None:
             return Previous(last, live.image, live.number, live.commit)
-        if not last.blue_image:
+        if not last.blue_image or last.cure:
             raise Refused("the image before is not known", reason=Reason.NOTHING_TO_DO, where=service)
         return Previous(last, last.blue_image, None, last.blue_commit)
 
@@ -621,6 +622,7 @@ class Engine:
         again: int | None = None,
     ) -> Callable[[int], Facts]:
         cure = self._cure(baseline, record)
+        good = self._good(record, record.next if record else 1, baseline.blue_image if cure else "")
         token = _token()
 
         def facts(number: int) -> Facts:
@@ -649,6 +651,7 @@ class Engine:
                 "account": baseline.account,
                 "region": baseline.region,
                 "again": again,
+                "back": good.number if good else None,
                 **cure,
                 "token": token,
                 **names(config.id, number, commit),
@@ -824,9 +827,23 @@ class Engine:
         return release
 
     def _live_before(self, release: Release) -> Summary | None:
-        """The last release that went live before this one."""
-        earlier = (s for s in self._journal.history(release.service, 50) if s.number < release.number)
-        return next((s for s in earlier if s.outcome == Outcome.LIVE and s.image), None)
+        """The last release that went live before this one, and is good."""
+        ill = release.blue_image if release.cure else ""
+        return self._good(self._record(release.service), release.number, ill)
+
+    def _good(self, record: ServiceRecord | None, before: int, ill: str) -> Summary | None:
+        """The last one before that number that went live, was not rolled back, and has not the image that is ill."""
+        if record is None:
+            return None
+        return next(
+            (
+                one
+                for one in self._journal.history(record.service, 50)
+                if one.number < before and one.outcome == Outcome.LIVE and one.image not in ("", ill)
+                if record.rolled_back(one.commit, one.image) is None
+            ),
+            None,
+        )
 
     def _current(self, service: str, *, failed: bool = False) -> str:
         record = self._record(service)
@@ -859,11 +876,9 @@ class Engine:
             )
 
     def _way_back(self, release: Release) -> str:
-        live = self._live_before(release)
-        if live is None:
-            command = f"bluegreen release --ami {release.blue_image or 'AMI'}"
-            return f"`{command}` releases the image that {release.blue_group} ran."
-        return f"`bluegreen rollback {release.service} --to {live.number}` releases {live.image} again."
+        command = way_back(replace(release, back=live.number if (live := self._live_before(release)) else None))
+        first = "" if release.outcome else "Once it has settled, "
+        return f"{first}`{command}` releases {live.image if live else 'that image'} again." if command else ""
 
     def _status(self, record: ServiceRecord) -> ServiceStatus:
         number = record.under_way or record.last

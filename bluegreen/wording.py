@@ -525,7 +525,8 @@ def _next_after(release: Release, outcome: Outcome) -> str:
         case Outcome.ROLLED_BACK:
             return _after_a_rollback(release)
         case Outcome.FAILED:
-            back = f"; go back: bluegreen rollback {release.service}" if release.can_roll_back else ""
+            back = f"bluegreen rollback {release.service}" if release.can_roll_back else way_back(release)
+            back = f"; go back: {back}" if back else ""
             return f"when that is put right: bluegreen resume {release.service}{back}"
 
 
@@ -538,10 +539,28 @@ def _after_a_rollback(release: Release) -> str:
 
 
 def _back_by_release(release: Release) -> str:
-    """Once blue is retired, going back is a release of the image before."""
-    if (number := previous_number(release)) is None:
-        return "go back: bluegreen release --ami AMI, with the image from before"
-    return f"go back: bluegreen rollback {release.service} --to {number}"
+    """Once blue is emptied, going back is a release of an image from before; never one of what was ill."""
+    command = way_back(release)
+    if not command:
+        return ""
+    return f"go back: {command}" if release.outcome else f"once it has settled, go back: {command}"
+
+
+def way_back(release: Release) -> str:
+    """The command that brings back what was good before this release, once blue is emptied; "" when nothing was."""
+    number = release.back if release.back or release.cure else previous_number(release)
+    if number:
+        return f"bluegreen rollback {release.service} --to {number}"
+    return "" if release.cure or not release.blue_image else f"bluegreen release --ami {release.blue_image} --cure"
+
+
+def serving(release: Release) -> str:
+    """The groups that get requests, as far as the journal tells."""
+    blue, green = release.blue_group, release.green_group
+    if release.outcome is Outcome.LIVE:
+        return green
+    seen = str((release.sights.get("traffic") or {}).get("value", "blue"))
+    return {"green": green, "both": f"{blue}, {green}", "nobody": "nobody"}.get(seen, blue)
 
 
 def previous_number(release: Release) -> int | None:

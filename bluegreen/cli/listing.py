@@ -37,7 +37,7 @@ def print_status(statuses: Sequence[ServiceStatus], *, as_json: bool) -> None:
 
 def _status_row(status: ServiceStatus, now: float) -> tuple[str, ...]:
     release = status.release
-    live = status.record.live.group if status.record.live else release.blue_group if release else "-"
+    live = wording.serving(release) if release else "-"
     since = wording.age(now - _since(release)) if release else "-"
     driver = status.driver or ("nobody" if status.record.under_way else "-")
     return (status.service, _state(status, now), release.id if release else "-", since, live, driver)

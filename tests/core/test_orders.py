@@ -356,7 +356,9 @@ def test_where_there_is_no_way_back_the_other_way_is_named(o: Ops, phase: Phase,
         happens(o, release, EventKind.BEGAN, verb=Verb.EMPTY_BLUE)
     refused = refusal(o, lambda: o.engine().roll_back(WEB, who=Caller(ON_CALL, face=release.face if face else "")))
     assert says in refused.what
-    assert (f"`bluegreen release --ami {o.world.image}`" in refused.hint) is (phase is Phase.RETIRING)
+    assert (f"Once it has settled, `bluegreen release --ami {o.world.image} --cure`" in refused.hint) is (
+        phase is Phase.RETIRING
+    )
 
 
 def test_what_failed_can_be_rolled_back_by_its_card(o: Ops) -> None:

@@ -210,15 +210,44 @@ def test_the_next_step_fits_where_the_release_stands(telling: Telling) -> None:
     telling.enters(Phase.RETIRING)
     assert wording.next_step(telling.release) == f"go back: {back}"
     telling.does(Verb.EMPTY_BLUE)
-    assert wording.next_step(telling.release) == f"go back: {back} --to 41"
+    assert wording.next_step(telling.release) == f"once it has settled, go back: {back} --to 41"
     telling.settles("live")
     assert wording.next_step(telling.release) == f"go back: {back} --to 41"
 
 
 def test_before_the_first_release_there_is_no_number_to_go_back_to() -> None:
-    """Its image can be released all the same."""
-    telling = Telling(blue="web-asg").serves_both().settles("live")
-    assert "--ami AMI" in wording.next_step(telling.release)
+    """Its image can be released all the same, by its name; where nobody knows it, nothing is advised."""
+    live = Telling(blue="web-asg").serves_both().settles("live").release
+    assert wording.next_step(live) == ""
+    known = replace(live, blue_image="ami-0old")
+    assert wording.next_step(known) == "go back: bluegreen release --ami ami-0old --cure"
+
+
+def test_nobody_is_sent_back_to_what_was_ill() -> None:
+    """A cure goes back to the good one before that, or nowhere; what failed past the return has a way, too."""
+    cure = replace(Telling().serves_both().settles("live").release, cure="ill", blue_image="ami-0ill")
+    assert wording.next_step(cure) == ""
+    assert wording.next_step(replace(cure, back=39)) == "go back: bluegreen rollback web/production --to 39"
+    failed = Telling().serves_both().enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).settles("failed", "check_failed")
+    assert wording.next_step(failed.release).endswith("; go back: bluegreen rollback web/production --to 41")
+
+
+@pytest.mark.parametrize(
+    ("seen", "serves"),
+    [
+        ("blue", "web-production-v41"),
+        ("both", "web-production-v41, web-production-v42"),
+        ("green", "web-production-v42"),
+        ("nobody", "nobody"),
+    ],
+)
+def test_who_serves_is_who_was_seen_to(seen: str, serves: str) -> None:
+    """Not who was live before; once it is live it is green."""
+    telling = Telling()
+    assert wording.serving(telling.release) == "web-production-v41"
+    telling.serves_both().happens(EventKind.OBSERVED, subject="traffic", value=seen)
+    assert wording.serving(telling.release) == serves
+    assert wording.serving(telling.settles("live").release) == "web-production-v42"
 
 
 def test_interrupted_failed_and_rolled_back_name_the_way_on(telling: Telling) -> None:

@@ -102,6 +102,11 @@ class Story:
         return random.Random(self.seed)
 
     @cached_property
+    def others(self) -> Others:
+        """Who stands beside it; with dice of their own, so that they change nothing else of the story."""
+        return Others(self.ops, random.Random(f"others {self.seed}"), self.did)
+
+    @cached_property
     def ops(self) -> Ops:
         """The world."""
         dice = self.dice
@@ -120,6 +125,7 @@ class Story:
 
     def play(self) -> list[str]:
         """Play it to its end; what did not hold."""
+        self.others.come()
         release = self.ops.start(self._version())
         for strike in _STRIKES:
             strike(self)
@@ -128,6 +134,7 @@ class Story:
         def when(seen: Release) -> None:
             self._told += 1
             self._look(seen)
+            self.others.act(self._told, seen)
             if act := moments.pop(self._told, ""):
                 self._happens(act, seen)
 
@@ -195,7 +202,7 @@ class Story:
             wrong.append("live, though a rollback was ordered")
         if done.outcome is not Outcome.FAILED and not self.meddled:
             wrong += self._wrong(done)
-        return wrong
+        return [*wrong, *self.others.harmed()]
 
     def _way_on(self, failed: Release) -> list[str]:
         """A failed release can be brought to an end, once its cause is put right; what a hand broke, by that hand."""
@@ -217,7 +224,114 @@ class Story:
         self.ops.clock.sleep(seconds)
 
     def _wrong(self, done: Release) -> list[str]:
-        return [one for one in self.ops.wrong(done) if not (self.scaled and one.startswith("DesiredCapacity"))]
+        theirs = {f"template version {number}" for number in self.others.made}
+        found = [one for one in self.ops.wrong(done) if one not in theirs]
+        return [one for one in found if not (self.scaled and one.startswith("DesiredCapacity"))]
+
+
+# --- who stands beside it ----------------------------------------------------------------------------------
+
+WORKER = "worker"
+
+
+@dataclass
+class Others:
+    """Somebody else's group on blue's launch template, and what people do to that template meanwhile."""
+
+    ops: Ops
+    dice: random.Random
+    did: list[str]
+    follows: str = ""  # the version that the group is on; "" when there is none
+    default: int = 0  # what somebody made the default version
+    made: set[int] = field(default_factory=set)  # their own versions
+    moments: dict[int, str] = field(default_factory=dict)
+
+    def come(self) -> None:
+        """In half of the worlds they are there before the release."""
+        if self.dice.random() < 0.5:
+            return
+        self.follows = self.dice.choice(["1", "$Default"])
+        self.did.append(f"a worker on version {self.follows} of the template")
+        self._groups.create_auto_scaling_group(
+            AutoScalingGroupName=WORKER,
+            MinSize=0,
+            MaxSize=4,
+            DesiredCapacity=1,
+            VPCZoneIdentifier=self.ops.world.subnets[0],
+            LaunchTemplate=self._version(self.follows),
+        )
+        acts = ["it scales", "a version", "a default", "onto ours", "a refresh"]
+        self.moments = {self.dice.randrange(1, 160): act for act in self.dice.choices(acts, k=3)}
+
+    def act(self, moment: int, seen: Release) -> None:
+        """What they do now."""
+        act = self.moments.pop(moment, "")
+        if act:
+            self.did.append(f"others, {act} in {seen.phase}")
+            with suppress(ClientError):  # the version is gone again, the refresh is under way already
+                self._do(act, seen)
+
+    def _do(self, act: str, seen: Release) -> None:
+        match act:
+            case "it scales":
+                self._groups.set_desired_capacity(AutoScalingGroupName=WORKER, DesiredCapacity=2)
+            case "a version" | "a default":
+                self._make(default=act == "a default")
+            case "onto ours" if seen.template_version and not seen.outcome:
+                self._groups.update_auto_scaling_group(
+                    AutoScalingGroupName=WORKER, LaunchTemplate=self._version(str(seen.template_version))
+                )
+                self.follows = str(seen.template_version)
+            case "a refresh" if seen.phase is Phase.BAKING:
+                self._groups.start_instance_refresh(AutoScalingGroupName=seen.blue_group)
+
+    def _make(self, *, default: bool) -> None:
+        ec2, template = self.ops.world.client("ec2"), self.ops.world.template
+        data = {"InstanceType": "t3.large"}
+        made = ec2.create_launch_template_version(LaunchTemplateId=template, SourceVersion="1", LaunchTemplateData=data)
+        number = made["LaunchTemplateVersion"]["VersionNumber"]
+        self.made.add(number)
+        if default:
+            ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=str(number))
+            self.default = number
+
+    def harmed(self) -> list[str]:
+        """S13: what is theirs, and is not as they left it."""
+        if not self.follows:
+            return []
+        pages = self.ops.world.client("ec2").get_paginator("describe_launch_template_versions")
+        shown = [
+            row
+            for page in pages.paginate(LaunchTemplateId=self.ops.world.template)
+            for row in page["LaunchTemplateVersions"]
+        ]
+        there = {one["VersionNumber"]: one for one in shown}
+        default = next(number for number, one in there.items() if one["DefaultVersion"])
+        wrong = [f"version {number} of others is gone" for number in sorted(self.made - there.keys())]
+        if self.default and default != self.default:
+            wrong.append(f"the default version is {default}; others made it {self.default}")
+        if self.follows.isdecimal() and int(self.follows) not in there:
+            wrong.append(f"the worker is on version {self.follows}, which is gone")
+        return wrong + self._launched()
+
+    def _launched(self) -> list[str]:
+        """The worker launches the image that its people chose."""
+        group = self.ops.group(WORKER)
+        if group is None:
+            return ["the worker is gone"]
+        if self.follows not in ("1", "$Default"):
+            return []  # they chose ours
+        ids = [one["InstanceId"] for one in group["Instances"]]
+        shown = self.ops.world.client("ec2").describe_instances(InstanceIds=ids)["Reservations"] if ids else []
+        run = {one["ImageId"] for row in shown for one in row["Instances"]} - {self.ops.world.image}
+        return [f"the worker launched {', '.join(sorted(run))}"] if run else []
+
+    @property
+    def _groups(self) -> Any:
+        return self.ops.world.client("autoscaling")
+
+    def _version(self, said: str) -> dict[str, str]:
+        return {"LaunchTemplateId": self.ops.world.template, "Version": said}
 
 
 # --- what AWS does -----------------------------------------------------------------------------------------

@@ -223,6 +223,7 @@ class FindingKey(StrEnum):
     TEMPLATE_USERS = "template_users"  # another group launches from a numbered version of it
     TEMPLATE_LOST = "template_lost"  # blue is on a version that does not exist
     TEMPLATE_DRIFT = "template_drift"  # blue's instances run another version than the group is on
+    SHARED_BUILDER = "shared_builder"  # the builder is more than a builder
     VOLUME_TOO_SMALL = "volume_too_small"  # the template gives a volume less room than the builder's has
     INSTANCE_REFRESH = "instance_refresh"  # one is under way on blue
     BOUND_ALARM = "bound_alarm"  # the alarm of a check watches blue, and cannot follow green

@@ -214,6 +214,24 @@ def _snapshots(launched: Answer) -> Iterator[Finding]:
 # --- the builder ---------------------------------------------------------------------------------
 
 
+def shared_builder(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether the builder serves somebody, or is some group's instance."""
+    if not at.builder:
+        return
+    for arn, members in at.targets.items():
+        if at.builder in members:
+            found = f"the builder {at.builder} is in the target group {_name_of(arn)}"
+            hint = "Deregister it, or name another builder."
+            yield Finding(FindingKey.SHARED_BUILDER, found, "it would serve unreleased commits", Verdict.REFUSED, hint)
+    answer = calls.ec2.describe_instances(InstanceIds=[at.builder])
+    for instance in (one for row in answer["Reservations"] for one in row["Instances"]):
+        group = tags.as_dict(instance.get("Tags")).get("aws:autoscaling:groupName")
+        if group:
+            found = f"the builder {at.builder} is an instance of the group {group}"
+            harm = "the group may replace it while it is stopped, with everything that is on it"
+            yield Finding(FindingKey.SHARED_BUILDER, found, harm, hint="Detach it from the group.")
+
+
 def volumes(calls: Calls, at: Beside) -> Iterator[Finding]:
     """A volume cannot be smaller than the snapshot that it is made of (EC2 API, CreateVolume)."""
     wanted = {
@@ -364,7 +382,8 @@ def own(calls: Calls, at: Beside) -> Iterator[Finding]:
         found = f"{name} launches into capacity reservations only"
         yield Finding(FindingKey.CAPACITY_RESERVATIONS, found, "they must have room for both groups")
     if shown.get("WarmPoolConfiguration"):
-        yield Finding(FindingKey.WARM_POOL, f"the warm pool of {name} will not be copied to green")
+        harm = "green gets none, and blue's is deleted when blue is retired"
+        yield Finding(FindingKey.WARM_POOL, f"{name} has a warm pool", harm, hint="Make one for green once it is live.")
     if shown.get("EnabledMetrics"):
         yield Finding(FindingKey.GROUP_METRICS, f"the enabled metrics of {name} will not be copied to green")
 
@@ -431,6 +450,7 @@ def _es(names: Iterable[str]) -> str:
 _LOOKS: Mapping[str, Looking] = {
     "other groups' launch templates": followers,
     "blue's launch template": template,
+    "the builder": shared_builder,
     "the builder's volumes": volumes,
     "blue's instance refreshes": refresh,
     "the alarms of the checks": alarms,

@@ -216,6 +216,24 @@ def test_a_snapshot_in_the_template() -> None:
     assert "takes /dev/sdf from a snapshot" in told(stage, FindingKey.SNAPSHOTS, WARNED)
 
 
+def test_a_builder_that_is_more_than_that() -> None:
+    """One that serves would serve what is being built; a group replaces one that is stopped."""
+    stage = AwsStage()
+    client, named = stage.client("ec2"), {"InstanceIds": [stage.world.builder]}
+    client.start_instances(**named)
+    stage.clock.sleep(60)
+    targets = [{"Id": stage.world.builder}]
+    stage.client("elbv2").register_targets(TargetGroupArn=stage.world.target_group, Targets=targets)
+    client.stop_instances(**named)
+    stage.clock.sleep(60)
+    said = told(stage, FindingKey.SHARED_BUILDER, REFUSED)
+    assert f"the builder {stage.world.builder} is in the target group web: it would serve unreleased commits" in said
+    stage = AwsStage()
+    stage.pretend.engine.state.tags[stage.world.builder]["aws:autoscaling:groupName"] = "builders"
+    said = told(stage, FindingKey.SHARED_BUILDER, WARNED)
+    assert "is an instance of the group builders: the group may replace it" in said
+
+
 def test_a_builder_that_has_grown() -> None:
     """EC2 refuses a volume smaller than its snapshot; a template that says no size takes the image's."""
     stage = AwsStage()
@@ -346,7 +364,9 @@ def test_what_is_special_about_blue() -> None:
     }
     stage = AwsStage(group=more)
     stage.client("autoscaling").enable_metrics_collection(AutoScalingGroupName="web-asg", Granularity="1Minute")
-    keys = [FindingKey.RETAINED_INSTANCES, FindingKey.CAPACITY_RESERVATIONS, FindingKey.GROUP_METRICS]
+    stage.client("autoscaling").put_warm_pool(AutoScalingGroupName="web-asg")
+    keys = [FindingKey.RETAINED_INSTANCES, FindingKey.CAPACITY_RESERVATIONS]
+    keys += [FindingKey.WARM_POOL, FindingKey.GROUP_METRICS]
     assert [one.key for one in stage.baseline().findings] == keys
 
 

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from bluegreen.driver import Clock, Tell
     from bluegreen.github import Run
     from bluegreen.journal import Journal, Lease, ServiceRecord, Summary
-    from bluegreen.observation import Baseline, Finding
+    from bluegreen.observation import Baseline, Finding, Observation
     from bluegreen.rehearsal import Step
 
 __version__ = "0.1.0"
@@ -271,8 +271,8 @@ class Engine:
         if record is not None:
             self._journal.refuse_second(record)
             admit(record, commit, ami)
-        self._refuse_unresolved(config, record)
-        baseline = self._baseline(config, record, commit, ami)
+        takes = self._taken_along(config, record, cure=cure or order is Order.RELEASE_AGAIN)
+        baseline = self._baseline(config, record, commit, ami, str(takes.get("group", "")))
         if baseline.unwell and not (cure or order is Order.RELEASE_AGAIN):
             raise _not_whole(baseline)
         judged = _judged(baseline.findings, config, order)
@@ -289,6 +289,7 @@ class Engine:
             hold=hold or _held(config),
             source=source,
             again=made.number if made else None,
+            takes=takes,
         )
         if stop():
             raise Interrupted("stopped before anything was begun", where=config.id)
@@ -460,7 +461,7 @@ class Engine:
             self._journal.refuse_second(record)
             if refusals := _frozen(self._freezes(record, last.config), by, last.config, service):
                 raise _as_one(refusals)
-            self._refuse_unresolved(_config(last), record)
+            self._taken_along(_config(last), record, cure=False)
         from_workflow = self._from_workflow(last) if last else None
         if from_workflow is None:
             hint = "Run the workflow once by hand; from then on it is known."
@@ -605,8 +606,10 @@ class Engine:
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)
 
-    def _baseline(self, config: Config, record: ServiceRecord | None, commit: str, ami: str) -> Baseline:
-        group = record.live.group if record and record.live else config.group
+    def _baseline(
+        self, config: Config, record: ServiceRecord | None, commit: str, ami: str, serves: str = ""
+    ) -> Baseline:
+        group = serves or (record.live.group if record and record.live else config.group)
         return self._cloud(config).baseline(group, commit, ami)
 
     def _started(
@@ -620,8 +623,9 @@ class Engine:
         hold: bool,
         source: Mapping[str, str] = MappingProxyType({}),
         again: int | None = None,
+        takes: Facts = MappingProxyType({}),
     ) -> Callable[[int], Facts]:
-        cure = self._cure(baseline, record)
+        cure = self._cure(baseline, record, takes)
         good = self._good(record, record.next if record else 1, baseline.blue_image if cure else "")
         token = _token()
 
@@ -635,7 +639,8 @@ class Engine:
                 "hold": hold,
                 "config": config.to_dict(),
                 "blue_group": baseline.blue.name,
-                "blue_commit": record.live.commit if record and record.live else "",
+                "blue_commit": takes.get("commit", record.live.commit if record and record.live else ""),
+                **({"takes": dict(takes)} if takes else {}),
                 "blue_image": baseline.blue_image,
                 "source": dict(source),
                 "default_version": baseline.template.default,
@@ -659,7 +664,7 @@ class Engine:
 
         return facts
 
-    def _cure(self, baseline: Baseline, record: ServiceRecord | None) -> Facts:
+    def _cure(self, baseline: Baseline, record: ServiceRecord | None, takes: Facts) -> Facts:
         """What is to be recorded of a blue that is not whole; one at size 0 says less than green needs."""
         if not baseline.unwell:
             return {}
@@ -667,7 +672,7 @@ class Engine:
         if not blue.desired:
             live = record.live if record else None
             before = self._journal.load(release_id(record.service, live.number)).size if record and live else 0
-            wanted = max(blue.minimum, before, 1)
+            wanted = max(blue.minimum, takes.get("size", before), 1)
         return {"cure": baseline.unwell, "borne": baseline.borne, "wanted": wanted}
 
     def _admission(
@@ -745,21 +750,33 @@ class Engine:
             return True
         return any(self._journal.load(one.id).blue_image == image for one in {known[0], known[-1]}) if known else False
 
-    def _refuse_unresolved(self, config: Config, record: ServiceRecord | None) -> None:
-        """A failed release may have left its green group or its pins; a new one would build on them."""
+    def _taken_along(self, config: Config, record: ServiceRecord | None, *, cure: bool) -> Facts:
+        """A failed release may have left its green group or its pins: a cure goes on from there, others are refused."""
+        found = self._unresolved(config, record)
+        if found is None:
+            return {}
+        from bluegreen.phases.takeover import taken_along
+
+        last, seen = found
+        if cure:
+            return taken_along(last, seen)
+        left = ", ".join(last.left_behind)
+        back = f"`bluegreen rollback {config.id}` returns to blue and tidies up, " if last.can_roll_back else ""
+        anew = "a release with `--cure`, in a workflow `cure: true`, replaces whatever serves and takes it along."
+        hint = f"{back}`bluegreen resume {config.id}` goes on, {anew}"
+        raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
+
+    def _unresolved(self, config: Config, record: ServiceRecord | None) -> tuple[Release, Observation] | None:
+        """The last release, if it failed and has left something, and what AWS shows of it."""
         if record is None or not record.last or record.under_way:
-            return
+            return None
         last = self._journal.load(release_id(config.id, record.last))
-        if last.outcome is not Outcome.FAILED or last.phase is Phase.BAKING:
-            return
-        groups = replace(last, phase=Phase.LAUNCHING)  # a look at the groups, without checks
-        seen = self._cloud(_config(last)).observe(groups, self.clock.now())
+        if last.outcome is not Outcome.FAILED or last.phase is Phase.BAKING or last.left is Phase.BAKING:
+            return None
+        look = replace(last, phase=Phase.ROLLING_BACK, left=last.left or Phase.SWITCHING)  # without checks
+        seen = self._cloud(_config(last)).observe(look, self.clock.now())
         pinned = bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
-        if pinned or seen.green is not None:
-            left = ", ".join(last.left_behind)
-            back = f"`bluegreen rollback {config.id}` returns to blue and tidies up, "
-            hint = f"{'' if last.phase is Phase.RETIRING else back}`bluegreen resume {config.id}` goes on."
-            raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
+        return (last, seen) if pinned or seen.green is not None else None
 
     def _last(self, record: ServiceRecord | None) -> Release | None:
         """The newest release of the service, settled or not; None before the first."""

@@ -435,7 +435,8 @@ class Journal:
 
     def _settled_service(self, settled: Release) -> Item:
         """Nobody else changes what is bad meanwhile: that takes a release under way, and there is only this one."""
-        live = {":live": vars(_live(settled))} if settled.outcome is Outcome.LIVE else {}
+        serves = _live(settled)
+        live = {":live": vars(serves)} if serves else {}
         sets = ["#live = :live"] if live else []
         before = (self.service(settled.service) or ServiceRecord(settled.service)).bad
         bad = _bad_after(before, settled)
@@ -950,7 +951,13 @@ def _means(known: str, commit: str, image: str) -> bool:
     return known.startswith(commit) or commit.startswith(known) if commit else known == image
 
 
-def _live(release: Release) -> Live:
+def _live(release: Release) -> Live | None:
+    """What serves now, where that is another than before: green, or a group that was taken along and returned to."""
+    if release.outcome is not Outcome.LIVE:
+        taken = release.takes if release.outcome is Outcome.ROLLED_BACK else {}
+        if not taken:
+            return None
+        return Live(release.blue_group, release.blue_image, None, taken["commit"], taken["number"])
     return Live(release.green_group, release.image, release.template_version, release.commit, release.number)
 
 

@@ -355,6 +355,7 @@ class Release:
     sets_default: bool = True  # whether its version may become the template's default
     findings: tuple[Facts, ...] = ()  # what stood beside it, each as `observation.Finding.to_facts` has it
     goes_back: bool = False  # to an image that was live before: no freeze is in its way
+    takes: Facts = field(default_factory=dict)  # of a release that failed: see `phases.takeover`
     back: int | None = None  # number of the release that is good and was live before, once blue is gone
     again: int | None = None  # number of the release whose image and commit it has once more
     cure: str = ""  # what was wrong with blue when it was started: no promise to return to it; "" when it was whole
@@ -623,6 +624,7 @@ def _started(event: Event) -> Release:
         sets_default=bool(f.get("sets_default", True)),
         findings=tuple(f.get("findings", ())),
         goes_back=bool(f.get("goes_back")),
+        takes=f.get("takes", {}),
         back=f.get("back"),
         again=f.get("again"),
         cure=f.get("cure", ""),

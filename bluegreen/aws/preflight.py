@@ -235,7 +235,8 @@ def _untargeted(blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str
 def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[Finding]:
     """Who else serves there. A group of ours is what an earlier release left: it is refused."""
     own = {instance.id for instance in blue.instances}
-    others = sorted({id_ for states in targets.values() for id_ in states} - own)
+    staying = {id_ for states in targets.values() for id_, state in states.items() if state != "draining"}
+    others = sorted(staying - own)
     if not others:
         return
     named = _owners(calls, others)

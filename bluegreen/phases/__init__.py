@@ -8,7 +8,8 @@
 Every phase is called again after every act and every wait, by whichever driver holds the release, so
 each looks at what is there rather than at what it did last. One module holds one part of the story:
 `baking`, `launching` (with checking), `traffic` (overlapping to soaking), `retiring`, `rollback`.
-`outside` sees what others changed, `checks` judges green, `noticing` says what is worth telling.
+`outside` sees what others changed, `checks` judges green, `noticing` says what is worth telling, `takeover` what
+a failed release leaves to the next.
 """
 
 from __future__ import annotations

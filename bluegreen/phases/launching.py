@@ -49,14 +49,15 @@ def _changed_during_the_bake(s: Scene, blue: Group) -> str:
 def _snapshot(s: Scene, blue: Group) -> BlueBefore:
     template = s.seen.template
     meant = {"$Latest": str(template.latest), "$Default": str(template.default)} if template else {}
+    pinned = s.release.takes.get("before", {})  # by a release that failed: what it had before that is put back
     return BlueBefore(
         desired=blue.desired,
-        minimum=blue.minimum,
-        maximum=blue.maximum,
+        minimum=pinned.get("minimum", blue.minimum),
+        maximum=pinned.get("maximum", blue.maximum),
         template=blue.template,
-        template_version=blue.template_version,
+        template_version=pinned.get("template_version", blue.template_version),
         resolved_version=meant.get(blue.template_version, blue.template_version),
-        suspended=tuple(sorted(blue.suspended)),
+        suspended=tuple(pinned.get("suspended", sorted(blue.suspended))),
         routes=s.seen.routes or (),
         **(vars(s.seen.delays) if s.seen.delays else {}),
     )

@@ -157,7 +157,8 @@ def _told(s: Scene) -> str:
 
 
 def _kept(s: Scene) -> tuple[str, ...]:
-    kept = [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
+    kept = list(s.release.takes.get("left", ()))
+    kept += [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
     detached = s.release.sights.get(DETACHED)
     kept += [f"instance {detached['value']}"] if detached else []
     if Verb.DROP_GROUP in s.release.gave_up:

@@ -221,7 +221,8 @@ def _made(s: Scene, image: Image) -> bool:
 def _rolled_back(s: Scene) -> Rest:
     reason = s.release.reason or Reason.ORDERED
     made = s.release.made_image or (s.seen.image.id if s.seen.image and _made(s, s.seen.image) else "")
-    left = [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
+    left = list(s.release.takes.get("left", ()))
+    left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
     unpinned = s.release.did.get(Verb.UNPIN_BLUE)

@@ -220,7 +220,8 @@ def halt(s: Scene, reason: Reason, message: str) -> Rest:
 def leftovers(release: Release) -> tuple[str, ...]:
     """What this release made or changed and may still be there (S5)."""
     made = release.began
-    left = [f"group {release.green_group}"] if not release.never_done(Verb.CREATE_GREEN) else []
+    left = list(release.takes.get("left", ()))
+    left += [f"group {release.green_group}"] if not release.never_done(Verb.CREATE_GREEN) else []
     if release.template_version is not None and release.blue is not None:
         left.append(f"version {release.template_version} of the launch template {release.blue.template}")
     if release.made_image:

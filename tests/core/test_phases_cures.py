@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from bluegreen import phases
+from bluegreen.errors import Refused
 from bluegreen.observation import CheckResult, Instance
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb
-from tests.worlds.release import Stage
+from bluegreen.phases.scene import leftovers
+from bluegreen.phases.takeover import taken_along
+from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from tests.worlds.release import TG, Stage, group
 
 ILL = "the group web-asg is not wholly healthy: web-asg-3 is unhealthy in web"
 CHECKS: list[dict[str, Any]] = [
@@ -165,3 +168,66 @@ def test_green_has_a_size_although_blue_has_none() -> None:
     assert empty.seen.blue is not None
     few = replace(empty.seen.blue, desired=0, instances=(Instance("i-1", "InService"),))
     assert not empty.sees(blue=few).targets(blue="healthy").notices().release.blue_whole
+
+
+# --- what a failed release left ---
+
+
+def failed(s: Stage) -> Stage:
+    """It calls for a person."""
+    return s.told(EventKind.SETTLED, outcome="failed", reason="changed_outside", message="x", left=[])
+
+
+def test_the_group_that_serves_is_taken_along_with_what_was_pinned_on_it() -> None:
+    """Blue, before the switch: its own sizes, reference and processes; green and its version are named."""
+    s = failed(Stage().launched())
+    found = taken_along(s.release, s.seen)
+    assert (found["group"], found["release"], found["size"]) == ("web-asg", "web/production#42", 4)
+    assert found["before"] == {"minimum": 2, "maximum": 8, "template_version": "$Latest", "suspended": []}
+    group, version = found["left"]
+    assert group.startswith("group web-production-v42 of web/production#42, which served nobody when this began: aws ")
+    assert "delete-launch-template-versions --launch-template-id lt-1 --versions 8" in version
+    unpinned = failed(Stage().launched().did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE).sees(green=None))
+    assert taken_along(unpinned.release, unpinned.seen)["before"] == {}
+
+
+def test_green_that_serves_alone_is_taken_along() -> None:
+    """It gets what was to be handed to it; blue is removed as it would have been."""
+    s = failed(Stage().switched())
+    found = taken_along(s.release, s.seen)
+    assert (found["group"], found["commit"]) == ("web-production-v42", "abcdef1234")
+    assert found["before"] == {"minimum": 2, "maximum": 8, "suspended": []}
+    assert "delete-auto-scaling-group --force-delete --auto-scaling-group-name web-asg" in found["left"][0]
+    kept = failed(Stage(retire="empty").switched().did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN))
+    found = taken_along(kept.release, kept.seen)
+    assert found["before"] == {}
+    assert "--min-size 0 --desired-capacity 0 --auto-scaling-group-name web-asg" in found["left"][0]
+
+
+@pytest.mark.parametrize(
+    ("blue", "green", "out"), [("healthy", "unhealthy", "web-production-v42"), ("unhealthy", "healthy", "web-asg")]
+)
+def test_of_two_in_the_target_groups_the_worse_has_to_leave_by_hand(blue: str, green: str, out: str) -> None:
+    """It would go on serving; the command is given."""
+    s = failed(Stage().joined().targets(blue=blue, green=green))
+    with pytest.raises(Refused) as refused:
+        taken_along(s.release, s.seen)
+    command = f"--auto-scaling-group-name {out} --target-group-arns arn:web"
+    assert (refused.value.reason, command in refused.value.hint) == (Reason.UNRESOLVED, True)
+
+
+def test_what_was_left_before_is_handed_on() -> None:
+    """A cure that fails, too, loses nothing; nor one that failed before it pinned anything."""
+    before = {"takes": {"release": "web/production#41", "left": ["group old: aws x"], "before": {"minimum": 1}}}
+    s = Stage(started=before).enters(Phase.LAUNCHING, image="ami-1")
+    assert taken_along(failed(s).release, s.seen)["left"] == ["group old: aws x"]
+    assert taken_along(failed(s).release, s.seen)["before"] == {}
+    s.sees(blue=group("web-asg", target_groups=frozenset({TG})), routes=())
+    decision = s.decision
+    assert isinstance(decision, Act)
+    assert (decision.verb, decision.facts["blue"]["minimum"], decision.facts["blue"]["maximum"]) == (
+        Verb.PIN_BLUE,
+        1,
+        8,
+    )
+    assert leftovers(s.release)[0] == "group old: aws x"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from bluegreen.release import Outcome, Phase, Reason, Release
+from bluegreen.release import Outcome, Phase, Reason, Release, Verb
 from tests.worlds import CHANGES, FAST, GOOD, HEALTH, Ops, fast, once
 from tests.worlds.orders import ON_CALL, WEB, lives, refusal
 
@@ -113,3 +114,61 @@ def test_green_that_falls_ill_while_blue_drains_goes_back_by_itself(weighted: bo
     assert serves - began[0] < 60
     o.harm.clear()  # what fell ill is no removal of ours
     assert o.wrong(done) == []
+
+
+def failed_past_the_return(weighted: bool = False) -> tuple[Ops, Release]:
+    """Green fell ill when blue was being emptied, whose instances take their time."""
+    o = Ops(
+        timings=replace(FAST, terminate=60),
+        changes={**CHANGES, "checks": []},
+        health=HEALTH,
+        drain=5,
+        weighted=weighted,
+        group={"MinSize": 1},
+        template_version="$Latest",
+    )
+    ill = once(lambda seen: Verb.EMPTY_BLUE in seen.did, lambda: o.machines.sick(GOOD))
+    failed = o.drive(o.start().id, when=ill)
+    assert failed is not None
+    assert (failed.outcome, failed.phase, failed.reason) == (Outcome.FAILED, Phase.RETIRING, Reason.CHECK_FAILED)
+    return o, failed
+
+
+def sizes(o: Ops, name: str) -> tuple[int, int, list[str]]:
+    """Minimum, maximum, suspended processes."""
+    group = o.group(name)
+    assert group is not None
+    return group["MinSize"], group["MaxSize"], group["SuspendedProcesses"]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
+def test_a_release_that_failed_locks_nobody_out(weighted: bool) -> None:
+    """The image of before takes green's place; what was half emptied is named with what removes it."""
+    o, failed = failed_past_the_return(weighted)
+    refused = refusal(o, lambda: o.start(HOTFIX), Reason.UNRESOLVED)
+    assert "--cure" in refused.hint
+    assert "rollback" not in refused.hint
+    release = o.engine().release_again(WEB, failed.blue_image, who=ON_CALL)
+    assert (release.blue_group, release.blue_commit) == (failed.green_group, GOOD)
+    o.instances = 0  # nobody serves any more
+    done = o.drive(release.id)
+    assert done is not None
+    assert (done.outcome, o.serving()) == (Outcome.LIVE, {release.green_group})
+    assert sizes(o, release.green_group) == (1, o.before["MaxSize"], [])  # type: ignore[index]  # there was one
+    assert any(failed.blue_group in said and "aws autoscaling delete" in said for said in done.left_behind)
+
+
+def test_a_cure_of_a_failed_release_that_goes_back_leaves_its_green_live() -> None:
+    """The group that was taken along serves: the next release begins from it, and its pins are off."""
+    o, failed = failed_past_the_return()
+    o.machines.heal(GOOD)
+    o.clock.sleep(30)
+    back = once(lambda seen: seen.phase is Phase.LAUNCHING, lambda: o.engine().roll_back(WEB, who="slack:U1"))
+    done = o.drive(o.start(HOTFIX, cure=True).id, when=back)
+    assert done is not None
+    assert (done.outcome, done.cure) == (Outcome.ROLLED_BACK, "")
+    (status,) = o.engine().status()
+    assert status.record.live is not None
+    assert (status.record.live.group, status.record.live.commit) == (failed.green_group, GOOD)
+    assert sizes(o, failed.green_group) == (1, o.before["MaxSize"], [])  # type: ignore[index]  # there was one
+    assert o.start("0fee0004dddd").blue_group == failed.green_group

@@ -49,6 +49,7 @@ class Image:
     state: str  # pending | available | failed | …
     reason: str = ""
     tagged_release: str = ""
+    good: bool = False  # a release with it went live
     token: str = ""  # tag bluegreen:token
 
 

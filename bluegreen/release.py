@@ -78,6 +78,7 @@ class Verb(StrEnum):
     STOP_BUILDER = "stop_builder"
     MAKE_IMAGE = "make_image"
     FREE_BUILDER = "free_builder"
+    MARK_IMAGE = "mark_image"  # tag the image as one that went live
     DROP_IMAGE = "drop_image"  # deregister one old or failed image and its snapshots
     PIN_BLUE = "pin_blue"  # template version to a number, minimum to the desired size
     SUSPEND_BLUE = "suspend_blue"  # the processes that would change blue's size by themselves
@@ -188,7 +189,14 @@ APART = 300.0
 
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
 OPTIONAL = frozenset(
-    {Verb.DROP_IMAGE, Verb.DROP_GROUP, Verb.DELETE_BLUE, Verb.SET_DEFAULT_VERSION, Verb.DELETE_TEMPLATE_VERSION}
+    {
+        Verb.MARK_IMAGE,
+        Verb.DROP_IMAGE,
+        Verb.DROP_GROUP,
+        Verb.DELETE_BLUE,
+        Verb.SET_DEFAULT_VERSION,
+        Verb.DELETE_TEMPLATE_VERSION,
+    }
 )
 #: So long, in seconds, such an act is tried again when AWS refuses it for a passing reason.
 TIDYING = 300.0

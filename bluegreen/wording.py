@@ -37,6 +37,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.STOP_BUILDER: ("stop {builder}", "told {builder} to stop"),
     Verb.MAKE_IMAGE: ("make image {image_name} of {builder}", "ordered image {image_name} of {builder}{made_image}"),
     Verb.FREE_BUILDER: ("free {builder} for other releases", "freed {builder} for other releases"),
+    Verb.MARK_IMAGE: ("mark image {image} as good", "marked image {image} as good"),
     Verb.DROP_IMAGE: ("drop the old image {image}", "dropped the old image {image}"),
     Verb.PIN_BLUE: (
         "pin {blue}: template version {blue_version}, minimum as its size",

@@ -12,7 +12,7 @@ No sleep, no clock and no environment in here; boto3 and its errors go no furthe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import boto3
@@ -22,7 +22,7 @@ from bluegreen.aws.calls import ATTEMPTS, Calls, caller, session, web_identity_s
 from bluegreen.aws.looks import Looks
 from bluegreen.aws.probes import Fetch, Mask, Page, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
-from bluegreen.observation import Baseline, Observation
+from bluegreen.observation import Baseline, Image, Observation
 from bluegreen.release import Facts, Release, Verb
 
 __all__ = ["Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
@@ -65,6 +65,11 @@ class Cloud:
         with self._calls.told():
             return preflight.baseline(self._calls, self._config, blue_group, commit, ami)
 
+    def images(self, ids: Iterable[str]) -> dict[str, Image]:
+        """Those of these images that exist and can be launched, by id; `Image.good` says which went live."""
+        with self._calls.told():
+            return images.available(self._calls, ids)
+
     def observe(self, release: Release, now: float) -> Observation:
         """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none."""
         with self._calls.told():
@@ -92,6 +97,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.RUN_BUILD_CHECK: lambda calls, config, release, facts: builder.check(calls, release, config),
     Verb.STOP_BUILDER: lambda calls, config, release, facts: builder.stop(calls, release),
     Verb.MAKE_IMAGE: lambda calls, config, release, facts: images.make(calls, release),
+    Verb.MARK_IMAGE: lambda calls, config, release, facts: images.mark_live(calls, release),
     Verb.DROP_IMAGE: lambda calls, config, release, facts: images.drop(calls, release, facts["image"]),
     Verb.PIN_BLUE: lambda calls, config, release, facts: groups.pin(calls, release, facts),
     Verb.SUSPEND_BLUE: lambda calls, config, release, facts: groups.suspend_blue(calls, release),

@@ -40,6 +40,7 @@ def _seen(image: Answer | None) -> Image | None:
         reason=image.get("StateReason", {}).get("Message", ""),
         tagged_release=marks.get(tags.RELEASE, ""),
         token=marks.get(tags.OWNER, ""),
+        good=_went_live(image),
     )
 
 
@@ -96,6 +97,13 @@ def _parameter(calls: Calls, ami: str, where: str) -> str:
         raise ConfigError(what, where=where, hint="Correct the name, or create it.") from error
 
 
+def available(calls: Calls, ids: Iterable[str]) -> dict[str, Image]:
+    """Those of these images that can be launched, by id (EC2 API, DescribeImages: by a filter none is missed)."""
+    filters = [{"Name": "image-id", "Values": sorted(ids)}, {"Name": "state", "Values": ["available"]}]
+    seen = [_seen(image) for image in _pages(calls, "describe_images", "Images", Filters=filters)]
+    return {image.id: image for image in seen if image is not None}
+
+
 def of_commit(calls: Calls, service: str, commit: str) -> str:
     """Id of an available image of the service and commit that an earlier release made, "" if there is none."""
     image = _newest_available(_own(calls, {tags.SERVICE: service, tags.COMMIT: commit})) if commit else None
@@ -146,6 +154,15 @@ def _unseen(release: Release) -> str:
     raise AwsError(what, code="InvalidAMIName.Duplicate", operation="CreateImage", transient=True)
 
 
+def mark_live(calls: Calls, release: Release) -> Answer:
+    """Tag the image as one that went live, so that it is kept before others; one made elsewhere is left as it is."""
+    image = _of_id(calls, release.image)
+    ours = image is not None and tags.as_dict(image.get("Tags")).get(tags.SERVICE) == release.service
+    if image is not None and ours and not _went_live(image):
+        calls.ec2.create_tags(Resources=[release.image], Tags=tags.as_list({tags.OUTCOME: tags.LIVE}))
+    return {"image": release.image}
+
+
 def drop(calls: Calls, release: Release, id_: str) -> Answer:
     """Deregister one image of this service with its snapshots (EC2 API, DeregisterImage)."""
     image = _of_id(calls, id_)
@@ -163,15 +180,41 @@ def drop(calls: Calls, release: Release, id_: str) -> Answer:
 
 
 def droppable(calls: Calls, release: Release, config: Config, groups: Iterable[Answer]) -> tuple[str, ...]:
-    """Images of this service that are neither among the newest nor used by anything, oldest first."""
+    """Images of this service that are neither to be kept nor used by anything, oldest first.
+
+    `groups`: every group of the account. `keep` counts images that went live before all others.
+    """
     images = _own(calls, {tags.SERVICE: release.service})
-    whole = [image["ImageId"] for image in images if image["State"] == "available"]
     failed = [image["ImageId"] for image in images if image["State"] in ("failed", "error", "invalid")]
-    spare = [*failed, *whole[: max(len(whole) - config.image.keep, 0)]]
+    spare = [*failed, *_beyond(images, release, config.image.keep)]
     if not spare:
         return ()
-    used = {release.image} | _of_templates(calls, release, groups) | _of_instances(calls, spare)
-    return tuple(id_ for id_ in spare if id_ not in used)
+    used = {release.image} | _of_templates(calls, release, groups, spare) | _of_instances(calls, spare)
+    return tuple(id_ for id_ in spare if id_ not in used and not _shared(calls, id_))
+
+
+def _beyond(images: list[Answer], release: Release, keep: int) -> list[str]:
+    """Of the whole ones all but the newest to be kept, oldest first; those that never went live go first."""
+    whole = [image for image in images if image["State"] == "available"]
+    good = [image for image in whole if _went_live(image) or image["ImageId"] == release.image]
+    ranked = [*(image for image in whole if image not in good), *good]
+    spare = ranked[: max(len(ranked) - keep, 0)]
+    return [image["ImageId"] for image in whole if image in spare]
+
+
+def _went_live(image: Answer) -> bool:
+    return tags.as_dict(image.get("Tags")).get(tags.OUTCOME) == tags.LIVE
+
+
+def _shared(calls: Calls, id_: str) -> bool:
+    """Whether another account may launch it: what it does there cannot be seen. Nor can it where we may not ask."""
+    try:
+        answer = calls.ec2.describe_image_attribute(ImageId=id_, Attribute="launchPermission")
+    except ClientError as error:
+        if code(error) in ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "UnauthorizedOperation"):
+            return True
+        raise
+    return bool(answer.get("LaunchPermissions"))
 
 
 def _of_instances(calls: Calls, images: list[str]) -> set[str]:
@@ -184,12 +227,20 @@ def _of_instances(calls: Calls, images: list[str]) -> set[str]:
     return found
 
 
-def _of_templates(calls: Calls, release: Release, groups: Iterable[Answer]) -> set[str]:
-    """Images of the default and latest versions of this service's templates, and of those its groups are on."""
+def _of_templates(calls: Calls, release: Release, groups: Iterable[Answer], spare: list[str]) -> set[str]:
+    """Those images that a group may launch: by the template version that it is on, in whatever way it says so.
+
+    Of the templates that groups are on, also those of the default and the latest version, and of each that somebody
+    else made.
+    """
     wanted: dict[str, set[str]] = {}
     if release.blue is not None:
         wanted[release.blue.template] = {release.blue.resolved_version}
     for group in groups:
-        template, version = templates.reference(group)
-        wanted.setdefault(template, set()).add(version)
-    return {image for template, versions in wanted.items() for image in templates.images(calls, template, versions)}
+        for template, version in templates.references(group):
+            wanted.setdefault(template, set()).add(version)
+    used: set[str] = set()
+    for template, versions in wanted.items():
+        left = [id_ for id_ in spare if id_ not in used]
+        used |= templates.naming(calls, template, versions, left, f"{release.service}#") if left else set()
+    return used

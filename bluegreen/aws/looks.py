@@ -171,10 +171,10 @@ class Looks:
         at, known = self._spare.get(release.id, (None, _NOTHING_SPARE))
         if at is not None and now - at < SPARE_EVERY:
             return known
-        mine = [group for group in groups.of_service(self._calls, release.service) if not group.get("Status")]
+        standing = [group for group in groups.everything(self._calls) if not group.get("Status")]
         known = {
-            "droppable": images.droppable(self._calls, release, self._config, mine),
-            "emptied": groups.emptied(self._config, release, mine),
+            "droppable": images.droppable(self._calls, release, self._config, standing),
+            "emptied": groups.emptied(self._config, release, standing),
         }
         self._spare[release.id] = (now, known)
         return known

@@ -8,6 +8,8 @@ from typing import Any
 from bluegreen.release import Release
 
 SERVICE, RELEASE, COMMIT = "bluegreen:service", "bluegreen:release", "bluegreen:commit"
+#: What became of an image: `live` once a release with it went live, so it is one to return to.
+OUTCOME, LIVE = "bluegreen:outcome", "live"
 #: A random word of the release, which no other release bears: by it what was made is known as its own.
 OWNER = "bluegreen:token"
 

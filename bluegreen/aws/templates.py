@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,6 +14,8 @@ from bluegreen.observation import Template
 from bluegreen.release import Release
 
 DEFAULT, LATEST = "$Default", "$Latest"
+#: A filter takes this many values (EC2 API, filters).
+FILTER_VALUES = 200
 ABSENT = "InvalidLaunchTemplateId.VersionNotFound"
 
 
@@ -53,10 +55,29 @@ def resolved(template: Template, version: str) -> str:
     return {DEFAULT: str(template.default), LATEST: str(template.latest)}.get(version, version)
 
 
-def images(calls: Calls, template: str, versions: Iterable[str]) -> set[str]:
-    """Image ids of the template's default, latest and given versions."""
-    wanted = sorted({DEFAULT, LATEST, *versions})
-    return {v["LaunchTemplateData"].get("ImageId", "") for v in _versions(calls, template, wanted)}
+def naming(calls: Calls, template: str, versions: Collection[str], images: list[str], ours: str) -> set[str]:
+    """Those of these images that the template's default or latest version names, one of the given, or one of others.
+
+    `ours`: how the description begins of those that releases of the service made; of them only the former count.
+    """
+    named: list[Answer] = []
+    try:
+        for n in range(0, len(images), FILTER_VALUES):
+            filters = [{"Name": "image-id", "Values": images[n : n + FILTER_VALUES]}]
+            named += _all(calls, template, Filters=filters)
+        newest = [v["VersionNumber"] for v in _versions(calls, template, [LATEST])] if named else []
+    except ClientError as error:
+        if not code(error).startswith(("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.Malformed")):
+            raise
+        return set()  # a group may be on a template that is gone
+    return {
+        version["LaunchTemplateData"]["ImageId"]
+        for version in named
+        if version.get("DefaultVersion")
+        or version["VersionNumber"] in newest
+        or str(version["VersionNumber"]) in versions
+        or not str(version.get("VersionDescription", "")).startswith(ours)
+    }
 
 
 def data(calls: Calls, template: str, version: str) -> Answer:

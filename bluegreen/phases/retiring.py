@@ -142,6 +142,8 @@ def _with(said: str, cause: str) -> str:
 
 
 def _tidy(s: Scene) -> Decision | None:
+    if not s.did(Verb.MARK_IMAGE) and Verb.MARK_IMAGE not in s.release.gave_up:
+        return Act(Verb.MARK_IMAGE)
     if s.seen.emptied and Verb.DROP_GROUP not in s.release.gave_up:
         return Act(Verb.DROP_GROUP, {"group": s.seen.emptied[0]})
     if not s.seen.droppable or Verb.DROP_IMAGE in s.release.gave_up:

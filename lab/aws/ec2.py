@@ -58,6 +58,8 @@ class Ec2:
             "CreateImage": self.create_image,
             "RegisterImage": self.register_image,
             "DescribeImages": self.describe_images,
+            "DescribeImageAttribute": self.describe_image_attribute,
+            "ModifyImageAttribute": self.modify_image_attribute,
             "DeregisterImage": self.deregister_image,
             "DescribeSnapshots": self.describe_snapshots,
             "DeleteSnapshot": self.delete_snapshot,
@@ -299,6 +301,20 @@ class Ec2:
         shown, more = page(found, params, "MaxResults", 1000)
         return {"Images": [self._show_image(image) for image in shown], **more}
 
+    def describe_image_attribute(self, params: Params) -> Params:
+        """Who else may launch an image; no other attribute is known."""
+        image = self._image(params["ImageId"])
+        if params["Attribute"] != "launchPermission":
+            raise AwsError("InvalidParameterValue", f"The lab does not know the attribute {params['Attribute']}")
+        return {"ImageId": image.id, "LaunchPermissions": image.shared}
+
+    def modify_image_attribute(self, params: Params) -> Params:
+        """Share an image with other accounts, or no longer."""
+        image, change = self._image(params["ImageId"]), params["LaunchPermission"]
+        gone = change.get("Remove") or []
+        image.shared = [one for one in [*image.shared, *(change.get("Add") or [])] if one not in gone]
+        return {}
+
     def deregister_image(self, params: Params) -> Params:
         """Drop an image, and its snapshots if asked to; instances that run from it go on."""
         image = self._image(params["ImageId"])
@@ -523,6 +539,7 @@ class Templates:
             pairs = [(template, self.version(template, str(number))) for number in wanted]
         low, high = int(params.get("MinVersion") or 0), int(params.get("MaxVersion") or 10**9)
         pairs = [pair for pair in pairs if low <= pair[1].number <= high]
+        pairs = [pair for pair in pairs if matches(params.get("Filters"), _version_values, pair)]
         shown, more = page(pairs, params, "MaxResults", 200)
         return {"LaunchTemplateVersions": [self._show_version(*pair) for pair in shown], **more}
 
@@ -628,6 +645,13 @@ class Templates:
     def _values(self, template: Template, name: str) -> list[str] | None:
         tags = tag_values(name, self.engine.state.tags.get(template.id, {}))
         return tags if tags is not None else [template.name] if name == "launch-template-name" else None
+
+
+def _version_values(pair: tuple[Template, Version], name: str) -> list[str] | None:
+    template, version = pair
+    known = {"image-id": str(version.data.get("ImageId", "")), "instance-type": str(version.data.get("InstanceType"))}
+    known["is-default-version"] = str(version.number == template.default).lower()
+    return [known[name]] if name in known else None
 
 
 def missing(resource: str) -> AwsError:

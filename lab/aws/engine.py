@@ -81,6 +81,7 @@ class Image:
     state: str = "pending"
     reason: str = ""
     description: str = ""
+    shared: list[Params] = field(default_factory=list)  # who else may launch it
     size: int = 8  # GiB that its root volume takes at least
 
 

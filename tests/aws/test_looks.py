@@ -383,8 +383,69 @@ def test_an_image_in_use_is_not_dropped() -> None:
     assert service == "web/production"
     retired(stage)
     stage.clock.sleep(90)
-    # Version 2 is neither the default nor the latest any more, so only the instance's image stays.
-    assert stage.observe().droppable == (old[1], old[2])
+    assert stage.observe().droppable == (old[2],)
+
+
+def on_image(stage: AwsStage, image: str, template: str = "") -> dict[str, str]:
+    """A reference to a new version with this image, as a release makes it, or to a new template."""
+    ec2, data = stage.client("ec2"), {"ImageId": image, "InstanceType": "t3.micro"}
+    if template:
+        made = ec2.create_launch_template(LaunchTemplateName=template, LaunchTemplateData=data)["LaunchTemplate"]
+        return {"LaunchTemplateId": made["LaunchTemplateId"], "Version": "1"}
+    asked = {"LaunchTemplateId": stage.world.template, "VersionDescription": "web/production#7 0123"}
+    made = ec2.create_launch_template_version(**asked, LaunchTemplateData=data)["LaunchTemplateVersion"]
+    return {"LaunchTemplateId": stage.world.template, "Version": str(made["VersionNumber"])}
+
+
+def test_an_image_that_any_group_launches_is_not_dropped() -> None:
+    """By a number, by a word, in an override, and at size 0; nor one that another account may launch."""
+    stage = AwsStage(config=builder(1))
+    old = old_images(stage, 8)
+    numbered, override, unused = (on_image(stage, image) for image in old[:3])
+    default, latest = (on_image(stage, image, f"other-{image}") for image in old[3:5])
+    kept_empty(stage, "nightly", LaunchTemplate=numbered)
+    kept_empty(stage, "by-default", LaunchTemplate={**default, "Version": "$Default"})
+    kept_empty(stage, "by-latest", LaunchTemplate={**latest, "Version": "$Latest"})
+    plain = {"LaunchTemplateSpecification": {"LaunchTemplateId": stage.world.template, "Version": "1"}}
+    arm = {"InstanceType": "t4g.micro", "LaunchTemplateSpecification": override}
+    mixed = {"LaunchTemplate": {**plain, "Overrides": [{"InstanceType": "t3.micro"}, arm]}}
+    kept_empty(stage, "mixed", LaunchTemplate=None, MixedInstancesPolicy=mixed)
+    gone = on_image(stage, old[6], "gone")
+    kept_empty(stage, "on-what-is-gone", LaunchTemplate=gone)
+    stage.client("ec2").delete_launch_template(LaunchTemplateId=gone["LaunchTemplateId"])
+    share = {"Add": [{"UserId": "210987654321"}]}
+    stage.client("ec2").modify_image_attribute(ImageId=old[5], LaunchPermission=share)
+    assert unused["Version"] == "4"
+    retired(stage)
+    stage.clock.sleep(90)
+    assert stage.observe().droppable == (old[2], old[6], old[7])
+    stage.pretend.faults.deny("ec2:DescribeImageAttribute")
+    stage.clock.sleep(90)
+    assert stage.observe().droppable == ()
+
+
+def test_images_that_went_live_are_kept_before_all_others() -> None:
+    """A night of rollbacks costs none of those that can be returned to."""
+    stage = AwsStage(config=builder(3))
+    old = old_images(stage, 5)
+    mark = [{"Key": "bluegreen:outcome", "Value": "live"}]
+    stage.client("ec2").create_tags(Resources=old[:2], Tags=mark)
+    retired(stage)
+    stage.clock.sleep(90)
+    assert stage.observe().droppable == tuple(old[2:])
+    stage.act(Verb.MARK_IMAGE)
+    assert stage.perform(Verb.MARK_IMAGE) == {"image": stage.release.image}
+    assert stage.changes().count("ec2:CreateTags") == 1
+    found = stage.cloud.images([*old, stage.release.image, "ami-0123456789abcdef0"])
+    assert {id_ for id_, image in found.items() if image.good} == {*old[:2], stage.release.image}
+    assert set(found) == {*old, stage.release.image}
+
+
+def test_an_image_that_was_made_elsewhere_is_not_marked() -> None:
+    """It is somebody else's."""
+    stage = AwsStage(ami=True)
+    stage.perform(Verb.MARK_IMAGE)
+    assert "ec2:CreateTags" not in stage.changes()
 
 
 # --- groups that earlier releases kept empty ------------------------------------------------------
@@ -397,7 +458,8 @@ def kept_empty(stage: AwsStage, name: str, release: str = "", **changes: Any) ->
     template = {"LaunchTemplateId": stage.world.template, "Version": "1"}
     settings = {"MinSize": 0, "MaxSize": 0, "LaunchTemplate": template, "VPCZoneIdentifier": stage.world.subnets[0]}
     groups = stage.client("autoscaling")
-    groups.create_auto_scaling_group(AutoScalingGroupName=name, Tags=tags, **{**settings, **changes})
+    given = {key: value for key, value in {**settings, **changes}.items() if value is not None}
+    groups.create_auto_scaling_group(AutoScalingGroupName=name, Tags=tags, **given)
     return name
 
 

@@ -256,7 +256,7 @@ def emptying(s: Stage) -> Stage:
     """Blue was told to be empty, and green has its settings."""
     s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
     s.alter("blue", desired=0, minimum=0, maximum=0)
-    return s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
+    return s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.MARK_IMAGE)
 
 
 @pytest.mark.parametrize("retire", ["delete", "empty"])
@@ -560,6 +560,8 @@ def test_retiring_goes_step_by_step() -> None:
     s.did(Verb.DELETE_BLUE)
     assert s.decision == Wait(Awaited.GROUP_GONE, 5.0, s.release.in_phase_since + 7200)
     s.sees(blue=None, droppable=("ami-old", "ami-older"))
+    assert s.verb is Verb.MARK_IMAGE
+    s.did(Verb.MARK_IMAGE)
     assert s.decision == Act(Verb.DROP_IMAGE, {"image": "ami-old"})
     s.did(Verb.DROP_IMAGE, image="ami-old")
     assert s.decision == Wait(Awaited.READ_BACK, 5.0)
@@ -572,7 +574,7 @@ def test_a_group_kept_empty_is_named() -> None:
     """`retire: empty` leaves the group, and says so (S5)."""
     s = retired(retire="empty").targets(green="healthy").did(Verb.STILL_BLUE)
     s.alter("blue", desired=0, minimum=0, maximum=0, instances=())
-    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION, Verb.MARK_IMAGE)
     assert s.decision == Rest(
         Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone", ("group web-asg, kept empty",)
     )
@@ -586,7 +588,7 @@ def test_blue_has_as_long_as_its_own_hooks_and_delays_take(held: float | None, l
     s.release = replace(s.release, blue=replace(s.release.blue, held=held, drain=30))
     s.enters(Phase.RETIRING).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
     s.alter("blue", desired=0, minimum=0, maximum=0)
-    s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN).passes(limit - 1)
+    s.did(Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.MARK_IMAGE).passes(limit - 1)
     assert s.decision == Wait(Awaited.BLUE_EMPTY, 1.0, s.now + 1)
     decision = s.passes(1).decision
     assert isinstance(decision, Rest)
@@ -610,7 +612,7 @@ def test_a_group_that_somebody_deletes_is_not_changed() -> None:
     """AWS refuses every change of it."""
     s = retired().targets(green="healthy").alter("blue", deleting=True, warm=2)
     assert s.verb is Verb.SET_DEFAULT_VERSION
-    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION).alter("blue", instances=())
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION, Verb.MARK_IMAGE).alter("blue", instances=())
     assert awaited(s) is Awaited.GROUP_GONE
 
 
@@ -618,7 +620,7 @@ def without_blue(**changes: object) -> Stage:
     """Blue has no instances any more, and green has what was blue's."""
     s = retired(**changes).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
     s.alter("blue", desired=0, minimum=0, maximum=0, instances=())
-    return s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
+    return s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION, Verb.MARK_IMAGE)
 
 
 @pytest.mark.parametrize("retire", ["delete", "empty"])
@@ -687,7 +689,11 @@ def test_live_is_never_said_of_a_green_that_does_not_serve_alone() -> None:
 
 def test_blue_that_does_not_empty_calls_for_a_person() -> None:
     """Lifecycle hooks may hold instances for long, but not for ever."""
-    s = retired().targets(green="healthy").did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION)
+    s = (
+        retired()
+        .targets(green="healthy")
+        .did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION, Verb.MARK_IMAGE)
+    )
     s.did(Verb.STILL_BLUE).alter("blue", desired=0, minimum=0, maximum=0).passes(7200)
     decision = s.decision
     assert isinstance(decision, Rest)
@@ -700,6 +706,7 @@ def test_images_that_cannot_be_dropped_are_named() -> None:
     s = retired().targets(green="healthy").sees(blue=None, droppable=("ami-old",))
     s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
     stumbles(s, Verb.SET_DEFAULT_VERSION, denied=True)
+    stumbles(s, Verb.MARK_IMAGE, denied=True)
     stumbles(s, Verb.DROP_IMAGE, denied=True)
     decision = s.decision
     assert isinstance(decision, Rest)

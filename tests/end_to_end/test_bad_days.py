@@ -355,18 +355,28 @@ def test_nothing_starts_a_blue_that_is_retired(retire: str) -> None:
         assert o.aws.fire(o.world.group, "busy") == 0
 
 
-def test_twelve_releases_leave_one_emptied_group() -> None:
-    """`retire: empty`: the last blue, and the group that the configuration names. Seconds: twelve whole releases."""
-    o = bare(retire="empty")
-    for n in range(12):
-        done = ended(o, o.start(f"c0ffee{n:02}aaaa"))
-        assert done.outcome is Outcome.LIVE
+def test_twelve_releases_leave_one_emptied_group_and_the_images_to_keep() -> None:
+    """`retire: empty`, `keep: 3`: the last blue, the configured group, three images that went live; bad ones are gone.
+
+    It takes its seconds: what piles up shows only after many releases.
+    """
+    o = bare(retire="empty", soak=0)
+    o.config = o.config.model_copy(update={"image": o.config.image.model_copy(update={"keep": 3})})
+    for n in range(1, 13):
+        commit = f"c0ffee{n:02}aaaa"
+        if bad := n in (4, 11):
+            o.machines.sick(commit)
+        done = ended(o, o.start(commit))
+        assert done.outcome is (Outcome.ROLLED_BACK if bad else Outcome.LIVE)
     o.clock.sleep(30)
     groups = o.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-    kept = {"web-asg", "web-production-v11", "web-production-v12"}
+    kept = {"web-asg", "web-production-v10", "web-production-v12"}
     assert {group["AutoScalingGroupName"] for group in groups} == kept
-    assert done.left_behind == ("group web-production-v11, kept empty",)
-    assert done.message.endswith("deleted, as kept empty by earlier releases: web-production-v10")
+    assert done.left_behind == ("group web-production-v10, kept empty",)
+    assert done.message.endswith("deleted, as kept empty by earlier releases: web-production-v9")
+    images = o.world.client("ec2").describe_images(Owners=["self"])["Images"]
+    made = {image["Name"].rpartition("-")[0] for image in images if image["ImageId"] != o.world.image}
+    assert made == {"web-production-v9", "web-production-v10", "web-production-v12"}
 
 
 def test_an_empty_journal_is_no_error() -> None:

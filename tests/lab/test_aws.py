@@ -816,6 +816,24 @@ class TestGroups:
         only = groups.describe_instance_refreshes(**named, InstanceRefreshIds=[first], MaxRecords=1)
         assert [first] == [one["InstanceRefreshId"] for one in only["InstanceRefreshes"]]
 
+    def test_an_image_is_shared_and_versions_are_found_by_image(self, lab: Lab) -> None:
+        """Launch permissions are added and removed; versions are filtered by image and by being the default."""
+        ec2, image = lab.client("ec2"), lab.world.image
+        other = {"UserId": "210987654321"}
+        asked = {"ImageId": image, "Attribute": "launchPermission"}
+        for change, shown in (({"Add": [other]}, [other]), ({"Remove": [other]}, [])):
+            ec2.modify_image_attribute(ImageId=image, LaunchPermission=change)
+            assert shown == ec2.describe_image_attribute(**asked)["LaunchPermissions"]
+        with refused("InvalidParameterValue"):
+            ec2.describe_image_attribute(ImageId=image, Attribute="description")
+        made = ec2.register_image(Name="other", RootDeviceName="/dev/xvda")["ImageId"]
+        template = {"LaunchTemplateId": lab.world.template}
+        ec2.create_launch_template_version(**template, LaunchTemplateData={"ImageId": made})
+        for name, value, number in (("image-id", made, 2), ("image-id", image, 1), ("is-default-version", "true", 1)):
+            filters = [{"Name": name, "Values": [value]}]
+            (found,) = ec2.describe_launch_template_versions(**template, Filters=filters)["LaunchTemplateVersions"]
+            assert number == found["VersionNumber"]
+
     def test_a_volume_is_no_smaller_than_its_snapshot(self, lab: Lab) -> None:
         """An image takes as much room as the disk that it was made of, whatever a template says."""
         ec2 = lab.client("ec2")

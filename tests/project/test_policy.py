@@ -17,7 +17,7 @@ STATEMENTS = json.loads((ROOT / "examples" / "policy.json").read_text())["Statem
 IAM = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
 #: No calls of ours, but asked for beside them (EC2 Auto Scaling user guide, launch templates; EC2 API, CreateImage
 #: and DeregisterImage with tags and snapshots): who makes a group must be allowed what the group then does.
-BESIDE = {"ec2:RunInstances", "ec2:CreateTags", "ec2:DeleteSnapshot", "iam:PassRole", "autoscaling:CreateOrUpdateTags"}
+BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole", "autoscaling:CreateOrUpdateTags"}
 #: A transaction needs the permissions of its parts (DynamoDB API).
 PARTS = {"dynamodb:TransactWriteItems"}
 

@@ -153,15 +153,26 @@ def _token(release: Release) -> str:
 
 
 def set_default(calls: Calls, release: Release) -> Answer:
-    """Make our version the default (EC2 API, ModifyLaunchTemplate), unless somebody else set it meanwhile."""
+    """Make our version the default (EC2 API, ModifyLaunchTemplate), unless that is others' matter by now."""
     assert release.blue is not None and release.template_version is not None
-    version, was = str(release.template_version), release.default_version
-    now = look(calls, release.blue.template).default if was else 0
-    if now not in (was, release.template_version):
-        what = f"somebody made version {now} of the launch template {release.blue.template} the default, so it stays"
-        raise AwsError(what, code="DefaultChanged", operation="ModifyLaunchTemplate")
-    calls.ec2.modify_launch_template(LaunchTemplateId=release.blue.template, DefaultVersion=version)
+    template = release.blue.template
+    if why := _default_of_others(calls, release):
+        what = f"the default version of the launch template {template} stays as it is: {why}"
+        raise AwsError(what, code="DefaultOfOthers", operation="ModifyLaunchTemplate")
+    calls.ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=str(release.template_version))
     return {}
+
+
+def _default_of_others(calls: Calls, release: Release) -> str:
+    """Who has set it, or has begun to follow it, since the release was started; "" when nobody has."""
+    assert release.blue is not None
+    now = look(calls, release.blue.template).default if release.default_version else 0
+    if now not in (release.default_version, release.template_version):
+        return f"somebody has made version {now} the default"
+    others = [name for name in _others_on(calls, release, DEFAULT) if name != release.blue_group]
+    if others and "shared_template" not in (release.config.get("allow") or ()):
+        return f"{', '.join(others)} launches by it"
+    return ""
 
 
 def delete(calls: Calls, release: Release) -> Answer:
@@ -182,7 +193,7 @@ def delete(calls: Calls, release: Release) -> Answer:
 
 
 def _others_on(calls: Calls, release: Release, version: str) -> list[str]:
-    """Names of the groups that somebody has put on this version meanwhile; green may be shown although it is gone."""
+    """Names of the groups on this version that are not green, which may be shown although it is gone."""
     assert release.blue is not None
     ours = (release.blue.template, version)
     pages = calls.autoscaling.get_paginator("describe_auto_scaling_groups").paginate()

@@ -138,11 +138,23 @@ def test_somebody_s_new_default_is_left() -> None:
     stage = AwsStage().go_to(Phase.RETIRING)
     made = version(stage, InstanceType="t3.large")
     stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion=made)
-    with pytest.raises(AwsError, match=f"somebody made version {made} of the launch template"):
+    with pytest.raises(AwsError, match=f"stays as it is: somebody has made version {made} the default"):
         stage.perform(Verb.SET_DEFAULT_VERSION)
     stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion="1")
     stage.perform(Verb.SET_DEFAULT_VERSION)
     assert stage.perform(Verb.SET_DEFAULT_VERSION) == {}  # ours by now, and so it may stay
+
+
+def test_a_default_that_others_have_begun_to_follow_is_left() -> None:
+    """They came after the look; allowed, they follow."""
+    for allow in ([], ["shared_template"]):
+        stage = AwsStage(config={"allow": allow}).go_to(Phase.RETIRING)
+        worker(stage, "$Default")
+        if allow:
+            assert stage.perform(Verb.SET_DEFAULT_VERSION) == {}
+        else:
+            with pytest.raises(AwsError, match="stays as it is: worker launches by it"):
+                stage.perform(Verb.SET_DEFAULT_VERSION)
 
 
 def test_a_version_that_another_group_is_on_is_not_deleted() -> None:

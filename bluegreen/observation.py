@@ -221,6 +221,7 @@ class FindingKey(StrEnum):
 
     SHARED_TEMPLATE = "shared_template"  # another group follows the launch template, and would launch the new image
     DEFAULT_FOLLOWED = "default_followed"  # another group follows its default version, which therefore stays
+    DEFAULT_ELSEWHERE = "default_elsewhere"  # its default version is not blue's, and stays what it is
     TEMPLATE_USERS = "template_users"  # another group launches from a numbered version of it
     TEMPLATE_LOST = "template_lost"  # blue is on a version that does not exist
     TEMPLATE_DRIFT = "template_drift"  # blue's instances run another version than the group is on

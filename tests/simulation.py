@@ -28,6 +28,7 @@ from bluegreen.release import EventKind, Outcome, Phase, Release
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
 from tests.worlds import GOOD, SICK, Died, Ops, fast
+from tests.worlds.strangers import KINDS, Strangers
 
 SERVICE = "web/production"
 #: Operations that are struck by themselves, beside `*`: changes, and the reads that decide.
@@ -94,17 +95,13 @@ class Story:
     shaken: bool = False  # machines fall ill or die: what AWS itself loses is no violation
     meddled: bool = False  # somebody else's hand was in it
     scaled: bool = False  # blue has grown, and green has followed it
+    release: str = ""
     _told: int = 0
 
     @cached_property
     def dice(self) -> random.Random:
         """Everything that is left to chance."""
         return random.Random(self.seed)
-
-    @cached_property
-    def others(self) -> Others:
-        """Who stands beside it; with dice of their own, so that they change nothing else of the story."""
-        return Others(self.ops, random.Random(f"others {self.seed}"), self.did)
 
     @cached_property
     def ops(self) -> Ops:
@@ -123,23 +120,39 @@ class Story:
             timeouts={"healthy": 120, "launch": 120, "bake": 300},
         )
 
+    @cached_property
+    def strangers(self) -> Strangers:
+        """What stands beside the service, whose dice are its own: older seeds are the same stories."""
+        kinds = [kind for kind in KINDS if self.others.random() < 0.12]
+        self.did += kinds
+        found = Strangers(self.ops.world, kinds)
+        self.ops.beside = {name for name, group in found.groups.items() if group["TargetGroupARNs"]}
+        return found
+
+    @cached_property
+    def others(self) -> random.Random:
+        """What is left to chance of others."""
+        return random.Random(-self.seed)
+
     def play(self) -> list[str]:
         """Play it to its end; what did not hold."""
-        self.others.come()
-        release = self.ops.start(self._version())
+        version, them = self._version(), self.strangers
+        release = self.ops.start(version)
+        self.release = release.id
         for strike in _STRIKES:
             strike(self)
         moments = {self.dice.randrange(1, 160): act for act in _acts(self.dice)}
+        moments |= {self.others.randrange(1, 160): act for act in _theirs(self.others)}
 
         def when(seen: Release) -> None:
             self._told += 1
             self._look(seen)
-            self.others.act(self._told, seen)
             if act := moments.pop(self._told, ""):
                 self._happens(act, seen)
 
         done = self._drive(release.id, when, list(self._dooms()))
         wrong = [*self._judged(done), *(self._way_on(done) if done.outcome is Outcome.FAILED else [])]
+        wrong += [f"S13: {one}" for one in them.wrong()]
         ended = f"{done.outcome}, {done.reason}: {done.message}"
         return [f"seed {self.seed}: {one} [{ended}; {', '.join(self.did)}]" for one in wrong]
 
@@ -202,7 +215,7 @@ class Story:
             wrong.append("live, though a rollback was ordered")
         if done.outcome is not Outcome.FAILED and not self.meddled:
             wrong += self._wrong(done)
-        return [*wrong, *self.others.harmed()]
+        return wrong
 
     def _way_on(self, failed: Release) -> list[str]:
         """A failed release can be brought to an end, once its cause is put right; what a hand broke, by that hand."""
@@ -224,114 +237,10 @@ class Story:
         self.ops.clock.sleep(seconds)
 
     def _wrong(self, done: Release) -> list[str]:
-        theirs = {f"template version {number}" for number in self.others.made}
-        found = [one for one in self.ops.wrong(done) if one not in theirs]
-        return [one for one in found if not (self.scaled and one.startswith("DesiredCapacity"))]
-
-
-# --- who stands beside it ----------------------------------------------------------------------------------
-
-WORKER = "worker"
-
-
-@dataclass
-class Others:
-    """Somebody else's group on blue's launch template, and what people do to that template meanwhile."""
-
-    ops: Ops
-    dice: random.Random
-    did: list[str]
-    follows: str = ""  # the version that the group is on; "" when there is none
-    default: int = 0  # what somebody made the default version
-    made: set[int] = field(default_factory=set)  # their own versions
-    moments: dict[int, str] = field(default_factory=dict)
-
-    def come(self) -> None:
-        """In half of the worlds they are there before the release."""
-        if self.dice.random() < 0.5:
-            return
-        self.follows = self.dice.choice(["1", "$Default"])
-        self.did.append(f"a worker on version {self.follows} of the template")
-        self._groups.create_auto_scaling_group(
-            AutoScalingGroupName=WORKER,
-            MinSize=0,
-            MaxSize=4,
-            DesiredCapacity=1,
-            VPCZoneIdentifier=self.ops.world.subnets[0],
-            LaunchTemplate=self._version(self.follows),
-        )
-        acts = ["it scales", "a version", "a default", "onto ours", "a refresh"]
-        self.moments = {self.dice.randrange(1, 160): act for act in self.dice.choices(acts, k=3)}
-
-    def act(self, moment: int, seen: Release) -> None:
-        """What they do now."""
-        act = self.moments.pop(moment, "")
-        if act:
-            self.did.append(f"others, {act} in {seen.phase}")
-            with suppress(ClientError):  # the version is gone again, the refresh is under way already
-                self._do(act, seen)
-
-    def _do(self, act: str, seen: Release) -> None:
-        match act:
-            case "it scales":
-                self._groups.set_desired_capacity(AutoScalingGroupName=WORKER, DesiredCapacity=2)
-            case "a version" | "a default":
-                self._make(default=act == "a default")
-            case "onto ours" if seen.template_version and not seen.outcome:
-                self._groups.update_auto_scaling_group(
-                    AutoScalingGroupName=WORKER, LaunchTemplate=self._version(str(seen.template_version))
-                )
-                self.follows = str(seen.template_version)
-            case "a refresh" if seen.phase is Phase.BAKING:
-                self._groups.start_instance_refresh(AutoScalingGroupName=seen.blue_group)
-
-    def _make(self, *, default: bool) -> None:
-        ec2, template = self.ops.world.client("ec2"), self.ops.world.template
-        data = {"InstanceType": "t3.large"}
-        made = ec2.create_launch_template_version(LaunchTemplateId=template, SourceVersion="1", LaunchTemplateData=data)
-        number = made["LaunchTemplateVersion"]["VersionNumber"]
-        self.made.add(number)
-        if default:
-            ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=str(number))
-            self.default = number
-
-    def harmed(self) -> list[str]:
-        """S13: what is theirs, and is not as they left it."""
-        if not self.follows:
-            return []
-        pages = self.ops.world.client("ec2").get_paginator("describe_launch_template_versions")
-        shown = [
-            row
-            for page in pages.paginate(LaunchTemplateId=self.ops.world.template)
-            for row in page["LaunchTemplateVersions"]
-        ]
-        there = {one["VersionNumber"]: one for one in shown}
-        default = next(number for number, one in there.items() if one["DefaultVersion"])
-        wrong = [f"version {number} of others is gone" for number in sorted(self.made - there.keys())]
-        if self.default and default != self.default:
-            wrong.append(f"the default version is {default}; others made it {self.default}")
-        if self.follows.isdecimal() and int(self.follows) not in there:
-            wrong.append(f"the worker is on version {self.follows}, which is gone")
-        return wrong + self._launched()
-
-    def _launched(self) -> list[str]:
-        """The worker launches the image that its people chose."""
-        group = self.ops.group(WORKER)
-        if group is None:
-            return ["the worker is gone"]
-        if self.follows not in ("1", "$Default"):
-            return []  # they chose ours
-        ids = [one["InstanceId"] for one in group["Instances"]]
-        shown = self.ops.world.client("ec2").describe_instances(InstanceIds=ids)["Reservations"] if ids else []
-        run = {one["ImageId"] for row in shown for one in row["Instances"]} - {self.ops.world.image}
-        return [f"the worker launched {', '.join(sorted(run))}"] if run else []
-
-    @property
-    def _groups(self) -> Any:
-        return self.ops.world.client("autoscaling")
-
-    def _version(self, said: str) -> dict[str, str]:
-        return {"LaunchTemplateId": self.ops.world.template, "Version": said}
+        found = [one for one in self.ops.wrong(done) if not (self.scaled and one.startswith("DesiredCapacity"))]
+        if self.shaken and self.ops.beside:  # who serves beside it is all that is healthy, and gets everything
+            found = [one for one in found if not one.startswith("set() serve")]
+        return [one for one in found if not self.strangers.own(one)]
 
 
 # --- what AWS does -----------------------------------------------------------------------------------------
@@ -393,6 +302,31 @@ def _acts(dice: random.Random) -> Iterator[str]:
         yield dice.choice(["detach blue", "detach green", "delete green", "shrink blue", "edit weights"])
 
 
+def _theirs(dice: random.Random) -> Iterator[str]:
+    """What others do at some moment to what is theirs."""
+    for act in (
+        "a version by somebody",
+        "a default by somebody",
+        "a worker moves to green's version",
+        "the worker scales",
+        "commands",
+        "a refresh of blue",
+    ):
+        if dice.random() < 0.08:
+            yield act
+
+
+def _moves_to(story: Story, seen: Release) -> None:
+    if seen.template_version is not None and not seen.outcome:
+        story.strangers.moves_to(seen.template_version)
+
+
+def _refreshes(story: Story, seen: Release) -> None:
+    """Which AWS refuses while another is under way."""
+    if seen.phase is Phase.BAKING:
+        story.ops.world.client("autoscaling").start_instance_refresh(AutoScalingGroupName=seen.blue_group)
+
+
 def _promote(story: Story, seen: Release) -> None:
     story.ops.engine().promote(SERVICE, who=Caller(f"slack:U{story.dice.randrange(9)}"))
 
@@ -447,6 +381,14 @@ def _hand(act: Callable[[Any, Release], Any]) -> Callable[[Story, Release], None
     return acts
 
 
+def _delete_green(story: Story, seen: Release) -> None:
+    """Unless the group of that name is somebody else's."""
+    if seen.green_group not in story.strangers.groups:
+        story.meddled = True
+        client = story.ops.world.client("autoscaling")
+        client.delete_auto_scaling_group(AutoScalingGroupName=seen.green_group, ForceDelete=True)
+
+
 def _edit_weights(story: Story, seen: Release) -> None:
     story.meddled = True
     world, elb = story.ops.world, story.ops.world.client("elbv2")
@@ -480,15 +422,19 @@ _ACTS: Mapping[str, Callable[[Story, Release], None]] = {
             AutoScalingGroupName=seen.green_group, TargetGroupARNs=list(seen.green_targets)
         )
     ),
-    "delete green": _hand(
-        lambda client, seen: client.delete_auto_scaling_group(AutoScalingGroupName=seen.green_group, ForceDelete=True)
-    ),
+    "delete green": _delete_green,
     "shrink blue": _hand(
         lambda client, seen: client.update_auto_scaling_group(
             AutoScalingGroupName=seen.blue_group, MinSize=1, DesiredCapacity=1
         )
     ),
     "edit weights": _edit_weights,
+    "a version by somebody": lambda story, seen: story.strangers.makes_a_version(default=False),
+    "a default by somebody": lambda story, seen: story.strangers.makes_a_version(default=True),
+    "a worker moves to green's version": _moves_to,
+    "commands": lambda story, seen: story.strangers.sends_commands(60),
+    "the worker scales": lambda story, seen: story.strangers.scales(),
+    "a refresh of blue": _refreshes,
 }
 
 
@@ -501,7 +447,7 @@ def play(seed: int) -> tuple[str, list[str]]:
     story = Story(seed)
     try:
         wrong = story.play()
-        return f"{story.ops.engine().load(f'{SERVICE}#1').outcome}", wrong
+        return f"{story.ops.engine().load(story.release).outcome}", wrong
     except Exception:
         return "error", [f"seed {seed}: {', '.join(story.did)}\n{traceback.format_exc()[-1500:]}"]
 

@@ -124,8 +124,9 @@ def _default_followed(at: Beside, names: list[str]) -> Finding:
 
 
 def default_is_free(findings: Iterable[Finding]) -> bool:
-    """Whether nobody else launches by the template's default version, or that was allowed."""
-    return all(one.key is not FindingKey.DEFAULT_FOLLOWED for one in findings)
+    """Whether the template's default version is blue's, and nobody else launches by it, or that was allowed."""
+    stays = {FindingKey.DEFAULT_FOLLOWED, FindingKey.DEFAULT_ELSEWHERE}
+    return all(one.key not in stays for one in findings)
 
 
 # --- blue's own template -------------------------------------------------------------------------
@@ -137,6 +138,8 @@ def template(calls: Calls, at: Beside) -> Iterator[Finding]:
         yield _lost(at)
         return
     run = _versions_run(at)
+    if at.template.default != int(at.version):
+        yield _default_elsewhere(at)
     for version, ids in sorted(run.items()):
         if version != at.version:
             yield _drift(at, version, ids, templates.data(calls, at.blue.template, version))
@@ -147,6 +150,14 @@ def _lost(at: Beside) -> Finding:
     found = f"{at.blue.name} is on version {at.blue.template_version} of {at.blue.template}, which does not exist"
     hint = f"Put {at.blue.name} on a version that exists: that of its instances, or one with the same data."
     return Finding(FindingKey.TEMPLATE_LOST, found, "nothing can be launched from it", Verdict.REFUSED, hint)
+
+
+def _default_elsewhere(at: Beside) -> Finding:
+    """Whoever set it meant somebody else than this service, which launches from another version."""
+    found = (
+        f"the default version of {at.blue.template} is {at.template.default}, while {at.blue.name} is on {at.version}"
+    )
+    return Finding(FindingKey.DEFAULT_ELSEWHERE, found, "so the default version is left as it is", Verdict.NOTED)
 
 
 def _versions_run(at: Beside) -> dict[str, list[str]]:

@@ -133,6 +133,16 @@ def test_a_default_that_others_may_follow() -> None:
     assert stage.baseline().sets_default
 
 
+def test_a_default_that_is_not_blue_s_stays() -> None:
+    """Somebody set it before, for somebody else: blue launches from another version."""
+    stage = AwsStage()
+    number = version(stage, InstanceType="t3.large")
+    stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion=number)
+    said = told(stage, FindingKey.DEFAULT_ELSEWHERE, NOTED)
+    assert f"is {number}, while web-asg is on 1: so the default version is left as it is" in said
+    assert not stage.baseline().sets_default
+
+
 def test_somebody_s_new_default_is_left() -> None:
     """It was set after blue was pinned, and nobody asked us to take it away."""
     stage = AwsStage().go_to(Phase.RETIRING)

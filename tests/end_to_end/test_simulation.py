@@ -6,6 +6,8 @@ import pytest
 
 from bluegreen.observation import Observation
 from tests.simulation import Story, play
+from tests.worlds import fast
+from tests.worlds.strangers import Strangers
 
 
 @pytest.mark.parametrize("first", range(1, 41, 10))
@@ -26,3 +28,20 @@ def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A green that is trusted before anybody saw it healthy."""
     monkeypatch.setattr(Observation, "serving", lambda seen, group: group.in_service if group else ())
     assert any("healthy targets" in one for seed in range(1, 21) for one in play(seed)[1])
+
+
+def test_what_a_release_does_to_strangers_is_seen() -> None:
+    """Everything that S13 speaks of, changed by a hand that a release would have."""
+    world = fast().world
+    them = Strangers(world, ["a worker on a numbered version", "somebody's image", "somebody's default"])
+    assert them.wrong() == []
+    groups, ec2, template = world.client("autoscaling"), world.client("ec2"), {"LaunchTemplateId": world.template}
+    groups.update_auto_scaling_group(AutoScalingGroupName="worker", LaunchTemplate={**template, "Version": "2"})
+    groups.set_desired_capacity(AutoScalingGroupName="worker", DesiredCapacity=0)
+    ec2.deregister_image(ImageId=min(them.images))
+    ec2.modify_launch_template(**template, DefaultVersion="1")
+    ec2.delete_launch_template_versions(**template, Versions=["2"])
+    world.pretend.clock.sleep(60)
+    said = "\n".join(them.wrong())
+    expected = ("DesiredCapacity is 0", "LaunchTemplate is", "ended", "image", "version 2 is gone", "the default is 1")
+    assert [one for one in expected if one not in said] == []

@@ -90,6 +90,7 @@ class Ops:
         self.told: list[Event] = []
         self.instances = instances
         self.harm: list[str] = []
+        self.beside: set[str] = set()  # groups of somebody else in the target groups: they neither help nor harm
 
     def engine(self, death: Watch | None = None) -> Engine:
         """A new process: a session, a journal, a driver of its own."""
@@ -165,7 +166,8 @@ class Ops:
     def _watch(self, seen: Release) -> None:
         """S1, at every moment that a driver tells of; with weights wherever there is one."""
         for arn in self._weighing():
-            healthy = sum(state == "healthy" for state in self.aws.serving(arn).values())
+            others = {id_ for name in self.beside for id_ in self.aws.members(name)}
+            healthy = sum(state == "healthy" for id_, state in self.aws.serving(arn).items() if id_ not in others)
             if healthy < self.instances:
                 self.harm.append(f"only {healthy} healthy targets in {seen.phase}, event {seen.seq}")
 
@@ -185,7 +187,8 @@ class Ops:
         """Whatever does not hold at the end of a release, by the safety rules S1, S5, S6 and S8."""
         good = release.green_group if release.outcome == "live" else release.blue_group
         found = list(self.harm)
-        found += [] if self.serving() == {good} else [f"{self.serving()} serve, not {good}"]
+        serving = self.serving() - self.beside
+        found += [] if serving == {good} else [f"{serving} serve, not {good}"]
         found += self._sizes(good) + self._reference(good, release)
         if self.builder_state() not in ("stopped", "stopping"):
             found.append(f"the builder is {self.builder_state()}")

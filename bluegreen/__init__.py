@@ -63,11 +63,12 @@ from bluegreen.wording import (
 )
 
 if TYPE_CHECKING:
+    from bluegreen.adoption import Adoption, Standing
     from bluegreen.aws import Cloud
     from bluegreen.config import Config
     from bluegreen.driver import Clock, Tell
     from bluegreen.github import Run
-    from bluegreen.journal import Journal, Lease, ServiceRecord, Summary
+    from bluegreen.journal import Journal, Lease, Live, ServiceRecord, Summary
     from bluegreen.observation import Baseline, Finding, Observation
     from bluegreen.rehearsal import Step
 
@@ -221,13 +222,13 @@ class Engine:
         from bluegreen.rehearsal import rehearse, rehearse_rollback
 
         record = self._record(config.id)
-        baseline = self._baseline(config, record, commit, ami)
+        standing, baseline = self._ground(config, record, commit, ami)
         hindrances = self._hindrances(config, record, commit, baseline)
         judged = _judged(baseline.findings, config, Order.RELEASE)
         baseline = replace(baseline, findings=(*hindrances, *self._soon(config, record), *judged))
-        number = record.next if record else 1
-        facts = self._started(config, baseline, record, commit=commit, who="", hold=_held(config))(number)
-        release = _unrecorded(release_id(config.id, number), facts, self.clock.now())
+        begun = self._started(config, baseline, record, standing, commit=commit, who="", hold=_held(config))
+        facts = begun(standing.number)
+        release = _unrecorded(release_id(config.id, standing.number), facts, self.clock.now())
         phases = [phase for phase in Phase if phase.can_roll_back]
         undone = [(phase, rehearse_rollback(release, baseline, config, phase)) for phase in phases]
         shown = tuple((phase, steps) for phase, steps in undone if steps)
@@ -272,7 +273,7 @@ class Engine:
             self._journal.refuse_second(record)
             admit(record, commit, ami)
         takes = self._taken_along(config, record, cure=cure or order is Order.RELEASE_AGAIN)
-        baseline = self._baseline(config, record, commit, ami, str(takes.get("group", "")))
+        standing, baseline = self._ground(config, record, commit, ami, str(takes.get("group", "")))
         if baseline.unwell and not (cure or order is Order.RELEASE_AGAIN):
             raise _not_whole(baseline)
         judged = _judged(baseline.findings, config, order)
@@ -284,6 +285,7 @@ class Engine:
             config,
             baseline,
             record,
+            standing,
             commit=commit,
             who=by.who,
             hold=hold or _held(config),
@@ -299,6 +301,8 @@ class Engine:
             self.clock.now(),
             request=request,
             admit=lambda then: admit(then, commit, baseline.image),
+            least=standing.number,
+            live=_live_of(standing, baseline),
         )
         return self._journal.load(event.release)
 
@@ -476,6 +480,48 @@ class Engine:
             return self._journal.load(release.id)
         return release
 
+    def adopt(self, config: Config, *, who: str | Caller, group: str = "") -> Adoption:
+        """Put the record of a service right by what AWS shows: who is live, which number is next.
+
+        For a journal that was lost, restored from before, or swapped with another. `group` says who of several is
+        live. A release that is under way by the journal alone is settled as failed. Nothing in AWS is changed. Refused
+        when it cannot be told what serves, when a release is under way in truth, or is being driven.
+        """
+        from bluegreen.adoption import adopted
+        from bluegreen.journal import ServiceRecord
+
+        by = _caller(who)
+        self._journal.ensure_table(self.clock.sleep)
+        judge(Order.RESUME, by.who, config.to_dict(), config.id, by.member)
+        record = self._record(config.id) or ServiceRecord(config.id)
+        under_way = self._journal.load(release_id(config.id, record.under_way)) if record.under_way else None
+        self._refuse_driven(under_way)
+        traces = self._cloud(config).everybody(record.next)
+        recorded = record.live.group if record.live else ""
+        made = adopted(config.id, recorded, record.next, under_way, traces, group)
+        if made.found:
+            self._repair(record, under_way, made, by.who)
+        return made
+
+    def _refuse_driven(self, release: Release | None) -> None:
+        if release and (driver := self.driver(release.id)):
+            what = f"{release.id} is driven by {driver}"
+            hint = "Wait until it has stopped, or stop it; then adopt again."
+            raise Refused(what, reason=Reason.UNDER_WAY, where=release.service, hint=hint)
+
+    def _repair(self, record: ServiceRecord, under_way: Release | None, made: Adoption, who: str) -> None:
+        from bluegreen.journal import Live
+
+        now, it = self.clock.now(), made.live
+        if under_way:
+            said = (
+                f"the journal was put right by {person(who)}: {it.name} serves, and this release is not of this world"
+            )
+            facts = {"outcome": Outcome.FAILED, "reason": Reason.CHANGED_OUTSIDE, "message": said, "left": []}
+            self._journal.settle(under_way, under_way.seq + 1, facts, now)
+        live = Live(it.name, it.image, it.version, it.commit, it.number)
+        self._journal.adopt(record, live, made.number, who, now)
+
     def abandon(self, release: str, holder: str) -> None:
         """End the lease of a driver that is known to be gone, so that the next need not wait for it to lapse."""
         lease = self._journal.lease(release)
@@ -606,17 +652,27 @@ class Engine:
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)
 
-    def _baseline(
+    def _ground(
         self, config: Config, record: ServiceRecord | None, commit: str, ami: str, serves: str = ""
-    ) -> Baseline:
-        group = serves or (record.live.group if record and record.live else config.group)
-        return self._cloud(config).baseline(group, commit, ami)
+    ) -> tuple[Standing, Baseline]:
+        """Who serves and which number comes next, by the journal and by what AWS shows; and what that starts from.
+
+        `serves`: the group that a failed release left serving.
+        """
+        from bluegreen.adoption import stand
+
+        live, known = record.live if record else None, record.next if record else 1
+        recorded, cloud = serves or (live.group if live else config.group), self._cloud(config)
+        standing = stand(config.id, recorded, known, cloud.traces(recorded, known), journaled=bool(live or serves))
+        baseline = cloud.baseline(standing.blue, commit, ami)
+        return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
 
     def _started(
         self,
         config: Config,
         baseline: Baseline,
         record: ServiceRecord | None,
+        standing: Standing,
         *,
         commit: str,
         who: str,
@@ -627,7 +683,7 @@ class Engine:
     ) -> Callable[[int], Facts]:
         cure = self._cure(baseline, record, takes)
         good = self._good(record, record.next if record else 1, baseline.blue_image if cure else "")
-        token = _token()
+        token, live = _token(), record.live if record else None
 
         def facts(number: int) -> Facts:
             return {
@@ -639,7 +695,7 @@ class Engine:
                 "hold": hold,
                 "config": config.to_dict(),
                 "blue_group": baseline.blue.name,
-                "blue_commit": takes.get("commit", record.live.commit if record and record.live else ""),
+                "blue_commit": takes.get("commit", standing.commit or (live.commit if live else "")),
                 **({"takes": dict(takes)} if takes else {}),
                 "blue_image": baseline.blue_image,
                 "source": dict(source),
@@ -671,9 +727,16 @@ class Engine:
         blue, wanted = baseline.blue, 0
         if not blue.desired:
             live = record.live if record else None
-            before = self._journal.load(release_id(record.service, live.number)).size if record and live else 0
+            before = self._size_of(record.service, live.number) if record and live else 0
             wanted = max(blue.minimum, takes.get("size", before), 1)
         return {"cure": baseline.unwell, "borne": baseline.borne, "wanted": wanted}
+
+    def _size_of(self, service: str, number: int) -> int:
+        """How large its green was; 0 when the journal does not know."""
+        try:
+            return self._journal.load(release_id(service, number)).size
+        except Refused:
+            return 0
 
     def _admission(
         self, config: Config, by: Caller, order: Order, override: str, *, hold: bool
@@ -760,15 +823,17 @@ class Engine:
         last, seen = found
         if cure:
             return taken_along(last, seen)
-        left = ", ".join(last.left_behind)
+        left = ", ".join(last.left_behind) or last.green_group
         back = f"`bluegreen rollback {config.id}` returns to blue and tidies up, " if last.can_roll_back else ""
         anew = "a release with `--cure`, in a workflow `cure: true`, replaces whatever serves and takes it along."
-        hint = f"{back}`bluegreen resume {config.id}` goes on, {anew}"
+        lost = f" If the journal is behind, `bluegreen adopt {config.id}` puts it right."
+        behind = lost if last.reason is Reason.CHANGED_OUTSIDE else ""
+        hint = f"{back}`bluegreen resume {config.id}` goes on, {anew}{behind}"
         raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
     def _unresolved(self, config: Config, record: ServiceRecord | None) -> tuple[Release, Observation] | None:
         """The last release, if it failed and has left something, and what AWS shows of it."""
-        if record is None or not record.last or record.under_way:
+        if record is None or not record.last or record.under_way or record.repaired:
             return None
         last = self._journal.load(release_id(config.id, record.last))
         if last.outcome is not Outcome.FAILED or last.phase is Phase.BAKING or last.left is Phase.BAKING:
@@ -776,7 +841,8 @@ class Engine:
         look = replace(last, phase=Phase.ROLLING_BACK, left=last.left or Phase.SWITCHING)  # without checks
         seen = self._cloud(_config(last)).observe(look, self.clock.now())
         pinned = bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
-        return (last, seen) if pinned or seen.green is not None else None
+        left = seen.green is not None and last.owns(seen.green.release, seen.green.token)
+        return (last, seen) if pinned or left else None
 
     def _last(self, record: ServiceRecord | None) -> Release | None:
         """The newest release of the service, settled or not; None before the first."""
@@ -808,6 +874,7 @@ class Engine:
 
         def judged(current: Release) -> Facts | None:
             judge(order, by.who, current.config, current.id, by.member)
+            self._refuse_repaired(current)
             return allowed(current)
 
         request = {"request": by.request} if by.request else {}
@@ -816,6 +883,13 @@ class Engine:
     def _made_in(self, service: str, image: str) -> Summary | None:
         """The release that an image is of, as far as the journal knows: the first that had it."""
         return next((one for one in reversed(self._journal.history(service, 500)) if one.image == image), None)
+
+    def _refuse_repaired(self, release: Release) -> None:
+        """What failed before the record was repaired is not taken up again: it is not of this world."""
+        record = self._record(release.service) if release.outcome is Outcome.FAILED else None
+        if record and record.repaired:
+            what = "is not of account any more: the journal was put right after it"
+            raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint="Start a release.")
 
     def _author_login(self, made: Summary | None) -> str:
         """Whose the commit in an earlier image is, when the release that made it knew."""
@@ -1097,6 +1171,17 @@ def _system_clock() -> Clock:
     from bluegreen.driver import SystemClock
 
     return SystemClock()
+
+
+def _live_of(standing: Standing, baseline: Baseline) -> Live | None:
+    """What the journal has to be told serves; None when it knows."""
+    from bluegreen.journal import Live
+
+    found = standing.found
+    if found is None:
+        return None
+    version = int(baseline.resolved_version)
+    return Live(found.name, baseline.blue_image, version, found.commit, found.number)
 
 
 def _token() -> str:

@@ -126,6 +126,12 @@ class ServiceRecord:
     freeze: Freeze | None = None  # as written; whether it still holds is a matter of time
     ordered: str = ""  # the last order: its release and the number of its event, as in web/production#42/17
     bad: Mapping[str, int] = field(default_factory=dict)  # commit, or image without one -> release that was rolled back
+    adopted: int | None = None  # the newest release when the record was repaired: what failed up to it is of no account
+
+    @property
+    def repaired(self) -> bool:
+        """Whether the newest release is from before the record was repaired."""
+        return self.adopted is not None and (self.last or 0) <= self.adopted
 
     def rolled_back(self, commit: str, image: str) -> int | None:
         """Number of the release in which the commit (the image, without one) was rolled back for its own sake.
@@ -253,38 +259,52 @@ class Journal:
         *,
         request: str = "",
         admit: Callable[[ServiceRecord], Facts] = lambda record: {},
+        least: int = 1,
+        live: Live | None = None,
     ) -> Event:
         """Write the `started` event of the service's next release; `facts_for` takes its number.
 
         `admit` is asked about the service as it is at that moment: it raises to refuse, and what it returns is added to
         the facts. A `request` that was answered before gets the same release again, even if that has settled. Refused
-        (under_way) while another is under way; ConfigError when the facts are too large.
+        (under_way) while another is under way; ConfigError when the facts are too large. `least`: the lowest number
+        that it may have; `live`: what serves, when that is not what was recorded.
         """
         for _ in range(_RACES):
             if first := self.requested(service, request):
                 return first
             record = self.service(service) or ServiceRecord(service)
             self.refuse_second(record)
-            facts = {**facts_for(record.next), **admit(record)}
-            event = _new(release_id(service, record.next), 1, EventKind.STARTED, facts, now)
+            number = max(record.next, least)
+            facts = {**facts_for(number), **admit(record)}
+            event = _new(release_id(service, number), 1, EventKind.STARTED, facts, now)
             try:
-                return self._open(record, event, request)
+                return self._open(record, event, request, live)
             except _UnmetError:
                 continue
         raise Conflict("others keep starting releases", where=service, hint="Try again.")
 
-    def _open(self, record: ServiceRecord, event: Event, request: str) -> Event:
+    def _open(self, record: ServiceRecord, event: Event, request: str, live: Live | None) -> Event:
         """Only as long as the service is as it was judged: bad ones change with the release that settled last."""
         since = record.freeze.since if record.freeze else None
         same = "attribute_not_exists(#freeze)" if since is None else "#freeze.#since = :since"
+        release = fold([event])
+        known = {":live": vars(live)} if live else {}
         service = self._service_update(
             record.service,
-            "SET #next = :after, #under_way = :number, #last = :number, #bad = if_not_exists(#bad, :none)",
-            f"attribute_not_exists(#under_way) AND (attribute_not_exists(#next) OR #next = :number) AND {same}",
-            {":number": record.next, ":after": record.next + 1, ":since": since, ":none": {}},
+            "SET #next = :after, #under_way = :number, #last = :number, #bad = if_not_exists(#bad, :none)"
+            + (", #live = :live" if live else ""),
+            f"attribute_not_exists(#under_way) AND (attribute_not_exists(#next) OR #next = :next) AND {same}",
+            {
+                ":number": release.number,
+                ":next": record.next,
+                ":after": release.number + 1,
+                ":since": since,
+                ":none": {},
+                **known,
+            },
         )
         asked = [self._request(record.service, request, event)] if request else []
-        return self._transact(event, fold([event]), service, *asked)
+        return self._transact(event, release, service, *asked)
 
     def requested(self, service: str, request: str) -> Event | None:
         """The start or order that this request led to earlier; None when it did not, or is empty."""
@@ -498,6 +518,30 @@ class Journal:
         except _NoTableError:
             return None
         return _summary(item) if item else None
+
+    def adopt(self, record: ServiceRecord, live: Live, next_number: int, who: str, now: float) -> None:
+        """Write what serves and which number comes next, as long as the record is as it was and nothing is under way.
+
+        Conflict when it is not.
+        """
+        update = self._service_update(
+            record.service,
+            "SET #live = :live, #next = :next, #adopted = :last, #adopted_by = :who, #adopted_at = :now",
+            "attribute_not_exists(#under_way) AND (attribute_not_exists(#next) OR #next = :known)",
+            {
+                ":live": vars(live),
+                ":next": next_number,
+                ":last": record.last or 0,
+                ":who": who,
+                ":now": now,
+                ":known": record.next,
+            },
+        )
+        try:
+            self._call("update_item", **update)
+        except _UnmetError as unmet:
+            what = "somebody else started or repaired it at this moment"
+            raise Conflict(what, where=record.service, hint="Try again.") from unmet
 
     def freeze(self, service: str, *, who: str, why: str, until: float | None, now: float) -> None:
         """Freeze the service until then, or until that is lifted. A freeze that is there is replaced."""
@@ -972,6 +1016,7 @@ def _record(item: Item) -> ServiceRecord:
         freeze=_freeze(freeze) if freeze else None,
         ordered=item.get("ordered", ""),
         bad=item.get("bad", {}),
+        adopted=item.get("adopted"),
     )
 
 

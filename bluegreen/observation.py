@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 HEALTHY = "healthy"
+#: So many numbers from the next one on are looked at for names that are taken.
+NEAR = 5
 #: Target states in which new requests may be routed to a target, or soon will be (ELBv2 TargetHealth).
 IN_TRAFFIC = frozenset({"initial", "healthy", "unhealthy", "unhealthy.draining", "unavailable"})
 DRAINING = "draining"
@@ -243,6 +245,8 @@ class FindingKey(StrEnum):
     BLUE_UNHEALTHY = "blue_unhealthy"  # what serves is ill, in motion or gone
     FROZEN = "frozen"  # the service is frozen, or soon will be
     ROLLED_BACK = "rolled_back"  # what is to be released was rolled back before
+    JOURNAL_BEHIND = "journal_behind"  # the journal does not know what AWS shows
+    NAME_TAKEN = "name_taken"  # somebody else bears a name that the release would give
 
 
 @dataclass(frozen=True)
@@ -275,6 +279,33 @@ def let_pass(findings: Iterable[Finding], allowed: Collection[str]) -> tuple[Fin
         replace(one, verdict=Verdict.WARNED) if one.verdict is Verdict.REFUSED and one.key in allowed else one
         for one in findings
     )
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A group that a release of the service made, that bears a name of ours, or that is in its target groups."""
+
+    name: str
+    service: str = ""  # tag bluegreen:service
+    number: int = 0  # of the service's release that made it; 0 when none did
+    release: str = ""  # tag bluegreen:release
+    token: str = ""  # tag bluegreen:token
+    targets: tuple[str, ...] = ()  # ARNs of the service's target groups that it is attached to
+    serves: bool = False  # attached to one that gets traffic
+    size: int = 0
+    pinned: bool = False  # its minimum is its size, and what would change it by itself is suspended
+    commit: str = ""
+    image: str = ""  # AMI id that its template version carries; "" when it was not looked for
+    version: int | None = None  # of its launch template; None when it was not looked for
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What AWS shows of a service's releases. `images`: the names of own images that begin as ours do."""
+
+    groups: tuple[Footprint, ...]
+    first: int  # the first number that no release which left anything bears, and none before the journal's next one
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

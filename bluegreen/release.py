@@ -556,8 +556,24 @@ class Release:
 
 def names(service: str, number: int, commit: str) -> dict[str, str]:
     """The names that everything of a release will bear, known before anything is made."""
-    prefix = f"{service.replace('/', '-')}-v{number}"
-    return {"green_group": prefix, "image_name": f"{prefix}-{commit[:8] or 'image'}"}
+    name = f"{prefixes(service)[0]}-v{number}"
+    return {"green_group": name, "image_name": f"{name}-{commit[:8] or 'image'}"}
+
+
+def prefixes(service: str) -> tuple[str, ...]:
+    """What its names begin with: `web-production`; then what they began with in older versions.
+
+    `web/eu-production` and `web-eu/production` would both be `web-eu-production`: where there are dashes, the length of
+    the first part follows (`web-eu-production-3`, `web-eu-production-6`), so that no two services share a name.
+    """
+    plain = service.replace("/", "-")
+    return (plain,) if plain.count("-") < 2 else (f"{plain}-{service.find('/')}", plain)
+
+
+def number_of(id_: str) -> int:
+    """42 of `web/production#42`; 0 of anything else."""
+    number = id_.rpartition("#")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def second_of(at: float, zone: tzinfo = UTC) -> datetime:

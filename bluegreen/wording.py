@@ -26,6 +26,7 @@ from bluegreen.release import (
     Release,
     Verb,
     duration,
+    prefixes,
 )
 
 #: verb -> (what is to be done, what was done)
@@ -528,7 +529,9 @@ def _next_after(release: Release, outcome: Outcome) -> str:
         case Outcome.FAILED:
             back = f"bluegreen rollback {release.service}" if release.can_roll_back else way_back(release)
             back = f"; go back: {back}" if back else ""
-            return f"when that is put right: bluegreen resume {release.service}{back}"
+            lost = release.reason is Reason.CHANGED_OUTSIDE
+            behind = f"; if the journal is behind: bluegreen adopt {release.service}" if lost else ""
+            return f"when that is put right: bluegreen resume {release.service}{back}{behind}"
 
 
 def _after_a_rollback(release: Release) -> str:
@@ -566,7 +569,8 @@ def serving(release: Release) -> str:
 
 def previous_number(release: Release) -> int | None:
     """Number of the release that made blue; None when blue is from before the first release."""
-    made = re.fullmatch(re.escape(release.service.replace("/", "-")) + r"-v(\d+)", release.blue_group)
+    named = "|".join(map(re.escape, prefixes(release.service)))
+    made = re.fullmatch(rf"(?:{named})-v(\d+)", release.blue_group)
     return int(made[1]) if made else None
 
 

@@ -1,6 +1,7 @@
 """The one door to AWS: `baseline` before a release, then `observe` and `perform`, each at once and repeatable.
 
     preflight   what a release may start from          builder    the instance that makes images
+    tracks      what earlier releases left
     looks       what one look covers, by phase         images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
     probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy
@@ -17,12 +18,12 @@ from typing import Any
 
 import boto3
 
-from bluegreen.aws import builder, groups, images, preflight, templates, traffic
+from bluegreen.aws import builder, groups, images, preflight, templates, tracks, traffic
 from bluegreen.aws.calls import ATTEMPTS, Calls, caller, session, web_identity_session
 from bluegreen.aws.looks import Looks
 from bluegreen.aws.probes import Fetch, Mask, Page, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
-from bluegreen.observation import Baseline, Image, Observation
+from bluegreen.observation import Baseline, Image, Observation, Traces
 from bluegreen.release import Facts, Release, Verb
 
 __all__ = ["Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
@@ -69,6 +70,16 @@ class Cloud:
         """Those of these images that exist and can be launched, by id; `Image.good` says which went live."""
         with self._calls.told():
             return images.available(self._calls, ids)
+
+    def traces(self, recorded: str, next_number: int) -> Traces:
+        """What AWS shows of the service's releases, and of the group that is recorded as live."""
+        with self._calls.told():
+            return tracks.look(self._calls, self._config, recorded, next_number)
+
+    def everybody(self, next_number: int) -> Traces:
+        """The same, and whoever else is in the service's target groups, with what each of them runs."""
+        with self._calls.told():
+            return tracks.everybody(self._calls, self._config, next_number)
 
     def observe(self, release: Release, now: float) -> Observation:
         """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none."""

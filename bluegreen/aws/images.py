@@ -62,6 +62,12 @@ def _own(calls: Calls, wanted: dict[str, str]) -> list[Answer]:
     return sorted(images, key=lambda image: str(image.get("CreationDate", "")))
 
 
+def named(calls: Calls, patterns: list[str]) -> list[Answer]:
+    """Own images whose names match one of the patterns, which may hold `*`."""
+    filters = [{"Name": "name", "Values": patterns}]
+    return _pages(calls, "describe_images", "Images", Owners=["self"], Filters=filters)
+
+
 def _pages(calls: Calls, operation: str, member: str, **wanted: Any) -> list[Answer]:
     pages = calls.ec2.get_paginator(operation).paginate(**wanted)
     return [item for page in pages for item in page[member]]

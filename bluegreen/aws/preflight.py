@@ -243,7 +243,7 @@ def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dic
     for group in groups.describe(calls, *sorted(named)).values() if named else ():
         if tags.as_dict(group.get("Tags")).get(tags.SERVICE) == config.id:
             name = group["AutoScalingGroupName"]
-            hint = "Finish or roll back the release that left it, or detach it."
+            hint = "Finish or roll back the release that left it; `bluegreen adopt` says what else can be done."
             what = f"the group {name}, of an earlier release, is in the target groups too"
             raise Refused(what, reason=Reason.UNRESOLVED, where="traffic.target_groups", hint=hint)
     who = f" of {', '.join(sorted(named))}" if named else ""

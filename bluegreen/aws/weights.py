@@ -54,7 +54,7 @@ def must_be_empty(idle: str, members: dict[str, str]) -> None:
     if there:
         what = f"the idle target group {_short(idle)} holds {', '.join(sorted(there)[:3])}"
         more = f" and {len(there) - 3} more" if len(there) > 3 else ""
-        hint = "Finish or roll back the release that left them there, or deregister them."
+        hint = "Finish or roll back the release that left them there; `bluegreen adopt` says whose they are."
         raise Refused(what + more, reason=Reason.UNRESOLVED, where="traffic.target_groups", hint=hint)
 
 

@@ -173,6 +173,22 @@ def resume(at: Door, service: str | None) -> int:
 
 
 @command()
+@_service
+@click.option("--group", metavar="NAME", default="", help="Who is live, where several groups serve.")
+def adopt(at: Door, service: str | None, group: str) -> None:
+    """Put a lost or old journal right by what AWS shows.
+
+    Nothing in AWS is changed.
+    """
+    from bluegreen.cli import listing
+
+    config = at.config()
+    engine, meant = at.meant(service)
+    _must_describe(at, config, meant)
+    listing.print_adoption(engine.adopt(config, who=engine.who(), group=group), as_json=at.as_json)
+
+
+@command()
 def reconcile(at: Door) -> int:
     """Drive on every release that nobody drives.
 
@@ -339,6 +355,12 @@ def _release_again(
         return engine.release_again(service, image, who=engine.who(), title=title, override=override)
 
     return _given(at, engine, start().id) if no_wait else _watch(at, _shown(engine, start, None))
+
+
+def _must_describe(at: Door, config: Config, service: str) -> None:
+    if config.id != service:
+        where = at.config_path or door.CONFIG
+        raise ConfigError(f"describes {config.id}, not {service}", where=where, hint="Name another with --config.")
 
 
 def _given(at: Door, engine: Engine, id_: str) -> int:

@@ -13,6 +13,7 @@ from bluegreen.cli import output
 from bluegreen.release import Release, duration
 
 if TYPE_CHECKING:
+    from bluegreen.adoption import Adoption
     from bluegreen.journal import Summary
 
 
@@ -113,3 +114,25 @@ def _history_row(summary: Summary, now: float) -> tuple[str, ...]:
     by = wording.person(summary.who)
     when = wording.age(now - summary.started)
     return (f"#{summary.number}", outcome, when, took, summary.commit[:8] or "-", summary.image or "-", by)
+
+
+# --- adopt -------------------------------------------------------------------------------------------------
+
+
+def print_adoption(made: Adoption, *, as_json: bool) -> None:
+    """What the record of a service says now, what was wrong with it, and what else was found."""
+    live = made.live
+    if as_json:
+        shown = {"live": live.name, "image": live.image, "commit": live.commit, "next": made.number}
+        lists = {"found": list(made.found), "left": list(made.left), "ended": made.ended}
+        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": made.service, **shown, **lists})
+        return
+    for found in made.found:
+        click.echo(f"found: {found}")
+    whose = f" of {live.release}" if live.release else ""
+    runs = f" with {live.image}" if live.image else ""
+    commit = f", commit {live.commit[:8]}" if live.commit else ""
+    click.echo(f"{made.service}: {live.name}{whose} is live{runs}{commit}; the next release is number {made.number}")
+    click.echo("The journal says so now." if made.found else "The journal said so already; nothing was changed.")
+    for left in made.left:
+        click.echo(f"also: {left}")

@@ -30,8 +30,16 @@ def undo_baking(s: Scene) -> Decision:
 def undo_launching(s: Scene) -> Decision:
     """Blue never stopped serving alone: remove green, unpin blue. Before it was pinned nothing was made."""
     if s.release.never_done(Verb.PIN_BLUE):
-        return _rolled_back(s)
+        return _blue_serves_no_more(s) or _rolled_back(s)
     return _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
+
+
+def _blue_serves_no_more(s: Scene) -> Rest | None:
+    """S8: `rolled_back` says that blue serves; a journal from before may name one that was replaced long since."""
+    if s.seen.in_traffic("blue"):
+        return None
+    state = "is gone" if s.seen.blue is None else "is not in the load balancer"
+    return halt(s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} {state}, and nothing was changed")
 
 
 def undo_checking(s: Scene) -> Decision:

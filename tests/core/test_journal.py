@@ -394,6 +394,41 @@ def test_open_with_a_lost_answer_and_a_clash(journal: Journal) -> None:
     assert len(journal.read(FIRST)) == 1
 
 
+def test_open_goes_on_after_numbers_that_the_journal_does_not_know(journal: Journal) -> None:
+    """And says what serves, at once with the start."""
+    serves = Live("web-production-v6", "ami-6", 7, "c0ffee06", 6)
+    assert journal.open(WEB, started(), T, least=7, live=serves).release == release_id(WEB, 7)
+    assert journal.service(WEB) == ServiceRecord(WEB, next=8, under_way=7, last=7, live=serves)
+    journal.settle(journal.load(release_id(WEB, 7)), 2, outcome(Outcome.ROLLED_BACK), T + 60)
+    assert journal.open(WEB, started(), T, least=7).release == release_id(WEB, 8)
+
+
+def test_adopt_puts_the_record_right(journal: Journal) -> None:
+    """What failed before is of no account any more, until the next release."""
+    settled(journal, Outcome.FAILED, reason=Reason.CHANGED_OUTSIDE)
+    serves, record = Live("web-production-v6", "ami-6", 7, "c0ffee06", 6), journal.service(WEB)
+    assert record is not None
+    assert not record.repaired
+    journal.adopt(record, serves, 7, "ann", T)
+    assert (repaired := journal.service(WEB)) == ServiceRecord(WEB, next=7, last=1, live=serves, adopted=1)
+    assert repaired.repaired
+    opened(journal)
+    assert not (journal.service(WEB) or repaired).repaired
+
+
+def test_adopt_does_not_write_over_what_happens_meanwhile(journal: Journal) -> None:
+    """A release was started, or somebody else put it right."""
+    serves, lost = Live("web-production-v6", "ami-6", 7, "c0ffee06", 6), ServiceRecord(WEB)
+    journal.adopt(lost, serves, 7, "ann", T)
+    for _ in range(2):
+        with pytest.raises(Conflict, match="somebody else started or repaired it"):
+            journal.adopt(lost, serves, 8, "bob", T)
+        if not (journal.service(WEB) or lost).under_way:
+            opened(journal)
+    assert (record := journal.service(WEB))
+    assert (record.next, record.live) == (8, serves)
+
+
 def test_same_request_is_the_same_release(journal: Journal, rival: Journal) -> None:
     """A repeated start request gets its first release, even from another door and after it has settled."""
     first = journal.open(WEB, started(), T, request="run-7")

@@ -205,13 +205,13 @@ def test_what_needs_no_override_records_none(o: Ops) -> None:
 def test_a_freeze_that_comes_while_a_release_is_started_is_heeded(o: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was judged before AWS was looked at is judged again when it is written."""
     engine = o.engine()
-    look = engine._baseline
+    look = engine._ground
 
     def looks(*asked: Any) -> Any:
         o.engine().freeze(WEB, who=ADMIN, why="sale")
         return look(*asked)
 
-    monkeypatch.setattr(engine, "_baseline", looks)
+    monkeypatch.setattr(engine, "_ground", looks)
     with pytest.raises(Refused, match="sale"):
         engine.start(o.config, commit=GOOD, who=ADMIN)
     assert engine.start(o.config, commit=GOOD, who=ADMIN, override=WHY).number == 1
@@ -222,7 +222,7 @@ def test_aws_is_not_asked_about_what_is_refused_anyway(o: Ops, monkeypatch: pyte
     """A commit that was rolled back, or a freeze, needs no look at the groups."""
     rolled_back(o)
     engine = o.engine()
-    monkeypatch.setattr(engine, "_baseline", lambda *_: pytest.fail("AWS was asked"))
+    monkeypatch.setattr(engine, "_ground", lambda *_: pytest.fail("AWS was asked"))
     with pytest.raises(Refused, match="was rolled back in"):
         engine.start(o.config, commit=GOOD, who=ADMIN)
     engine.freeze(WEB, who=ADMIN, why="sale")

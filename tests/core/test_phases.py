@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bluegreen import phases
-from bluegreen.observation import CheckResult, Command, Delays, Instance, Observation, Template
+from bluegreen.observation import CheckResult, Command, Delays, Group, Instance, Observation, Template
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.release import Awaited, EventKind, Mistake, Outcome, Phase, Reason, Verb
 from tests.worlds.release import BEFORE, TG, Stage, group
@@ -905,7 +905,20 @@ def test_a_version_that_cannot_be_removed_is_named() -> None:
 def test_a_rollback_before_blue_was_pinned_has_nothing_to_undo() -> None:
     """Entered launching, and ordered back at once."""
     s = Stage().enters(Phase.LAUNCHING, image="ami-1").rolls_back()
+    s.sees(blue=group("web-asg", target_groups=frozenset({TG})), targets={TG: {}})
     assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+
+
+@pytest.mark.parametrize(
+    ("blue", "said"), [(None, "is gone"), (group("web-asg"), "is not in the load balancer")], ids=["gone", "out"]
+)
+def test_rolled_back_is_not_said_where_blue_does_not_serve(blue: Group | None, said: str) -> None:
+    """A journal from before: its blue was replaced long since, and nothing was made yet."""
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").rolls_back().sees(blue=blue, targets={TG: {}})
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    assert decision.message == f"the group web-asg {said}, and nothing was changed"
 
 
 def test_a_blue_that_may_be_pinned_is_unpinned() -> None:
@@ -931,6 +944,7 @@ def test_what_aws_refused_has_changed_nothing() -> None:
     before = Stage().launched().release.blue
     assert before is not None
     s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    s.sees(targets={TG: {}})
     refused(s, Verb.PIN_BLUE, blue=before.to_facts()).rolls_back()
     assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
     assert phases.blind(s.release, s.now, denied=True, message="").left == ()  # type: ignore[union-attr]  # it rests
@@ -941,6 +955,7 @@ def test_what_may_have_been_done_before_it_was_refused_is_undone() -> None:
     before = Stage().launched().release.blue
     assert before is not None
     s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    s.sees(targets={TG: {}})
     refused(s, Verb.PIN_BLUE, transient=True, blue=before.to_facts())
     refused(s, Verb.PIN_BLUE, blue=before.to_facts()).rolls_back()
     assert s.verb is Verb.UNPIN_BLUE

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from bluegreen.release import SIGHT, Event, EventKind, Outcome, Phase, Verb, duration, fold, names, release_id
+from bluegreen.release import (
+    SIGHT,
+    Event,
+    EventKind,
+    Outcome,
+    Phase,
+    Verb,
+    duration,
+    fold,
+    names,
+    number_of,
+    release_id,
+)
 from tests.worlds.release import Stage
 
 
@@ -19,6 +34,33 @@ def test_names_are_known_before_anything_is_made() -> None:
     }
     assert names("web/production", 1, "")["image_name"] == "web-production-v1-image"
     assert release_id("web/production", 42) == "web/production#42"
+
+
+@pytest.mark.parametrize(
+    "service", ["web/production", "web-eu/production", "web/eu-production", "w/p", "a" * 30 + "/" + "-b" * 15]
+)
+def test_names_are_what_aws_takes(service: str) -> None:
+    """A group's name: 255 characters at most; an image's: 3 to 128 of letters, digits and a few others (EC2 API)."""
+    made = names(service, 123456, "c0ffee01aaaa")
+    assert all(re.fullmatch(r"[a-z0-9-]{3,128}", name) for name in made.values())
+
+
+_PART = st.from_regex(r"[ab1][ab1-]{0,6}", fullmatch=True)
+
+
+@given(st.tuples(_PART, _PART), st.tuples(_PART, _PART), st.integers(1, 99), st.integers(1, 99))
+@example(("web", "eu-production"), ("web-eu", "production"), 1, 1)
+@example(("a-1", "1-1"), ("a", "1-1-1"), 1, 1)
+def test_no_two_services_share_a_name(one: tuple[str, str], other: tuple[str, str], m: int, n: int) -> None:
+    """In one account and table, whatever they are called: by construction, not by chance."""
+    first, second = ("/".join(one), m), ("/".join(other), n)
+    if first != second:
+        assert names(*first, "c0ffee01")["green_group"] != names(*second, "c0ffee01")["green_group"]
+
+
+def test_numbers_are_read_from_ids() -> None:
+    """Anything else is none."""
+    assert [number_of(one) for one in ("web/production#42", "web/production", "x#y", "")] == [42, 0, 0, 0]
 
 
 def test_what_a_release_made_bears_its_token() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,11 +25,12 @@ from rich.console import Console
 
 import bluegreen
 from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus, doors
+from bluegreen.adoption import Adoption
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
-from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Group, Template, Verdict
+from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Template, Verdict
 from bluegreen.phases import Act
 from bluegreen.rehearsal import Step
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
@@ -67,6 +69,13 @@ class _Engine:
     asked: list[tuple[Any, ...]] = []  # noqa: RUF012 # one list for the one engine of a test
     statuses: list[ServiceStatus] = []  # noqa: RUF012
     ends: BlueGreenError | Exception | None = None
+    adopted = Adoption(
+        "web/production",
+        Footprint("web-production-v4", release="web/production#4", image="ami-4", commit="c0ffee01aa"),
+        5,
+        (),
+        (),
+    )
 
     def __init__(self, *, table: str | None = None, region: str | None = None) -> None:
         self.where = (table, region)
@@ -124,6 +133,10 @@ class _Engine:
     def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
         self._ask("roll_back", service, why)
         return self.telling.last
+
+    def adopt(self, config: Any, *, who: str, group: str = "") -> Adoption:
+        self._ask("adopt", config.id, group)
+        return self.adopted
 
     def resume(self, service: str, *, who: str) -> Release:
         self._ask("resume", service)
@@ -213,7 +226,7 @@ def test_help_names_every_command() -> None:
     text = run("--help").stdout
     listed = {line.split()[0] for line in text[text.index("Commands:") :].splitlines()[1:]}
     assert listed == {
-        *("demo", "explain", "freeze", "history", "hold", "plan", "promote", "reconcile"),
+        *("adopt", "demo", "explain", "freeze", "history", "hold", "plan", "promote", "reconcile"),
         *("release", "resume", "rollback", "status", "unfreeze"),
     }
 
@@ -516,6 +529,45 @@ def test_rollback_to_a_number_releases_its_image_again(engine: type[_Engine]) ->
     run("rollback", "api/production", "--to", "41", "--reason", "slow", "--override", "we must")
     assert ("again", "api/production", "ami-0old", "slow", "we must") in engine.asked
     assert run("rollback", "--override", "we must").exit_code == 2
+
+
+def test_adopt_says_what_it_found_and_what_is_left(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whether anything was put right."""
+    live = (
+        "web/production: web-production-v4 of web/production#4 is live with ami-4, commit c0ffee01; the next release is"
+    )
+    assert f"{live} number 5\nThe journal said so already; nothing was changed.\n" == run("adopt").stdout
+    monkeypatch.setattr(engine, "adopted", replace(engine.adopted, found=("it was lost",), left=("v3 is there",)))
+    said = run("adopt", "web/production", "--group", "web-production-v4").stdout
+    assert said.splitlines() == [
+        "found: it was lost",
+        f"{live} number 5",
+        "The journal says so now.",
+        "also: v3 is there",
+    ]
+    assert engine.asked == [("adopt", "web/production", ""), ("adopt", "web/production", "web-production-v4")]
+
+
+def test_adopt_as_json(engine: type[_Engine]) -> None:
+    """The same, for scripts."""
+    assert json.loads(run("adopt", "--json").stdout) == {
+        "schema_version": 1,
+        "service": "web/production",
+        "live": "web-production-v4",
+        "image": "ami-4",
+        "commit": "c0ffee01aa",
+        "next": 5,
+        "found": [],
+        "left": [],
+        "ended": "",
+    }
+
+
+def test_adopt_needs_the_configuration_of_the_service(engine: type[_Engine]) -> None:
+    """The one that says where it serves."""
+    result = run("adopt", "api/production")
+    assert result.exit_code == 2
+    assert "describes web/production, not api/production" in result.stderr
 
 
 def test_resume_drives_on(engine: type[_Engine]) -> None:

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "judgement": set[str](),
     "config": {"errors"},
     "permission": {"release", "errors"},
+    "adoption": {"release", "observation", "errors"},
     "freezing": {"release", "config", "errors"},
     "phases": {"release", "observation", "config", "errors"},
     "rehearsal": {"phases", "release", "observation", "config", "errors"},

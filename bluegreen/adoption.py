@@ -1,0 +1,215 @@
+"""The journal against the world: who serves, and which number comes next, when the two do not agree. Pure.
+
+A journal may be lost, named wrongly, or restored from before; the groups in the target groups serve all the same. What
+serves is taken for blue when only one can be meant, and every number and name that is taken is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bluegreen.errors import Refused
+from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Traces
+from bluegreen.release import Phase, Reason, Release, names, release_id
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the next release begins from."""
+
+    blue: str
+    number: int
+    found: Footprint | None = None  # what serves, when the journal says something else
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def commit(self) -> str:
+        """What serves runs, where the journal cannot know."""
+        return self.found.commit if self.found else ""
+
+
+def stand(service: str, recorded: str, known: int, traces: Traces, *, journaled: bool) -> Standing:
+    """What the next release begins from.
+
+    `recorded`: the group that is live by the journal (`journaled`), or by the configuration; `known`: the next number
+    by the journal. Refused when it does not serve, and it cannot be told which other group does.
+    """
+    there = next((one for one in traces.groups if one.name == recorded), None)
+    serving = [one for one in traces.groups if one.serves and one.number and one.size]
+    found = None
+    if serving and not (there and there.serves):
+        found = _only(service, recorded, serving)
+    elif there is None and journaled:
+        what = f"the journal says that {recorded} serves, and there is no such group"
+        raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=f"{command(service)} takes what serves.")
+    number = _free(service, traces)
+    said = (*_behind(service, recorded, known, found, traces), *_skipped(service, number, traces))
+    return Standing(found.name if found else recorded, number, found, said)
+
+
+def _only(service: str, recorded: str, serving: Sequence[Footprint]) -> Footprint:
+    if len(serving) == 1:
+        return serving[0]
+    both = " and ".join(one.name for one in serving)
+    what = f"the journal says that {recorded} serves, and {both} do"
+    raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=f"{command(service)} says what can be done.")
+
+
+def _free(service: str, traces: Traces) -> int:
+    """The first number whose names nobody bears."""
+    for number in range(traces.first, traces.first + NEAR):
+        if not _takers(service, number, traces):
+            return number
+    taken = f"{names(service, traces.first, '')['green_group']} and the next {NEAR - 1} names are taken"
+    hint = "Rename what bears them, or give the service another name in bluegreen.yml."
+    raise Refused(taken, reason=Reason.UNRESOLVED, where=service, hint=hint)
+
+
+def _takers(service: str, number: int, traces: Traces) -> list[str]:
+    """Who bears a name that the release of this number would give."""
+    green = names(service, number, "")["green_group"]
+    groups = [f"the group {one.name} of {_maker(one)}" for one in traces.groups if one.name == green]
+    return groups + [f"the image {image}" for image in traces.images if image.startswith(f"{green}-")]
+
+
+def _behind(service: str, recorded: str, known: int, found: Footprint | None, traces: Traces) -> Iterator[Finding]:
+    if found:
+        said = f"the journal says that {recorded} serves, and AWS shows that {found.name} does"
+        whose = f"of {release_id(service, found.number)}"
+        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"{found.name}, {whose}, is taken for blue")
+    blue = next((one for one in traces.groups if one.name == (found.name if found else recorded)), None)
+    if blue and blue.pinned and (found or traces.first > known):
+        yield Finding(FindingKey.JOURNAL_BEHIND, _pinned(blue).rstrip("."), "green would be so, too", hint=_unpin(blue))
+    if traces.first > known:
+        last = release_id(service, traces.first - 1)
+        said = f"the journal knows nothing of {last}, and AWS shows what it made"
+        hint = "Look whether BLUEGREEN_TABLE names the right table, or whether it was restored."
+        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"numbers go on after {traces.first - 1}", hint=hint)
+
+
+def _skipped(service: str, number: int, traces: Traces) -> Iterator[Finding]:
+    for passed in range(traces.first, number):
+        takers = " and ".join(_takers(service, passed, traces))
+        said = f"{takers} bears a name that {release_id(service, passed)} would give"
+        yield Finding(FindingKey.NAME_TAKEN, said, f"number {passed} is passed over, and nothing is done to it")
+
+
+def _maker(group: Footprint) -> str:
+    return group.release or "somebody else"
+
+
+def command(service: str) -> str:
+    """The command that repairs the record."""
+    return f"`bluegreen adopt {service}`"
+
+
+# --- repairing the record ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What the record of a service is to say, and what else was found."""
+
+    service: str
+    live: Footprint
+    number: int  # of the next release
+    found: tuple[str, ...]  # what was wrong, a clause each; empty when the record is right
+    left: tuple[str, ...]  # what nobody needs, and the command that removes it, a sentence each
+    ended: str = ""  # a release that was under way by the journal alone: it is settled as failed
+
+
+def adopted(
+    service: str, recorded: str, known: int, under_way: Release | None, traces: Traces, named: str = ""
+) -> Adoption:
+    """What to record of a service; `named` says who of several is live. Refused when that cannot be told.
+
+    `recorded`: the group that is live by the journal, "" when it names none; `known`: the next number by the journal.
+    """
+    live = _live(service, traces, named)
+    if under_way and _fits(under_way, traces):
+        what = f"{under_way.id} is under way, and what AWS shows fits it"
+        hint = f"`bluegreen resume {service}` goes on, `bluegreen rollback {service}` returns to blue."
+        raise Refused(what, reason=Reason.UNDER_WAY, where=service, hint=hint)
+    found = [f"the journal names {recorded or 'no group'} as live, and {live.name} serves"]
+    found = found if recorded != live.name else []
+    if traces.first > known:
+        found.append(
+            f"the journal knows nothing of {release_id(service, traces.first - 1)}, and AWS shows what it made"
+        )
+    if under_way:
+        found.append(f"{under_way.id} is under way by the journal alone: what AWS shows does not fit it")
+    left = tuple(_leftovers(service, live, traces))
+    return Adoption(service, live, _free(service, traces), tuple(found), left, under_way.id if under_way else "")
+
+
+def _live(service: str, traces: Traces, named: str) -> Footprint:
+    """The one group that serves, or the one of them that is named."""
+    serving = [one for one in traces.groups if one.serves and one.size and one.service in ("", service)]
+    chosen = [one for one in serving if one.name == named] if named else serving
+    if len(chosen) == 1:
+        return chosen[0]
+    if not serving:
+        hint = "Attach the group that is to serve to the target groups, then adopt it."
+        raise Refused("no group serves in its target groups", reason=Reason.UNRESOLVED, where=service, hint=hint)
+    there = " and ".join(f"{one.name} (of {_maker(one)}, {one.size} instances)" for one in serving)
+    what = (
+        f"{named} does not serve in the target groups, {there} do" if named else f"{there} serve in the target groups"
+    )
+    hint = f"`bluegreen adopt {service} --group NAME` takes one of them as live; the others are left as they are."
+    raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=hint)
+
+
+#: Blue need not serve in these, nor on the way back from them.
+_AFTER_THE_SWITCH = (Phase.SWITCHING, Phase.SOAKING, Phase.RETIRING)
+
+
+def _fits(release: Release, traces: Traces) -> bool:
+    """Whether AWS shows what a release of this journal would have come to: then it is driven on, not given up."""
+    there = {one.name: one for one in traces.groups}
+    blue, green = there.get(release.blue_group), there.get(release.green_group)
+    strange = green is not None and (blue == green or not release.owns(green.release, green.token))
+    if strange or traces.first > release.number + 1:
+        return False
+    if release.phase is Phase.RETIRING:
+        return green is not None and green.serves
+    reached = release.left or release.phase
+    return blue is not None and blue.size > 0 and (blue.serves or reached in _AFTER_THE_SWITCH)
+
+
+def _leftovers(service: str, live: Footprint, traces: Traces) -> Iterator[str]:
+    """What earlier releases left, and the commands that are safe; what serves alone is never among it."""
+    for one in traces.groups:
+        if one.name == live.name or not one.size:
+            continue
+        if one.serves:
+            whose = f" of {one.release}" if one.release else ""
+            yield f"{one.name}{whose} serves beside {live.name}; if it should not: {_detach(one)}"
+        elif one.number:
+            what = f"{one.name} of {one.release} has {one.size} instances and gets no traffic"
+            yield f"{what}; to remove it: {DELETE.format(one.name)}"
+    if live.pinned:
+        yield f"{_pinned(live)} {_unpin(live)}"
+
+
+#: The command that removes a group with its instances.
+DELETE = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {} --force-delete"
+
+
+def _detach(group: Footprint) -> str:
+    arns = " ".join(group.targets)
+    name = f"--auto-scaling-group-name {group.name}"
+    return f"aws autoscaling detach-load-balancer-target-groups {name} --target-group-arns {arns}"
+
+
+def _pinned(group: Footprint) -> str:
+    return (
+        f"{group.name} looks pinned by a release that did not end: its minimum is its size, {group.size}, and "
+        "AZRebalance and ScheduledActions are suspended."
+    )
+
+
+def _unpin(group: Footprint) -> str:
+    name = f"--auto-scaling-group-name {group.name}"
+    resume = f"aws autoscaling resume-processes {name} --scaling-processes AZRebalance ScheduledActions"
+    return f"If that is not meant: {resume}; and aws autoscaling update-auto-scaling-group {name} --min-size NUMBER"

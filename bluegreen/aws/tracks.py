@@ -1,0 +1,107 @@
+"""Tracks: what AWS shows of a service's releases, whatever the journal says. Read only.
+
+Groups, images and their tags outlive a journal; they tell who serves, and which numbers and names are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from bluegreen.aws import groups, images, tags, templates, traffic
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.config import Config
+from bluegreen.observation import NEAR, Footprint, Traces
+from bluegreen.release import names, number_of, prefixes
+
+
+def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Traces:
+    """What there is of the service, and of the group that is recorded as live.
+
+    `next_number`: of the release that comes, as far as the journal knows.
+    """
+    mine = {group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)}
+    own = _images(calls, config)
+    numbers = [_number(one.get("Tags"), config) for one in (*mine.values(), *own)]
+    first = max(next_number, max(numbers, default=0) + 1)
+    near = [names(config.id, n, "")["green_group"] for n in range(first, first + NEAR)]
+    there = groups.describe(calls, recorded, *near)
+    serving = _serving(calls, config)
+    return Traces(
+        groups=tuple(_footprint(group, config, serving) for group in {**mine, **there}.values()),
+        first=first,
+        images=tuple(image.get("Name", "") for image in own),
+    )
+
+
+def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
+    """The same, and whoever else is in the target groups; with the image and the commit of each."""
+    known = look(calls, config, config.group, next_number)
+    serving = _serving(calls, config)
+    shown = [group for group in groups.everything(calls) if _in(group, config.traffic.target_groups)]
+    others = tuple(_whole(calls, _footprint(group, config, serving), group) for group in shown)
+    names = {one.name for one in others}
+    return Traces((*others, *(one for one in known.groups if one.name not in names)), known.first, known.images)
+
+
+def _images(calls: Calls, config: Config) -> list[Answer]:
+    """Own images that bear our names."""
+    return images.named(calls, [f"{prefix}-v*" for prefix in prefixes(config.id)])
+
+
+def _number(marks: Iterable[Answer] | None, config: Config) -> int:
+    """Number of the service's release that made it; 0 when none did."""
+    borne = tags.as_dict(marks)
+    return number_of(borne.get(tags.RELEASE, "")) if borne.get(tags.SERVICE) == config.id else 0
+
+
+def _serving(calls: Calls, config: Config) -> tuple[str, ...]:
+    """Names or ARNs of the target groups that get traffic; with weights, by what the listeners say."""
+    listeners = config.traffic.listeners or ()
+    if not listeners:
+        return tuple(config.traffic.target_groups)
+    shown = traffic.described(calls, listeners)
+    weights = [traffic.forwarded(actions) for actions in shown.values()]
+    given = {arn for one in weights for arn, weight in one.items() if weight}
+    return tuple(name for name in config.traffic.target_groups if any(_means(name, arn) for arn in given))
+
+
+def _footprint(group: Answer, config: Config, serving: Collection[str]) -> Footprint:
+    borne = tags.as_dict(group.get("Tags"))
+    return Footprint(
+        name=group["AutoScalingGroupName"],
+        service=borne.get(tags.SERVICE, ""),
+        number=_number(group.get("Tags"), config),
+        release=borne.get(tags.RELEASE, ""),
+        token=borne.get(tags.OWNER, ""),
+        targets=_in(group, config.traffic.target_groups),
+        serves=bool(_in(group, serving)) and not group.get("Status"),
+        size=group["DesiredCapacity"],
+        pinned=_pinned(group),
+        commit=borne.get(tags.COMMIT, ""),
+    )
+
+
+def _pinned(group: Answer) -> bool:
+    suspended = {process["ProcessName"] for process in group.get("SuspendedProcesses", [])}
+    return group["MinSize"] == group["DesiredCapacity"] > 0 and suspended.issuperset(groups.OWN_MIND)
+
+
+def _whole(calls: Calls, footprint: Footprint, group: Answer) -> Footprint:
+    """With what its template version carries."""
+    template, said = templates.reference(group)
+    if not template:
+        return footprint
+    version = templates.resolved(templates.look(calls, template), said)
+    image = str(templates.data(calls, template, version).get("ImageId", ""))
+    return replace(footprint, image=image, version=int(version))
+
+
+def _in(group: Answer, named: Collection[str]) -> tuple[str, ...]:
+    """ARNs of those of the named target groups that the group is attached to."""
+    return tuple(sorted(arn for arn in groups.target_groups(group) if any(_means(name, arn) for name in named)))
+
+
+def _means(name: str, arn: str) -> bool:
+    """Whether a target group's name or ARN in the configuration means this one."""
+    return name == arn or f":targetgroup/{name}/" in arn

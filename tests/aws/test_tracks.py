@@ -1,0 +1,111 @@
+"""What AWS shows of a service's releases, whatever the journal says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bluegreen.observation import Footprint
+from bluegreen.release import Phase
+from tests.worlds.account import COMMIT, AwsStage
+
+
+def of(stage: AwsStage, *, everybody: bool = False) -> dict[str, Footprint]:
+    """The groups by name."""
+    found = stage.cloud.everybody(1) if everybody else stage.cloud.traces("web-asg", 1)
+    return {one.name: one for one in found.groups}
+
+
+def group(stage: AwsStage, name: str, **more: Any) -> None:
+    """Somebody makes an empty group on the service's template."""
+    template = {"LaunchTemplateId": stage.world.template, "Version": "1"}
+    sizes = {"MinSize": 0, "MaxSize": 1, "VPCZoneIdentifier": stage.world.subnets[0]}
+    stage.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName=name, LaunchTemplate=template, **sizes, **more
+    )
+
+
+def test_before_the_first_release_there_is_the_configured_group() -> None:
+    """It serves, and no release made it."""
+    stage = AwsStage()
+    (web,) = of(stage).values()
+    assert (web.name, web.number, web.serves, web.size, web.pinned) == ("web-asg", 0, True, 4, False)
+    assert web.targets == tuple(stage.world.target_groups)
+    assert stage.cloud.traces("web-asg", 1).first == 1
+
+
+def test_what_a_release_made_is_known_by_its_tags() -> None:
+    """Numbers go on after it, and it is seen how it serves; its token proves it."""
+    stage = AwsStage(token="9f86").go_to(Phase.CHECKING)
+    green = of(stage)["web-production-v1"]
+    assert (green.number, green.release, green.token, green.commit) == (1, "web/production#1", "9f86", COMMIT)
+    assert (green.serves, green.targets, green.size, green.pinned) == (False, (), 4, True)
+    assert of(stage)["web-asg"].pinned
+    found = stage.cloud.traces("web-asg", 1)
+    assert (found.first, found.images) == (2, ("web-production-v1-abcdef12",))
+    stage.go_to(Phase.OVERLAPPING)
+    stage.step()
+    assert of(stage)["web-production-v1"].serves
+
+
+def test_an_image_alone_tells_of_a_release() -> None:
+    """Its group is gone, as after a rollback; that of another service of a like name does not count."""
+    stage = AwsStage()
+    ec2 = stage.client("ec2")
+    for name, service, number in (
+        ("web-production-v7-c0ffee", "web/production", 7),
+        ("web-production-v9-x", "web/x", 9),
+    ):
+        made = ec2.register_image(Name=name, RootDeviceName="/dev/xvda")["ImageId"]
+        marks = {"bluegreen:service": service, "bluegreen:release": f"{service}#{number}"}
+        ec2.create_tags(Resources=[made], Tags=[{"Key": key, "Value": value} for key, value in marks.items()])
+    found = stage.cloud.traces("web-asg", 3)
+    assert (found.first, found.images) == (8, ("web-production-v7-c0ffee", "web-production-v9-x"))
+
+
+def test_names_near_the_next_number_are_looked_at() -> None:
+    """Whoever bears them."""
+    stage = AwsStage()
+    for number in (3, 20):
+        group(stage, f"web-production-v{number}")
+    assert set(of(stage)) == {"web-asg", "web-production-v3"}
+
+
+@pytest.mark.parametrize("rules", [False, True])
+def test_with_weights_those_serve_who_are_given_traffic(rules: bool) -> None:
+    """Being in the idle target group is not serving."""
+    stage = AwsStage(weighted=True, rules=rules, ami=True).go_to(Phase.OVERLAPPING)
+    there = of(stage)
+    assert (there["web-asg"].serves, there["web-production-v1"].serves) == (True, False)
+    assert there["web-production-v1"].targets == (stage.world.target_groups[-1],)
+    stage.go_to(Phase.SOAKING)
+    there = of(stage)
+    assert (there["web-asg"].serves, there["web-production-v1"].serves) == (False, True)
+
+
+def test_everybody_is_whoever_is_in_the_target_groups_and_what_they_run() -> None:
+    """A stranger among them, and what releases left beside; who is elsewhere does not count."""
+    stage = AwsStage(ami=True).go_to(Phase.CHECKING)
+    group(stage, "by-hand", TargetGroupARNs=[stage.world.target_group])
+    group(stage, "elsewhere")
+    there = of(stage, everybody=True)
+    assert set(there) == {"web-asg", "by-hand", "web-production-v1"}
+    assert (there["web-asg"].image, there["web-asg"].version) == (stage.world.image, 1)
+    assert (there["by-hand"].number, there["by-hand"].serves, there["by-hand"].size) == (0, True, 0)
+
+
+def test_a_group_on_a_launch_configuration_is_told_without_its_image() -> None:
+    """It may serve all the same."""
+    there = of(AwsStage(launch_configuration=True), everybody=True)
+    assert (there["web-asg"].serves, there["web-asg"].image) == (True, "")
+
+
+def test_target_groups_may_be_named() -> None:
+    """By the whole name."""
+    stage = AwsStage()
+    for names, serves in ((["web"], True), (["we"], False)):
+        traffic = stage.config.traffic.model_copy(update={"target_groups": names})
+        stage.config = stage.config.model_copy(update={"traffic": traffic})
+        stage.cloud = stage.another_cloud()
+        assert of(stage)["web-asg"].serves is serves

@@ -1,0 +1,231 @@
+"""The journal against the world: who is blue, which number comes next, and how a record is put right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bluegreen.adoption import Adoption, adopted, stand
+from bluegreen.errors import Refused
+from bluegreen.observation import Footprint, Traces
+from bluegreen.release import Phase, Reason, Release
+from tests.worlds.release import Stage
+
+WEB = "web/production"
+MINE = {"service": WEB, "size": 2}
+
+
+def made(number: int, **more: Any) -> Footprint:
+    """A group that release `number` made; it serves unless told."""
+    marks = {"release": f"{WEB}#{number}", "token": f"t{number}", "serves": True, "targets": ("arn:web",)}
+    return Footprint(f"web-production-v{number}", number=number, **{**MINE, **marks, **more})
+
+
+def out(number: int, **more: Any) -> Footprint:
+    """One that gets no traffic."""
+    return made(number, serves=False, targets=(), **more)
+
+
+ORIGINAL = Footprint("web-asg", serves=True, size=2)
+
+
+def traces(*groups: Footprint, first: int = 1, images: tuple[str, ...] = ()) -> Traces:
+    """What AWS shows."""
+    return Traces(groups, first, images)
+
+
+# --- who is blue, which number is next -----------------------------------------------------------
+
+
+def test_a_journal_that_is_right_is_believed() -> None:
+    """Nothing is said."""
+    standing = stand(WEB, "web-production-v4", 5, traces(made(4), first=5), journaled=True)
+    assert (standing.blue, standing.number, standing.found, standing.findings) == ("web-production-v4", 5, None, ())
+
+
+def test_what_serves_is_blue_whatever_a_lost_journal_says() -> None:
+    """Numbers go on, and it is told."""
+    standing = stand(WEB, "web-asg", 1, traces(made(4), out(3), first=5), journaled=False)
+    assert (standing.blue, standing.number, standing.found) == ("web-production-v4", 5, made(4))
+    assert [found.said for found in standing.findings] == [
+        (
+            "the journal says that web-asg serves, and AWS shows that web-production-v4 does: web-production-v4, of "
+            "web/production#4, is taken for blue"
+        ),
+        "the journal knows nothing of web/production#4, and AWS shows what it made: numbers go on after 4",
+    ]
+
+
+def test_a_recorded_group_that_serves_is_blue_whoever_else_does() -> None:
+    """Who stands beside it is for the preflight to say."""
+    standing = stand(WEB, "web-production-v4", 5, traces(made(4), made(3), ORIGINAL, first=5), journaled=True)
+    assert (standing.blue, standing.findings) == ("web-production-v4", ())
+
+
+def test_a_blue_that_a_lost_release_pinned_is_told() -> None:
+    """Green would be made so, too."""
+    standing = stand(WEB, "web-production-v3", 4, traces(made(4, pinned=True), first=5), journaled=True)
+    pinned = standing.findings[1]
+    assert pinned.found.startswith("web-production-v4 looks pinned by a release that did not end")
+    assert "aws autoscaling resume-processes --auto-scaling-group-name web-production-v4" in pinned.hint
+    assert stand(WEB, "web-production-v4", 5, traces(made(4, pinned=True), first=5), journaled=True).findings == ()
+
+
+def test_several_that_serve_are_for_a_person() -> None:
+    """None of them is recorded."""
+    with pytest.raises(Refused, match="web-asg serves, and web-production-v3 and web-production-v4 do") as told:
+        stand(WEB, "web-asg", 1, traces(made(3), made(4), first=5), journaled=False)
+    assert "`bluegreen adopt web/production`" in told.value.hint
+
+
+@pytest.mark.parametrize("groups", [(), (out(3),), (made(3, size=0),), (ORIGINAL,)], ids=str)
+def test_a_recorded_group_that_is_gone_is_for_a_person(groups: tuple[Footprint, ...]) -> None:
+    """Unless a group of the service serves; a configured one the preflight knows better hints for."""
+    with pytest.raises(Refused, match="web-production-v4 serves, and there is no such group"):
+        stand(WEB, "web-production-v4", 5, traces(*groups, first=5), journaled=True)
+    assert stand(WEB, "web-ags", 5, traces(*groups, first=5), journaled=False).blue == "web-ags"
+
+
+def test_names_that_are_taken_are_passed_over() -> None:
+    """By a group, by an image; nothing is done to them."""
+    theirs = Footprint("web-production-v5", release="other/x#1", size=1)
+    nobody = Footprint("web-production-v7")
+    there = traces(made(4), theirs, nobody, first=5, images=("web-production-v6-abc", "web-production-v8x"))
+    standing = stand(WEB, "web-production-v4", 5, there, journaled=True)
+    assert standing.number == 8
+    assert [found.said for found in standing.findings] == [
+        (
+            "the group web-production-v5 of other/x#1 bears a name that web/production#5 would give: number 5 is "
+            "passed over, and nothing is done to it"
+        ),
+        (
+            "the image web-production-v6-abc bears a name that web/production#6 would give: number 6 is passed over, "
+            "and nothing is done to it"
+        ),
+        (
+            "the group web-production-v7 of somebody else bears a name that web/production#7 would give: number 7 is "
+            "passed over, and nothing is done to it"
+        ),
+    ]
+
+
+def test_somebody_who_takes_every_name_is_told() -> None:
+    """Not for ever."""
+    taken = tuple(f"web-production-v{n}-x" for n in range(1, 6))
+    with pytest.raises(Refused, match="web-production-v1 and the next 4 names are taken"):
+        stand(WEB, "web-asg", 1, traces(ORIGINAL, images=taken), journaled=False)
+
+
+# --- putting a record right ----------------------------------------------------------------------
+
+
+def repair(*groups: Footprint, known: int = 5, under_way: Release | None = None, **more: Any) -> Adoption:
+    """What is to be recorded, where the journal names v4 as live."""
+    there = traces(*groups, first=more.pop("first", known))
+    return adopted(WEB, more.pop("recorded", "web-production-v4"), known, under_way, there, **more)
+
+
+def test_a_record_that_is_right_stays() -> None:
+    """Nothing is found."""
+    assert repair(made(4), out(3, size=0)) == Adoption(WEB, made(4), 5, (), ())
+
+
+def test_what_serves_is_recorded_also_if_no_release_made_it() -> None:
+    """Another group of the service's, or one that somebody attached by hand."""
+    assert repair(made(6), first=7).found == (
+        "the journal names web-production-v4 as live, and web-production-v6 serves",
+        "the journal knows nothing of web/production#6, and AWS shows what it made",
+    )
+    assert repair(ORIGINAL, recorded="").found == ("the journal names no group as live, and web-asg serves",)
+
+
+def test_what_is_left_is_told_with_the_command_that_removes_it() -> None:
+    """Never what serves: that is only ever detached, by whoever knows better; nor what no release made."""
+    there = (made(5, pinned=True), out(4), made(3), out(2, size=0), replace(ORIGINAL, serves=False), ORIGINAL)
+    left = repair(*there, named="web-production-v5").left
+    assert left[0].endswith(
+        "gets no traffic; to remove it: aws autoscaling delete-auto-scaling-group --auto-scaling-group-name "
+        "web-production-v4 --force-delete"
+    )
+    assert left[1].endswith(
+        "serves beside web-production-v5; if it should not: aws autoscaling detach-load-balancer-target-groups "
+        "--auto-scaling-group-name web-production-v3 --target-group-arns arn:web"
+    )
+    assert left[2].startswith("web-asg serves beside web-production-v5")
+    assert left[3].startswith("web-production-v5 looks pinned")
+    assert len(left) == 4
+
+
+@pytest.mark.parametrize(
+    ("groups", "named", "said"),
+    [
+        ((), "", "no group serves in its target groups"),
+        ((out(4), made(3, size=0)), "", "no group serves"),
+        ((made(4, service="other/x"),), "", "no group serves"),
+        ((made(3), ORIGINAL), "", r"v3 \(of web/production#3, 2 instances\) and web-asg \(of somebody else, 2"),
+        ((made(3), out(4)), "web-production-v4", "web-production-v4 does not serve in the target groups, .*v3"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(groups: tuple[Footprint, ...], named: str, said: str) -> None:
+    """With who is there, and what to do."""
+    with pytest.raises(Refused, match=said) as told:
+        repair(*groups, named=named)
+    assert told.value.reason == Reason.UNRESOLVED
+    assert told.value.hint
+
+
+BLUE, GREEN = ORIGINAL, made(42, token="mine")
+OUT = replace(BLUE, serves=False)
+
+
+@pytest.mark.parametrize(
+    ("phase", "groups"),
+    [
+        (Phase.BAKING, (BLUE,)),
+        (Phase.OVERLAPPING, (BLUE, GREEN)),
+        (Phase.SWITCHING, (OUT, GREEN)),
+        (Phase.SOAKING, (OUT, GREEN)),
+        (Phase.RETIRING, (GREEN,)),
+    ],
+    ids=str,
+)
+def test_a_release_that_is_true_is_not_given_up(phase: Phase, groups: tuple[Footprint, ...]) -> None:
+    """It is resumed, or rolled back."""
+    stage = Stage(started={"token": "mine"}).launched().enters(phase)
+    with pytest.raises(Refused, match="web/production#42 is under way, and what AWS shows fits it") as told:
+        repair(*groups, known=43, under_way=stage.release, recorded="web-asg", named=groups[-1].name)
+    assert "`bluegreen resume web/production`" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("phase", "groups", "first"),
+    [
+        (Phase.BAKING, (GREEN,), 43),  # blue is gone
+        (Phase.BAKING, (OUT, GREEN), 43),  # blue is out, though nothing took it out
+        (Phase.SOAKING, (replace(OUT, size=0), GREEN), 43),  # blue is empty
+        (Phase.SOAKING, (OUT, made(42, token="another")), 43),  # green is another's
+        (Phase.SOAKING, (OUT, GREEN), 44),  # there was a later one
+        (Phase.RETIRING, (made(41),), 43),  # green is gone
+        (Phase.RETIRING, (BLUE, replace(GREEN, serves=False)), 43),  # green is out
+    ],
+    ids=str,
+)
+def test_a_release_of_another_world_is_given_up(phase: Phase, groups: tuple[Footprint, ...], first: int) -> None:
+    """Driving it on would be of no use."""
+    stage = Stage(started={"token": "mine"}).launched().enters(phase)
+    serves = next(one.name for one in groups if one.serves)
+    made_ = repair(*groups, known=43, first=first, under_way=stage.release, recorded=serves)
+    assert made_.ended == "web/production#42"
+    assert made_.found[-1] == "web/production#42 is under way by the journal alone: what AWS shows does not fit it"
+    if phase is not Phase.RETIRING:
+        rolling = stage.rolls_back().release
+        assert repair(*groups, known=43, first=first, under_way=rolling, recorded=serves).ended
+
+
+def test_a_green_that_is_blue_fits_nothing() -> None:
+    """As a release of an old journal, begun at 1 again, would have it."""
+    stage = Stage(started={"blue_group": "web-production-v42"}).launched()
+    blue = made(42, token="")
+    assert repair(blue, known=43, under_way=stage.release, recorded="web-production-v42").ended == "web/production#42"

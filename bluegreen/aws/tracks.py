@@ -20,7 +20,8 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
 
     `next_number`: of the release that comes, as far as the journal knows.
     """
-    mine = {group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)}
+    tagged = groups.everything(calls, Filters=[{"Name": f"tag:{tags.SERVICE}", "Values": [config.id]}])
+    mine = {group["AutoScalingGroupName"]: group for group in tagged}
     own = _images(calls, config)
     numbers = [_number(one.get("Tags"), config) for one in (*mine.values(), *own)]
     first = max(next_number, max(numbers, default=0) + 1)

@@ -43,7 +43,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
     image, bakes = _image(calls, config, commit, ami)
     template, version, launched = _template(calls, fleet)
     beside = surroundings.Beside(
-        config, blue, fleet, template, version, launched, targets, serving, weighing.idle, bakes
+        config, blue, fleet, template, version, launched, targets, serving, weighing.idle, bakes, image
     )
     found = (*surroundings.look(calls, beside), *_strangers(calls, config, fleet, targets), *weighing.findings)
     return Baseline(

@@ -55,6 +55,7 @@ class Beside:
     serving: tuple[str, ...]  # ARNs of the target groups that blue is in
     idle: str  # weighted: ARN of the other one
     builder: str  # instance id, "" when nothing is baked
+    image: str  # AMI id that is released, "" when one is baked
 
 
 Looking = Callable[[Calls, Beside], Iterator[Finding]]
@@ -250,24 +251,43 @@ def volumes(calls: Calls, at: Beside) -> Iterator[Finding]:
         for device in at.launched.get("BlockDeviceMappings", [])
         if device.get("Ebs", {}).get("VolumeSize")
     }
-    if not at.builder or not wanted:
+    if not wanted:
         return
-    filters = [{"Name": "attachment.instance-id", "Values": [at.builder]}]
+    for device, size, sure in _of_builder(calls, at.builder) if at.builder else _of_image(calls, at.image):
+        if size > wanted.get(device, size):
+            yield _too_small(at, device, size, wanted[device], sure=sure)
+
+
+def _of_builder(calls: Calls, builder: str) -> Iterator[tuple[str, int, bool]]:
+    """Its volumes: device, GiB, and that snapshots of them take as much."""
+    filters = [{"Name": "attachment.instance-id", "Values": [builder]}]
     pages = calls.ec2.get_paginator("describe_volumes").paginate(Filters=filters)
     for volume in (one for page in pages for one in page["Volumes"]):
         for attached in volume.get("Attachments", []):
-            device, size = attached.get("Device", ""), volume["Size"]
-            if attached.get("InstanceId") == at.builder and size > wanted.get(device, size):
-                yield _too_small(at, device, size, wanted[device])
+            if attached.get("InstanceId") == builder:
+                yield attached.get("Device", ""), volume["Size"], True
 
 
-def _too_small(at: Beside, device: str, size: int, wanted: int) -> Finding:
-    found = (
-        f"{device} of the builder {at.builder} has {size} GiB, "
-        f"and version {at.version} of {at.blue.template} gives it {wanted} GiB"
+def _of_image(calls: Calls, image: str) -> Iterator[tuple[str, int, bool]]:
+    """Its volumes, which may be larger than their snapshots unless the image is one that a release made."""
+    for shown in calls.ec2.describe_images(ImageIds=[image])["Images"]:
+        made = tags.SERVICE in tags.as_dict(shown.get("Tags"))
+        for device in shown.get("BlockDeviceMappings", []):
+            if size := device.get("Ebs", {}).get("VolumeSize"):
+                yield device.get("DeviceName", ""), size, made
+
+
+def _too_small(at: Beside, device: str, size: int, wanted: int, *, sure: bool) -> Finding:
+    whose = f"the builder {at.builder}" if at.builder else f"the image {at.image}"
+    gives = f"version {at.version} of {at.blue.template} gives it {wanted} GiB"
+    harm = (
+        f"no instance {'can' if sure else 'may'} launch from it"
+        if at.image
+        else "no instance could launch from its image"
     )
+    verdict = Verdict.REFUSED if sure else Verdict.WARNED
     hint = f"Give {device} at least {size} GiB in the launch template."
-    return Finding(FindingKey.VOLUME_TOO_SMALL, found, "no instance could launch from the image", Verdict.REFUSED, hint)
+    return Finding(FindingKey.VOLUME_TOO_SMALL, f"{device} of {whose} has {size} GiB, and {gives}", harm, verdict, hint)
 
 
 # --- what is under way on blue -------------------------------------------------------------------

@@ -264,10 +264,22 @@ def test_a_builder_that_has_grown() -> None:
     said = told(stage, FindingKey.VOLUME_TOO_SMALL, REFUSED)
     assert f"/dev/xvda of the builder {stage.world.builder} has 20 GiB, and version 1 of" in said
     assert said.endswith(
-        "no instance could launch from the image. Give /dev/xvda at least 20 GiB in the launch template."
+        "no instance could launch from its image. Give /dev/xvda at least 20 GiB in the launch template."
     )
     stage.ami = stage.world.image
     assert found(stage, FindingKey.VOLUME_TOO_SMALL) is None  # nothing is baked
+
+
+def test_an_image_that_is_larger_than_the_template_s_volume() -> None:
+    """Sure of one that a release made; another's snapshot may be smaller than its volume."""
+    stage = AwsStage(ami=True)
+    stage.pretend.engine.state.images[stage.world.image].size = 9
+    said = told(stage, FindingKey.VOLUME_TOO_SMALL, WARNED)
+    assert f"/dev/xvda of the image {stage.world.image} has 9 GiB" in said
+    assert "no instance may launch from it" in said
+    tag = [{"Key": "bluegreen:service", "Value": "web/production"}]
+    stage.client("ec2").create_tags(Resources=[stage.world.image], Tags=tag)
+    assert "no instance can launch from it" in told(stage, FindingKey.VOLUME_TOO_SMALL, REFUSED)
 
 
 # --- what is under way on blue ---

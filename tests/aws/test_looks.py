@@ -55,6 +55,20 @@ def test_baking_looks_at_nothing_but_the_image_once_it_is_made() -> None:
     assert (seen.image.state, seen.image.tagged_release) == ("pending", "web/production#1")
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_an_image_that_a_dead_driver_ordered_is_looked_for(back: bool) -> None:
+    """It had no time to write down its id, and the bake or its rollback must know of it."""
+    stage = until(AwsStage(), Verb.STOP_BUILDER)
+    stage.clock.sleep(60)
+    stage.told(EventKind.BEGAN, verb=Verb.MAKE_IMAGE)
+    made = stage.perform(Verb.MAKE_IMAGE)["image"]
+    if back:
+        stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    seen = stage.observe().image
+    assert seen is not None
+    assert seen.id == made
+
+
 def test_launching_says_why_green_does_not_come_up() -> None:
     """In AWS's words, while instances are missing."""
     stage = AwsStage(ami=True)

@@ -183,6 +183,13 @@ class Ops:
         found = self.world.client("ec2").describe_instances(InstanceIds=[self.world.builder])
         return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
 
+    def claims(self) -> dict[str, str]:
+        """Builder -> the release that the journal says bakes on it."""
+        asked = {"TableName": "bluegreen", "KeyConditionExpression": "pk = :pk"}
+        values = {":pk": {"S": "builder"}}
+        items = self.world.client("dynamodb").query(**asked, ExpressionAttributeValues=values)["Items"]
+        return {item["sk"]["S"]: item["release"]["S"] for item in items}
+
     def wrong(self, release: Release) -> list[str]:
         """Whatever does not hold at the end of a release, by the safety rules S1, S5, S6 and S8."""
         good = release.green_group if release.outcome == "live" else release.blue_group
@@ -192,6 +199,8 @@ class Ops:
         found += self._sizes(good) + self._reference(good, release)
         if self.builder_state() not in ("stopped", "stopping"):
             found.append(f"the builder is {self.builder_state()}")
+        if claims := self.claims():
+            found.append(f"the builder is claimed by {claims}")
         leftovers = self.world.leftovers(release.green_group) if release.outcome == "live" else self.world.leftovers()
         return found + [left for left in leftovers if not named(left, release)]
 

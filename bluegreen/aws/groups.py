@@ -60,6 +60,11 @@ def describe(calls: Calls, *names: str) -> dict[str, Answer]:
     return {group["AutoScalingGroupName"]: group for group in answer["AutoScalingGroups"]}
 
 
+def of_service(calls: Calls, service: str) -> list[Answer]:
+    """Every group that bears the service's tag."""
+    return everything(calls, Filters=[{"Name": f"tag:{tags.SERVICE}", "Values": [service]}])
+
+
 def everything(calls: Calls, **filters: Any) -> list[Answer]:
     """Every group that the filters leave."""
     pages = calls.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(**filters)

@@ -786,15 +786,6 @@ class Config(_Model):
         """The service with its environment: `web/production`."""
         return f"{self.service}/{self.environment}"
 
-    @property
-    def prefix(self) -> str:
-        """What the names of everything made for it begin with: `web-production`."""
-        return f"{self.service}-{self.environment}"
-
-    def is_own(self, group: str) -> bool:
-        """Whether a group of this name is, or once was, the service's."""
-        return group == self.group or re.fullmatch(rf"{re.escape(self.prefix)}-v\d+", group) is not None
-
     def to_dict(self) -> dict[str, Any]:
         """Every key with its value, as JSON can hold it."""
         return self.model_dump(mode="json", by_alias=True)

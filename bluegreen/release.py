@@ -6,6 +6,7 @@ Phases end in -ing, events are past tense, verbs (acts) are imperative. Each set
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
@@ -568,6 +569,11 @@ def prefixes(service: str) -> tuple[str, ...]:
     """
     plain = service.replace("/", "-")
     return (plain,) if plain.count("-") < 2 else (f"{plain}-{service.find('/')}", plain)
+
+
+def is_name_of(service: str, group: str) -> bool:
+    """Whether some release of the service has, or had, a group of this name."""
+    return any(re.fullmatch(rf"{re.escape(prefix)}-v\d+", group) for prefix in prefixes(service))
 
 
 def number_of(id_: str) -> int:

@@ -14,10 +14,10 @@ from typing import Any
 
 from bluegreen import judgement
 from bluegreen.aws.calls import Calls
-from bluegreen.config import Config, MetricCheck
+from bluegreen.config import MetricCheck
 from bluegreen.errors import AwsError, BlueGreenError
 from bluegreen.judgement import Data, Rule, Verdict
-from bluegreen.release import Phase, Release, Verb
+from bluegreen.release import Phase, Release, Verb, is_name_of
 
 #: GetMetricData takes so many queries a call (CloudWatch API).
 QUERIES_MAX = 500
@@ -180,15 +180,12 @@ class Metrics:
 
 def _followed(name: str, value: str, release: Release) -> str:
     """The value of a dimension; what names the service's group, or with weights a target group, means green's now."""
-    if name == "AutoScalingGroupName" and (value == release.blue_group or _was_ours(value, release)):
+    ours = value in (release.blue_group, release.config.get("group")) or is_name_of(release.service, value)
+    if name == "AutoScalingGroupName" and ours:
         return release.green_group
     if name == "TargetGroup" and release.weighted and any(arn.endswith(f":{value}") for arn in release.target_groups):
         return release.green_targets[0].rpartition(":")[2]
     return value
-
-
-def _was_ours(group: str, release: Release) -> bool:
-    return Config.from_dict(dict(release.config)).is_own(group)
 
 
 # --- windows -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from bluegreen.aws import groups, tags, templates
 from bluegreen.aws.calls import Answer, Calls, lacking
 from bluegreen.config import AlarmCheck, Config
 from bluegreen.observation import Finding, FindingKey, Group, Template, Verdict
+from bluegreen.release import is_name_of
 
 #: Targets a target group can have unless AWS raised it (Elastic Load Balancing quotas).
 TARGETS_MAX = 1000
@@ -380,7 +381,7 @@ def _bound(alarm: Answer, at: Beside) -> str:
 
 
 def _is_ours(group: str, at: Beside) -> bool:
-    return group == at.blue.name or at.config.is_own(group)
+    return group in (at.blue.name, at.config.group) or is_name_of(at.config.id, group)
 
 
 def _is_of(dimension: str, arns: Iterable[str]) -> bool:

@@ -264,7 +264,7 @@ def test_key_without_a_value_counts_as_not_written() -> None:
 def test_names() -> None:
     """Everything is named after service and environment."""
     config = parse(SMALL, None)
-    assert ("web/production", "web-production") == (config.id, config.prefix)
+    assert config.id == "web/production"
 
 
 def test_config_cannot_be_changed() -> None:
@@ -778,10 +778,3 @@ def test_what_the_documents_show_is_valid(page: str) -> None:
     text = (ROOT / page).read_text()
     example = text.split("```yaml\n", 1)[1].split("```", 1)[0]
     assert parse(yaml.safe_load(example)).id == "web/production"
-
-
-def test_groups_of_the_service_are_known_by_name() -> None:
-    """The one that it began with, and whatever a release of it made."""
-    made = parse(small())
-    names = ("web-asg", "web-production-v7", "web-production-v7-x", "web-staging-v7", "worker")
-    assert [made.is_own(name) for name in names] == [True, True, False, False, False]

@@ -19,6 +19,7 @@ from bluegreen.release import (
     Verb,
     duration,
     fold,
+    is_name_of,
     names,
     number_of,
     release_id,
@@ -361,3 +362,11 @@ def test_going_back_remembers_from_where_and_why() -> None:
 def test_durations(seconds: float, said: str) -> None:
     """Two units at most, and none that is nothing."""
     assert duration(seconds) == said
+
+
+def test_groups_of_a_service_are_known_by_name() -> None:
+    """Whatever a release of it made, in older versions too; never a neighbour's."""
+    made = ("web-production-v7", "web-production-v7-x", "web-staging-v7", "worker")
+    assert [is_name_of("web/production", name) for name in made] == [True, False, False, False]
+    dashed = ("web-eu-production-3-v1", "web-eu-production-v1", "web-eu-production-6-v1")
+    assert [is_name_of("web/eu-production", name) for name in dashed] == [True, True, False]

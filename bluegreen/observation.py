@@ -17,6 +17,8 @@ NEAR = 5
 #: Target states in which new requests may be routed to a target, or soon will be (ELBv2 TargetHealth).
 IN_TRAFFIC = frozenset({"initial", "healthy", "unhealthy", "unhealthy.draining", "unavailable"})
 DRAINING = "draining"
+#: The name of the check that every release has: green's own targets are healthy.
+TARGETS = "targets"
 #: Lifecycle states that AWS never ends by itself (EC2 Auto Scaling API, LifecycleState; user guide: standby, instance
 #: lifecycle policies).
 PARKED = frozenset({"EnteringStandby", "Standby", "Terminating:Retained", "Quarantined"})
@@ -159,6 +161,8 @@ class Observation:
     #: weighted: group name -> ARNs of the target groups that it has to be in; everybody in all of them otherwise
     homes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     checks: tuple[CheckResult, ...] = ()
+    #: ids of green's instances that AWS took in this release; looked for only while green, once held, is not whole
+    taken: tuple[str, ...] = ()
     #: ids of instances that were detached from blue during the release, and run outside of every group
     detached: tuple[str, ...] = ()
     #: images of this service that may be dropped now, oldest first (retiring only)

@@ -182,6 +182,9 @@ PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENT
 #: person acts, and whom a lifecycle hook holds; and of who was detached from blue and runs on.
 PARKED, HELD, DETACHED = "parked", "held", "detached"
 
+#: The subject of the observation that AWS took instances of green, "" once they are replaced.
+TAKEN = "taken"
+
 #: The subject of the observation that AWS, which could not be asked, answers again.
 SIGHT = "sight"
 

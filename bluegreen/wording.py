@@ -256,6 +256,9 @@ def _observed(event: Event, release: Release) -> str:
             return f"no lifecycle hook holds instances of {_named(subject, release)} any more"
         case "parked blue" | "parked green" | "held blue" | "held green" | "detached":
             return str(value)
+        case "taken":
+            whole = f"what AWS took of {release.green_group} has been replaced"
+            return f"{value}; it is judged by those that remain" if value else whole
         case "activity":
             return f"AWS could not launch an instance of green: {value}"
     return f"{subject}: {value}"

@@ -298,6 +298,10 @@ def _acts(dice: random.Random) -> Iterator[str]:
         yield "another driver"
     if dice.random() < 0.2:
         yield dice.choice(["kill one of blue", "kill one of green", "blue scales out", "blue scales out"])
+    if dice.random() < 0.2:
+        yield dice.choice(["AWS takes one of blue", "AWS takes one of green", "AWS takes one of green"])
+    if dice.random() < 0.1:
+        yield dice.choice(["one of blue to standby", "one of green to standby", "detach one of blue"])
     if dice.random() < 0.12:
         yield dice.choice(["detach blue", "detach green", "delete green", "shrink blue", "edit weights"])
 
@@ -363,6 +367,27 @@ def _kill(story: Story, group: str) -> None:
         story.ops.machines.kill(story.dice.choice(members))
 
 
+def _take(story: Story, group: str) -> None:
+    """AWS wants its capacity back."""
+    story.shaken = True
+    if members := sorted(story.ops.aws.members(group)):
+        story.ops.aws.take(story.dice.choice(members))
+
+
+def _set_aside(call: str, which: str) -> Callable[[Story, Release], None]:
+    """Somebody puts an instance in service into Standby, or detaches it; another is launched in its place."""
+
+    def acts(story: Story, seen: Release) -> None:
+        story.meddled = True
+        group = getattr(seen, which)
+        up = sorted(id_ for id_, state in story.ops.aws.members(group).items() if state == "InService")
+        if up:
+            one = {"InstanceIds": [story.dice.choice(up)], "ShouldDecrementDesiredCapacity": False}
+            getattr(story.ops.world.client("autoscaling"), call)(AutoScalingGroupName=group, **one)
+
+    return acts
+
+
 def _scale_out(story: Story, seen: Release) -> None:
     group = story.ops.group(seen.blue_group)
     if group and seen.phase in (Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING):
@@ -411,6 +436,11 @@ _ACTS: Mapping[str, Callable[[Story, Release], None]] = {
     "another driver": _another_driver,
     "kill one of blue": lambda story, seen: _kill(story, seen.blue_group),
     "kill one of green": lambda story, seen: _kill(story, seen.green_group),
+    "AWS takes one of blue": lambda story, seen: _take(story, seen.blue_group),
+    "AWS takes one of green": lambda story, seen: _take(story, seen.green_group),
+    "one of blue to standby": _set_aside("enter_standby", "blue_group"),
+    "one of green to standby": _set_aside("enter_standby", "green_group"),
+    "detach one of blue": _set_aside("detach_instances", "blue_group"),
     "blue scales out": _scale_out,
     "detach blue": _hand(
         lambda client, seen: client.detach_load_balancer_target_groups(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import Any
@@ -29,7 +29,12 @@ HOOK_MAX = 172_800.0
 #: Activities that are looked through for failed launches; the newest come first (the API's largest page).
 ACTIVITIES = 100
 FAILED = ("Failed", "Cancelled")
-DETACHING = "Detaching EC2 instance"
+DETACHING, ENDING = "Detaching EC2 instance", "Terminating EC2 instance"
+#: Causes of a termination for which the version answers: the load balancer's checks, or the owner's own, failed (EC2
+#: Auto Scaling user guide, reasons for health check failures).
+ILL = re.compile(r"ELB|load balancer|VPC Lattice|user health-check")
+#: A filter of DescribeInstances takes this many values (EC2 API).
+STATES_BATCH = 200
 #: Launches that began within so many seconds are one attempt.
 ONE_ATTEMPT = 5.0
 #: DescribeAutoScalingInstances takes this many ids a call (EC2 Auto Scaling API).
@@ -148,16 +153,36 @@ def _kind(said: str) -> str:
     return " ".join(word for word in said.split() if not re.search(r"\d", word))
 
 
+def taken(calls: Calls, green: Group, ill: Collection[str]) -> tuple[str, ...]:
+    """Ids of the group's instances that AWS took: terminated for no failed check, or of those `ill` not running now."""
+    answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=green.name, MaxRecords=100)
+    ended = [a for a in answer["Activities"] if a["Description"].startswith(ENDING) and not ILL.search(a["Cause"])]
+    gone = {a["Description"].rpartition(" ")[2] for a in ended}
+    return tuple(sorted(gone | _not_running(calls, ill)))
+
+
+def _not_running(calls: Calls, ids: Collection[str]) -> set[str]:
+    """A group notices a minute later what EC2 shows at once."""
+    states = _states(calls, ids)
+    return {id_ for id_ in ids if states.get(id_, "terminated") not in ("pending", "running")}
+
+
+def _states(calls: Calls, ids: Collection[str]) -> dict[str, str]:
+    """EC2's state of those of these instances that it still shows (EC2 API: 200 values a filter)."""
+    return {
+        instance["InstanceId"]: instance["State"]["Name"]
+        for batch in batches(sorted(ids), STATES_BATCH)
+        for one in calls.ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": batch}])["Reservations"]
+        for instance in one["Instances"]
+    }
+
+
 def detached(calls: Calls, name: str, since: float) -> tuple[str, ...]:
     """Ids of instances that were detached from the group since then, run on, and are in no group now."""
     answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=100)
     told = [a for a in answer["Activities"] if a["Description"].startswith(DETACHING)]
     ids = sorted({a["Description"].rpartition(" ")[2] for a in told if a["StartTime"].timestamp() >= since})
-    if not ids:
-        return ()
-    found = calls.ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": ids}])["Reservations"]
-    shown = [instance for one in found for instance in one["Instances"]]
-    here = [i["InstanceId"] for i in shown if i["State"]["Name"] not in ("shutting-down", "terminated")]
+    here = [id_ for id_, state in _states(calls, ids).items() if state not in ("shutting-down", "terminated")]
     grouped = {
         row["InstanceId"]
         for batch in batches(here, INSTANCES_BATCH)

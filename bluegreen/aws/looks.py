@@ -10,7 +10,7 @@ from bluegreen.aws import builder, groups, images, surroundings, templates, traf
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
-from bluegreen.observation import Group, Observation
+from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.release import Phase, Release, Verb
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
@@ -26,9 +26,9 @@ def overdue(release: Release) -> float:
 
 
 def _grown(release: Release, seen: Seen, now: float) -> Seen:
-    """While green grows, its commands are for those who serve: others have not booted yet."""
+    """While green grows, or what AWS took is replaced, commands are for those who serve: others have not booted yet."""
     green: Group | None = seen["green"]
-    if not release.growing or green is None:
+    if green is None or not (release.growing or seen.get("taken")):
         return seen
     serving = Observation(at=now, **seen).serving(green)
     return {**seen, "green": replace(green, instances=tuple(one for one in green.instances if one.id in serving))}
@@ -99,6 +99,7 @@ class Looks:
         # With weights the look at them shows the routes, too.
         routes = None if release.weighted else self._routes(release, now, overdue(release))
         shown = {**seen, "routes": routes, **self._traffic(release)}
+        shown |= self._taken(release, shown, now)
         return {**shown, "checks": self._checks(release, _grown(release, shown, now), now)}
 
     def _retiring(self, release: Release, now: float) -> Seen:
@@ -111,7 +112,7 @@ class Looks:
         whole = blue is not None and Verb.EMPTY_BLUE not in release.began
         detached = groups.detached(self._calls, release.blue_group, release.started_at) if whole else ()
         seen: Seen = {"blue": blue, "green": green, **self._traffic(release), **spare}
-        seen["detached"] = detached
+        seen |= {"detached": detached, **self._taken(release, seen, now)}
         return seen if release.emptying else {**seen, "checks": self._checks(release, seen, now)}
 
     def _rolling_back(self, release: Release, now: float) -> Seen:
@@ -136,6 +137,16 @@ class Looks:
         ways = traffic.ways(self._calls, set(release.target_groups), self._balancers_of(release))
         routes = traffic.lines(ways, release)
         return {**seen, "shares": traffic.shares(ways, release), "routes": routes, "homes": homes}
+
+    def _taken(self, release: Release, seen: Seen, now: float) -> Seen:
+        """What AWS took of a green that was whole and is not."""
+        green: Group | None = seen["green"]
+        targets = release.checks.get(TARGETS)
+        serving = Observation(at=now, **seen).serving(green)
+        if green is None or targets is None or not targets.held or len(serving) >= green.desired:
+            return {}
+        ill = [one.id for one in green.instances if one.lifecycle == "InService" and one.id not in serving]
+        return {"taken": groups.taken(self._calls, green, ill)}
 
     def _shown(self, release: Release) -> dict[str, Answer]:
         return groups.describe(self._calls, release.blue_group, release.green_group)

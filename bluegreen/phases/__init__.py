@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bluegreen.observation import Observation
+from bluegreen.observation import TARGETS, Observation
 from bluegreen.phases.baking import baking
 from bluegreen.phases.launching import checking, launching
 from bluegreen.phases.noticing import noticed
@@ -26,7 +26,6 @@ from bluegreen.phases.rollback import rolling_back
 from bluegreen.phases.scene import (
     GRACE,
     PATIENCE,
-    TARGETS,
     TRIES,
     Act,
     Decision,

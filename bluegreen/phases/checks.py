@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from bluegreen.phases.scene import TARGETS, RollBack, Scene, Wait, of_balancer, when_word
+from bluegreen.observation import TARGETS
+from bluegreen.phases.losses import loss
+from bluegreen.phases.scene import RollBack, Scene, Wait, of_balancer, when_word
 from bluegreen.release import Awaited, Phase, Reason, duration
+
+#: Phases that go on for as long as it takes while blue serves, too.
+BOTH_SERVE = frozenset({Phase.OVERLAPPING, Phase.HOLDING})
 
 
 def check_failed(s: Scene) -> RollBack | None:
-    """A check that was lost, or that did not come to hold in time."""
+    """A check that was lost, or that did not come to hold in time; or what AWS took and did not replace in time."""
+    if late := _not_replaced(s):
+        return RollBack(Reason.LAUNCH_LATE, late)
     for name, within in _limits(s):
         state = s.release.checks.get(name)
         seen = state.value if state else "never answered"
@@ -18,6 +25,19 @@ def check_failed(s: Scene) -> RollBack | None:
         if not (state and state.held) and s.now - _clock(s, name) >= within:
             return RollBack(reason, f"{name} did not hold within {duration(within)}: {seen}")
     return None
+
+
+def _not_replaced(s: Scene) -> str:
+    """While both serve what remains is enough, however long; alone, green must be whole again in its healthy time."""
+    gone = loss(s.release, s.seen)
+    if gone is None or s.now - max(gone.since, s.watched_since) < s.config.timeouts.healthy:
+        return ""
+    blue = len(s.seen.serving(s.seen.blue)) if s.seen.in_traffic("blue") else 0
+    remain = len(s.seen.serving(s.seen.green))
+    if s.release.phase in BOTH_SERVE and blue + remain >= s.before.desired:
+        return ""
+    within = duration(s.config.timeouts.healthy)
+    return f"AWS took {', '.join(gone.taken)} of green and did not replace it within {within}: {remain} healthy"
 
 
 def _limits(s: Scene) -> list[tuple[str, float]]:

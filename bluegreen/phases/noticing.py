@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bluegreen.observation import CheckResult, Group, Observation
+from bluegreen.observation import TARGETS, CheckResult, Group, Observation
+from bluegreen.phases.losses import judged_well, noticed_losses
 from bluegreen.phases.obstacles import seen_in_the_way
-from bluegreen.phases.scene import JUDGED, LOOKS, TARGETS, judged
+from bluegreen.phases.scene import JUDGED, LOOKS, judged
 from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 def noticed(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
     """Facts of the `observed` events that this look gives rise to: only what has changed (design, journal)."""
-    fleets = [*_fleets(release, seen), *seen_in_the_way(release, seen)]
+    losses = noticed_losses(release, seen) if release.phase in JUDGED else []
+    fleets = [*_fleets(release, seen), *seen_in_the_way(release, seen), *losses]
     changed = [*fleets, *_baked(seen), *_traffic(seen), *_expiring(release, seen, config)]
     told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
     again = [] if release.blind_since is None else [{"subject": SIGHT, "value": "AWS answers again"}]
@@ -100,12 +102,7 @@ def _answers(release: Release, seen: Observation, config: Config) -> list[dict[s
 def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
     if release.phase not in JUDGED or not seen.targets or Verb.JOIN_GREEN not in release.did:
         return []
-    serving = len(seen.serving(seen.green))
-    needed = release.grew_from if release.growing else release.size  # who boots is no loss
-    if release.phase is Phase.RETIRING and seen.green:
-        needed = min(needed, seen.green.desired)  # it may scale again
-    value = f"{serving} of {release.size} healthy"
-    return [CheckResult(TARGETS, serving >= needed, value, seen.at)]
+    return [CheckResult(TARGETS, *judged_well(release, seen), seen.at)]
 
 
 #: A check that is looked at so rarely, in seconds, tells each new reason for which it goes on failing.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bluegreen.observation import Group
+from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
 from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.outside import displaced
 from bluegreen.phases.scene import (
     LOOKS,
     PROTECTION_BATCH,
-    TARGETS,
     Act,
     Decision,
     Rest,

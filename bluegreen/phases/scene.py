@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bluegreen.observation import Group, Observation
+from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.release import Awaited, BlueBefore, CheckState, Facts, Outcome, Phase, Reason, Release, Verb
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ TRIES = 3
 PROTECTION_BATCH = 50
 #: So many looks in a row decide whether green's targets are healthy, where nothing else is said (S2: several).
 LOOKS = 3
-#: The name of the check that every release has: green's own targets are healthy.
-TARGETS = "targets"
 #: The phases in which green is judged, its targets from when it has joined.
 JUDGED = frozenset({Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING, Phase.RETIRING})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bluegreen.phases.checks import check_failed, checks_pending
+from bluegreen.phases.losses import loss
 from bluegreen.phases.outside import intruded
 from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, Wait
 from bluegreen.release import Awaited, Phase, Reason, Verb, duration
@@ -118,6 +119,9 @@ def _take_blue_out(s: Scene) -> Decision:
     if s.phase_age >= s.config.timeouts.healthy:
         serving = len(s.seen.serving(s.seen.green))
         late = f"{serving} of {s.release.size} of green served after {duration(s.phase_age)}"
+        gone = loss(s.release, s.seen)
+        if gone is not None:
+            return RollBack(Reason.LAUNCH_LATE, f"{late}, since AWS took {', '.join(gone.taken)}")
         return RollBack(Reason.NEVER_HEALTHY, late)
     if not s.green_serves:
         return s.wait(Awaited.GREEN_GROWN)

@@ -139,6 +139,27 @@ def test_a_launch_hook_that_abandons_everybody_is_hopeless() -> None:
     assert stage.clock.now() - stage.release.entered[Phase.LAUNCHING] < 180
 
 
+def test_what_aws_took_is_told_apart_from_what_is_ill() -> None:
+    """By EC2's state at once, and by the cause of its termination later; asked only while green lacks something."""
+    stage = AwsStage(ami=True, health={"HealthCheckIntervalSeconds": 5}).go_to(Phase.SOAKING)
+    green, scaling = stage.release.green_group, stage.client("autoscaling")
+    scaling.suspend_processes(AutoScalingGroupName=green, ScalingProcesses=["ReplaceUnhealthy"])
+    gone, ill, *_ = sorted(stage.pretend.members(green))
+    stage.pretend.take(gone)
+    assert stage.observe().taken == (gone,), "before the group has done anything"
+    stage.machines.kill(ill)
+    stage.clock.sleep(30)
+    assert stage.observe().taken == (gone,)
+    scaling.resume_processes(AutoScalingGroupName=green, ScalingProcesses=["ReplaceUnhealthy"])
+    stage.clock.sleep(60)
+    assert gone not in stage.pretend.members(green)
+    assert stage.observe().taken == (gone,), "by the causes of their terminations"
+    stage.clock.sleep(300)
+    calls = stage.cloud.calls["autoscaling:DescribeScalingActivities"]
+    assert stage.observe().taken == ()
+    assert stage.cloud.calls["autoscaling:DescribeScalingActivities"] == calls
+
+
 def test_who_was_detached_from_blue_and_runs_on_is_found() -> None:
     """Not who was terminated since, or is in another group; and no more once blue is being emptied."""
     stage = AwsStage(ami=True).go_to(Phase.SOAKING)

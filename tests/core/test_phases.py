@@ -1358,3 +1358,96 @@ def test_a_hold_that_comes_too_late_changes_nothing(phase: Phase) -> None:
     s = Stage().joined().enters(phase) if phase is Phase.SWITCHING else Stage().switched()
     before = s.decision
     assert s.told(EventKind.HOLD_ORDERED, who="U1").decision == before
+
+
+# --- what AWS takes ---
+
+
+def taken(s: Stage, *ids: str) -> Stage:
+    """AWS took these instances of green, and shows it."""
+    left = tuple(one for one in s.seen.green.instances if one.id not in ids)  # type: ignore[union-attr]  # it is there
+    return s.alter("green", instances=left).sees(taken=ids)
+
+
+GREEN = "web-production-v42"
+
+
+def joins(s: Stage, name: str, state: str) -> Stage:
+    """Another instance of green is in service, in this target state."""
+    assert s.seen.green is not None
+    others = tuple(one for one in s.seen.green.instances if one.id != name)
+    s.alter("green", instances=(*others, Instance(name, "InService")))
+    return s.sees(targets={TG: {**s.seen.targets[TG], name: state}})
+
+
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING, Phase.RETIRING])
+def test_what_aws_takes_is_no_fault_of_the_version(phase: Phase) -> None:
+    """Told once; those that remain are judged, and whoever comes in its place may boot; then it is whole again."""
+    s = Stage().joined().enters(phase)
+    taken(s, f"{GREEN}-0").checks()
+    assert s.release.checks["targets"].held
+    assert not isinstance(s.decision, RollBack)
+    told = s.release.sights["taken"]
+    assert (told["value"], told["instances"]) == (f"AWS took {GREEN}-0 of {GREEN}", [f"{GREEN}-0"])
+    assert told["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    for state in ("initial", "unhealthy"):
+        joins(s, "new", state).checks()
+        assert s.release.checks["targets"].held, "a newcomer boots"
+    seq = s.release.seq
+    assert s.notices().release.seq == seq
+    s.sees(targets={TG: dict.fromkeys(s.seen.targets[TG], "healthy")}).checks(times=1)
+    assert s.release.sights["taken"]["value"] == ""
+    s.sees(taken=(f"{GREEN}-0",)).targets(green="healthy")
+    s.sees(targets={TG: {**s.seen.targets[TG], f"{GREEN}-1": "unhealthy"}}).checks()
+    assert s.release.checks["targets"].lost, "what was taken long ago is no excuse"
+
+
+def test_those_that_remain_are_judged() -> None:
+    """One of them is ill: that is the version's fault, whatever AWS took."""
+    s = taken(Stage().switched(), f"{GREEN}-0").checks(times=1)
+    s.sees(targets={TG: {**s.seen.targets[TG], f"{GREEN}-1": "unhealthy"}}).checks()
+    decision = s.decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is Reason.CHECK_FAILED
+    assert decision.message.startswith("targets no longer holds: 2 of 4 healthy, the others were taken by AWS")
+
+
+def test_aws_takes_another_before_the_first_is_replaced() -> None:
+    """Both are told; whoever has come to serve meanwhile is judged from then on."""
+    s = taken(Stage().switched(), f"{GREEN}-0").checks()
+    joins(s, "new", "initial")
+    taken(s, f"{GREEN}-0", f"{GREEN}-1").checks()
+    assert s.release.sights["taken"]["remain"] == [f"{GREEN}-2", f"{GREEN}-3"]
+    s.sees(targets={TG: {**s.seen.targets[TG], "new": "healthy"}})
+    taken(s, f"{GREEN}-0", f"{GREEN}-1", f"{GREEN}-2").checks()
+    told = s.release.sights["taken"]
+    assert (told["remain"], told["value"]) == (
+        ["new", f"{GREEN}-3"],
+        f"AWS took {GREEN}-0, {GREEN}-1, {GREEN}-2 of {GREEN}",
+    )
+    assert s.release.checks["targets"].held
+
+
+def test_a_loss_of_a_newcomer_only_is_seen_with_the_newcomer_there() -> None:
+    """A look that comes late finds the replacement booting already: it is not judged."""
+    s = joins(taken(Stage().switched(), f"{GREEN}-0"), "new", "initial").checks()
+    assert s.release.sights["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    assert s.release.checks["targets"].held
+
+
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING])
+def test_what_is_not_replaced_in_time(phase: Phase) -> None:
+    """Alone green must be whole again within its healthy time; while blue serves, too, that is enough."""
+    s = (Stage().switched() if phase is Phase.SOAKING else Stage().joined()).enters(phase)
+    if phase is Phase.SWITCHING:
+        s.passes(60)
+    taken(s, f"{GREEN}-0").checks().passes(599 - 3)
+    assert not isinstance(s.decision, RollBack) or phase is Phase.SWITCHING
+    decision = s.passes(3).decision
+    if phase in (Phase.OVERLAPPING, Phase.HOLDING):
+        assert not isinstance(decision, RollBack)
+        s.targets(green="healthy").passes(0)
+        decision = s.targets(blue="unhealthy", green="healthy").decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is Reason.LAUNCH_LATE
+    assert f"AWS took {GREEN}-0" in decision.message

@@ -354,6 +354,16 @@ def test_who_is_in_the_way_is_part_of_what_is_awaited(telling: Telling) -> None:
     assert said == "waiting for blue's instances to leave (4 left)"
 
 
+def test_what_aws_took_is_told_and_that_it_is_replaced(telling: Telling) -> None:
+    """Whoever reads of an instance that is gone knows that it is no sign against the version."""
+    taken = {"instances": ["i-1"], "remain": ["i-2"], "since": 1.0}
+    telling.happens(EventKind.OBSERVED, subject="taken", value="AWS took i-1 of web-production-v42", **taken)
+    said = "AWS took i-1 of web-production-v42; it is judged by those that remain"
+    assert wording.sentence(telling.last, telling.release) == said
+    telling.happens(EventKind.OBSERVED, subject="taken", value="", **taken)
+    assert wording.sentence(telling.last, telling.release) == "what AWS took of web-production-v42 has been replaced"
+
+
 EXPECTED: dict[str, tuple[Stage, tuple[Awaited, float | None] | None]] = {
     "nothing done": (Stage(), (Awaited.BUILDER_FREE, BAKED_BY)),
     "an image that is given": (Stage(ami="ami-1"), (Awaited.IMAGE, BAKED_BY)),

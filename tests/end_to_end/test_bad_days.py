@@ -418,3 +418,61 @@ def test_an_instance_of_blue_in_standby_stops_nothing(phase: Phase) -> None:
     (left,) = done.left_behind
     assert left.startswith(f"group web-asg, which serves nobody: {one} of web-asg is in Standby: put it back (aws ")
     assert o.serving() == {done.green_group}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING, Phase.RETIRING])
+def test_what_aws_takes_is_not_the_version_s_fault(phase: Phase, weighted: bool) -> None:
+    """A spot interruption: it is told, replaced, and the release goes live; commands are for those who serve."""
+    o = fast(weighted=weighted, soak=20)
+    taken: list[str] = []
+
+    def take(seen: Release) -> None:
+        held = "targets" in seen.checks and seen.checks["targets"].held
+        if seen.phase is phase and held and not taken:
+            taken.append(min(o.aws.members(seen.green_group)))
+            o.aws.take(taken[0])
+        if seen.phase is Phase.HOLDING and not seen.promoters:
+            o.engine().promote("web/production", who="slack:U1")
+
+    done = ended(o, o.start(hold=phase is Phase.HOLDING), take)
+    assert (done.outcome, done.reason) == (Outcome.LIVE, Reason.COMPLETED)
+    told = [e.facts for e in o.told if e.kind is EventKind.OBSERVED and e.facts["subject"] == "taken"]
+    assert (told[0]["value"], told[0]["instances"]) == (f"AWS took {taken[0]} of {done.green_group}", taken)
+    assert len(told) <= 2
+    o.harm.clear()  # what AWS itself takes is no harm of ours
+    assert o.wrong(done) == []
+
+
+def test_what_is_ill_is_the_version_s_fault() -> None:
+    """Also where the group itself terminates what its load balancer finds ill."""
+    o = fast(soak=20)
+    ill = once(
+        lambda seen: seen.phase is Phase.SOAKING,
+        lambda: o.machines.kill(min(o.aws.members("web-production-v1"))),
+    )
+    done = ended(o, o.start(), ill)
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.CHECK_FAILED)
+    assert "taken" not in done.sights
+
+
+@pytest.mark.parametrize(("phase", "outcome"), [(Phase.SOAKING, Outcome.ROLLED_BACK), (Phase.HOLDING, Outcome.LIVE)])
+def test_what_aws_does_not_replace_in_time(phase: Phase, outcome: Outcome) -> None:
+    """Alone green goes back, and the commit is not held to be bad; while blue serves, too, it may take its time."""
+    o = fast(soak=300, timeouts={"healthy": 60})
+
+    def take(seen: Release) -> None:
+        held = "targets" in seen.checks and seen.checks["targets"].held
+        if seen.phase is phase and held and "taken" not in seen.sights:
+            o.aws.faults.no_capacity("web-production-v1")
+            o.aws.take(min(o.aws.members(seen.green_group)))
+            o.clock.after(120, o.aws.faults.clear)
+        if seen.phase is Phase.HOLDING and o.clock.now() - seen.in_phase_since > 180 and not seen.promoters:
+            o.engine().promote("web/production", who="slack:U1")
+
+    done = ended(o, o.start(hold=phase is Phase.HOLDING), take)
+    assert done.outcome is outcome
+    if outcome is Outcome.ROLLED_BACK:
+        assert done.reason is Reason.LAUNCH_LATE
+        assert "did not replace it within 1m: 1 healthy" in done.message
+        assert o.start(GOOD).number == 2, "it may be released again"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 from bluegreen import phases
 from bluegreen.errors import AwsError, BlueGreenError, Conflict, Interrupted, Refused
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, Event, EventKind, Facts, Phase, Reason, Release, Until, Verb, apply
+from bluegreen.release import Awaited, Awaiting, Event, EventKind, Facts, Phase, Reason, Release, Until, Verb, apply
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -159,6 +159,7 @@ class Driver:
         self._looked = 0.0
         self._taken_up = False
         self._parked = False
+        self._waited: tuple[Phase, Awaited] | None = None  # the last wait; forgotten, an event comes a look later
         self._unreachable: float | None = None  # since when the journal fails
 
     def drive(self, until: Until = Until.LIVE) -> Release:
@@ -279,16 +280,29 @@ class Driver:
     # --- wait ------------------------------------------------------------------------------------
 
     def _wait(self, wait: Wait, until: Until) -> None:
+        self._say(None, wait.awaited, wait.deadline)
+        self._record_wait(wait)
         if wait.awaited in _NOT_OURS[until]:
             self._parked = True
             return
-        self._say(None, wait.awaited, wait.deadline)
         ends = self.clock.now() + wait.seconds
         while (left := ends - self.clock.now()) > 0:
             self.clock.sleep(min(left, LISTEN))
             self._permit()
             if self._catch_up():
                 return
+
+    def _record_wait(self, wait: Wait) -> None:
+        """So that whoever asks is told what is awaited, not what it may be.
+
+        A wait without an end may be over with the next look: it is told when that goes on waiting for the same.
+        """
+        now, before = Awaiting(wait.awaited, wait.deadline), self._waited
+        self._waited = (self.release.phase, wait.awaited)
+        if now.like(self.release.awaits) or (wait.deadline is None and before != self._waited):
+            return
+        ends = {} if wait.deadline is None else {"deadline": wait.deadline}
+        self._append(EventKind.AWAITED, {"awaited": wait.awaited, **ends})
 
     def _wait_for_journal(self, error: AwsError) -> None:
         now = self.clock.now()

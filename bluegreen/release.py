@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     DID = "did"  # an act was done; ids of what it made
     STUMBLED = "stumbled"  # an act failed
     OBSERVED = "observed"  # something that matters was seen to change
+    AWAITED = "awaited"  # a driver waits for something else than before
     BLINDED = "blinded"  # AWS could not be asked
     ERRED = "erred"  # bluegreen itself made a mistake: an exception that nobody foresaw
     PROMOTED = "promoted"  # a person ordered to go on
@@ -177,6 +178,9 @@ class Awaited(StrEnum):
 
 #: Of these the end is known: a time simply passes.
 PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS})
+
+#: Of these the failure that was told before is all the news.
+AGAIN = frozenset({Awaited.RETRY, Awaited.BUILDER_FREE, Awaited.SIGHT})
 
 #: Subjects of observations of what is in the way, with `blue` or `green` behind them: who stays as it is until a
 #: person acts, and whom a lifecycle hook holds; and of who was detached from blue and runs on.
@@ -326,6 +330,21 @@ class Stumble:
 
 
 @dataclass(frozen=True)
+class Awaiting:
+    """What is waited for. `deadline` (epoch seconds): when the waiting ends by itself, if it does."""
+
+    awaited: Awaited
+    deadline: float | None = None
+
+    def like(self, other: Awaiting | None) -> bool:
+        """Whether it is the same to whoever reads it: times within a second, and when to try again is no news."""
+        if other is None or other.awaited is not self.awaited:
+            return False
+        ends = (self.deadline, other.deadline)
+        return self.awaited in AGAIN or ends == (None, None) or (None not in ends and abs(ends[0] - ends[1]) < 1)  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
 class Mistake:
     """Exceptions of bluegreen's own that nobody foresaw, in a row. `last`: epoch seconds."""
 
@@ -396,6 +415,7 @@ class Release:
     checks: Mapping[str, CheckState] = field(default_factory=dict)
     sights: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
     promoters: tuple[str, ...] = ()
+    awaits: Awaiting | None = None  # what its driver waits for, or waited for when it stopped
     held_by: str = ""  # who ordered the hold, "" when the configuration or the start did
     rollback_by: str = ""
     stumble: Stumble | None = None
@@ -677,6 +697,7 @@ def _entered(release: Release, event: Event) -> Release:
         entered={**release.entered, phase: event.at},
         image=event.facts.get("image", release.image),
         stumble=None,
+        awaits=None,
         mistake=None,
         blind_since=None,
         interrupted=False,
@@ -689,7 +710,7 @@ def _entered(release: Release, event: Event) -> Release:
 def _began(release: Release, event: Event) -> Release:
     verb = Verb(event.facts["verb"])
     tries = {**release.tries, verb: release.tries.get(verb, 0) + 1}
-    changed = replace(release, began={**release.began, verb: event}, tries=tries, interrupted=False)
+    changed = replace(release, began={**release.began, verb: event}, tries=tries, interrupted=False, awaits=None)
     if verb is Verb.PIN_BLUE and release.blue is None:
         before = BlueBefore.from_facts(event.facts["blue"])
         return replace(changed, blue=before, size=max(before.desired, release.wanted))
@@ -719,6 +740,7 @@ def _did(release: Release, event: Event) -> Release:
         share_since=event.at if first else release.share_since,
         template_version=event.facts.get("template_version", release.template_version),
         stumble=None,
+        awaits=None,
         mistake=None,
     )
 
@@ -740,8 +762,9 @@ def _stumbled(release: Release, event: Event) -> Release:
     if not stumble.transient:
         release = replace(release, refusals={**release.refusals, verb: release.refusals.get(verb, 0) + 1})
     if verb in OPTIONAL and not (stumble.transient and stumble.last - stumble.first < TIDYING):
-        return replace(release, stumble=None, gave_up={**release.gave_up, verb: stumble.message})
-    return replace(release, stumble=stumble)
+        return replace(release, stumble=None, gave_up={**release.gave_up, verb: stumble.message}, awaits=None)
+    again = Awaited.BUILDER_FREE if verb is Verb.CLAIM_BUILDER else Awaited.RETRY
+    return replace(release, stumble=stumble, awaits=Awaiting(again))
 
 
 def _observed(release: Release, event: Event) -> Release:
@@ -768,19 +791,24 @@ def _sighted(release: Release, event: Event) -> Release:
     """AWS answers again: the blind seconds are taken off the delays of the phase, and no more than those."""
     blind = event.at - (event.at if release.blind_since is None else release.blind_since)
     since = max(release.watched_since, release.in_phase_since) + blind
-    return replace(release, watched_since=since, blind_since=None)
+    return replace(release, watched_since=since, blind_since=None, awaits=None)
 
 
 def _blinded(release: Release, event: Event) -> Release:
     since = release.blind_since if release.blind_since is not None else event.at
-    return replace(release, blind_since=since)
+    return replace(release, blind_since=since, awaits=Awaiting(Awaited.SIGHT))
+
+
+def _awaited(release: Release, event: Event) -> Release:
+    return replace(release, awaits=Awaiting(Awaited(event.facts["awaited"]), event.facts.get("deadline")))
 
 
 def _erred(release: Release, event: Event) -> Release:
     """Two far apart are not in a row: what works for so long in between works."""
     before = release.mistake if release.mistake and event.at - release.mistake.last < APART else None
     count = before.count + 1 if before else 1
-    return replace(release, mistake=Mistake(count, event.at, event.facts["message"]))
+    mistake = Mistake(count, event.at, event.facts["message"])
+    return replace(release, mistake=mistake, awaits=Awaiting(Awaited.RETRY))
 
 
 def _promoted(release: Release, event: Event) -> Release:
@@ -795,7 +823,7 @@ def _hold_ordered(release: Release, event: Event) -> Release:
 
 def _rollback_ordered(release: Release, event: Event) -> Release:
     reopened = _resumed(release, event) if release.outcome is Outcome.FAILED else release
-    return replace(reopened, rollback_by=event.facts["who"])
+    return replace(reopened, rollback_by=event.facts["who"], awaits=None)
 
 
 def _interrupted(release: Release, event: Event) -> Release:
@@ -812,6 +840,7 @@ def _resumed(release: Release, event: Event) -> Release:
         outcome=None,
         settled_at=None,
         stumble=None,
+        awaits=None,
         mistake=None,
         blind_since=None,
         gave_up={},
@@ -829,6 +858,7 @@ def _settled(release: Release, event: Event) -> Release:
         message=f["message"],
         left_behind=tuple(f["left"]),
         settled_at=event.at,
+        awaits=None,
     )
 
 
@@ -840,6 +870,7 @@ _FOLD = {
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
     EventKind.ERRED: _erred,
+    EventKind.AWAITED: _awaited,
     EventKind.PROMOTED: _promoted,
     EventKind.HOLD_ORDERED: _hold_ordered,
     EventKind.ROLLBACK_ORDERED: _rollback_ordered,

@@ -273,6 +273,10 @@ def _blinded(event: Event, release: Release) -> str:
     return f"AWS could not be asked{': ' + message.rstrip('.') if message else ''}; nothing is changed until it answers"
 
 
+def _awaited(event: Event, release: Release) -> str:
+    return awaiting(*awaited_by(event), event.at, release)
+
+
 def _erred(event: Event, release: Release) -> str:
     return f"bluegreen made a mistake: {event.facts['message']}; trying again soon, nothing is changed until then"
 
@@ -336,6 +340,7 @@ _TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
     EventKind.ERRED: _erred,
+    EventKind.AWAITED: _awaited,
     EventKind.PROMOTED: _promoted,
     EventKind.HOLD_ORDERED: _hold_ordered,
     EventKind.ROLLBACK_ORDERED: _rollback_ordered,
@@ -394,82 +399,16 @@ def intent(verb: Verb, facts: Facts, release: Release, *, arns: bool = True) -> 
     return one_line(_ACTS[verb][0].format_map(names))
 
 
+def awaited_by(event: Event) -> tuple[Awaited, float | None]:
+    """What an `awaited` event says: what for, and until when (epoch seconds)."""
+    return Awaited(event.facts["awaited"]), event.facts.get("deadline")
+
+
 def awaiting(awaited: Awaited, deadline: float | None, now: float, release: Release) -> str:
     """What is waited for, and for how long yet: `waiting for the overlap to pass, 3m 12s to go`."""
     text = f"waiting for {awaited_text(awaited, release)}"
     left = time_left(awaited, deadline, now)
     return f"{text}, {left}" if left else text
-
-
-def expected(release: Release) -> tuple[Awaited, float | None] | None:
-    """What is awaited and until when, as far as the journal alone tells; None when nothing is waited for."""
-    if release.outcome or release.rollback_pending:
-        return None
-    if release.blind_since is not None:
-        return Awaited.SIGHT, None
-    if release.stumble:
-        return (Awaited.BUILDER_FREE if release.stumble.verb is Verb.CLAIM_BUILDER else Awaited.RETRY), None
-    config, since = release.config, max(release.in_phase_since, release.watched_since)
-    patience = config.get("timeouts") or {}
-    match release.phase:
-        case Phase.BAKING:
-            return _expected_of_the_bake(release), since + patience.get("bake", 0.0)
-        case Phase.LAUNCHING:
-            return Awaited.GREEN_UP, since + patience.get("launch", 0.0)
-        case Phase.CHECKING:
-            return Awaited.CHECKS, None
-        case Phase.OVERLAPPING:
-            held = _all_held_since(release)
-            if held is None:
-                return Awaited.CHECKS, None
-            return _expected_of_the_overlap(release, held)
-        case Phase.HOLDING:
-            if _all_held_since(release) is None:
-                return Awaited.CHECKS, None
-            return Awaited.PROMOTION, release.in_phase_since + (config.get("promotion") or {}).get("timeout", 0.0)
-        case Phase.SOAKING:
-            return Awaited.SOAK, release.in_phase_since + release.soak
-        case Phase.RETIRING:
-            return Awaited.BLUE_EMPTY, None
-        case Phase.ROLLING_BACK if release.green_stays_until and Verb.TAKE_GREEN_OUT not in release.did:
-            return Awaited.CLIENTS, release.green_stays_until
-    return Awaited.READ_BACK, None
-
-
-def _all_held_since(release: Release) -> float | None:
-    """Since when every check of the overlap holds, as far as the journal tells; None while any does not."""
-    judged = [str(c["name"]) for c in release.config.get("checks") or () if _judged_now(c, release)]
-    held = [check.held_since if check else None for check in map(release.checks.get, ("targets", *judged))]
-    return None if None in held else max(since for since in held if since is not None)
-
-
-def _judged_now(check: Facts, release: Release) -> bool:
-    """Whether the overlap waits for it: the load balancer's metrics of green only from when it has a share."""
-    early = "metric" in check and check.get("namespace") is None and release.share_since is None
-    return "overlapping" in (check.get("when") or ()) and not early
-
-
-def _expected_of_the_overlap(release: Release, held: float) -> tuple[Awaited, float]:
-    """With weights each step lasts an equal part of it, from when its share was given."""
-    traffic = release.config.get("traffic") or {}
-    overlap = float(traffic.get("overlap", 0.0))
-    if not release.weighted or Verb.SHIFT not in release.did:
-        return Awaited.OVERLAP, held + overlap
-    steps = traffic.get("steps") or [release.share]
-    ends = max(release.did[Verb.SHIFT].at, release.in_phase_since, held) + overlap / len(steps)
-    return (Awaited.OVERLAP if release.share == steps[-1] else Awaited.STEP), ends
-
-
-def _expected_of_the_bake(release: Release) -> Awaited:
-    for verb, awaited in (
-        (Verb.MAKE_IMAGE, Awaited.IMAGE),
-        (Verb.STOP_BUILDER, Awaited.BUILDER_STOPPED),
-        (Verb.RUN_BUILD, Awaited.BUILD),
-        (Verb.CLAIM_BUILDER, Awaited.BUILDER_UP),
-    ):
-        if verb in release.did:
-            return awaited
-    return Awaited.BUILDER_FREE if release.builder else Awaited.IMAGE
 
 
 def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:

@@ -30,7 +30,6 @@ from bluegreen import (
     beforehand,
     count_of,
     duration,
-    expected,
     listed,
     needed,
     one_line,
@@ -374,10 +373,9 @@ def _meaning(release: Release) -> str:
 
 
 def _waits(release: Release, now: float) -> str:
-    found = expected(release)
-    if found is None:
+    if release.awaits is None:
         return ""
-    awaited, deadline = found
+    awaited, deadline = release.awaits.awaited, release.awaits.deadline
     told = awaited is Awaited.PROMOTION  # by `_expires`
     until = f" (until {moment(deadline)})" if deadline and deadline > now and not told else ""
     return f"{quoted(awaiting(awaited, None, now, release))}{until}  ·  "

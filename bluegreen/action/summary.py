@@ -10,7 +10,7 @@ from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, 
 
 _MARKS = {Outcome.LIVE: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.FAILED: "❌"}
 #: Events that a reader of the page wants; acts and single looks are in the log.
-_TOLD = frozenset(EventKind) - {EventKind.BEGAN, EventKind.DID, EventKind.OBSERVED}
+_TOLD = frozenset(EventKind) - {EventKind.BEGAN, EventKind.DID, EventKind.OBSERVED, EventKind.AWAITED}
 #: Rows of the table; the newest are kept.
 _ROWS = 200
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~$@&])")

@@ -76,6 +76,9 @@ class Telling:
     def _hear(self, release: Release, event: Event) -> None:
         self.release = release
         self._events = (*self._events, event)
+        if event.kind is EventKind.AWAITED:
+            self._wait(release, *wording.awaited_by(event))
+            return
         self.workflow.group("" if release.outcome else wording.phase_title(release.phase))
         self.workflow.say(f"{_clock(event.at)} {wording.sentence(event, release)}")
         for found in wording.beforehand(release) if event.kind is EventKind.STARTED else ():

@@ -27,7 +27,7 @@ _MOST_EVENTS = 6
 _STORY = tuple(phase for phase in Phase if phase is not Phase.ROLLING_BACK)
 _OUTCOMES = {Outcome.LIVE: "bold green", Outcome.ROLLED_BACK: "bold yellow", Outcome.FAILED: "bold red"}
 #: Kinds that stand elsewhere in the picture, or are followed at once by another that says more.
-_UNTOLD = frozenset({EventKind.BEGAN, EventKind.SETTLED})
+_UNTOLD = frozenset({EventKind.BEGAN, EventKind.AWAITED, EventKind.SETTLED})
 _MARKS = dict.fromkeys((EventKind.STUMBLED, EventKind.BLINDED, EventKind.ERRED, EventKind.ROLLBACK_ORDERED), "yellow")
 
 
@@ -74,6 +74,8 @@ class Picture:
             self._live.console.print(Text(found, "yellow" if found.startswith("warning") else "dim"))
         if event is not None and event.kind not in _UNTOLD:
             self._events.append((event.at, event.kind, wording.sentence(event, release)))
+        if awaited is None and release.awaits is not None:  # somebody else drives, and has told it
+            awaited, deadline = release.awaits.awaited, release.awaits.deadline
         self._scene = Scene(release, tuple(self._events), awaited, deadline)
 
     def note(self, text: str) -> None:

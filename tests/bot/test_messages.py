@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bluegreen import Previous, ServiceStatus
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
-from bluegreen.release import Event, EventKind, Outcome, Phase, Verb
+from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Verb
 from bot import messages
 from bot.messages import Said
 from lab.blocks import JSON_OF_BLOCKS, problems_of_home, problems_of_message
@@ -405,27 +405,30 @@ def state(story: Story, later: float = 5) -> str:
 
 
 @pytest.mark.parametrize(
-    ("phase", "awaited", "seconds"),
+    ("phase", "awaited", "said", "seconds"),
     [
-        (Phase.BAKING, "waiting for another release to free builder i-0123456789abcdef0", 7200),
-        (Phase.LAUNCHING, "waiting for green's instances to come in service (1 of 4)", 900),
-        (Phase.CHECKING, "waiting for every check to hold", None),
-        (Phase.HOLDING, "waiting for a person to promote", None),
-        (Phase.SWITCHING, "waiting for the load balancer to show the last change", None),
-        (Phase.SOAKING, "waiting for the soak to pass", 900),
-        (Phase.RETIRING, "waiting for blue's instances to leave (4 left)", None),
+        (Phase.BAKING, Awaited.IMAGE, "waiting for image web-production-v42-9f8e7d6c to become available", 7200),
+        (Phase.LAUNCHING, Awaited.GREEN_UP, "waiting for green's instances to come in service (1 of 4)", 900),
+        (Phase.CHECKING, Awaited.CHECKS, "waiting for every check to hold", None),
+        (Phase.HOLDING, Awaited.PROMOTION, "waiting for a person to promote", None),
+        (Phase.SWITCHING, Awaited.READ_BACK, "waiting for the load balancer to show the last change", None),
+        (Phase.SOAKING, Awaited.SOAK, "waiting for the soak to pass", 900),
+        (Phase.RETIRING, Awaited.BLUE_EMPTY, "waiting for blue's instances to leave (4 left)", None),
     ],
 )
-def test_what_is_awaited_and_until_when(phase: Phase, awaited: str, seconds: float | None) -> None:
-    """In the reader's own time; nothing is promised that is over."""
+def test_what_is_awaited_and_until_when(phase: Phase, awaited: Awaited, said: str, seconds: float | None) -> None:
+    """What its driver wrote, in the reader's own time; nothing is promised that is over."""
     story = at(phase).checks("targets", passed=True, streak=3, held=True)
+    assert "waiting for" not in state(story), "nothing is guessed"
+    ends = story.now + (seconds or 60)
+    until = {"deadline": ends} if seconds or phase is Phase.HOLDING else {}
+    story.happens(EventKind.AWAITED, awaited=awaited, **until)
     text = state(story)
     if seconds is None:
-        assert f"{awaited}  ·  " in text
+        assert f"{said}  ·  " in text
         return
-    ends = story.release.in_phase_since + seconds
-    assert f"{awaited} (until <!date^{int(ends)}^{{time_secs}}|" in text
-    assert f"{awaited}  ·  " in state(story, later=ends - story.now + 1)
+    assert f"{said} (until <!date^{int(ends)}^{{time_secs}}|" in text
+    assert f"{said}  ·  " in state(story, later=ends - story.now + 1)
 
 
 @pytest.mark.parametrize(("then", "word"), [("rollback", "rolled back"), ("promote", "promoted")])
@@ -501,16 +504,6 @@ def test_how_long_it_goes_on() -> None:
     story = Story()
     assert state(story, later=3723).endswith("1h 2m since the start")
     assert "since the start" not in shown(STATES["live"]().card)
-
-
-def test_the_overlap_has_an_end_once_checks_hold() -> None:
-    """Until then the checks are awaited."""
-    story = at(Phase.OVERLAPPING)
-    story.checks("targets", passed=True)
-    assert "waiting for every check to hold (not yet: targets)  ·" in state(story)
-    story.checks("targets", passed=True, streak=3, held=True)
-    ends = (story.release.checks["targets"].held_since or 0) + 300
-    assert f"waiting for the overlap to pass (until <!date^{int(ends)}^" in state(story)
 
 
 @pytest.mark.parametrize(
@@ -922,6 +915,7 @@ def event(kind: EventKind, **facts: Any) -> Event:
         (EventKind.DID, True, False),
         (EventKind.STUMBLED, True, False),
         (EventKind.OBSERVED, True, False),
+        (EventKind.AWAITED, False, False),
         (EventKind.BLINDED, True, False),
         (EventKind.ERRED, True, False),
         (EventKind.PROMOTED, True, True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from itertools import groupby
 
 import pytest
 
@@ -12,10 +13,10 @@ from bluegreen import Engine, Until
 from bluegreen.driver import LISTEN, SystemClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
 from bluegreen.journal import SKEW, Journal
-from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
+from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Phase, Reason, Release, Verb
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
-from tests.worlds import GOOD, Ops, bare, has, kinds, once
+from tests.worlds import GOOD, Ops, bare, fast, has, kinds, once
 
 AMI = {"ami": "image"}
 
@@ -472,6 +473,39 @@ def _facts(release: Release) -> dict[str, object]:
     """The first event's facts, for a second service."""
     names = ("commit", "image", "hold", "config", "blue_group", "green_group", "image_name", "builder")
     return {**{name: getattr(release, name) for name in names}, "who": "me", "target_groups": []}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_is_awaited_is_written_down_by_whoever_waits(weighted: bool) -> None:
+    """Whoever reads the journal knows what the driver waits for, and until when; with few events more."""
+    o = fast(weighted=weighted, checks=[])
+    release, untold = o.start(hold=True), []
+
+    def tell(seen: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
+        if event is not None:
+            o.told.append(event)
+        elif awaited is not None:
+            stands = o.engine().load(release.id).awaits
+            untold.append((awaited, deadline, stands is not None and stands.like(Awaiting(awaited, deadline))))
+        if seen.phase is Phase.HOLDING and not seen.promoters and awaited is Awaited.PROMOTION and untold[-1][2]:
+            o.engine().promote("web/production", who="slack:U1")
+
+    o.engine().drive(release.id, tell=tell)
+    known = [told for (*_, told) in untold]
+    runs = [list(same) for _, same in groupby(untold, key=lambda one: one[:2])]
+    assert all(told for run in runs for (*_, told) in run[2:]), "from the third look of a wait on at the latest"
+    assert any(known)
+    assert kinds(o.told).count(EventKind.AWAITED) <= 15
+    said = [Awaited(event.facts["awaited"]) for event in o.told if event.kind is EventKind.AWAITED]
+    assert {Awaited.IMAGE, Awaited.GREEN_UP, Awaited.OVERLAP, Awaited.PROMOTION, Awaited.BLUE_EMPTY} <= set(said)
+
+
+def test_who_parks_a_release_says_what_it_waits_for() -> None:
+    """Nobody drives it while a person is awaited, and the card tells until when."""
+    o = bare()
+    parked = o.drive(o.start(hold=True).id, until=Until.HELD)
+    assert parked is not None
+    assert parked.awaits == Awaiting(Awaited.PROMOTION, parked.in_phase_since + o.config.promotion.timeout)
 
 
 def test_a_second_driver_says_that_it_took_over() -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from bluegreen.release import (
     SIGHT,
+    Awaited,
+    Awaiting,
     Event,
     EventKind,
     Outcome,
@@ -370,3 +372,48 @@ def test_groups_of_a_service_are_known_by_name() -> None:
     assert [is_name_of("web/production", name) for name in made] == [True, False, False, False]
     dashed = ("web-eu-production-3-v1", "web-eu-production-v1", "web-eu-production-6-v1")
     assert [is_name_of("web/eu-production", name) for name in dashed] == [True, True, False]
+
+
+# --- what is awaited ---
+
+
+BUSY = Awaiting(Awaited.BUILDER_FREE)
+
+
+def test_what_is_awaited_is_what_its_driver_wrote() -> None:
+    """Until something is done, or the next phase begins; a failure says by itself that another try is awaited."""
+    s = Stage().told(EventKind.AWAITED, awaited=Awaited.IMAGE, deadline=1900.0)
+    assert s.release.awaits == Awaiting(Awaited.IMAGE, 1900.0)
+    assert s.told(EventKind.AWAITED, awaited=Awaited.CHECKS).release.awaits == Awaiting(Awaited.CHECKS)
+    assert s.told(EventKind.BEGAN, verb=Verb.CLAIM_BUILDER).release.awaits is None
+    failed = {"code": "X", "message": "no", "transient": True, "denied": False}
+    assert s.told(EventKind.STUMBLED, verb=Verb.CLAIM_BUILDER, **failed).release.awaits == BUSY
+    assert s.told(EventKind.STUMBLED, verb=Verb.START_BUILDER, **failed).release.awaits == Awaiting(Awaited.RETRY)
+    assert s.told(EventKind.DID, verb=Verb.START_BUILDER).release.awaits is None
+    assert s.told(EventKind.ERRED, code="X", message="x").release.awaits == Awaiting(Awaited.RETRY)
+    assert s.told(EventKind.BLINDED, code="X", message="x").release.awaits == Awaiting(Awaited.SIGHT)
+    assert s.told(EventKind.OBSERVED, subject="sight", value="again").release.awaits is None
+    for kind, facts in (
+        (EventKind.ENTERED, {"phase": "launching"}),
+        (EventKind.ROLLBACK_ORDERED, {"who": "me"}),
+        (EventKind.SETTLED, {"outcome": "failed", "reason": "blind", "message": "", "left": []}),
+    ):
+        s.told(EventKind.AWAITED, awaited=Awaited.IMAGE, deadline=1900.0)
+        assert s.told(kind, **facts).release.awaits is None, kind
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "like"),
+    [
+        (Awaiting(Awaited.SOAK, 10.0), Awaiting(Awaited.SOAK, 10.9), True),
+        (Awaiting(Awaited.SOAK, 10.0), Awaiting(Awaited.SOAK, 11.0), False),
+        (Awaiting(Awaited.SOAK, 10.0), Awaiting(Awaited.OVERLAP, 10.0), False),
+        (Awaiting(Awaited.CHECKS), Awaiting(Awaited.CHECKS), True),
+        (Awaiting(Awaited.CHECKS), Awaiting(Awaited.CHECKS, 10.0), False),
+        (Awaiting(Awaited.RETRY, 10.0), Awaiting(Awaited.RETRY), True),
+        (Awaiting(Awaited.RETRY, 10.0), None, False),
+    ],
+)
+def test_what_is_no_news_to_a_reader(one: Awaiting, other: Awaiting | None, like: bool) -> None:
+    """The same, to a second; of what is tried again the failure was the news."""
+    assert one.like(other) is like

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bluegreen import phases, wording
+from bluegreen import wording
 from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Reason, Verb, duration
 from tests.worlds.events import ALICE, ARN, FACTS, ID, WHO, Telling
 from tests.worlds.release import Stage
@@ -364,141 +364,12 @@ def test_what_aws_took_is_told_and_that_it_is_replaced(telling: Telling) -> None
     assert wording.sentence(telling.last, telling.release) == "what AWS took of web-production-v42 has been replaced"
 
 
-EXPECTED: dict[str, tuple[Stage, tuple[Awaited, float | None] | None]] = {
-    "nothing done": (Stage(), (Awaited.BUILDER_FREE, BAKED_BY)),
-    "an image that is given": (Stage(ami="ami-1"), (Awaited.IMAGE, BAKED_BY)),
-    "the builder claimed": (Stage().did(Verb.CLAIM_BUILDER), (Awaited.BUILDER_UP, BAKED_BY)),
-    "the builder started": (Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER), (Awaited.BUILDER_UP, BAKED_BY)),
-    "the build sent": (Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD), (Awaited.BUILD, BAKED_BY)),
-    "the check sent": (
-        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK),
-        (Awaited.BUILD, BAKED_BY),
-    ),
-    "the builder stopped": (
-        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.STOP_BUILDER),
-        (Awaited.BUILDER_STOPPED, BAKED_BY),
-    ),
-    "the image ordered": (
-        Stage().did(Verb.CLAIM_BUILDER, Verb.RUN_BUILD, Verb.STOP_BUILDER, Verb.MAKE_IMAGE, image="ami-1"),
-        (Awaited.IMAGE, BAKED_BY),
-    ),
-    "taken up later": (Stage().passes(50).told(EventKind.TAKEN_UP, holder="b"), (Awaited.BUILDER_FREE, BAKED_BY + 50)),
-    "launching": (Stage().passes(5).launched().passes(60), (Awaited.GREEN_UP, 1005.0 + 900)),
-    "launching, taken up": (
-        Stage().launched().passes(60).told(EventKind.TAKEN_UP, holder="b"),
-        (Awaited.GREEN_UP, 1060.0 + 900),
-    ),
-    "checking": (Stage().launched().enters(Phase.CHECKING), (Awaited.CHECKS, None)),
-    "overlapping, nothing seen": (Stage().launched().enters(Phase.OVERLAPPING), (Awaited.CHECKS, None)),
-    "overlapping, not every check held": (Stage(checks=HOME).joined().checks("home", times=1), (Awaited.CHECKS, None)),
-    "overlapping, held": (Stage().joined().passes(60), (Awaited.OVERLAP, 1003.0 + 300)),
-    "overlapping, the last held later": (
-        Stage(checks=HOME).joined().passes(60).checks("home"),
-        (Awaited.OVERLAP, 1066.0 + 300),
-    ),
-    "holding": (Stage(hold=True).joined().passes(300).enters(Phase.HOLDING), (Awaited.PROMOTION, 1303.0 + 4 * 3600)),
-    "switching": (Stage().joined().enters(Phase.SWITCHING), (Awaited.READ_BACK, None)),
-    "soaking": (Stage().switched().passes(60), (Awaited.SOAK, 1003.0 + 900)),
-    "retiring": (Stage().switched().enters(Phase.RETIRING), (Awaited.BLUE_EMPTY, None)),
-    "rolling back": (Stage().switched().rolls_back(), (Awaited.READ_BACK, None)),
-    "rolling back, clients stick": (sticking(), (Awaited.CLIENTS, 1003.0 + 600)),
-    "rolling back, they followed": (sticking().did(Verb.TAKE_GREEN_OUT), (Awaited.READ_BACK, None)),
-    "rollback ordered": (Stage().joined().told(EventKind.ROLLBACK_ORDERED, who="U1"), None),
-    "a call failed": (
-        Stage().joined().told(
-            EventKind.STUMBLED, verb=Verb.JOIN_GREEN, code="X", message="no", transient=True, denied=False
-        ),
-        (Awaited.RETRY, None),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", list(EXPECTED))
-def test_what_is_awaited_is_known_without_a_driver(name: str) -> None:
-    """For a card that nobody's driver writes; and it can be said in a sentence."""
-    stage, awaited = EXPECTED[name]
-    assert wording.expected(stage.release) == awaited
-    if awaited:
-        plain(wording.awaiting(*awaited, stage.now, stage.release))
-
-
-@pytest.mark.parametrize("outcome", list(Outcome))
-@pytest.mark.parametrize("phase", list(Phase))
-def test_nothing_is_awaited_of_what_has_settled(phase: Phase, outcome: Outcome) -> None:
-    """In whatever phase."""
-    telling = Telling().serves_both().enters(phase, reason="ordered", message="").settles(outcome)
-    assert wording.expected(telling.release) is None
-
-
-@pytest.mark.parametrize("phase", list(Phase))
-def test_a_configuration_that_says_nothing_breaks_nothing(phase: Phase) -> None:
-    """That of an older version: what is awaited is due at once."""
-    stage = Stage().joined().enters(phase, reason="ordered", message="")
-    found = wording.expected(replace(stage.release, config={}))
-    assert found is not None
-    assert found[1] is None or found[1] <= stage.now
-
-
-@pytest.mark.parametrize(
-    "stage",
-    [
-        Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("pending"),
-        Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER, Verb.RUN_BUILD).builder("running", online=True),
-        Stage(ami="ami-1").image("pending"),
-        Stage().launched().alter("green", instances=()),
-        Stage(checks=[{"name": "unit", "run": "true"}]).launched().enters(Phase.CHECKING),
-        Stage().launched().enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green"),
-        Stage().joined(),
-        Stage(hold=True).joined().enters(Phase.HOLDING),
-        Stage().switched(),
-    ],
-    ids=["builder", "build", "image", "launch", "checks", "joining", "overlap", "hold", "soak"],
-)
-def test_the_journal_expects_what_the_driver_waits_for(stage: Stage) -> None:
-    """A card and a terminal say the same; the driver may know less of the end."""
-    decision = stage.decision
-    assert isinstance(decision, phases.Wait)
-    found = wording.expected(stage.release)
-    assert found is not None
-    assert found[0] is decision.awaited
-    assert decision.deadline in (None, found[1])
-
-
-UNIT = {"name": "unit", "run": "true", "when": ["checking"]}
-ERRORS = {
-    "name": "errors",
-    "metric": "HTTPCode_Target_5XX_Count",
-    "statistic": "Sum",
-    "at_most": 1.5,
-    "compare": "blue",
-}
-AMISS = {
-    "blind": Stage().joined().told(EventKind.BLINDED, code="X", message="no"),
-    "not joined": Stage(checks=[UNIT]).launched().enters(Phase.CHECKING).checks("unit").enters(Phase.OVERLAPPING),
-    "a check not heard of yet": Stage(checks=[{"name": "home", "http": "https://x"}]).joined(),
-    "a hold whose check wavers": (
-        Stage(hold=True, checks=[{"name": "home", "http": "https://x"}]).joined().enters(Phase.HOLDING)
-    ),
-    "a preview, without the metrics of traffic": Stage(checks=[ERRORS], steps=[0, 10]).joined(),
-    "a share whose metrics are not told yet": Stage(checks=[ERRORS], steps=[0, 10]).joined().shifted(10),
-    "the builder is another's": Stage().told(
-        EventKind.STUMBLED, verb=Verb.CLAIM_BUILDER, code="BuilderBusy", message="no", transient=True, denied=False
-    ),
-}
-
-
-@pytest.mark.parametrize("name", list(AMISS))
-def test_the_journal_expects_what_the_driver_waits_for_on_a_bad_day(name: str) -> None:
-    """AWS is silent, a check was not heard of since green joined, or the builder bakes for another."""
-    stage = AMISS[name]
-    if name == "blind":
-        decision = phases.blind(stage.release, stage.now, denied=False, message="no")
-    else:
-        decision = stage.did(Verb.JOIN_GREEN).decision if name == "not joined" else stage.decision
-    assert isinstance(decision, phases.Wait)
-    found = wording.expected(stage.release)
-    assert found is not None
-    assert found[0] == decision.awaited
+def test_what_is_awaited_is_an_event(telling: Telling) -> None:
+    """In the words of the wait, with its end as it was then."""
+    telling.happens(EventKind.AWAITED, awaited=Awaited.OVERLAP, deadline=telling.now + 1 + 192)
+    assert wording.sentence(telling.last, telling.release) == "waiting for the overlap to pass, 3m 12s to go"
+    telling.happens(EventKind.AWAITED, awaited=Awaited.READ_BACK)
+    assert wording.sentence(telling.last, telling.release) == "waiting for the load balancer to show the last change"
 
 
 # --- a hold, and several who promote -----------------------------------------------------------------------

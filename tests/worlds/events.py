@@ -30,6 +30,7 @@ FACTS: dict[EventKind, dict[str, Any]] = {
     EventKind.STUMBLED: {"verb": "join_green", "code": "X", "message": "no", "transient": False, "denied": False},
     EventKind.OBSERVED: {"subject": "traffic", "value": "both"},
     EventKind.BLINDED: {"code": "X", "message": "Rate exceeded"},
+    EventKind.AWAITED: {"awaited": "overlap", "deadline": 1300.0},
     EventKind.ERRED: {"code": "KeyError", "message": "KeyError: 'x' (phases/retiring.py, line 42)"},
     EventKind.PROMOTED: WHO,
     EventKind.HOLD_ORDERED: WHO,

@@ -37,15 +37,47 @@ class Row:
 def main() -> None:
     """Measure everything, one row each."""
     table = Table("what", "measured", "the design wants", title="bluegreen: measured on the lab")
-    for row in [*_releases(), _worlds(), _rollback(), _help(), *_traffic(), *_bot(), *_container()]:
+    for row in [*_releases(), _worlds(), _rollback(), *_cures(), _help(), *_traffic(), *_bot(), *_container()]:
         table.add_row(row.what, row.measured, row.wanted)
     Console(width=118).print(table)
 
 
-def _ops(instances: int) -> Ops:
-    ops = Ops(instances=instances, changes=CHANGES)
+def _ops(instances: int, *, weighted: bool = False) -> Ops:
+    ops = Ops(instances=instances, changes=CHANGES, weighted=weighted)
     ops.config = ops.config.model_copy(update={"traffic": ops.config.traffic.model_copy(update={"overlap": OVERLAP})})
     return ops
+
+
+def _cures() -> list[Row]:
+    """The live version is ill, and somebody orders the image of before: in seconds, with instances that boot in 45."""
+    rows = []
+    for weighted in (False, True):
+        first, out = _cure(weighted)
+        what = f"order to the first healthy answer, and until the ill are out ({'weights' if weighted else 'shared'})"
+        rows.append(Row(what, f"{first:.0f} s, {out:.0f} s", "boot, health, two looks"))
+    return rows
+
+
+def _cure(weighted: bool) -> tuple[float, float]:
+    ops = _ops(4, weighted=weighted)
+    for commit in ("0fee0001aaaa", "0fee0002bbbb"):
+        live = ops.drive(ops.start(commit).id)
+    ops.machines.sick("0fee0002bbbb")
+    ops.clock.sleep(60)
+    assert live is not None
+    began, answers, alone = ops.clock.now(), list[float](), list[float]()
+    release = ops.engine().release_again("web/production", live.blue_image, who="slack:U1")
+
+    def when(_: Release) -> None:
+        serving = ops.serving()
+        groups = ops.config.traffic.target_groups
+        if release.green_group in serving and any("healthy" in ops.aws.serving(one).values() for one in groups):
+            answers.append(ops.clock.now() - began)
+        if serving == {release.green_group}:
+            alone.append(ops.clock.now() - began)
+
+    ops.drive(release.id, when=when)
+    return answers[0], alone[0]
 
 
 def _releases() -> list[Row]:

@@ -119,3 +119,19 @@ def test_dying_anywhere_with_a_sick_version(weighted: bool) -> None:
     crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(going_back))
     assert len(crashes.points) > 15
     assert said(crashes) == ""
+
+
+def test_dying_anywhere_in_a_cure() -> None:
+    """Nobody is left of blue when it begins; every call of the short way, which is its own story up to the soak."""
+    world = fast(loose=True, checks=[])
+    for instance in world.aws.members(world.world.group):
+        world.machines.kill(instance)
+    world.clock.sleep(30)
+    world.instances = 0  # nobody serves
+    release = world.start("", ami=world.world.image, cure=True)
+    assert release.cure
+    told: list[Release] = [release]
+    short = (Phase.CHECKING, Phase.OVERLAPPING, Phase.SWITCHING)
+    crashes = die_everywhere(world, release, Outcome.LIVE, told.append, after=lambda: told[-1].phase in short)
+    assert len(crashes.points) > 8
+    assert said(crashes) == ""

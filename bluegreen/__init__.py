@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bluegreen.advice import Door, advised
 from bluegreen.errors import (
     AwsError,
     BlueGreenError,
@@ -24,7 +25,7 @@ from bluegreen.errors import (
     Untold,
 )
 from bluegreen.freezing import Frozen, end_of, frozen, in_words, moment_in, time_in, upcoming, windows
-from bluegreen.permission import Member, Order, Realm, identify, in_no_group, judge, judge_approval, listed, permitted
+from bluegreen.permission import Member, Order, identify, in_no_group, judge, judge_approval, listed, permitted
 from bluegreen.release import (
     Awaited,
     CheckState,
@@ -79,6 +80,7 @@ __all__ = [
     "Caller",
     "CheckState",
     "ConfigError",
+    "Door",
     "Engine",
     "Event",
     "EventKind",
@@ -98,6 +100,7 @@ __all__ = [
     "Until",
     "Untold",
     "Verb",
+    "advised",
     "age",
     "apply",
     "awaiting",
@@ -406,9 +409,8 @@ class Engine:
         last = self._to_release_again(service, by)
         if last.outcome is not Outcome.LIVE and last.phase is not Phase.RETIRING:
             what = f"{last.id} is not live, so nothing came before it"
-            raise Refused(
-                what, reason=Reason.NOTHING_TO_DO, where=service, hint=f"`rollback {service} to N` names one."
-            )
+            hint = f"`bluegreen rollback {service} --to N` names one; `bluegreen history {service}` lists them."
+            raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
         live = self._live_before(last)
         if live is not None:
             return Previous(last, live.image, live.number, live.commit)
@@ -461,7 +463,7 @@ class Engine:
         if record is not None and last is not None:
             judge(Order.RELEASE, by.who, last.config, service, by.member)
             self._journal.refuse_second(record)
-            if refusals := _frozen(self._freezes(record, last.config), by, last.config, service):
+            if refusals := _frozen(self._freezes(record, last.config), by, last.config, service, _BY_HAND):
                 raise _as_one(refusals)
             self._taken_along(_config(last), record, cure=False)
         from_workflow = self._from_workflow(last) if last else None
@@ -472,10 +474,17 @@ class Engine:
 
     def resume(self, service: str, *, who: str | Caller) -> Release:
         """The release to drive on; one that failed is reopened where it stopped, by whoever may."""
-        release = self._journal.load(self._current(service, failed=True))
+        release = self._last(self._record(service))
+        if release is None:
+            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
         if release.outcome is Outcome.FAILED:
             self._order(service, EventKind.RESUMED, Order.RESUME, _caller(who), _has_failed, failed=True)
             return self._journal.load(release.id)
+        if release.outcome:
+            hint = f"`bluegreen status {service}` shows what serves."
+            was = "is" if release.outcome is Outcome.LIVE else "was"
+            what = f"{was} {_standing(release)}, so there is nothing to resume"
+            raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint=hint)
         return release
 
     def adopt(self, config: Config, *, who: str | Caller, group: str = "") -> Adoption:
@@ -1019,13 +1028,15 @@ def _freezes(record: ServiceRecord | None, rules: Mapping[str, Any], now: float)
     return (*by_order, *([found] if found else []))
 
 
-def _frozen(freezes: Sequence[Frozen], by: Caller, rules: Mapping[str, Any], where: str) -> list[Refused]:
-    """That it is frozen, until when and why."""
+def _frozen(
+    freezes: Sequence[Frozen], by: Caller, rules: Mapping[str, Any], where: str, in_spite: str = ""
+) -> list[Refused]:
+    """That it is frozen, until when and why; `in_spite` says how to go on all the same, where the usual way is none."""
     if not freezes:
         return []
     service = where.partition("#")[0]
     lift = f"`bluegreen unfreeze {service}` lifts it. " if freezes[0].who and len(freezes) == 1 else ""
-    hint = f"{lift}{_override_hint(by, rules)}"
+    hint = f"{lift}{in_spite or _override_hint(by, rules)}"
     return [Refused(in_words(freezes), reason=Reason.FROZEN, where=where, hint=hint)]
 
 
@@ -1050,7 +1061,9 @@ def _refuse_what_is_in_the_way(findings: Iterable[Finding], where: str) -> None:
     raise Refused("; ".join(one.said for one in refused), reason=Reason.IN_THE_WAY, where=where, hint=hint.strip())
 
 
-_IN_SPITE = "`--override REASON`, in a workflow the input `override`, goes on in spite of it."
+_IN_SPITE = "`--override REASON` goes on in spite of it."
+#: A workflow that is started from elsewhere is given no `override`: that is judged by who runs it.
+_BY_HAND = "In spite of it: run the workflow by hand on GitHub, with its input `override`."
 
 
 def _override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
@@ -1059,8 +1072,7 @@ def _override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
     may = listed(Order.OVERRIDE, rules, one.realm) if one else ()
     who = "everyone" if "*" in may else ", ".join(may) or "nobody"
     allowed = f" Who may ({one.realm}.overriders): {who}." if one else ""
-    typed = "`/promote … override REASON`, " if one and one.realm is Realm.SLACK else ""
-    return f"{typed}`--override REASON`, in a workflow the input `override`, goes on in spite of it.{allowed}"
+    return f"`--override REASON` goes on in spite of it.{allowed}"
 
 
 def _in_spite_of(
@@ -1101,8 +1113,8 @@ def _reason(override: str) -> str:
 def _not_whole(baseline: Baseline) -> Refused:
     """A release promises that blue can be returned to."""
     hint = (
-        "Bring it in order, or release all the same: `--cure`, in a workflow `cure: true`. Then nothing returns to it, "
-        "and it is taken out as soon as green is healthy."
+        "Bring it in order, or release all the same with `--cure`. Then nothing returns to it, and it is taken out as "
+        "soon as green is healthy."
     )
     return Refused(baseline.unwell, reason=Reason.BLUE_UNHEALTHY, where="group", hint=hint)
 
@@ -1119,7 +1131,8 @@ def _may_be_held(release: Release) -> None:
         return
     waits = release.hold and not (release.outcome or release.rollback_by) and release.phase in _BEFORE_THE_SWITCH
     what = "waits for a promotion already" if waits else f"cannot be held while {_standing(release)}"
-    raise Refused(what, reason=Reason.MOVED_ON, where=release.id)
+    hint = f"`bluegreen promote {release.service}` lets it go on." if waits else ""
+    raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint=hint)
 
 
 def _may_be_promoted(release: Release) -> None:

@@ -320,7 +320,7 @@ def _cron(text: str) -> str:
 
 def _within_a_year(seconds: float) -> float:
     if seconds > 366 * _SECONDS["d"]:
-        raise _Wrong("must be at most 366d", "Write several windows, or freeze by order: `bluegreen freeze`.")
+        raise _Wrong("must be at most 366d", "Write several windows: one may begin when another ends.")
     return seconds
 
 
@@ -870,7 +870,7 @@ def parse(mapping: object, environment: str | None = None, where: str = "bluegre
     Environments that are not asked for are checked too, but need not be complete.
     """
     if not isinstance(mapping, Mapping):
-        what = Problem((), f"must be keys with values, but is {_got(mapping)}", "`bluegreen init` writes an example.")
+        what = Problem((), f"must be keys with values, but is {_got(mapping)}", "Begin with examples/bluegreen.yml.")
         raise InvalidConfig([what], where=where)
     base, own = _said(mapping), _own(mapping)
     overrides, problems = _overrides(mapping)
@@ -970,7 +970,7 @@ def _text(where: str) -> str:
     try:
         return Path(where).read_text(encoding="utf-8")
     except FileNotFoundError:
-        hint = "Write one with `bluegreen init`, or name another with --config."
+        hint = "Copy examples/bluegreen.yml, or name another file with `--config`."
         raise ConfigError("there is no such file", where=where, hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError("is not UTF-8 text", where=where, hint="Save it as UTF-8.") from None

@@ -1,7 +1,8 @@
 """What every door needs: the exit codes, the result for programs, signals, and many releases at once.
 
 Exit codes: 0 live, or parked where it was asked to; 1 failed; 2 wrong usage or config; 3 rolled back;
-4 refused; 130 interrupted, resumable.
+4 refused; 130 interrupted, resumable: it was asked to stop, or AWS's journal cannot be reached, or not with these
+credentials. A release that was under way then goes on by whoever drives it next.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from bluegreen import wording
-from bluegreen.errors import BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
+from bluegreen.advice import Door, advised
+from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
 from bluegreen.release import Outcome, Release, Until
 
 if TYPE_CHECKING:
@@ -36,9 +38,11 @@ def exit_code(release: Release) -> int:
     return _ENDS[release.outcome] if release.outcome else OK
 
 
-def error_code(error: BaseException) -> int:
-    """The exit code that an error means."""
+def error_code(error: BaseException, release: Release | None = None) -> int:
+    """The exit code that an error means, which came while that release was driven or followed."""
     match error:
+        case AwsError() if release is not None and not release.outcome:
+            return INTERRUPTED
         case ConfigError():
             return USAGE
         case Refused():
@@ -68,17 +72,19 @@ def result(release: Release, decision: str = "") -> dict[str, Any]:
     }
 
 
-def failed_result(error: BlueGreenError, release: Release | None) -> dict[str, Any]:
+def failed_result(error: BlueGreenError, release: Release | None, door: Door = Door.COMMAND_LINE) -> dict[str, Any]:
     """An error for programs, with what is known of the release that it happened to."""
     match error:
         case Refused(reason=why):
             decision, reason = "refused", str(why)
         case Interrupted() | LeaseLost():
             decision, reason = "interrupted", ""
+        case AwsError() if release is not None and not release.outcome:
+            decision, reason = "interrupted", type(error).__name__
         case _:
             decision, reason = "failed", type(error).__name__
     base = result(release, decision) if release else {"schema_version": SCHEMA_VERSION, "decision": decision}
-    return {**base, "reason": reason, "message": error.what, "where": error.where, "hint": way_on(error, release)}
+    return {**base, "reason": reason, "message": error.what, "where": error.where, "hint": way_on(error, release, door)}
 
 
 def unexpected(error: Exception) -> BlueGreenError:
@@ -87,12 +93,13 @@ def unexpected(error: Exception) -> BlueGreenError:
     return BlueGreenError(wording.one_line(str(error)) or "no message", where=type(error).__name__, hint=hint_)
 
 
-def way_on(error: BlueGreenError, release: Release | None) -> str:
-    """The error's own hint, unless a whole command can be named."""
-    if release is None or release.outcome or isinstance(error, Refused):
-        return error.hint
-    resume = f"go on: bluegreen resume {release.service}"
-    return resume if release.interrupted else error.hint or resume
+def way_on(error: BlueGreenError, release: Release | None, door: Door = Door.COMMAND_LINE) -> str:
+    """The error's own hint, and how to go on with a release that it left under way."""
+    hint = error.hint
+    if release is not None and not release.outcome and not isinstance(error, Refused):
+        resume = f"go on: bluegreen resume {release.service}"
+        hint = resume if release.interrupted or not hint else f"{hint.rstrip('.')}; {resume}"
+    return advised(hint, door)
 
 
 # --- signals -----------------------------------------------------------------------------------------------
@@ -151,14 +158,20 @@ class Done:
     def code(self) -> int:
         """As for a release alone; one that another driver took up meanwhile is in good hands."""
         if self.error is not None:
-            return OK if isinstance(self.error, Refused) else error_code(self.error)
+            return OK if isinstance(self.error, Refused) else self._code_of(self.error)
         return exit_code(self.release) if self.release else OK
+
+    @staticmethod
+    def _code_of(error: BlueGreenError) -> int:
+        """It was under way, or it would not have been driven."""
+        return INTERRUPTED if isinstance(error, AwsError) else error_code(error)
 
     @property
     def result(self) -> dict[str, Any]:
         """For programs."""
         if self.error is not None:
-            return {"release": self.id, **failed_result(self.error, None)}
+            told = {"release": self.id, **failed_result(self.error, None)}
+            return told | {"decision": "interrupted"} if self.code == INTERRUPTED else told
         return result(self.release) if self.release else {}
 
 

@@ -166,7 +166,8 @@ class Driver:
         """Drive the release to its end, or as far as `until`; returns it as it then stands.
 
         Raises Refused when another driver goes on driving it, LeaseLost when another took it over,
-        Interrupted when `stop` said so (recorded, and resumable), AwsError when the journal cannot be reached.
+        Interrupted when `stop` said so (recorded, and resumable), AwsError when the journal cannot be reached or the
+        credentials have expired: another driver may go on, and nothing is held against the release.
         """
         self._take_lease()
         try:
@@ -207,6 +208,8 @@ class Driver:
         try:
             seen = self.cloud.observe(self.release, self.clock.now())
         except AwsError as error:
+            if error.expired:
+                raise
             return self._blind(error)
         self._looked = self.clock.now()
         for facts in phases.noticed(self.release, seen, self.config):
@@ -251,6 +254,8 @@ class Driver:
         try:
             made = self._perform(act)
         except AwsError as error:
+            if error.expired:
+                raise
             self._record(EventKind.STUMBLED, _stumble(act.verb, error))
         else:
             self._record(EventKind.DID, {"verb": act.verb, **made})

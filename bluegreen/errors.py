@@ -13,6 +13,21 @@ BlueGreenError
 
 from __future__ import annotations
 
+import re
+
+#: How AWS says that credentials no longer count, or that the clock of whoever signs is wrong (its APIs' common
+#: errors), and how botocore says that there are none to be had.
+_EXPIRED = re.compile(
+    r"Expired|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidSignature|InvalidAccessKeyId"
+    r"|SSOToken|TokenRetrieval|NoCredentials|PartialCredentials"
+)
+RENEW = "Renew the AWS credentials (and look whether this machine's clock is right), then try again."
+
+
+def has_expired(code: str) -> bool:
+    """Whether an error code of AWS, or the name of an error of botocore, speaks of the credentials themselves."""
+    return bool(_EXPIRED.search(code))
+
 
 class BlueGreenError(Exception):
     """An error with its place, its content and the next step for the person who reads it."""
@@ -53,7 +68,8 @@ class AwsError(BlueGreenError):
     """A call to AWS failed.
 
     `code` is AWS's error code, `operation` the API operation, `transient` whether the same call may
-    succeed later (throttling, 5xx, a broken connection), `denied` whether a permission is missing.
+    succeed later (throttling, 5xx, a broken connection), `denied` whether a permission is missing, `expired` whether
+    it is about the credentials themselves: with them nothing can be done, by other drivers it can.
     """
 
     def __init__(
@@ -67,7 +83,8 @@ class AwsError(BlueGreenError):
         where: str = "",
         hint: str = "",
     ) -> None:
-        super().__init__(what, where=where or operation, hint=hint)
+        self.expired = has_expired(code)
+        super().__init__(what, where=where or operation, hint=RENEW if self.expired else hint)
         self.code = code
         self.operation = operation
         self.transient = transient

@@ -83,7 +83,6 @@ _REOPENING = frozenset({EventKind.ROLLBACK_ORDERED, EventKind.RESUMED})
 _THROTTLED = frozenset({"ThrottlingError", "ThrottlingException", "ProvisionedThroughputExceeded",
                         "ProvisionedThroughputExceededException", "RequestLimitExceeded"})  # fmt: skip
 _CLASHED = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
-_STALE_CREDENTIALS = frozenset({"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"})
 
 #: An item, a key or the arguments of one call, as boto3 takes and gives them: JSON-like and untyped there.
 Item = dict[str, Any]
@@ -796,9 +795,7 @@ class Journal:
     def _aws_error(self, code: str, message: str, error: ClientError) -> AwsError:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         denied = code.startswith("AccessDenied")
-        hint = f"Allow it on the table `{self.table}`; `bluegreen iam-policy` prints what is needed." if denied else ""
-        if code in _STALE_CREDENTIALS:
-            hint = "The AWS credentials have expired or are not valid; renew them, then `bluegreen resume`."
+        hint = f"Allow it on the table `{self.table}`; examples/policy.json has what is needed." if denied else ""
         return AwsError(
             f"{message or 'DynamoDB said no more'} ({code})",
             code=code,

@@ -42,7 +42,9 @@ log = logging.getLogger("bot.desk")
 #: What can be typed, with what may follow; bot/manifest.yml and docs/slack.md say the same, and a test holds them.
 COMMANDS: Mapping[str, str] = {
     "/promote": "[service] [environment] [override REASON]",
+    "/hold": "[service] [environment]",
     "/rollback": "[service] [environment] [to N [override REASON]]",
+    "/resume": "[service] [environment]",
     "/release": "service [branch, tag or commit]",
     "/releases": "[service]",
     "/freeze": "service [4h | 2030-01-31 | forever] [reason], or: service off",
@@ -108,6 +110,8 @@ class Desk:
     def _does(self, name: str, words: Sequence[str], asked: Asked) -> Answer:
         does = {
             "/promote": self._promote,
+            "/hold": self._hold,
+            "/resume": self._resume,
             "/rollback": self._roll_back,
             "/release": self._release,
             "/releases": self._releases,
@@ -186,6 +190,20 @@ class Desk:
             return service
         return self._decide(messages.PROMOTE, service, asked, override=override)
 
+    def _hold(self, words: Sequence[str], asked: Asked) -> Answer:
+        service = self._meant("/hold", _no_more_than_a_service(words), lambda release: release.holdable)
+        return service if isinstance(service, Answer) else self._decide(messages.HOLD, service, asked)
+
+    def _resume(self, words: Sequence[str], asked: Asked) -> Answer:
+        """What nobody drives would be driven soon anyway; what failed goes on by somebody who may say so."""
+        service = self._meant("/resume", _no_more_than_a_service(words), lambda release: True)
+        if isinstance(service, Answer):
+            return service
+        release = self._engine.resume(service, who=self._by(asked))
+        self._drive(release.id)
+        self._heard(release.id)
+        return Answer(Said(f"Resumed {release.id}."), self._aloud(_RESUME, release, asked))
+
     def _roll_back(self, words: Sequence[str], asked: Asked) -> Answer:
         named, override = _overridden(words, "/rollback web to 41")
         rest, number = _to_number(named)
@@ -250,7 +268,7 @@ class Desk:
         if past and (offer := self._offer(service, by)):
             return offer
         if by.face and refusal.reason == Reason.MOVED_ON:
-            return Answer(messages.refusal(f"This release has moved on: {refusal}"))
+            return Answer(messages.refusal(f"This release has moved on: {messages.here(str(refusal))}"))
         raise refusal
 
     def _offer(self, service: str, by: Caller) -> Answer | None:
@@ -344,7 +362,7 @@ class Desk:
         begun = self._engine.freeze(service, who=self._by(asked), why=why, until=until)
         lasts = f" until {messages.moment(until, '{date_short} {time}')}" if until else " until it is lifted"
         reason = f": {messages.quoted(why, 300)}" if why else ""
-        goes_on = f" {begun.id} began before and goes on: `Hold` on its card lets it wait." if begun else ""
+        goes_on = f" {begun.id} began before and goes on: `/hold {service}` lets it wait." if begun else ""
         return Answer(Said(f"{service} is frozen{lasts}.{goes_on}"), f"{person} froze {service}{lasts}{reason}")
 
     # --- who sees what ---------------------------------------------------------------------------
@@ -359,7 +377,9 @@ class Desk:
         ]
 
 
+_RESUME = "resume"
 _ORDERED = {
+    _RESUME: "Resumed",
     messages.PROMOTE: "Promoted",
     messages.HOLD: "Held",
     messages.ROLL_BACK: "Ordered the rollback of",
@@ -388,8 +408,9 @@ def _missing(release: Release) -> str:
 
 def _refused(error: BlueGreenError) -> Answer:
     """Why not, where, and what to do or who may."""
-    text = messages.mentioned(f"{error.where}: {error.what}" if error.where else error.what)
-    hint = messages.named(error.hint) if isinstance(error, NotPermitted) else messages.quoted(error.hint)
+    text = messages.mentioned(messages.here(f"{error.where}: {error.what}" if error.where else error.what))
+    said = messages.here(error.hint)
+    hint = messages.named(said) if isinstance(error, NotPermitted) else messages.quoted(said)
     return Answer(messages.refusal(text, hint))
 
 

@@ -48,7 +48,7 @@ LOOK, LOOK_DRIVEN, LOOK_ALL = 1.5, 10.0, 0.5
 EDIT, HEARTBEAT, HEARTBEAT_EACH = 2.5, 20.0, 1.5
 #: Slack takes some fifty edits a minute (tier 3). So many of them may be for clocks, and for clocks and all else that
 #: is no order: the rest is kept for people who wait for what they ordered to show.
-PULSES, EDITS, MINUTE = 30, 40, 60.0
+PULSES, EDITS, MINUTE = 24, 28, 60.0
 #: Thread lines wait so long for company, unless the channel is to hear them.
 GATHER = 1.0
 #: After a refusal a person has to do something; so long until we look whether they did.

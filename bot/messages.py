@@ -16,6 +16,7 @@ from typing import Any
 from bluegreen import (
     Awaited,
     CheckState,
+    Door,
     Event,
     EventKind,
     Order,
@@ -25,6 +26,7 @@ from bluegreen import (
     Release,
     ServiceStatus,
     Verb,
+    advised,
     age,
     awaiting,
     beforehand,
@@ -81,6 +83,11 @@ def quoted(text: str, most: int = SECTION) -> str:
     return _cut(clean, most)
 
 
+def here(text: str) -> str:
+    """Our own words, with the commands that they advise as Slack has them."""
+    return advised(text, Door.SLACK)
+
+
 def who(name: str) -> str:
     """A person: a mention for somebody of this workspace, else the readable end of what they came with."""
     found = _SLACK_PERSON.fullmatch(name)
@@ -91,12 +98,12 @@ def who(name: str) -> str:
 
 def told(event: Event, release: Release) -> str:
     """An event as one line of mrkdwn, with the people that it speaks of as mentions."""
-    line = quoted(sentence(event, release))
+    line = quoted(here(sentence(event, release)))
     for name in {str(event.facts.get("who", "")), release.rollback_by}:
         if _SLACK_PERSON.fullmatch(name):
             line = line.replace(name, who(name), 1)
     if event.kind is EventKind.STARTED:
-        return "\n".join([line, *(f"• {quoted(found, 600)}" for found in beforehand(release, loud=True))])
+        return "\n".join([line, *(f"• {quoted(here(found), 600)}" for found in beforehand(release, loud=True))])
     return f"{line}{_reminded(release)}" if _reminds(event) else line
 
 
@@ -286,7 +293,7 @@ def _beforehand(release: Release) -> list[Block]:
     """What was warned of before it began; the thread has the rest."""
     found = beforehand(release, loud=True)
     more = [f"and {len(found) - MOST_FOUND} more, in the thread"] if len(found) > MOST_FOUND else []
-    lines = [f"⚠ {quoted(one.removeprefix('warning: '), 300)}" for one in found[:MOST_FOUND]]
+    lines = [f"⚠ {quoted(here(one.removeprefix('warning: ')), 300)}" for one in found[:MOST_FOUND]]
     return [context("\n".join([*lines, *more]))] if lines else []
 
 
@@ -318,7 +325,13 @@ def _group(release: Release, which: str) -> str:
     mark = "🔷" if which == "blue" else "🟩"
     deleted = Verb.DELETE_BLUE if which == "blue" else Verb.DELETE_GREEN
     # Blue serves from before the release; what it counts is not seen before green is to be made.
-    unseen = "serves" if which == "blue" else "was not made" if release.outcome else "not made yet"
+    unseen = (
+        ("is ill" if release.cure else "serves")
+        if which == "blue"
+        else "was not made"
+        if release.outcome
+        else "not made yet"
+    )
     said = "removed" if deleted in release.did else _count(release, which) or unseen
     return f"{mark} *{which}*  {_code(name)}\n{said}"
 
@@ -368,7 +381,7 @@ def _meaning(release: Release) -> str:
     if release.phase is Phase.ROLLING_BACK and release.rollback_by:
         return f"{meaning}: ordered by {who(release.rollback_by)}"
     if release.phase is Phase.ROLLING_BACK and release.message:
-        return f"{meaning}: {quoted(release.message, 500)}"
+        return f"{meaning}: {quoted(here(release.message), 500)}"
     return meaning
 
 
@@ -399,9 +412,8 @@ def _approved(release: Release) -> str:
 
 
 def _with_people(text: str, release: Release) -> str:
-    return (
-        quoted(text).replace(release.rollback_by, who(release.rollback_by), 1) if release.rollback_by else quoted(text)
-    )
+    said = quoted(here(text))
+    return said.replace(release.rollback_by, who(release.rollback_by), 1) if release.rollback_by else said
 
 
 def _buttons(release: Release) -> list[Block]:

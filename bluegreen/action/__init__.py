@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import LONGEST_REASON, Caller, Engine, doors, wording
+from bluegreen import LONGEST_REASON, Caller, Door, Engine, advised, doors, wording
 from bluegreen.action import credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.telling import OUTPUTS, Telling
@@ -37,6 +37,8 @@ __all__ = ["OUTPUTS", "main", "post"]
 GONE = 6.5
 #: Seconds for what GitHub was not told yet, at the end and after a signal.
 FLUSH, FLUSH_HASTILY = 10.0, 1.5
+#: How many releases of a service `status` shows.
+STATUS_RELEASES = 10
 
 _DECISIONS = {
     doors.OK: "live",
@@ -53,7 +55,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         step = Step(Asked(environment, inputs.read(environment)), workflow)
     except BlueGreenError as error:
         telling = Telling(workflow)
-        telling.output(doors.failed_result(error, None))
+        telling.output(doors.failed_result(error, None, Door.GITHUB))
         telling.ended(0, error)
         return doors.error_code(error)
     with doors.stopping(step.stopped) as stop:
@@ -70,7 +72,7 @@ def post(environment: Mapping[str, str] = os.environ) -> int:
         Step(Asked(environment, inputs.read(environment)), workflow).clean_up()
     except Exception as error:
         known = error if isinstance(error, BlueGreenError) else doors.unexpected(error)
-        workflow.annotate("warning", "bluegreen: clean-up", str(known))
+        workflow.annotate("warning", "bluegreen: clean-up", advised(str(known), Door.GITHUB))
     return 0
 
 
@@ -112,6 +114,8 @@ class Step:
             return self._reconcile(stop)
         if self.inputs.command == "release":
             return self._release(stop)
+        if self.inputs.command == "status":
+            return self._status()
         service = self.asked.service()
         if stop():
             raise Interrupted("stopped before anything was ordered", where=service)
@@ -124,13 +128,17 @@ class Step:
             case "rollback":
                 ordered = self.engine.roll_back(service, who=self.caller, why="ordered in GitHub")
                 return self._attend(ordered.release, Until.HELD, stop, _back)
+            case "hold":
+                return self._ordered(self.engine.hold(service, who=self.caller).release)
+            case "unfreeze":
+                return self._unfreeze(service)
         return self._attend(self.engine.resume(service, who=self.caller).id, Until.HELD, stop)
 
     def _plan(self) -> tuple[int, str]:
         from bluegreen import planned
 
         made = self.engine.plan(self.asked.config(), commit=self.asked.commit(), ami=self.inputs.ami)
-        lines = list(planned.lines(made))
+        lines = [advised(line, Door.GITHUB) for line in planned.lines(made)]
         for line in lines:
             self.workflow.say(line)
         self.workflow.summary(summary.plan(lines))
@@ -193,23 +201,48 @@ class Step:
         self.telling.output(result)
         return code(release), str(result["decision"])
 
+    def _ordered(self, id_: str) -> tuple[int, str]:
+        """An order for which nobody waits here: how the release stands now."""
+        self.telling.from_the_start(self.engine.events(id_))
+        result = doors.result(self.engine.load(id_))
+        self.telling.output(result)
+        return doors.OK, str(result["decision"])
+
+    def _unfreeze(self, service: str) -> tuple[int, str]:
+        lifted = self.engine.unfreeze(service, who=self.caller)
+        self.workflow.say(f"{service} is not frozen{'' if lifted else ', and was not'}.")
+        self.telling.output({"schema_version": doors.SCHEMA_VERSION, "service": service, "frozen": False})
+        return doors.OK, ""
+
+    def _status(self) -> tuple[int, str]:
+        """One service with its last releases, or all of them."""
+        found = self.engine.status(self.asked.service() if self.inputs.service else None)
+        rows = self.engine.history(found[0].service, STATUS_RELEASES) if len(found) == 1 else []
+        page = summary.status(found, rows, time.time())
+        self.workflow.say(page)
+        self.workflow.summary(page)
+        told = [doors.result(one.release) for one in found if one.release]
+        self.telling.output({"schema_version": doors.SCHEMA_VERSION, "services": told})
+        return doors.OK, ""
+
     def _reconcile(self, stop: doors.Stop) -> tuple[int, str]:
         undriven = self.engine.undriven()
         if not undriven:
             self.workflow.say("Every release under way has a driver.")
         done = doors.drive_all(self._engine, undriven, self.telling.tell_of_many, stop)
         for one in done:
-            self.workflow.say(str(one.error) if one.error else wording.outcome_line(one.release) if one.release else "")
+            said = str(one.error) if one.error else wording.outcome_line(one.release) if one.release else ""
+            self.workflow.say(advised(said, Door.GITHUB))
         worst = doors.gravest(done)
         self.telling.output({"decision": _DECISIONS[worst], "releases": [one.result for one in done]})
         return worst, _DECISIONS[worst]
 
     def _failed(self, error: BlueGreenError) -> int:
-        result: dict[str, Any] = doors.failed_result(error, self.telling.release)
+        result: dict[str, Any] = doors.failed_result(error, self.telling.release, Door.GITHUB)
         self.telling.output(result)
         self.telling.ended(FLUSH_HASTILY if isinstance(error, Interrupted) else FLUSH, error)
         self.workflow.state({"ended": result["decision"]})
-        return doors.error_code(error)
+        return doors.error_code(error, self.telling.release)
 
     # --- being cancelled -------------------------------------------------------------------------
 
@@ -225,7 +258,7 @@ class Step:
     def _end_now(self) -> None:
         """The last resort: a call that hangs keeps nobody from going on; the journal has all that was begun."""
         late = Interrupted("the call in flight did not end in time")
-        self.telling.output(doors.failed_result(late, self.telling.release))
+        self.telling.output(doors.failed_result(late, self.telling.release, Door.GITHUB))
         self.workflow.say("A call to AWS did not end in time; whoever drives on looks what became of it.")
         os._exit(doors.INTERRUPTED)
 
@@ -294,10 +327,11 @@ def _how_to_go_on(release: Release) -> str:
     """For the person who cancelled, or who finds the run cancelled."""
     whole = "green serves alone" if release.phase is Phase.RETIRING else "nothing is lost and blue is whole"
     state = f"{release.id} stands in {wording.phase_title(release.phase)}; {whole}."
-    on = f"`bluegreen resume {release.service}`, a run with `command: resume`, the bot, or `reconcile` drives it on"
+    resume = advised(f"bluegreen resume {release.service}", Door.GITHUB)
+    on = f"{resume[0].lower()}{resume[1:]}, the bot, or the workflow `reconcile` drives it on"
     if release.rollback_pending:
         return f"{state} The rollback is ordered: {on}."
-    back = "; `command: rollback` returns to blue" if release.can_roll_back else ""
+    back = "; one with `command: rollback` returns to blue" if release.can_roll_back else ""
     return f"{state} {on[0].upper()}{on[1:]}{back}."
 
 

@@ -99,7 +99,7 @@ class Asked:
         """A service that is fully named can be rolled back without a configuration, or with a broken one."""
         if self.inputs.command in ("release", "plan"):
             return False
-        return self.inputs.command == "reconcile" or "/" in self.inputs.service
+        return self.inputs.command in ("reconcile", "status") or "/" in self.inputs.service
 
     # --- the commit ------------------------------------------------------------------------------
 

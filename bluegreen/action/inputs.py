@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 from bluegreen.errors import ConfigError
 
-COMMANDS = ("release", "plan", "promote", "rollback", "resume", "reconcile")
+COMMANDS = ("release", "plan", "promote", "hold", "rollback", "resume", "reconcile", "status", "unfreeze")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
 #: Keys that the runner itself takes under `with:` for a container (workflow syntax, `jobs.<id>.steps[*].with`).
 _RUNNERS_OWN = {"args", "entrypoint"}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from bluegreen import wording
+from bluegreen import Door, ServiceStatus, advised, wording
 from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, second_of
+
+if TYPE_CHECKING:
+    from bluegreen.journal import Summary
 
 _MARKS = {Outcome.LIVE: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.FAILED: "❌"}
 #: Events that a reader of the page wants; acts and single looks are in the log.
@@ -42,10 +46,38 @@ def comment(release: Release, commits: Sequence[str] = ()) -> str:
     return f"{heading(release)}\n\n{_facts(release)}{between}\n\n{_next(release)}".rstrip()
 
 
+def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], now: float) -> str:
+    """What serves and what is under way; of a single service also its last releases."""
+    if not statuses:
+        return "No service has been released yet."
+    rows = [
+        (one.service, _stands(one), "; ".join(map(str, one.freezes(now))) or "no", one.driver or "nobody")
+        for one in statuses
+    ]
+    made = [
+        (f"#{one.number}", one.outcome.replace("_", " ") if one.outcome else "under way", one.commit[:8], one.image,
+         f"{_stamp(one.started)} UTC", wording.person(one.who))
+        for one in releases
+    ]  # fmt: skip
+    shown = [_rows(("service", "state", "frozen", "driver"), rows)]
+    if made:
+        shown.append(_rows(("release", "outcome", "commit", "image", "started", "by"), made))
+    return "\n\n".join(shown)
+
+
+def _stands(one: ServiceStatus) -> str:
+    return advised(wording.outcome_line(one.release), Door.GITHUB) if one.release else "nothing was released yet"
+
+
+def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (f"| {' | '.join(text(cell) for cell in row)} |" for row in rows)
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}", *lines])
+
+
 def heading(release: Release) -> str:
     """The state in one line."""
     mark = _MARKS[release.outcome] if release.outcome else "⏸️" if release.interrupted else "🔵"
-    return f"### {mark} {text(wording.outcome_line(release))}"
+    return f"### {mark} {text(advised(wording.outcome_line(release), Door.GITHUB))}"
 
 
 def text(raw: str) -> str:
@@ -71,7 +103,7 @@ def _facts(release: Release) -> str:
 
 def _found(release: Release) -> str:
     """What stood beside it when it began."""
-    listed = "\n".join(f"- {text(found)}" for found in wording.beforehand(release))
+    listed = "\n".join(f"- {text(advised(found, Door.GITHUB))}" for found in wording.beforehand(release))
     return f"**Found beforehand**\n\n{listed}" if listed else ""
 
 
@@ -104,7 +136,9 @@ def _table(events: Sequence[Event]) -> str:
         release = apply(release, event) if number else release
         if event.kind in _TOLD:
             phase = wording.phase_title(release.phase)
-            rows.append(f"| {_clock(event.at)} | {phase} | {text(wording.sentence(event, release))} |")
+            rows.append(
+                f"| {_clock(event.at)} | {phase} | {text(advised(wording.sentence(event, release), Door.GITHUB))} |"
+            )
     return "\n".join(["| UTC | phase | what happened |", "| --- | --- | --- |", *rows[-_ROWS:]])
 
 
@@ -113,13 +147,16 @@ def _next(release: Release) -> str:
     if not release.outcome and release.hold and not release.promoters:
         who = ", ".join((release.config.get("slack") or {}).get("promoters") or ()) or "whoever may run the commands"
         lines.append(
-            f"**Waits for a promotion** by {text(who)}: `/promote` in Slack, `bluegreen promote {release.service}`, "
-            "or a run with `command: promote`."
+            f"**Waits for a promotion** by {text(who)}: `/promote` in Slack, a run with `command: promote`, or in a "
+            f"terminal `bluegreen promote {release.service}`."
         )
     if step := wording.next_step(release):
-        lines.append(f"What can be done now: {text(step)}")
+        lines.append(f"What can be done now: {text(advised(step, Door.GITHUB))}")
     if not release.outcome and release.can_roll_back:
-        lines.append(f"Go back in seconds: `bluegreen rollback {release.service}`, or a run with `command: rollback`.")
+        lines.append(
+            "Go back in seconds: a run with `command: rollback`, or in a terminal "
+            f"`bluegreen rollback {release.service}`."
+        )
     return "\n\n".join(lines)
 
 

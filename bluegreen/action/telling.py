@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import wording
+from bluegreen import Door, advised, doors, wording
 from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
 from bluegreen.errors import BlueGreenError, Interrupted
@@ -48,7 +48,8 @@ class Telling:
             self._hear(fold((*self._events, event)), event)
         if self.release is not None and len(events) == 1:  # it was begun by this very step
             for found in wording.beforehand(self.release, loud=True):
-                self.workflow.annotate("warning", f"bluegreen: {self.release.id}", found.removeprefix("warning: "))
+                said = advised(found.removeprefix("warning: "), Door.GITHUB)
+                self.workflow.annotate("warning", f"bluegreen: {self.release.id}", said)
         if self.github and self.release is not None:
             self.github.tell(self.release, None, None, None)
 
@@ -69,7 +70,7 @@ class Telling:
         """The Tell of one driver among several: each line names its release."""
         if event is not None:
             said = wording.sentence(event, release)
-            self.workflow.say(f"{_clock(event.at)} {release.id} {wording.phase_title(release.phase)}: {said}")
+            self._line(event.at, f"{release.id} {wording.phase_title(release.phase)}: {said}")
         if self.github:
             self.github.tell(release, event, awaited, deadline)
 
@@ -80,16 +81,19 @@ class Telling:
             self._wait(release, *wording.awaited_by(event))
             return
         self.workflow.group("" if release.outcome else wording.phase_title(release.phase))
-        self.workflow.say(f"{_clock(event.at)} {wording.sentence(event, release)}")
+        self._line(event.at, wording.sentence(event, release))
         for found in wording.beforehand(release) if event.kind is EventKind.STARTED else ():
-            self.workflow.say(f"{_clock(event.at)} {found}")
+            self._line(event.at, found)
 
     def _wait(self, release: Release, awaited: Awaited, deadline: float | None) -> None:
         if self._awaited == (awaited, deadline):
             return
         self._awaited = (awaited, deadline)
         now = time.time()
-        self.workflow.say(f"{_clock(now)} {wording.awaiting(awaited, deadline, now, release)}")
+        self._line(now, wording.awaiting(awaited, deadline, now, release))
+
+    def _line(self, at: float, said: str) -> None:
+        self.workflow.say(f"{_clock(at)} {advised(said, Door.GITHUB)}")
 
     # --- at the end ------------------------------------------------------------------------------
 
@@ -109,7 +113,9 @@ class Telling:
         if self._events:
             self.workflow.summary(summary.page(self._events, problems=problems))
         elif error is not None:
-            self.workflow.summary(summary.failure(error.where or "bluegreen", error.what, error.hint))
+            self.workflow.summary(
+                summary.failure(error.where or "bluegreen", error.what, doors.way_on(error, None, Door.GITHUB))
+            )
 
     def waits_for_a_driver(self, release: Release, events: Sequence[Event], how_to_go_on: str, seconds: float) -> None:
         """After a step that was cancelled."""
@@ -132,11 +138,13 @@ class Telling:
         level = "notice" if release.outcome in (Outcome.LIVE, None) else "error"
         step = wording.next_step(release)
         message = wording.outcome_line(release) + (f"\n{step}" if step else "")
-        self.workflow.annotate(level, f"bluegreen: {release.id}", message)
+        self.workflow.annotate(level, f"bluegreen: {release.id}", advised(message, Door.GITHUB))
 
     def _annotate_error(self, error: BlueGreenError) -> None:
         level = "warning" if isinstance(error, Interrupted) else "error"
-        self.workflow.annotate(level, f"bluegreen: {error.where}" if error.where else "bluegreen", str(error))
+        hint = doors.way_on(error, self.release, Door.GITHUB)
+        said = f"{error.what.rstrip('.')}. {hint}" if hint else error.what
+        self.workflow.annotate(level, f"bluegreen: {error.where}" if error.where else "bluegreen", said)
 
 
 def _clock(at: float) -> str:

@@ -49,7 +49,6 @@ _READING = re.compile(r"(Describe|List|Get)[A-Z]")
 #: IAM's name of a service where it is not botocore's.
 _IAM = {"elbv2": "elasticloadbalancing"}
 _DENIED = re.compile(r"AccessDenied|Unauthorized|NotAuthorized|AuthFailure|OptInRequired")
-_EXPIRED = re.compile(r"Expired|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidAccessKeyId")
 _NAMED_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 _PASSING = re.compile(
     r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|BandwidthLimit|PriorRequestNotComplete"
@@ -233,21 +232,18 @@ def _from_answer(error: ClientError, service: str, operation: str) -> AwsError:
     if _DENIED.search(said):
         return _denied(said, words, service, operation)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    expired = bool(_EXPIRED.search(said))
     return AwsError(
         f"{said}: {words}" if words else said,
         code=said,
         operation=error.operation_name,
         transient=bool(_PASSING.search(said)) or status >= 500 or status == 429,
-        denied=expired,
-        hint="Renew the AWS credentials and try again." if expired else "",
     )
 
 
 def _denied(said: str, words: str, service: str, operation: str) -> AwsError:
     named = _NAMED_ACTION.search(words)  # may be another action than the one called, such as iam:PassRole
     action = named[1] if named else f"{_IAM.get(service, service)}:{operation}"
-    hint = f"Add {action} to the policy of the role that bluegreen uses (`bluegreen iam-policy` prints it whole)."
+    hint = f"Add {action} to the policy of the role that bluegreen uses (examples/policy.json has it whole)."
     return AwsError(f"not allowed: {action}", code=said, operation=operation, denied=True, hint=hint)
 
 

@@ -210,7 +210,9 @@ def status(at: Door, service: str | None) -> None:
 
     if service:
         engine, meant = at.meant(service)
-        listing.print_status(engine.status(meant), as_json=at.as_json)
+        if not (found := engine.status(meant)):
+            raise ConfigError("was never released", where=meant, hint="`bluegreen status` lists what was.")
+        listing.print_status(found, as_json=at.as_json)
         return
     listing.print_status(at.engine(at.config_if_any()).status(), as_json=at.as_json)
 
@@ -247,7 +249,7 @@ def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
     ends = end_of(until, time.time()) if until else None
     engine, meant = at.meant(service)
     begun = engine.freeze(meant, who=engine.who(), why=reason, until=ends)
-    goes_on = f"; {begun.id} began before and goes on: bluegreen rollback {meant} ends it" if begun else ""
+    goes_on = f"; {begun.id} began before and goes on: bluegreen hold {meant} lets it wait" if begun else ""
     _say(at, meant, f"{meant} is frozen{f' until {output.date(ends)}' if ends else ''}{goes_on}", frozen=True)
 
 
@@ -256,8 +258,8 @@ def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
 def unfreeze(at: Door, service: str | None) -> None:
     """Allow releases of a service again."""
     engine, meant = at.meant(service)
-    engine.unfreeze(meant, who=engine.who())
-    _say(at, meant, f"{meant} is not frozen", frozen=False)
+    lifted = engine.unfreeze(meant, who=engine.who())
+    _say(at, meant, f"{meant} is not frozen{'' if lifted else ', and was not'}", frozen=False)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -285,7 +287,7 @@ def _watch(at: Door, show: Show, code: Callable[[Release], int] = doors.exit_cod
             release = show(screen.tell, stop)
     except BlueGreenError as error:
         output.failure(error, screen.release, as_json=at.as_json)
-        return doors.error_code(error)
+        return doors.error_code(error, screen.release)
     output.ended(release, as_json=at.as_json, said=screen.says_the_end and screen.release is not None)
     return code(release)
 

@@ -51,7 +51,7 @@ SHOWN, EDITS = 50, 50
 #: Commands of people: so many a second, for so many seconds.
 PACE, TYPED = 10.0, 30.0
 #: Seconds between two rollbacks.
-APART = 2.5
+APART = 3.0
 _NAMED = re.compile(rb"(?:^|[^a-z])(s\d\d)(?![0-9A-Za-z])")
 
 DRIVEN = tuple(f"s{n:02}" for n in range(RUNNING))
@@ -368,6 +368,10 @@ class Bench:
             mine = (one for one in edits if one.at >= began and f"{name}/production#1" in str(one.arguments["text"]))
             shown = (one.at for one in mine if f"<@{ON_CALL.id}>" in str(one.arguments["blocks"]))
             found.append(next(shown, math.inf) - began)
+            if found[-1] > 1:
+                self._note(f"{name}: the order was on the card {found[-1]:.1f} s after it was typed")
+        refused = sum(one.method == "chat.update" and bool(one.error) for one in self.slack.calls.copy())
+        self._note(f"{len(edits)} edits of cards, {refused} refused")
         return sorted(found)
 
     def _until_first_call(self, name: str, typed: Delivery) -> float:

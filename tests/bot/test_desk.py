@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bluegreen import EventKind, Interrupted, Outcome, Phase, Release, Until
+from bluegreen.advice import commands_in
 from bluegreen.config import parse
 from bluegreen.errors import Refused
 from bot import messages
@@ -124,6 +125,7 @@ class Reception:
         def respond(body: Body) -> bool:
             shown = {key: value for key, value in body.items() if key != "replace_original"}
             assert problems_of_message(shown) == []
+            assert not list(commands_in(str(body))), "a command of the command line is no way on in Slack"
             said.append(body)
             return True
 
@@ -396,6 +398,38 @@ def test_the_card_s_buttons(slack: PretendSlack) -> None:
     assert told(at.presses(promote)) == f"Promoted {release.id}."
     assert told(at.presses(back, ON_CALL.id)) == f"Ordered the rollback of {release.id}."  # an old face is no reason
     assert told(at.presses(promote)).startswith("This release has moved on")
+
+
+def test_holding_and_resuming_by_a_command(slack: PretendSlack) -> None:
+    """As the button does; and what failed goes on, by those who may say so."""
+    at = Reception(slack, promotion={"by": "auto"})
+    release = at.ops.start()
+    assert "you may not hold it" in told(at.asks("/hold web", GUEST.id))
+    assert told(at.asks("/hold web", ON_CALL.id)) == f"Held {release.id}."
+    assert "waits for a promotion already" in told(at.asks("/hold"))
+    assert (told(at.asks("/resume", ON_CALL.id)), at.driven[-1]) == (f"Resumed {release.id}.", release.id)
+    facts = {"outcome": "failed", "reason": "denied", "message": "a permission is missing", "left": []}
+    at.engine._journal.settle(at.engine.load(release.id), 3, facts, at.ops.clock.now())
+    assert "you may not resume it" in told(at.asks("/resume web production", GUEST.id))
+    assert at.engine.load(release.id).outcome is Outcome.FAILED
+    assert told(at.asks("/resume web production", ON_CALL.id, channel="C0ELSEWHERE")) == f"Resumed {release.id}."
+    assert at.engine.load(release.id).outcome is None
+    assert at.driven[-1] == at.heard[-1] == release.id
+
+
+def test_what_a_frozen_service_advises_can_be_done(slack: PretendSlack) -> None:
+    """/promote may be overridden from here; a workflow is given no override, so for /release that is said."""
+    at = Reception(slack)
+    at.held()
+    at.asks("/freeze web 4h sale")
+    lift = "`/freeze web/production off` lifts it."
+    assert f"{lift} The same with `override REASON` at its end goes on in spite of it." in told(at.asks("/promote"))
+    at.engine.roll_back(WEB, who="arn:aws:iam::1:user/ann")
+    at.drives_on("web/production#1")
+    at.desk = at.another_desk(github_token="ghs", github_api="http://127.0.0.1:9")
+    refused = told(at.asks("/release web"))
+    assert f"{lift} In spite of it: run the workflow by hand on GitHub, with its input `override`." in refused
+    assert "/promote" not in refused
 
 
 def test_a_button_of_an_earlier_release(slack: PretendSlack) -> None:
@@ -753,7 +787,7 @@ def test_what_a_freeze_does_not_stop(slack: PretendSlack) -> None:
     """A release that asks nobody goes on, and whoever freezes is told how to let it wait; of others nothing is said."""
     at = Reception(slack, promotion={"by": "auto"})
     release = at.ops.start()
-    assert f"{release.id} began before and goes on: `Hold` on its card lets it wait." in told(
+    assert f"{release.id} began before and goes on: `/hold web/production` lets it wait." in told(
         at.asks("/freeze web forever")
     )
     at.engine.hold(WEB, who=f"slack:{PROMOTER.id}")
@@ -796,7 +830,7 @@ def test_promoting_in_spite_of_a_freeze(slack: PretendSlack) -> None:
     at.asks("/freeze 4h sale")
     refused = told(at.asks("/promote"))
     assert "frozen by <@U0PROMOTER> until" in refused
-    assert "`/promote … override REASON`" in refused
+    assert "The same with `override REASON` at its end" in refused
     assert "you may not override a freeze" in told(at.asks("/promote override the shop is down"))
     assert at.happened(release, EventKind.PROMOTED) == []
     said = at.asks("/promote web production OVERRIDE the shop is  down", ON_CALL.id)

@@ -38,6 +38,8 @@ SCHEMA: Json = json.loads((ROOT / "tests" / "data" / "slack" / "manifest.schema.
 LEADS_TO: Mapping[str, tuple[Order, ...]] = {
     "/promote": (Order.PROMOTE,),
     "/rollback": (Order.ROLL_BACK, Order.RELEASE_AGAIN),
+    "/hold": (Order.HOLD,),
+    "/resume": (Order.RESUME,),
     "/release": (Order.RELEASE,),
     "/releases": (Order.LOOK,),
     "/freeze": (Order.FREEZE,),

@@ -347,7 +347,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
 @pytest.mark.parametrize(
     ("mapping", "line"),
     [
-        (None, "must be keys with values, but is empty. `bluegreen init` writes an example."),
+        (None, "must be keys with values, but is empty. Begin with examples/bluegreen.yml."),
         (small(service=False), f"service: must be text, but is false (to YAML, yes, no, on and off are truth values). {QUOTES}"),
         (small(service="Web"), "service: `Web` is not a name. Use small letters, digits and hyphens, as in web-2."),
         (small(service="-web"), "service: `-web` is not a name. Use small letters, digits and hyphens, as in web-2."),
@@ -484,7 +484,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         *((freeze(cron=wrong), f"freeze.0.cron: `{wrong}` is not a time that comes again: {why}. Write minute, hour, day, month, weekday, as in 0 16 * * FRI.") for wrong, why in WRONG_CRONS),
         (freeze(cron=5), f"freeze.0.cron: must be text, but is `5`. {QUOTES}"),
         (freeze(**{"for": 0}), f"freeze.0.for: must be longer than nothing. {DURATIONS}"),
-        (freeze(**{"for": "367d"}), "freeze.0.for: must be at most 366d. Write several windows, or freeze by order: `bluegreen freeze`."),
+        (freeze(**{"for": "367d"}), "freeze.0.for: must be at most 366d. Write several windows: one may begin when another ends."),
         (freeze(**{"for": "the weekend"}), f"freeze.0.for: `the weekend` is not a duration. {DURATIONS}"),
         (freeze(zone="Europe/Berln"), "freeze.0.zone: `Europe/Berln` is not a time zone. Did you mean `Europe/Berlin`?"),
         (freeze(zone="+02:00"), "freeze.0.zone: `+02:00` is not a time zone. Write one as in Europe/Berlin or UTC."),
@@ -743,8 +743,8 @@ def test_alias_of_what_it_stands_in(tmp_path: Path) -> None:
         ("a: \0\n", "is not YAML: unacceptable character #x0000: special characters are not allowed"),
         ("a: " + "{a: " * 900, "is not YAML: maximum recursion depth exceeded"),
         (b"\xff\xfe\xff", "is not UTF-8 text. Save it as UTF-8."),
-        ("", "1 thing is wrong\n  must be keys with values, but is empty. `bluegreen init` writes an example."),
-        ("- a", "1 thing is wrong\n  line 1: must be keys with values, but is a list. `bluegreen init` writes an example."),
+        ("", "1 thing is wrong\n  must be keys with values, but is empty. Begin with examples/bluegreen.yml."),
+        ("- a", "1 thing is wrong\n  line 1: must be keys with values, but is a list. Begin with examples/bluegreen.yml."),
     ],
 )  # fmt: skip
 def test_wrong_files(tmp_path: Path, text: str | bytes, said: str) -> None:
@@ -766,7 +766,7 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path}: there is no such file. Write one with `bluegreen init`, or name another with --config."
+        f"{path}: there is no such file. Copy examples/bluegreen.yml, or name another file with `--config`."
     )
     with pytest.raises(ConfigError, match=r"cannot be read: Is a directory\. Name a file to read\."):
         load(tmp_path)

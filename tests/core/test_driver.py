@@ -342,6 +342,23 @@ def test_a_journal_that_stays_away_ends_the_driver() -> None:
     assert o.rescue(release.id).outcome is Outcome.LIVE
 
 
+@pytest.mark.parametrize("operation", ["autoscaling:DescribeAutoScalingGroups", "autoscaling:CreateAutoScalingGroup"])
+def test_credentials_that_expire_end_the_driver_and_not_the_release(operation: str) -> None:
+    """Before a look or in an act: that is about this driver. Another one, with credentials, goes on to the end."""
+    o = bare()
+    release = o.start()
+    expire = once(
+        lambda seen: seen.phase is Phase.LAUNCHING,
+        lambda: o.aws.faults.fail(operation, "ExpiredToken", "The security token included is expired", times=1),
+    )
+    with pytest.raises(AwsError, match="Renew the AWS credentials") as caught:
+        o.drive(release.id, when=expire)
+    assert caught.value.expired
+    left = o.engine().load(release.id)
+    assert (left.phase, left.outcome, left.blind_since, left.stumble) == (Phase.LAUNCHING, None, None, None)
+    assert o.rescue(release.id).outcome is Outcome.LIVE
+
+
 def test_a_look_that_is_too_old_is_not_acted_on() -> None:
     """The process was suspended between looking and acting: it looks again."""
     o = bare()

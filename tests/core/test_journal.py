@@ -920,17 +920,18 @@ def test_transaction_cancelled_for_another_reason(journal: Journal, code: str, t
 def test_permission_that_is_missing(journal: Journal) -> None:
     """The error says what is denied, on which table, and how to find out what is needed."""
     fail(journal, "Query", "AccessDeniedException")
-    with pytest.raises(AwsError, match="`bluegreen iam-policy`") as caught:
+    with pytest.raises(AwsError, match=r"examples/policy\.json") as caught:
         journal.read(FIRST)
     assert (caught.value.denied, caught.value.transient) == (True, False)
 
 
-def test_credentials_that_have_expired(journal: Journal) -> None:
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"])
+def test_credentials_that_have_expired(journal: Journal, code: str) -> None:
     """The error says what to do about credentials, and that waiting does not help."""
-    fail(journal, "Query", "ExpiredTokenException", times=9)
-    with pytest.raises(AwsError, match="renew them") as caught:
+    fail(journal, "Query", code, times=9)
+    with pytest.raises(AwsError, match="Renew the AWS credentials") as caught:
         journal.read(FIRST)
-    assert (caught.value.denied, caught.value.transient) == (False, False)
+    assert (caught.value.expired, caught.value.denied, caught.value.transient) == (True, False, False)
 
 
 @pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("ThrottlingException", 400)])

@@ -120,6 +120,19 @@ def test_a_release_is_for_those_who_may_promote(who: str, rule: str) -> None:
     assert o.engine().start(o.config, commit=GOOD, who="github:hubot", request="run-1").id == begun.id
 
 
+def test_what_has_settled_is_not_resumed(o: Ops) -> None:
+    """It says how it ended, not that something could not be returned to."""
+    assert refusal(o, lambda: o.engine().resume(WEB, who=EVE), Reason.NOTHING_TO_DO).what == "nothing was ever released"
+    release = o.start()
+    o.engine().roll_back(WEB, who="arn:aws:iam::1:user/ann")
+    o.drive(release.id)
+    said = refusal(o, lambda: o.engine().resume(WEB, who=EVE), Reason.MOVED_ON)
+    assert str(said) == (
+        "web/production#1: was rolled back, so there is nothing to resume. "
+        "`bluegreen status web/production` shows what serves."
+    )
+
+
 @pytest.mark.parametrize("may", [ANN, ON_CALL, ADMIN, Caller(EVE, lambda group: group == "S0RELEASERS")])
 def test_what_failed_is_resumed_by_those_who_may_promote_or_roll_back(o: Ops, may: str | Caller) -> None:
     """Others are refused; one that did not fail needs no order, so whoever drives may drive it."""

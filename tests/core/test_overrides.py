@@ -82,8 +82,8 @@ def test_a_release_is_refused_in_a_window() -> None:
     o = frozen()
     refused = refusal(o, o.start, Reason.FROZEN)
     assert str(refused) == (
-        "web/production: frozen until 2026-01-02 00:00 Asia/Seoul: New Year. `--override REASON`, in a workflow the "
-        f"input `override`, goes on in spite of it. {AWS_MAY}"
+        "web/production: frozen until 2026-01-02 00:00 Asia/Seoul: New Year. `--override REASON` goes on in spite of "
+        f"it. {AWS_MAY}"
     )
     assert o.engine().status() == []
 
@@ -373,10 +373,7 @@ def test_a_commit_that_its_checks_rolled_back_is_refused(o: Ops) -> None:
     refused = refusal(o, lambda: o.start(SICK), Reason.BAD_COMMIT)
     assert refused.what.startswith("commit bad0bad0 was rolled back in web/production#1 at 2026-01-01 0")
     assert refused.what.endswith(f"UTC: {done.message}")
-    assert refused.hint == (
-        "Release another one. `--override REASON`, in a workflow the input `override`, goes on in spite of it. "
-        f"{AWS_MAY}"
-    )
+    assert refused.hint == (f"Release another one. `--override REASON` goes on in spite of it. {AWS_MAY}")
     second = o.start(SICK, override=WHY)
     assert (second.number, started(o).facts["despite"]) == (2, ["bad_commit"])
     assert wording.sentence(started(o), second).endswith(f", in spite of an earlier rollback of it: {WHY}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bluegreen import Caller
+from bluegreen import Caller, Engine
 from bluegreen.action import OUTPUTS, Step, credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.inputs import INPUTS, Inputs
@@ -399,7 +399,7 @@ def test_what_was_found_beforehand_is_on_the_page(capsys: pytest.CaptureFixture[
         Telling(Workflow({})).from_the_start(began)
         log = capsys.readouterr().out
         assert log.count("::warning") == annotated
-        said = [line.split(" ", 1)[1] for line in log.splitlines() if "belongs to a stack" in line and line[:2] != "::"]
+        said = [line.split(" ", 2)[2] for line in log.splitlines() if "belongs to a stack" in line and line[:2] != "::"]
         assert said == ["warning: web-asg belongs to a stack: the stack will miss it. Set `retire: empty`."]
 
 
@@ -558,7 +558,10 @@ def test_a_freeze_is_overridden_by_those_who_may(tmp_path: Path) -> None:
         code, log = job.step()
         assert (code, job.file("OUTPUT")["decision"], job.file("OUTPUT")["reason"]) == (4, "refused", "frozen"), log
         assert "always" in log
-        assert "the input `override`, goes on in spite of it. Who may (github.overriders): octocat." in log
+        assert "The input `override: REASON` goes on in spite of it. Who may (github.overriders): octocat." in log
+        code, log = job.step(command="hold")
+        assert (code, job.file("OUTPUT")["reason"]) == (4, "nothing_to_do"), log
+        assert "A run with `command: status`, `service: web/production` shows what was." in log
         code, log = job.step(override=f"the shop is down, {secret}", until="held")
         assert (code, job.file("OUTPUT")["decision"]) == (0, "held"), log
         assert "in spite of the freeze: the shop is down" in log
@@ -566,6 +569,14 @@ def test_a_freeze_is_overridden_by_those_who_may(tmp_path: Path) -> None:
         code, log = job.step(command="promote", override="it still is")
         assert (code, job.file("OUTPUT")["decision"]) == (0, "live"), log
         assert "in spite of the freeze: it still is" in log
+        engine = Engine(session=at.aws.session())
+        engine.freeze("web/production", who="arn:aws:iam::1:user/ann", why="sale")
+        code, log = job.step(command="status", service="web/production")
+        assert (code, job.file("OUTPUT")["decision"]) == (0, ""), log
+        assert "web/production\\#1 is live" in log
+        assert "frozen by arn:aws:iam::1:user/ann until it is lifted: sale" in log
+        assert job.step(command="unfreeze")[0] == 0
+        assert engine.status("web/production")[0].record.freeze is None
 
 
 def test_who_may_not_release(tmp_path: Path) -> None:

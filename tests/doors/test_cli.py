@@ -160,8 +160,9 @@ class _Engine:
         self._ask("freeze", service, why, until)
         return self.telling.release if self.telling.release.holdable else None
 
-    def unfreeze(self, service: str, *, who: str) -> None:
+    def unfreeze(self, service: str, *, who: str) -> bool:
         self._ask("unfreeze", service)
+        return self.asked.count(("unfreeze", service)) == 1
 
     def undriven(self) -> list[str]:
         return [ID]
@@ -619,6 +620,20 @@ def test_errors_say_where_what_and_what_next(
     assert last_object(result)["message"] == error.what
 
 
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "UnauthorizedSSOTokenError"])
+def test_credentials_that_expire_park_the_release(engine: type[_Engine], code: str) -> None:
+    """Nothing has failed: it is interrupted, and what to do about both is said, whoever could not be reached."""
+    engine.telling, engine.ends = held(), AwsError("no more", code=code, operation="Query")
+    engine.start = lambda self, *args, **kwargs: self.telling.told[0][0]  # type: ignore[method-assign]
+    result = run("release", "--json")
+    assert (result.exit_code, last_object(result)["decision"]) == (130, "interrupted")
+    for said in (result.stderr, last_object(result)["hint"]):
+        assert "Renew the AWS credentials" in said
+        assert "go on: bluegreen resume web/production" in said
+    engine.telling = live()
+    assert run("release").exit_code == 1  # nothing is left to go on with
+
+
 @pytest.mark.parametrize("error", [Interrupted("stopped on request"), LeaseLost("another driver took over")])
 def test_an_interruption_names_the_way_on(engine: type[_Engine], error: BlueGreenError) -> None:
     """Exit code 130, and the command that goes on."""
@@ -705,6 +720,13 @@ def test_status_shows_what_is_under_way(engine: type[_Engine]) -> None:
     assert frozen.endswith("by bob 1 hour ago: holidays")
     assert where.startswith(f"{ID} is holding")
     assert "bluegreen promote web/production" in step
+
+
+def test_the_status_of_what_was_never_released(engine: type[_Engine]) -> None:
+    """A name that is mistyped is no empty table."""
+    result = run("status", "wbe/production")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "wbe/production: was never released" in result.stderr
 
 
 def test_status_and_history_as_json(engine: type[_Engine]) -> None:
@@ -808,9 +830,10 @@ def test_freeze_and_unfreeze_say_what_they_did(engine: type[_Engine]) -> None:
     """To people and to programs; also that a release which began before goes on."""
     assert "web/production is frozen until 2" in run("freeze", "--until", "30d").stdout
     engine.telling = Telling(hold=False)
-    goes_on = f"{engine.telling.release.id} began before and goes on: bluegreen rollback web/production ends it"
+    goes_on = f"{engine.telling.release.id} began before and goes on: bluegreen hold web/production lets it wait"
     assert run("freeze").stdout == f"web/production is frozen; {goes_on}\n"
     assert run("unfreeze").stdout == "web/production is not frozen\n"
+    assert run("unfreeze").stdout == "web/production is not frozen, and was not\n"
     assert last_object(run("unfreeze", "--json"))["frozen"] is False
 
 
@@ -1073,4 +1096,5 @@ def test_every_outcome_and_error_has_its_exit_code() -> None:
     assert {o: doors.exit_code(Telling().settles(o).release) for o in Outcome} == ends
     errors = (ConfigError("x"), Refused("x", reason=Reason.FROZEN), Interrupted("x"), BlueGreenError("x"))
     assert [doors.error_code(error) for error in errors] == [2, 4, 130, 1]
+    assert [doors.error_code(error, held().release) for error in errors] == [2, 4, 130, 1]
     assert EventKind.SETTLED in {told[1].kind for told in live().told if told[1]}

@@ -13,6 +13,7 @@ from tests.worlds.files import ROOT
 #: What each part of `bluegreen` may import of `bluegreen`; itself always.
 MAY_IMPORT = {
     "errors": set[str](),
+    "advice": set[str](),
     "release": set[str](),
     "observation": set[str](),
     "judgement": set[str](),
@@ -26,7 +27,7 @@ MAY_IMPORT = {
     "journal": {"release", "observation", "config", "errors"},
     "aws": {"release", "observation", "config", "errors", "judgement"},
     "wording": {"release", "observation", "config", "errors"},
-    "doors": {"wording", "release", "errors", "__init__", "driver"},
+    "doors": {"advice", "wording", "release", "errors", "__init__", "driver"},
     "planned": {"doors", "wording", "rehearsal", "observation", "release", "errors", "__init__"},
     "github": {"release", "observation", "config", "errors"},
 }

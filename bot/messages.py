@@ -34,6 +34,7 @@ from bluegreen import (
     duration,
     listed,
     needed,
+    next_step,
     one_line,
     outcome_line,
     phase_meaning,
@@ -366,7 +367,9 @@ def _check(state: CheckState, needs: int) -> str:
 
 def _state(release: Release, now: float) -> str:
     if release.outcome:
-        return f"*{_with_people(outcome_line(release), release)}*"
+        ended = f"*{_with_people(outcome_line(release), release)}*"
+        step = next_step(release) if release.outcome is not Outcome.LIVE else ""
+        return f"{ended}\n{quoted(here(step[:1].upper() + step[1:]))}" if step else ended
     elapsed = f"{duration(now - release.started_at)} since the start"
     if release.interrupted:
         return f"*Nobody drives it now; the next driver takes it up.*\n{elapsed}"

@@ -248,7 +248,7 @@ class Step:
 
     def stopped(self, text: str) -> None:
         """A signal came: say so, and see that the process ends in time whatever hangs."""
-        os.write(1, f"{text}\n".encode())
+        os.write(1, f"{advised(text, Door.GITHUB)}\n".encode())
         if not self._ending:
             self._ending = True
             timer = threading.Timer(GONE, self._end_now)
@@ -309,7 +309,7 @@ class Step:
             api=self.asked.api,
             log_url=self.asked.run_url,
             environment_url=self.inputs.environment_url,
-            describe=lambda release: hide(wording.outcome_line(release)),
+            describe=lambda release: hide(advised(wording.outcome_line(release), Door.GITHUB)),
             comment=lambda release, between: hide(summary.comment(release, between.titles if between else ())),
             past=self._past,
             before=lambda release: release.blue_commit,

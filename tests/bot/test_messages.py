@@ -397,6 +397,20 @@ def test_of_many_checks_the_failing_are_shown(many: int, more: list[str]) -> Non
 # --- what is awaited ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("failed in soaking", "When that is put right: `/resume web/production`; go back: `/rollback web/production`"),
+        ("failed in rolling_back", "When that is put right: `/resume web/production`"),
+        ("rolled back from soaking", "`/release`"),
+    ],
+)
+def test_an_end_that_is_not_live_says_what_to_do(name: str, words: str) -> None:
+    """Below how it ended, in Slack's own commands."""
+    lines = [text for text in texts(STATES[name]().card.blocks, "mrkdwn") if f"*{ID}" in text]
+    assert [words in text.partition("\n")[2] for text in lines] == [True]
+
+
 def state(story: Story, later: float = 5) -> str:
     """The lines that say what goes on, and how long it has."""
     card = messages.card(story.release, story.now + later)

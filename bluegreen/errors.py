@@ -16,10 +16,10 @@ from __future__ import annotations
 import re
 
 #: How AWS says that credentials no longer count, or that the clock of whoever signs is wrong (its APIs' common
-#: errors), and how botocore says that there are none to be had.
+#: errors), and how botocore says that a sign-on has ended.
 _EXPIRED = re.compile(
     r"Expired|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidSignature|InvalidAccessKeyId"
-    r"|SSOToken|TokenRetrieval|NoCredentials|PartialCredentials"
+    r"|SSOToken|TokenRetrieval"
 )
 RENEW = "Renew the AWS credentials (and look whether this machine's clock is right), then try again."
 

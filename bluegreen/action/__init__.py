@@ -24,7 +24,7 @@ from bluegreen.action import credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.telling import OUTPUTS, Telling
 from bluegreen.action.workflow import Workflow
-from bluegreen.errors import BlueGreenError, Interrupted
+from bluegreen.errors import AwsError, BlueGreenError, Interrupted
 from bluegreen.release import Outcome, Phase, Release, Until
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ GONE = 6.5
 FLUSH, FLUSH_HASTILY = 10.0, 1.5
 #: How many releases of a service `status` shows.
 STATUS_RELEASES = 10
+
+#: How the clean-up learns that nobody cancelled: the journal was out of reach, or the credentials had expired.
+_PARKED = "parked"
 
 _DECISIONS = {
     doors.OK: "live",
@@ -241,7 +244,8 @@ class Step:
         result: dict[str, Any] = doors.failed_result(error, self.telling.release, Door.GITHUB)
         self.telling.output(result)
         self.telling.ended(FLUSH_HASTILY if isinstance(error, Interrupted) else FLUSH, error)
-        self.workflow.state({"ended": result["decision"]})
+        parked = isinstance(error, AwsError) and result["decision"] == "interrupted"
+        self.workflow.state({"ended": _PARKED if parked else result["decision"]})
         return doors.error_code(error, self.telling.release)
 
     # --- being cancelled -------------------------------------------------------------------------
@@ -266,11 +270,17 @@ class Step:
         """After a step that was cancelled or killed: free the lease, give the order that was asked for, tell GitHub."""
         get = self.asked.environment.get
         release = self.engine.load(get("STATE_release", ""))
-        if get("STATE_ended", "") not in ("", "interrupted") or release.outcome:
+        ended = get("STATE_ended", "")
+        if ended not in ("", "interrupted", _PARKED) or release.outcome:
             self.workflow.say(wording.outcome_line(release))
             return
         self.engine.abandon(release.id, get("STATE_holder", ""))
-        if self.inputs.on_cancel == "rollback" and release.can_roll_back and not release.rollback_by:
+        if (
+            ended != _PARKED
+            and self.inputs.on_cancel == "rollback"
+            and release.can_roll_back
+            and not release.rollback_by
+        ):
             self.engine.roll_back(release.service, who=self.caller, why="the run was cancelled")
             release = self.engine.load(release.id)
         events = self.engine.events(release.id)

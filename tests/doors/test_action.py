@@ -650,6 +650,21 @@ def test_a_cancelled_step_goes_no_further(job: Job, on_cancel: str) -> None:
     assert job.at.wrong(live=on_cancel == "park") == []
 
 
+def test_credentials_that_expire_cancel_nothing(job: Job) -> None:
+    """The step is interrupted and says what to do; nobody cancelled it, so that asks for no rollback."""
+    process = job.start(on_cancel="rollback")
+    at_the_boot_of_green(process)
+    job.at.aws.faults.fail("autoscaling:DescribeAutoScalingGroups", "ExpiredToken", "the token is expired", times=1)
+    rest = process.communicate(timeout=PATIENCE)[0]
+    assert (process.returncode, job.file("OUTPUT")["decision"]) == (130, "interrupted"), rest
+    assert "Renew the AWS credentials" in rest
+    assert "go on: a run with `command: resume`, `service: web/production`" in rest
+    assert "waits for a driver" in job.post(on_cancel="rollback")[1]
+    job.attempt = "2"
+    code, log = job.step()
+    assert (code, job.file("OUTPUT")["decision"]) == (0, "live"), log
+
+
 def test_a_step_that_was_killed_is_cleaned_up(job: Job) -> None:
     """Its lease is freed, so the next driver need not wait for it to lapse."""
     process = job.start()

@@ -98,7 +98,7 @@ class Follower:
         self._heard: set[str] = set()
         self._ordered: set[str] = set()  # of these somebody waits to see an order
         self._orders: dict[str, str] = {}  # by service: the last order that is known
-        self._edits: deque[float] = deque()  # when cards were edited in the last minute
+        self._edits: deque[float] = deque()  # when cards were edited in the last minute, but for orders
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._looked = 0.0
@@ -409,7 +409,6 @@ class Follower:
             return
         if not self._may_edit(one, age, pulse):
             return
-        self._edits.append(now)
         one.edited, one.shown_seq = now, 0  # until Slack has taken it
         self._slack.call(
             "chat.update", about=one.channel, channel=one.channel, ts=one.ts, **said.body(), link_names=False
@@ -426,7 +425,10 @@ class Follower:
         while self._edits and self._edits[0] <= self._now() - MINUTE:
             self._edits.popleft()
         least, most = (EDIT, EDITS) if changed else (pulse, PULSES)
-        return age >= least and len(self._edits) < most
+        if age < least or len(self._edits) >= most:
+            return False
+        self._edits.append(self._now())
+        return True
 
     def _note_the_end(self, one: Followed) -> None:
         if one.over and one.ts and self._is_told(one):

@@ -371,10 +371,11 @@ def _state(release: Release, now: float) -> str:
         step = next_step(release) if release.outcome is not Outcome.LIVE else ""
         return f"{ended}\n{quoted(here(step[:1].upper() + step[1:]))}" if step else ended
     elapsed = f"{duration(now - release.started_at)} since the start"
-    if release.interrupted:
-        return f"*Nobody drives it now; the next driver takes it up.*\n{elapsed}"
+    undriven = "*Nobody drives it now; the next driver takes it up.*\n" if release.interrupted else ""
     if release.rollback_pending:
-        return f"*{who(release.rollback_by)} ordered the rollback.*\n{elapsed}"
+        return f"*{who(release.rollback_by)} ordered the rollback.*\n{undriven}{elapsed}"
+    if release.interrupted:
+        return f"{undriven}{elapsed}{_approved(release)}"
     return f"*{_meaning(release)}*\n{_expires(release, now)}{_waits(release, now)}{elapsed}{_approved(release)}"
 
 

@@ -398,6 +398,20 @@ def test_of_many_checks_the_failing_are_shown(many: int, more: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        (EventKind.ROLLBACK_ORDERED, f"*{messages.who(PERSON)} ordered the rollback.*"),
+        (EventKind.PROMOTED, f"promoted by {messages.who(PERSON)} (1 of 1)"),
+    ],
+)
+def test_an_order_is_shown_also_while_nobody_drives(kind: EventKind, shown: str) -> None:
+    """Whoever ordered sees that it was taken."""
+    story = interrupted(at(Phase.OVERLAPPING)).ordered(kind)
+    assert shown in state(story)
+    assert "Nobody drives it now" in state(story)
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [
         ("failed in soaking", "When that is put right: `/resume web/production`; go back: `/rollback web/production`"),

@@ -45,7 +45,10 @@ COMMANDS: Mapping[str, str] = {
     "history": "/releases",
     "freeze": "/freeze",
     "unfreeze": "/freeze",
+    "adopt": "",
 }
+#: What only a terminal can do, as the other doors say.
+_ELSEWHERE = "in a terminal"
 #: Options by the workflow's inputs, where those have another name; and commands by the one that does the same.
 _INPUTS: Mapping[str, str] = {"region": "aws-region"}
 _RUNS: Mapping[str, str] = {"history": "status"}
@@ -89,11 +92,17 @@ def _beginning(found: re.Match[str], words: str) -> str:
     return words[0].upper() + words[1:] if not before or before[-1] in ".!?" else words
 
 
+def _in_a_terminal(said: Said) -> str:
+    return f"`{' '.join(part for part in ('bluegreen', said.name, said.service) if part)}` {_ELSEWHERE}"
+
+
 # --- Slack -------------------------------------------------------------------------------------------------
 
 
 def _slack(said: Said) -> str:
     """An image from before is offered to whoever orders a rollback once blue is gone."""
+    if not COMMANDS[said.name]:
+        return _in_a_terminal(said)
     word = COMMANDS["rollback" if "ami" in said.options else said.name]
     to = f"to {said.options['to']}" if "to" in said.options else ""
     override = f"override {said.options['override']}" if "override" in said.options else ""
@@ -110,6 +119,8 @@ def _slack_option(found: re.Match[str]) -> str:
 
 def _run(said: Said) -> str:
     """The inputs of a run by hand; a `true` is what an option without a value means."""
+    if not COMMANDS[said.name]:
+        return _in_a_terminal(said)
     command = _RUNS.get(said.name, said.name)
     inputs = {"command": command, "service": said.service, **{_name(o): v or "true" for o, v in said.options.items()}}
     return f"a run with {', '.join(f'`{name}: {value}`' for name, value in inputs.items() if value)}"

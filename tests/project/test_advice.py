@@ -83,7 +83,7 @@ def test_slack_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become one of Slack's, with words that the desk understands."""
     if where.startswith("bluegreen/cli"):
         return
-    there = advised(text, Door.SLACK)
+    there = re.sub(r"`bluegreen adopt[^`]*` in a terminal", "", advised(text, Door.SLACK))
     assert "bluegreen" not in re.sub(
         r"`bluegreen`|bluegreen\.yml|run of bluegreen|in a terminal `bluegreen.*", "", there
     )
@@ -109,7 +109,7 @@ def test_github_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become a run by hand, of inputs that the workflow has and the Action takes together."""
     if where.startswith(("bluegreen/cli", "bot/")):
         return
-    there = advised(text, Door.GITHUB)
+    there = re.sub(r"`bluegreen adopt[^`]*` in a terminal", "", advised(text, Door.GITHUB))
     assert not list(commands_in(re.sub(r"in a terminal `[^`]*`", "", there))), where
     for asked in runs(there):
         given = {name: {"N": NUMBER, "AMI": "ami-0123"}.get(value, value) for name, value in asked.items()}
@@ -149,6 +149,11 @@ def test_github_knows_what_is_advised(where: str, text: str) -> None:
                 "go back: a run with `command: release`, `ami: AMI`, with the image from before; "
                 "release it with the input `cure`"
             ),
+        ),
+        (
+            "`bluegreen adopt web/production` puts it right.",
+            "`bluegreen adopt web/production` in a terminal puts it right.",
+            "`bluegreen adopt web/production` in a terminal puts it right.",
         ),
         ("A newer bluegreen wrote it: bring this one up to date.", None, None),
         ("git fetch --force origin", None, None),

@@ -212,23 +212,66 @@ class Scene:
 
 def halt(s: Scene, reason: Reason, message: str) -> Rest:
     """Stop and call for a person; nothing more is touched."""
-    return Rest(Outcome.FAILED, reason, message, leftovers(s.release))
+    return Rest(Outcome.FAILED, reason, message, leftovers(s.release, s.seen))
 
 
-def leftovers(release: Release) -> tuple[str, ...]:
-    """What this release made or changed and may still be there (S5)."""
-    made = release.began
+def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, ...]:
+    """What this release made or changed, is still there and serves nobody, with the command that removes it (S5).
+
+    What gets traffic, or may get it as far as was `seen`, is no leftover: neither the group nor its image and version.
+    """
     left = list(release.takes.get("left", ()))
-    left += [f"group {release.green_group}"] if not release.never_done(Verb.CREATE_GREEN) else []
-    if release.template_version is not None and release.blue is not None:
-        left.append(f"version {release.template_version} of the launch template {release.blue.template}")
-    if release.made_image:
-        left.append(f"image {release.made_image}")
-    if Verb.START_BUILDER in made and Verb.STOP_BUILDER not in release.did:
-        left.append(f"builder {release.builder}, perhaps running")
-    if not release.never_done(Verb.PIN_BLUE) and Verb.UNPIN_BLUE not in release.did and release.blue is not None:
+    if _green_may_serve(release, seen):
+        left += _half_emptied(release, seen)
+        if Verb.TAKE_BLUE_OUT not in release.began and release.share < ALL:
+            back = f"bluegreen rollback {release.service}"
+            left.append(f"group {release.green_group}, which gets traffic beside {release.blue_group}: {back}")
+    else:
+        left += _made(release, seen)
+    if Verb.START_BUILDER in release.began and Verb.STOP_BUILDER not in release.did:
+        stop = f"aws ec2 stop-instances --instance-ids {release.builder}"
+        left.append(f"builder {release.builder}, perhaps running: {stop}")
+    pinned = not release.never_done(Verb.PIN_BLUE) and not {Verb.UNPIN_BLUE, Verb.EMPTY_BLUE} & release.did.keys()
+    if pinned and release.blue is not None and not (seen and seen.blue is None):
         left.append(_pins(release, release.blue))
     return tuple(left)
+
+
+def _green_may_serve(release: Release, seen: Observation | None) -> bool:
+    if release.never_done(Verb.JOIN_GREEN):
+        return False
+    return True if seen is None else seen.in_traffic("green")
+
+
+def _made(release: Release, seen: Observation | None) -> list[str]:
+    """Green without traffic, its version, its image; a green that is another's or gone is not named."""
+    left, green = [], seen.green if seen else None
+    theirs = green is not None and not release.owns(green.release, green.token)
+    if not release.never_done(Verb.CREATE_GREEN) and not theirs:
+        left.append(f"group {release.green_group}: {DELETE_GROUP.format(release.green_group)}")
+    if theirs:
+        return left
+    if release.template_version is not None and release.blue is not None:
+        version, template = release.template_version, release.blue.template
+        remove = f"aws ec2 delete-launch-template-versions --launch-template-id {template} --versions {version}"
+        left.append(f"version {version} of the launch template {template}: {remove}")
+    if release.made_image:
+        left.append(f"image {release.made_image}: aws ec2 deregister-image --image-id {release.made_image}")
+    return left
+
+
+def _half_emptied(release: Release, seen: Observation | None) -> list[str]:
+    """Blue that was being emptied, once it gets no traffic."""
+    emptying = Verb.EMPTY_BLUE in release.began and seen is not None and seen.blue is not None
+    if not emptying or seen is None or seen.in_traffic("blue"):
+        return []
+    return [f"group {release.blue_group}, which serves nobody: {DELETE_GROUP.format(release.blue_group)}"]
+
+
+#: Green's share of the traffic, in percent, once blue has none.
+ALL = 100
+#: The command that removes a group with its instances.
+DELETE_GROUP = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {} --force-delete"
 
 
 def _pins(release: Release, before: BlueBefore) -> str:

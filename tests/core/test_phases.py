@@ -694,11 +694,34 @@ def test_blue_that_does_not_empty_calls_for_a_person() -> None:
         .targets(green="healthy")
         .did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION, Verb.MARK_IMAGE)
     )
-    s.did(Verb.STILL_BLUE).alter("blue", desired=0, minimum=0, maximum=0).passes(7200)
+    s.did(Verb.STILL_BLUE, Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0, maximum=0).passes(7200)
     decision = s.decision
     assert isinstance(decision, Rest)
     assert decision.reason is Reason.RETIRE_LATE
-    assert "group web-production-v42" in decision.left
+    delete = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name web-asg --force-delete"
+    assert decision.left == (f"group web-asg, which serves nobody: {delete}",)
+
+
+def test_what_serves_is_never_a_leftover() -> None:
+    """Whoever tidies up by the last event deletes nothing that gets traffic, or may get it."""
+    both = Stage().joined().passes(60).alter("blue", minimum=1)
+    assert named_groups(both.decision) == [
+        "group web-production-v42, which gets traffic beside web-asg: bluegreen rollback web/production"
+    ]
+    alone = Stage().switched().passes(60).alter("green", desired=9)
+    assert named_groups(alone.decision) == []
+    blind = phases.blind(Stage().switched().release, 2000.0, denied=True, message="no")
+    assert isinstance(blind, RollBack)
+    retiring = retired().did(Verb.EMPTY_BLUE)
+    assert named_groups(phases.blind(retiring.release, retiring.now, denied=True, message="no")) == []
+    theirs = Stage().launched().alter("green", release="other/x#1")
+    assert named_groups(theirs.decision) == []
+
+
+def named_groups(decision: phases.Decision) -> list[str]:
+    """The groups that a halt names as left."""
+    assert isinstance(decision, Rest)
+    return [left for left in decision.left if left.startswith("group")]
 
 
 def test_images_that_cannot_be_dropped_are_named() -> None:
@@ -1116,7 +1139,7 @@ def test_a_change_by_others_stops_the_release(change: dict[str, object], says: s
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
     assert says in decision.message
-    assert "group web-production-v42" in decision.left
+    assert any(left.startswith("group web-production-v42") for left in decision.left)
 
 
 def test_blue_put_back_during_the_soak_stops_the_release() -> None:
@@ -1228,7 +1251,7 @@ def test_a_mistake_of_our_own_is_tried_again_and_then_given_up() -> None:
     decision = phases.erred(errs(errs(errs(s))).release, s.now)
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.MISTAKE)
-    assert "group web-production-v42" in decision.left
+    assert any(left.startswith("group web-production-v42") for left in decision.left)
 
 
 def test_what_works_in_between_ends_a_row_of_mistakes() -> None:
@@ -1297,11 +1320,22 @@ def test_a_halt_names_everything_that_may_be_left() -> None:
     s = Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).rolls_back()
     decision = phases.blind(s.release, s.now, denied=True, message="no")
     assert isinstance(decision, Rest)
-    assert decision.left == ("builder i-0123456789abcdef0, perhaps running",)
+    stop = "aws ec2 stop-instances --instance-ids i-0123456789abcdef0"
+    assert decision.left == (f"builder i-0123456789abcdef0, perhaps running: {stop}",)
     s = Stage().did(Verb.MAKE_IMAGE, image="ami-1").launched().rolls_back().did(Verb.UNPIN_BLUE)
     decision = phases.blind(s.release, s.now, denied=True, message="no")
     assert isinstance(decision, Rest)
-    assert decision.left == ("group web-production-v42", "version 8 of the launch template lt-1", "image ami-1")
+    assert decision.left == (
+        (
+            "group web-production-v42: aws autoscaling delete-auto-scaling-group --auto-scaling-group-name "
+            "web-production-v42 --force-delete"
+        ),
+        (
+            "version 8 of the launch template lt-1: aws ec2 delete-launch-template-versions --launch-template-id lt-1 "
+            "--versions 8"
+        ),
+        "image ami-1: aws ec2 deregister-image --image-id ami-1",
+    )
 
 
 def test_a_hold_whose_check_wavers_is_not_promoted() -> None:

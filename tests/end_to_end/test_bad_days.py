@@ -295,8 +295,8 @@ def test_blue_that_scales_out_is_followed(weighted: bool) -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_who_takes_green_out_while_blue_is_retired_can_put_it_right(weighted: bool) -> None:
-    """It stops, names the way on, which is not back, and goes on from there."""
-    o = fast(weighted=weighted, checks=[])
+    """It stops, names the ways on, back among them as blue is whole, and goes on from there."""
+    o = fast(70.0, weighted=weighted, checks=[])
     release = o.start()
     names = {"AutoScalingGroupName": release.green_group, "TargetGroupARNs": list(release.green_targets)}
     scaling = o.world.client("autoscaling")
@@ -306,7 +306,8 @@ def test_who_takes_green_out_while_blue_is_retired_can_put_it_right(weighted: bo
     assert failed.message == "web-production-v1 was taken out of the load balancer"
     with pytest.raises(Refused) as refusal:
         o.start()
-    assert refusal.value.hint == "`bluegreen resume web/production` goes on."
+    for way in ("`bluegreen rollback web/production` returns to blue", "`bluegreen resume web/production` goes on"):
+        assert way in refusal.value.hint
     scaling.attach_load_balancer_target_groups(**names)
     o.clock.sleep(60)
     o.harm.clear()

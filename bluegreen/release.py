@@ -8,11 +8,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataclasses import replace
 
 Facts = Mapping[str, Any]
 
@@ -631,6 +635,15 @@ def duration(seconds: float) -> str:
 def release_id(service: str, number: int) -> str:
     """`web/production#42`."""
     return f"{service}#{number}"
+
+
+if not TYPE_CHECKING:
+
+    def replace(release: Release, /, **changes: object) -> Release:
+        """`dataclasses.replace`, which is its type; that passes each of seventy fields, for thousands of events."""
+        changed = copy(release)
+        vars(changed).update(changes)
+        return changed
 
 
 def fold(events: Iterable[Event]) -> Release:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|<>~$@&])")
 
 def page(events: Sequence[Event], *, problems: Iterable[str] = ()) -> str:
     """What happened to a release: how it ended, its timeline, a table, and what a person can do now."""
-    release = fold(events)
-    parts = [heading(release), _facts(release), _found(release), _timeline(events), _table(events), _next(release)]
+    release, told = _folded(events)
+    parts = [heading(release), _facts(release), _found(release), _timeline(events), _table(told), _next(release)]
     return "\n\n".join(part for part in (*parts, _untold(problems)) if part)
 
 
@@ -129,17 +130,24 @@ def _timeline(events: Sequence[Event]) -> str:
     return "\n".join([*head, *rows, "```"])
 
 
-def _table(events: Sequence[Event]) -> str:
-    rows = []
+def _folded(events: Sequence[Event]) -> tuple[Release, Iterable[tuple[Event, Release]]]:
+    """The release, and the newest events that are told, each with the release as it was then."""
     release = fold(events[:1])
-    for number, event in enumerate(events):
-        release = apply(release, event) if number else release
+    told = deque([(events[0], release)], _ROWS)
+    for event in events[1:]:
+        release = apply(release, event)
         if event.kind in _TOLD:
-            phase = wording.phase_title(release.phase)
-            rows.append(
-                f"| {_clock(event.at)} | {phase} | {text(advised(wording.sentence(event, release), Door.GITHUB))} |"
-            )
-    return "\n".join(["| UTC | phase | what happened |", "| --- | --- | --- |", *rows[-_ROWS:]])
+            told.append((event, release))
+    return release, told
+
+
+def _table(told: Iterable[tuple[Event, Release]]) -> str:
+    rows = (
+        f"| {_clock(event.at)} | {wording.phase_title(then.phase)} "
+        f"| {text(advised(wording.sentence(event, then), Door.GITHUB))} |"
+        for event, then in told
+    )
+    return "\n".join(["| UTC | phase | what happened |", "| --- | --- | --- |", *rows])
 
 
 def _next(release: Release) -> str:

@@ -11,7 +11,7 @@ from bluegreen import Door, advised, doors, wording
 from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
 from bluegreen.errors import BlueGreenError, Interrupted
-from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, fold
+from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, apply, fold
 
 if TYPE_CHECKING:
     from bluegreen.github import GitHub
@@ -30,6 +30,9 @@ OUTPUTS = (
     "result",
 )
 
+#: So many of the events before this step are lines of its log: whoever takes a long release over drives it at once.
+EARLIER = 100
+
 
 class Telling:
     """Everybody who is told of a step; `release` is what was told last."""
@@ -37,20 +40,26 @@ class Telling:
     def __init__(self, workflow: Workflow, github: GitHub | None = None) -> None:
         self.workflow, self.github = workflow, github
         self.release: Release | None = None
-        self._events: tuple[Event, ...] = ()
+        self._events: list[Event] = []
         self._awaited: tuple[Awaited, float | None] | None = None
 
     # --- while it goes on ------------------------------------------------------------------------
 
     def from_the_start(self, events: Sequence[Event]) -> None:
-        """What happened before this step is part of the story that its page tells."""
-        for event in events:
-            self._hear(fold((*self._events, event)), event)
-        if self.release is not None and len(events) == 1:  # it was begun by this very step
+        """What happened before this step is part of the story that its page tells; the log has the end of it."""
+        if not events:
+            return
+        if unsaid := events[:-EARLIER]:
+            self.release, self._events = fold(unsaid), list(unsaid)
+            self._line(unsaid[-1].at, f"{len(unsaid):,} events before the following ones are in the journal")
+        for event in events[-EARLIER:]:
+            self._hear(apply(self.release, event) if self.release else fold([event]), event)
+        assert self.release is not None
+        if len(events) == 1:  # it was begun by this very step
             for found in wording.beforehand(self.release, loud=True):
                 said = advised(found.removeprefix("warning: "), Door.GITHUB)
                 self.workflow.annotate("warning", f"bluegreen: {self.release.id}", said)
-        if self.github and self.release is not None:
+        if self.github:
             self.github.tell(self.release, None, None, None)
 
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
@@ -76,7 +85,7 @@ class Telling:
 
     def _hear(self, release: Release, event: Event) -> None:
         self.release = release
-        self._events = (*self._events, event)
+        self._events.append(event)
         if event.kind is EventKind.AWAITED:
             self._wait(release, *wording.awaited_by(event))
             return

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,12 +20,12 @@ from bluegreen import Caller, Engine
 from bluegreen.action import OUTPUTS, Step, credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.inputs import INPUTS, Inputs
-from bluegreen.action.telling import Telling
+from bluegreen.action.telling import EARLIER, Telling
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
 from bluegreen.errors import AwsError, ConfigError, Untold
 from bluegreen.github import NO_PULL, Pull
 from bluegreen.journal import Journal
-from bluegreen.release import Event, EventKind, Outcome, Phase
+from bluegreen.release import Event, EventKind, Outcome, Phase, fold
 from lab.aws import PretendAws
 from lab.clock import RealClock
 from lab.github import PretendGitHub
@@ -387,6 +389,32 @@ def test_a_page_of_many_events_stays_small() -> None:
     page = summary.page(many)
     assert len(page.encode()) < SUMMARY
     assert page.count("\n|") < 300
+
+
+def test_taking_over_is_work_in_proportion_to_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever goes on with a release of days drives it at once: twice the events in log and page, twice the work."""
+
+    def work(count: int) -> int:
+        told = [*events(Stage())]
+        while len(told) < count:
+            told.append(Event(told[0].release, len(told) + 1, 200.0, EventKind.INTERRUPTED, {"holder": "driver"}))
+        calls = Counter[str]()
+        sys.setprofile(lambda frame, what, arg: calls.update([what]))
+        try:
+            telling = Telling(Workflow({}))
+            telling.from_the_start(told)
+            telling.ended(0)
+        finally:
+            sys.setprofile(None)
+        assert telling.release == fold(told)
+        return calls["call"] + calls["c_call"]
+
+    small, large, larger = work(500), work(1000), work(2000)
+    assert larger - large < 2.1 * (large - small)
+    assert larger - large < 1000 * 100, "calls of functions, Python's own among them"
+    log = capsys.readouterr().out.splitlines()
+    assert sum(" events before the following ones are in the journal" in line for line in log) == 3
+    assert sum("was told to stop" in line for line in log) == 3 * EARLIER
 
 
 def test_what_was_found_beforehand_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,7 @@ from pydantic import (
     Strict,
     Tag,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -98,6 +99,10 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd]?)")
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _KINDS = ("http", "run", "alarm", "metric")
+#: An HTTP check waits no longer for its answer, in seconds.
+LONGEST_ANSWER = 30.0
+#: The context of a config that was accepted once, by some build: what has a bound since is brought within it.
+RECORDED = "recorded"
 
 Loc = tuple[str | int, ...]
 
@@ -234,6 +239,14 @@ def _more_than_nothing(seconds: float) -> float:
     return seconds
 
 
+def _not_endless(seconds: float, info: ValidationInfo) -> float:
+    if info.context == RECORDED:
+        return min(seconds, LONGEST_ANSWER)
+    if seconds > LONGEST_ANSWER:
+        raise _Wrong(f"must be at most {LONGEST_ANSWER:g}s", "Check a page that answers sooner.")
+    return seconds
+
+
 def _not_hasty(seconds: float) -> float:
     if seconds < 0.1:
         raise _Wrong("must be at least 0.1 seconds", "Looking more often only gets calls refused by AWS.")
@@ -346,6 +359,9 @@ Span = Annotated[float, AfterValidator(_more_than_nothing), BeforeValidator(dura
 #: Seconds; more than 0, a leap year at most.
 Spell = Annotated[
     float, AfterValidator(_within_a_year), AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN
+]
+Patience = Annotated[
+    float, AfterValidator(_not_endless), AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN
 ]
 Pace = Annotated[float, AfterValidator(_not_hasty), BeforeValidator(duration), _SPAN]
 Count = Annotated[int, Strict(), Field(ge=1)]
@@ -610,7 +626,14 @@ class HttpCheck(_Check):
         default={}, alias="json", description="values that the answer must hold as JSON, as in {status.db: ok}"
     )
     headers: Headers = Field(default={}, description="headers to send; no secrets, they are kept in the journal")
-    timeout: Span = Field(default=5.0, description="how long to wait for the answer")
+    timeout: Patience = Field(default=5.0, description="how long to wait for the answer; at most 30s")
+
+    @model_validator(mode="after")
+    def _can_answer(self, info: ValidationInfo) -> Self:
+        if self.timeout >= self.within and info.context != RECORDED:
+            what = f"the timeout of {self.timeout:g}s is not shorter than `within`, which is {self.within:g}s"
+            raise _Wrong(what, "Lower `timeout`, or raise `within`.")
+        return self
 
 
 class RunCheck(_Check):
@@ -793,7 +816,7 @@ class Config(_Model):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Config:
         """What `to_dict` gave, back again."""
-        config, problems = _validated(data)
+        config, problems = _validated(data, RECORDED)
         if config is None:
             raise InvalidConfig(problems, where="the journal's config")
         return config
@@ -840,10 +863,10 @@ def _same_people(people: object) -> Iterator[tuple[Loc, _Wrong]]:
                 yield ("people", str(name), n), _Wrong(what, "An id is one person's: remove one.")
 
 
-def _validated(data: Mapping[str, Any]) -> tuple[Config | None, tuple[Problem, ...]]:
+def _validated(data: Mapping[str, Any], context: str = "") -> tuple[Config | None, tuple[Problem, ...]]:
     """The config, or what is wrong with it."""
     try:
-        return Config.model_validate(data), ()
+        return Config.model_validate(data, context=context), ()
     except ValidationError as error:
         return None, tuple(_problem(line) for line in error.errors(include_url=False))
 

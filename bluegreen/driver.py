@@ -31,7 +31,7 @@ log = logging.getLogger("bluegreen")
 
 #: The journal is read this often while waiting, so that an order is heard well within a second.
 LISTEN = 0.5
-#: The lease is renewed when less than this part of it is left: 20 of 30 s; one call to AWS takes less.
+#: The lease is renewed when less than this part of it is left: 20 of 30 s; one attempt of a call to AWS takes less.
 MARGIN = 2 / 3
 #: An act is not done on a look older than this.
 FRESH = 15.0
@@ -118,8 +118,11 @@ class Journal(Protocol):
 class Cloud(Protocol):
     """What a driver needs of AWS; `aws.Cloud` is it."""
 
-    def observe(self, release: Release, now: float) -> Observation:
-        """One picture of what the release's phase needs; AwsError when there is none to be had."""
+    def observe(self, release: Release, now: float, heed: Callable[[], None]) -> Observation:
+        """One picture of what the release's phase needs; AwsError when there is none to be had.
+
+        `heed` is called before every attempt of a call, and raises to end the look.
+        """
         ...
 
     def perform(self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None]) -> dict[str, Any]:
@@ -157,6 +160,7 @@ class Driver:
         self.stop = stop
         self._lease: Any = None  # the journal's own kind of lease
         self._looked = 0.0
+        self._heard_at = 0.0  # when the journal was last read, or shown to have nothing new
         self._taken_up = False
         self._parked = False
         self._waited: tuple[Phase, Awaited] | None = None  # the last wait; forgotten, an event comes a look later
@@ -205,8 +209,10 @@ class Driver:
     # --- look and decide -------------------------------------------------------------------------
 
     def _decide(self) -> Decision:
+        if ordered := phases.ordered(self.release):
+            return ordered
         try:
-            seen = self.cloud.observe(self.release, self.clock.now())
+            seen = self.cloud.observe(self.release, self.clock.now(), self._heed)
         except AwsError as error:
             if error.expired:
                 raise
@@ -215,6 +221,16 @@ class Driver:
         for facts in phases.noticed(self.release, seen, self.config):
             self._append(EventKind.OBSERVED, facts)
         return phases.decide(self.release, seen, self.config, self._looked)
+
+    def _heed(self) -> None:
+        """In the middle of a look: keep the lease, and end the look when the journal has news, such as an order."""
+        try:
+            self._permit()
+            news = self.clock.now() - self._heard_at >= LISTEN and self._catch_up()
+        except AwsError:  # the journal's: it is met again after the look, which AWS may answer all the same
+            return
+        if news:
+            raise Conflict("there is news", where=self.release.id)
 
     def _blind(self, error: AwsError) -> Decision:
         if self.release.blind_since is None:
@@ -292,7 +308,7 @@ class Driver:
             return
         ends = self.clock.now() + wait.seconds
         while (left := ends - self.clock.now()) > 0:
-            self.clock.sleep(min(left, LISTEN))
+            self.clock.sleep(min(left, max(self._heard_at + LISTEN - self.clock.now(), 0.0)))
             self._permit()
             if self._catch_up():
                 return
@@ -320,7 +336,9 @@ class Driver:
     # --- the journal -----------------------------------------------------------------------------
 
     def _append(self, kind: EventKind, facts: Facts) -> None:
-        event = self.journal.append(self.release.id, self.release.seq + 1, kind, facts, self.clock.now())
+        now = self.clock.now()
+        event = self.journal.append(self.release.id, self.release.seq + 1, kind, facts, now)
+        self._heard_at = now
         self._heard(event)
 
     def _record(self, kind: EventKind, facts: Facts) -> None:
@@ -340,7 +358,9 @@ class Driver:
 
     def _catch_up(self) -> bool:
         """Read what others wrote; whether there was anything."""
+        now = self.clock.now()
         news = self.journal.read(self.release.id, after=self.release.seq)
+        self._heard_at = now
         for event in news:
             self._heard(event)
         return bool(news)

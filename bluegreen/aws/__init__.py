@@ -33,7 +33,8 @@ class Cloud:
     """AWS as one service's releases need it.
 
     `mask` hides secrets in what commands printed. `stopwatch` (seconds from any start) times the answers to HTTP
-    checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3. `attempts` is
+    checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3, and gives each
+    answer as a future. `attempts` is
     how often botocore tries a call that fails for passing reasons.
     """
 
@@ -81,9 +82,12 @@ class Cloud:
         with self._calls.told():
             return tracks.everybody(self._calls, self._config, next_number)
 
-    def observe(self, release: Release, now: float) -> Observation:
-        """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none."""
-        with self._calls.told():
+    def observe(self, release: Release, now: float, heed: Callable[[], None] = lambda: None) -> Observation:
+        """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none.
+
+        `heed` is called before every attempt of a call, so that a look which takes long can be ended by what it raises.
+        """
+        with self._calls.told(), self._calls.heeding(heed):
             return self._looks.observe(release, now)
 
     def perform(self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None]) -> dict[str, Any]:

@@ -35,8 +35,8 @@ from bluegreen.errors import AwsError, BlueGreenError, ConfigError
 Answer = dict[str, Any]
 Permit = Callable[[], None]
 
-#: Seconds. With three attempts a call ends within the 30 s of a lease, unless everything goes wrong at once; and
-#: a changing call asks for the permit before each attempt.
+#: Seconds. One attempt ends well within the 20 s of its lease that a driver keeps in hand; and between two attempts the
+#: driver is asked: for its permit before those that change something, in a look before each.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
 
 #: So much is told of what broke a call off: an answer that cannot be parsed is repeated whole.
@@ -67,6 +67,7 @@ class Calls:
         self._region = region
         self._attempts = attempts
         self._permit: Permit | None = None
+        self._heed: Permit | None = None
         self._last = ("", "")
         self._broken: Exception | None = None  # what the last call broke off with
         self.count: Counter[str] = Counter()
@@ -144,6 +145,8 @@ class Calls:
         """Each attempt of a changing call needs the permit: the lease may have run out since the last one."""
         if self._permit is not None and not _READING.match(self._last[1]):
             self._permit()
+        if self._heed is not None:
+            self._heed()
 
     def _after_call(self, http_response: Any, model: Any, **_: object) -> None:
         """Where JSON is due botocore takes any page of HTML for an empty answer, or for an error without a code."""
@@ -162,6 +165,15 @@ class Calls:
             yield
         finally:
             self._permit = None
+
+    @contextmanager
+    def heeding(self, heed: Permit) -> Iterator[None]:
+        """Within, `heed` is called immediately before every attempt of every call; it raises to end the look."""
+        self._heed = heed
+        try:
+            yield
+        finally:
+            self._heed = None
 
     @contextmanager
     def told(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from typing import Any
 from bluegreen import judgement
 from bluegreen.aws.calls import Calls
 from bluegreen.config import MetricCheck
-from bluegreen.errors import AwsError, BlueGreenError
+from bluegreen.errors import AwsError, ConfigError
 from bluegreen.judgement import Data, Rule, Verdict
 from bluegreen.release import Phase, Release, Verb, is_name_of
 
@@ -103,7 +103,7 @@ class Metrics:
                     said[check.name] = Verdict(passed=False, value=case)
             with self._calls.told():
                 points = self._points(cases)
-        except BlueGreenError as error:
+        except (AwsError, ConfigError) as error:
             unasked = Verdict(passed=False, value=f"could not be asked: {error.what}")
             return {check.name: said.get(check.name, unasked) for check in checks}
         return said | {case.check.name: _judged(case, points, release) for case in cases}

@@ -1,17 +1,20 @@
 """Checks: HTTP answers, commands on every green instance, CloudWatch alarms and metrics.
 
-A check that cannot be evaluated fails, with the cause; nothing here raises. What is remembered from look to
-look (when a check was last asked, which commands are on their way) only saves calls: another driver
-asks at once, and finds commands by their comment.
+A check that cannot be evaluated fails, with the cause; nothing here raises but what ends the look. What is remembered
+from look to look (when a check was last asked, which questions and commands are on their way) only saves calls: another
+driver asks at once, and finds commands by their comment. No look waits for an answer that is still out: it has none to
+tell, and a later look has.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import urllib3
@@ -20,7 +23,7 @@ from bluegreen.aws import builder, groups
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.metrics import Metrics
 from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck
-from bluegreen.errors import BlueGreenError
+from bluegreen.errors import AwsError, ConfigError
 from bluegreen.judgement import Verdict
 from bluegreen.observation import CheckResult, Group
 from bluegreen.release import Phase, Release
@@ -39,8 +42,10 @@ VALUE_MAX = 60
 ALARM_BATCH = 100
 #: So many of a command's last lines are told.
 END_LINES = 3
-#: So much longer than its timeout an answer may take before it is not waited for any more: looking up a name has no
-#: timeout of its own, and headers may trickle.
+#: A look waits so long for answers that come at once, in seconds; a rollback may be ordered meanwhile.
+SOON = 0.2
+#: So much longer than its timeout a question may be out before it counts as unanswered: looking up a name has none
+#: of its own. It is not asked again before it has come back, so that a check has one thread at most.
 PATIENCE = 1.0
 
 # `checks.*.when` has no word of its own for these: both serve as in the overlap, or green alone as in the soak.
@@ -60,8 +65,18 @@ class Page:
 
 
 Stopwatch = Callable[[], float]
-#: Asks a URL with headers and a timeout; raises urllib3's errors.
-Fetch = Callable[[str, Mapping[str, str], float], Page]
+#: Asks a URL with headers and a timeout, without waiting for the answer: that raises urllib3's errors, TimeoutError or
+#: whatever else is the cause of there being none.
+Fetch = Callable[[str, Mapping[str, str], float], Future[Page]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One HTTP check on its way."""
+
+    answer: Future[Page]
+    phase: Phase  # what was asked in another says nothing of this one
+    since: float
 
 
 @dataclass(frozen=True)
@@ -81,19 +96,20 @@ class Probes:
         self._calls, self._config, self._mask, self._fetch = calls, config, mask, fetch
         self._asked: dict[tuple[str, str], float] = {}
         self._rounds: dict[tuple[str, str], Round] = {}
+        self._questions: dict[tuple[str, str], Question] = {}
         self._metrics = Metrics(calls)
 
     def look(self, release: Release, green: Group | None, now: float) -> tuple[CheckResult, ...]:
         """Results of the checks of this phase that are due, in the config's order."""
         due = [check for check in self._config.checks if self._due(check, release, now)]
         said = {
-            **self._pages([c for c in due if isinstance(c, HttpCheck)]),
             **self._alarms([c for c in due if isinstance(c, AlarmCheck)]),
             **self._metrics.verdicts([c for c in due if isinstance(c, MetricCheck)], release, now),
             **self._commands([c for c in due if isinstance(c, RunCheck)], release, green, now),
+            **self._pages([c for c in due if isinstance(c, HttpCheck)], release, now),
         }
         for check in due:
-            if check.name in said and not isinstance(check, RunCheck):
+            if isinstance(check, AlarmCheck | MetricCheck) and check.name in said:
                 self._asked[release.id, check.name] = now
         return tuple(
             CheckResult(check.name, told.passed, told.value, now, told.certain)
@@ -109,33 +125,49 @@ class Probes:
             return False
         key = (release.id, check.name)
         asked = self._asked.get(key)
-        return key in self._rounds or asked is None or now - asked >= check.every
+        out = key in self._rounds or key in self._questions
+        return out or asked is None or now - asked >= check.every
 
     # --- http
 
-    def _pages(self, checks: list[HttpCheck]) -> dict[str, Verdict]:
-        """Side by side: one that hangs must not keep the others, and an order to roll back, waiting in line."""
-        answers: dict[str, Future[Verdict]] = {check.name: Future() for check in checks}
-        for check in checks:
-            # A pool's threads would keep the process from ending as long as one of them hangs.
-            threading.Thread(target=self._answer, args=(check, answers[check.name]), daemon=True).start()
-        wait(answers.values(), timeout=max((check.timeout for check in checks), default=0.0) + PATIENCE)
-        late = {check.name: _failed(f"no answer within {check.timeout:g} s") for check in checks}
-        return {name: answer.result() if answer.done() else late[name] for name, answer in answers.items()}
+    def _pages(self, checks: list[HttpCheck], release: Release, now: float) -> dict[str, Verdict]:
+        """Asked side by side; those that are answered by now."""
+        asked = {check.name: self._question(check, release, now) for check in checks}
+        wait([question.answer for question in asked.values() if question.since == now], timeout=SOON)
+        answers = {check.name: self._answer(check, asked[check.name], release, now) for check in checks}
+        return {name: answer for name, answer in answers.items() if answer is not None}
 
-    def _answer(self, check: HttpCheck, answer: Future[Verdict]) -> None:
-        try:
-            answer.set_result(self._page(check))
-        except Exception as error:  # whatever it is, it is no answer; and nobody would see it in this thread
-            answer.set_result(_failed(f"no answer: {_cause(error)}"))
+    def _question(self, check: HttpCheck, release: Release, now: float) -> Question:
+        """The one that is out, or a new one."""
+        key = (release.id, check.name)
+        if key not in self._questions or self._questions[key].phase is not release.phase:
+            answer = self._fetch(check.http, check.headers, check.timeout)
+            self._questions[key] = Question(answer, release.phase, now)
+            self._asked[key] = now
+        return self._questions[key]
 
-    def _page(self, check: HttpCheck) -> Verdict:
+    def _answer(self, check: HttpCheck, question: Question, release: Release, now: float) -> Verdict | None:
+        """None while it is out."""
+        key = (release.id, check.name)
+        if question.answer.done():
+            del self._questions[key]
+            return self._read(check, question.answer)
+        if now - question.since < check.timeout + PATIENCE:
+            return None
+        self._questions[key] = replace(question, since=now)
+        return _failed(f"no answer within {check.timeout:g} s")
+
+    def _read(self, check: HttpCheck, answer: Future[Page]) -> Verdict:
         try:
-            page = self._fetch(check.http, check.headers, check.timeout)
+            return self._page(check, answer.result())
         except urllib3.exceptions.NewConnectionError as error:  # to urllib3 a kind of timeout
             return _failed(f"no answer: {_cause(error)}")
         except (urllib3.exceptions.TimeoutError, TimeoutError):
             return _failed(f"no answer within {check.timeout:g} s")
+        except Exception as error:  # whatever it is, it is no answer
+            return _failed(f"no answer: {_cause(error)}")
+
+    def _page(self, check: HttpCheck, page: Page) -> Verdict:
         value = f"{page.status}" if page.seconds is None else f"{page.status} after {page.seconds:.1f} s"
         if page.status not in check.status:
             return _failed(f"{value}, to {page.location[:LINE_MAX]}" if page.location else value)
@@ -158,7 +190,7 @@ class Probes:
                     )
                     found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
                     shown |= {alarm["AlarmName"]: alarm for alarm in found}
-        except BlueGreenError as error:
+        except (AwsError, ConfigError) as error:
             return {check.name: _failed(f"could not be asked: {error.what}") for check in checks}
         return {check.name: _alarm(shown.get(check.alarm), check) for check in checks}
 
@@ -174,7 +206,7 @@ class Probes:
         try:
             with self._calls.told():
                 return self._command(check, release, green, now)
-        except BlueGreenError as error:
+        except (AwsError, ConfigError) as error:
             self._asked[release.id, check.name] = now
             return _failed(f"could not be asked: {error.what}")
 
@@ -322,25 +354,101 @@ def _cause(error: BaseException) -> str:
 
 
 def fetcher(stopwatch: Stopwatch | None) -> Fetch:
-    """Asks in earnest: once, and without following redirects, for what answers must be what was asked."""
+    """Asks in earnest: once, and without following redirects, for what answers must be what was asked.
 
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Page:
+    In a thread of its own, which ends with its timeout: a pool's would keep the process from ending.
+    """
+
+    def ask(url: str, headers: Mapping[str, str], timeout: float) -> Page:
         began = stopwatch() if stopwatch else 0.0
-        with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=timeout)) as pool:
+        with _cut_off_after(timeout, url) as pool:
             asked = {"user-agent": "bluegreen", **headers}
             response = pool.request("GET", url, headers=asked, redirect=False, preload_content=False)
-            body = b"".join(_pieces(response, lambda: stopwatch is not None and stopwatch() - began > timeout))
+            body = b"".join(_pieces(response))
         seconds = stopwatch() - began if stopwatch else None
         return Page(response.status, body, seconds, response.headers.get("location", ""))
+
+    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
+        answer: Future[Page] = Future()
+
+        def settle() -> None:
+            try:
+                answer.set_result(ask(url, headers, timeout))
+            except Exception as error:  # nobody would see it in this thread
+                answer.set_exception(error)
+
+        try:
+            threading.Thread(target=settle, daemon=True).start()
+        except RuntimeError as error:  # no more threads
+            answer.set_exception(error)
+        return answer
 
     return fetch
 
 
-def _pieces(response: urllib3.BaseHTTPResponse, late: Callable[[], bool]) -> Iterable[bytes]:
-    """The body as it comes; one that trickles does not come for ever."""
+@contextmanager
+def _cut_off_after(seconds: float, url: str) -> Iterator[urllib3.PoolManager]:
+    """Connections to the URL that end when the time is over: urllib3's timeouts begin again with each byte of a header.
+
+    Raises TimeoutError then, whatever was read, as an answer that is cut off may look like a whole one.
+    """
+    end = _End()
+    timer = threading.Timer(seconds, end.comes)
+    timer.daemon = True
+    with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=seconds)) as manager:
+        end.watch(manager.connection_from_url(url))
+        try:
+            timer.start()
+            yield manager
+        except Exception as error:
+            raise (TimeoutError() if end.over else error) from error
+        finally:
+            timer.cancel()
+            end.close()
+    if end.over:
+        raise TimeoutError
+
+
+class _End:
+    """Closes a pool's connections when their time is over."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._lines: list[socket.socket] = []
+
+    def watch(self, pool: Any) -> None:  # Any: urllib3's two kinds of pools
+        """From now on its connections are known."""
+        end = self
+
+        class Line(pool.ConnectionCls):  # type: ignore[misc]  # http's, or https's
+            def connect(self) -> None:
+                super().connect()
+                end.opened(self.sock)
+
+        pool.ConnectionCls = Line
+
+    def opened(self, line: socket.socket) -> None:
+        """Too late, perhaps: looking up the name has no timeout."""
+        self._lines.append(line)
+        if self.over:
+            raise TimeoutError
+
+    def comes(self) -> None:
+        """Whoever reads from a connection has its end."""
+        self.over = True
+        for line in self._lines:
+            with suppress(OSError):
+                socket.socket.shutdown(line, socket.SHUT_RDWR)  # not TLS's own, which is not for a second thread
+
+    def close(self) -> None:
+        """Nothing is left open."""
+        for line in self._lines:
+            line.close()
+
+
+def _pieces(response: urllib3.BaseHTTPResponse) -> Iterable[bytes]:
+    """The body as it comes; what is beyond the most that is searched is not read."""
     size = 0
     while size < BODY_MAX and (piece := response.read1(1 << 16)):
-        if late():
-            raise TimeoutError
         size += len(piece)
         yield piece

@@ -57,14 +57,20 @@ __all__ = [
     "decide",
     "erred",
     "noticed",
+    "ordered",
 ]
 
 
 def decide(release: Release, seen: Observation, config: Config, now: float) -> Decision:
     """What to do next. Pure; total over every release that has not settled."""
     scene = Scene(release, seen, config, now)
-    decision = _ordered(scene) or _stumbled(scene) or _STORY[release.phase](scene)
+    decision = _back(release) or _stumbled(scene) or _STORY[release.phase](scene)
     return _not_twice(scene, _no_way_back(scene, decision))
+
+
+def ordered(release: Release) -> RollBack | None:
+    """An order that is carried out whatever a look would show, so that it waits for none; else None."""
+    return _back(release) if release.can_return else None
 
 
 def blind(release: Release, now: float, *, denied: bool, message: str) -> Decision:
@@ -106,10 +112,8 @@ def _not_twice(s: Scene, decision: Decision) -> Decision:
     return s.wait(Awaited.READ_BACK) if {**decision.facts, "verb": decision.verb} == last else decision
 
 
-def _ordered(s: Scene) -> Decision | None:
-    if s.release.rollback_pending:
-        return RollBack(Reason.ORDERED, f"ordered by {s.release.rollback_by}")
-    return None
+def _back(release: Release) -> RollBack | None:
+    return RollBack(Reason.ORDERED, f"ordered by {release.rollback_by}") if release.rollback_pending else None
 
 
 def _stumbled(s: Scene) -> Decision | None:

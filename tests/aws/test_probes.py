@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bluegreen.aws import Page
-from bluegreen.aws.probes import fetcher
+from bluegreen.aws import Fetch, Page
+from bluegreen.aws.probes import PATIENCE, SOON, fetcher
 from bluegreen.observation import CheckResult
 from bluegreen.release import Phase
 from tests.worlds.account import AwsStage
@@ -49,6 +50,29 @@ def answers(stage: AwsStage, looks: int = 1, seconds: float = 5) -> list[CheckRe
     return found
 
 
+def answered(stage: AwsStage) -> list[CheckResult]:
+    """The results of the first look that has any: what is asked in earnest takes real time."""
+    for _ in range(300):
+        if found := stage.observe().checks:
+            return list(found)
+        time.sleep(0.01)
+    raise AssertionError("no answer")
+
+
+def at_once(page: Callable[[str], Page]) -> Fetch:
+    """Answers that are there when they are asked for."""
+
+    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
+        answer: Future[Page] = Future()
+        try:
+            answer.set_result(page(url))
+        except Exception as error:
+            answer.set_exception(error)
+        return answer
+
+    return fetch
+
+
 # --- http ----------------------------------------------------------------------------------------
 
 
@@ -69,11 +93,14 @@ def answers(stage: AwsStage, looks: int = 1, seconds: float = 5) -> list[CheckRe
 def test_an_http_check_says_what_was_answered(page: Page | Exception, passed: bool, value: str) -> None:
     """Status, time, and what is missing; an answer that does not come fails with its cause."""
 
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Page:
+    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
         assert (url, dict(headers), timeout) == (HTTP["http"], HTTP["headers"], 5.0)
+        answer: Future[Page] = Future()
         if isinstance(page, Exception):
-            raise page
-        return page
+            answer.set_exception(page)
+        else:
+            answer.set_result(page)
+        return answer
 
     stage = overlapping(HTTP)
     stage.cloud = stage.another_cloud(fetch=fetch)
@@ -109,7 +136,7 @@ def test_json_values_are_looked_up(wanted: dict[str, Any], body: bytes, said: st
     """By their path through objects and lists; what is otherwise is told, secrets masked."""
     stage = overlapping({"name": "home", "http": "http://web.example.com/", "json": wanted})
     mask = {"mask": lambda text: text.replace("s3cret", "***")}
-    stage.cloud = stage.another_cloud(fetch=lambda url, headers, timeout: Page(200, body, None), **mask)
+    stage.cloud = stage.another_cloud(fetch=at_once(lambda _: Page(200, body, None)), **mask)
     (result,) = answers(stage)
     assert (result.passed, result.value) == (not said, f"200{said}")
 
@@ -142,24 +169,17 @@ def url() -> Iterator[str]:
 def test_fetching_in_earnest(url: str) -> None:
     """Headers are sent, redirects are not followed, time is taken."""
     ticks = iter(range(100))
-    page = fetcher(lambda: float(next(ticks)) / 10)(f"{url}/", {"x-preview": "green"}, 5)
+    page = fetcher(lambda: float(next(ticks)) / 10)(f"{url}/", {"x-preview": "green"}, 5).result(5)
     assert (page.status, page.body) == (200, b"green")
     assert page.seconds is not None
     assert page.seconds > 0
-    assert fetcher(None)(f"{url}/away", {}, 5) == Page(302, b"none", None, "/")
-
-
-def test_a_page_that_trickles_is_no_answer(url: str) -> None:
-    """It would keep an order to roll back waiting."""
-    ticks = iter(range(0, 1000, 10))
-    with pytest.raises(TimeoutError):
-        fetcher(lambda: float(next(ticks)))(f"{url}/", {}, 5)
+    assert fetcher(None)(f"{url}/away", {}, 5).result(5) == Page(302, b"none", None, "/")
 
 
 def test_nobody_listens() -> None:
     """The root cause, without the library's wrapping."""
     stage = overlapping({**HTTP, "http": "http://127.0.0.1:1/"})
-    (result,) = answers(stage)
+    (result,) = answered(stage)
     assert (result.passed, result.value) == (False, "no answer: [Errno 111] Connection refused")
 
 
@@ -190,28 +210,94 @@ def raw() -> Iterator[Callable[[bytes, float], str]]:
         one.close()
 
 
-@pytest.mark.parametrize("piece", [b"x-more: 1\r\n", b"\r\n"], ids=["headers", "body"])
+@pytest.mark.parametrize("piece", [b"x-more: 1\r\n", b"\r\n", b""], ids=["headers", "body", "nothing"])
 def test_an_answer_that_never_ends_is_none(raw: Callable[[bytes, float], str], piece: bytes) -> None:
-    """Though something comes all the time: the driver goes on."""
+    """Though something comes all the time; and no thread is left, nor a connection."""
+    before = set(threading.enumerate())
     stage = overlapping({"name": "home", "http": raw(piece, 0.05), "timeout": 0.2})
     stage.cloud = stage.another_cloud(stopwatch=time.monotonic)
-    began = time.monotonic()
-    (result,) = answers(stage)
+    (result,) = answered(stage)
     assert (result.passed, result.value) == (False, "no answer within 0.2 s")
-    assert time.monotonic() - began < 30  # not for ever, however slow the machine
+    mine = [one for one in threading.enumerate() if one not in before and "answer" not in one.name]
+    for one in mine:
+        one.join(5)
+    assert not any(one.is_alive() for one in mine)
 
 
-def test_one_that_hangs_does_not_hold_up_the_others() -> None:
-    """They are asked side by side, however many there are."""
-    together = threading.Barrier(12, timeout=5)
+def test_a_look_does_not_wait_for_an_answer_that_is_out() -> None:
+    """It has no news of the check; a later look has, whatever came meanwhile."""
+    out: list[Future[Page]] = []
 
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Page:
-        together.wait()
-        return Page(200, b"", None)
+    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
+        out.append(Future())
+        return out[-1]
 
-    stage = overlapping(*({"name": f"page {n}", "http": f"http://web.example.com/{n}"} for n in range(12)))
+    stage = overlapping({**HTTP, "timeout": "30s"})
     stage.cloud = stage.another_cloud(fetch=fetch)
-    assert [result.passed for result in answers(stage)] == [True] * 12
+    began = time.monotonic()
+    assert answers(stage) == []
+    assert SOON <= time.monotonic() - began < SOON + 2
+    out[0].set_result(Page(200, b"ok", 4.2))
+    assert [(one.passed, one.value) for one in answers(stage)] == [(True, "200 after 4.2 s")]
+    assert len(out) == 1, "due again 10 s after it was asked"
+
+
+def test_what_never_comes_back_is_not_asked_again() -> None:
+    """Looking up a name cannot be broken off: the check fails, time and again, and has one thread."""
+    out: list[Future[Page]] = []
+
+    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
+        out.append(Future())
+        return out[-1]
+
+    stage = overlapping(HTTP)
+    stage.cloud = stage.another_cloud(fetch=fetch)
+    found = answers(stage, looks=7, seconds=5 + PATIENCE)
+    assert [(one.passed, one.value) for one in found] == [(False, "no answer within 5 s")] * 6
+    assert len(out) == 1
+
+
+def test_what_was_asked_in_another_phase_says_nothing_of_this_one() -> None:
+    """It was blue that answered, perhaps."""
+    out: list[Future[Page]] = []
+
+    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
+        out.append(Future())
+        return out[-1]
+
+    stage = overlapping({**HTTP, "when": ["overlapping", "soaking"]})
+    stage.cloud = stage.another_cloud(fetch=fetch)
+    assert answers(stage) == []
+    stage.enters(Phase.SOAKING)
+    out[0].set_result(Page(200, b"ok", 4.2))
+    assert answers(stage) == []
+    out[1].set_result(Page(503, b"", 0.1))
+    assert [one.value for one in answers(stage)] == ["503 after 0.1 s"]
+
+
+def test_a_machine_without_threads_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check fails, and says why."""
+    stage = overlapping({**HTTP, "http": "http://127.0.0.1:1/"})
+
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    (result,) = answers(stage)
+    assert result.value == "no answer: can't start new thread"
+
+
+def test_one_that_hangs_does_not_hold_up_the_others(url: str, raw: Callable[[bytes, float], str]) -> None:
+    """They are asked side by side, however many there are."""
+    many = [{"name": f"page {n}", "http": f"{url}/{n}"} for n in range(12)]
+    stage = overlapping({"name": "hangs", "http": raw(b"", 1), "timeout": "30s"}, *many)
+    found: set[str] = set()
+    for _ in range(300):
+        found |= {one.name for one in stage.observe().checks if one.passed}
+        if len(found) == 12:
+            return
+        time.sleep(0.01)
+    raise AssertionError(found)
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -251,10 +337,10 @@ def secure(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 def test_certificates_are_verified(secure: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Who vouches for itself is not believed, nor who bears another name; the cause is told."""
     url, cert = secure
-    (unknown,) = answers(overlapping({"name": "home", "http": url}))
+    (unknown,) = answered(overlapping({"name": "home", "http": url}))
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-    (known,) = answers(overlapping({"name": "home", "http": url}))
-    (other,) = answers(overlapping({"name": "home", "http": url.replace("localhost", "127.0.0.1")}))
+    (known,) = answered(overlapping({"name": "home", "http": url}))
+    (other,) = answered(overlapping({"name": "home", "http": url.replace("localhost", "127.0.0.1")}))
     assert (unknown.passed, known.passed, other.passed) == (False, True, False)
     assert "certificate verify failed: self-signed certificate" in unknown.value
     assert "certificate verify failed: IP address mismatch" in other.value
@@ -264,12 +350,12 @@ def test_checks_are_asked_at_their_own_pace() -> None:
     """`every`, whatever the driver's."""
     asked = []
 
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Page:
+    def page(url: str) -> Page:
         asked.append(url)
         return Page(200, b"ok", None)
 
     stage = overlapping({**HTTP, "every": "20s"})
-    stage.cloud = stage.another_cloud(fetch=fetch)
+    stage.cloud = stage.another_cloud(fetch=at_once(page))
     assert len(answers(stage, looks=9, seconds=5)) == 3
     assert len(asked) == 3
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from bluegreen import config as module
 from bluegreen.config import (
     EXAMPLE,
+    LONGEST_ANSWER,
     AlarmCheck,
     Aws,
     Builder,
@@ -427,6 +428,8 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (check(http="http://a", json={" ": 1}), "checks.0.json. .[key]: must not be empty. Write something, or remove the key."),
         (check(http="http://a", json_values={"a": 1}), "checks.0.json_values: is not a known key. Known are: contains, every, headers, http, json, name, needs, status, timeout, when, within."),
         (check(http="http://a", timeout=0), f"checks.0.timeout: must be longer than nothing. {DURATIONS}"),
+        *((check(http="http://a", timeout=wrong), "checks.0.timeout: must be at most 30s. Check a page that answers sooner.") for wrong in (30.1, "1m", "99999999d")),
+        (check(http="http://a", timeout="20s", within="20s"), "checks.0: the timeout of 20s is not shorter than `within`, which is 20s. Lower `timeout`, or raise `within`."),
         (check(http="http://a", alarm="b"), "checks.0.alarm: is a second thing to check. Make it a check of its own, with its own name."),
         (check(run="a", evry=5), "checks.0.evry: is not a known key. Did you mean `every`?"),
         (check(run=5), f"checks.0.run: must be text, but is `5`. {QUOTES}"),
@@ -657,6 +660,15 @@ def test_journal_of_another_version() -> None:
     """A frozen config that this version cannot read is an error with its place."""
     with pytest.raises(InvalidConfig, match=r"the journal's config: 1 thing is wrong\n  later: is not a known key"):
         Config.from_dict({**parse(SMALL).to_dict(), "later": 1})
+
+
+def test_a_timeout_without_a_bound_is_brought_within_it() -> None:
+    """It was accepted by an older version, and its release goes on."""
+    data = parse(check(http="http://a")).to_dict()
+    data["checks"][0] |= {"timeout": 3600.0, "within": 20.0}
+    (read,) = Config.from_dict(data).checks
+    assert isinstance(read, HttpCheck)
+    assert read.timeout == LONGEST_ANSWER
 
 
 def test_journal_of_an_older_version() -> None:

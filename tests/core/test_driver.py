@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import pytest
@@ -16,6 +16,7 @@ from bluegreen.journal import SKEW, Journal
 from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Phase, Reason, Release, Verb
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
+from lab.clock import VirtualClock
 from tests.worlds import GOOD, Ops, bare, fast, has, kinds, once
 
 AMI = {"ami": "image"}
@@ -108,6 +109,87 @@ def test_an_order_written_just_before_an_act_beats_it() -> None:
     assert done is not None
     assert Verb.TAKE_BLUE_OUT not in done.began
     assert done.outcome is Outcome.ROLLED_BACK
+
+
+@dataclass
+class Slow:
+    """An AWS that takes its time over each call of one service, from some moment on."""
+
+    clock: VirtualClock
+    seconds: float = 0.0
+    service: str = "elbv2"
+
+    def watch(self, answers: Answers) -> Answers:
+        """The same answers, later."""
+
+        def answer(request: Incoming, recorded: bool) -> Answer:
+            if request.name.startswith(self.service):
+                self.clock.sleep(self.seconds)
+            return answers(request, recorded)
+
+        return answer
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_order_ends_a_look_that_takes_long(weighted: bool) -> None:
+    """It is heard after the call that is out, whatever else the look would have asked, and needs no look of its own."""
+    o = fast(20, weighted=weighted, rules=weighted, checks=[])
+    release, slow = o.start(), Slow(o.clock)
+    given: list[float] = []
+
+    def order() -> None:
+        given.append(o.clock.now())
+        o.engine().roll_back("web/production", who="slack:U1")
+
+    def in_the_middle() -> None:
+        slow.seconds = 8.0
+        o.clock.after(17, order)
+        o.clock.after(40, lambda: setattr(slow, "seconds", 0.0))
+
+    slept = once(lambda seen: seen.phase is Phase.OVERLAPPING, in_the_middle)
+    done = o.drive(release.id, death=slow, when=slept)
+    assert done is not None
+    assert done.outcome is Outcome.ROLLED_BACK
+    began = next(e for e in o.told if e.kind is EventKind.ENTERED and e.facts["phase"] == Phase.ROLLING_BACK)
+    assert began.at - given[0] <= 8.0 + LISTEN
+    assert o.wrong(done) == []
+
+
+def test_no_look_outlives_the_lease() -> None:
+    """Every call of it takes eight seconds: the lease is kept, and nobody takes over."""
+    o = fast(20, weighted=True, rules=True, checks=[])
+    release, slow, taken = o.start(), Slow(o.clock), list[object]()
+    other = Journal(o.aws.session(), "bluegreen")
+
+    def take() -> None:
+        taken.append(other.take_lease(release.id, "other", o.clock.now()))
+        if len(taken) < 60:
+            o.clock.after(3, take)
+
+    def from_now_on() -> None:
+        slow.seconds = 8.0
+        take()
+
+    done = o.drive(release.id, death=slow, when=once(lambda seen: seen.phase is Phase.OVERLAPPING, from_now_on))
+    assert taken == [None] * 60
+    assert done is not None
+    assert done.outcome is not None
+
+
+def test_a_journal_that_fails_in_the_middle_of_a_look_is_no_blindness() -> None:
+    """AWS answers all the same."""
+    o = fast(20, checks=[])
+    release, slow = o.start(), Slow(o.clock)
+
+    def away() -> None:
+        slow.seconds = 2.0
+        o.aws.faults.fail("dynamodb:Query", "ThrottlingException", "slow down", times=20)
+        o.clock.after(30, lambda: setattr(slow, "seconds", 0.0))
+
+    done = o.drive(release.id, death=slow, when=once(lambda seen: seen.phase is Phase.OVERLAPPING, away))
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert EventKind.BLINDED not in kinds(o.told)
 
 
 def test_an_order_written_in_the_middle_of_an_act_loses_nothing() -> None:

@@ -160,6 +160,10 @@ class Observation:
     shares: Mapping[str, float | None] | None = None
     #: weighted: group name -> ARNs of the target groups that it has to be in; everybody in all of them otherwise
     homes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: who else is healthy where green serves: instance id -> name of its group, "" outside of every group
+    beside: Mapping[str, str] = field(default_factory=dict)
+    #: those of their groups that are of this service
+    strayed: tuple[str, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     #: ids of green's instances that AWS took in this release; looked for only while green, once held, is not whole
     taken: tuple[str, ...] = ()
@@ -189,6 +193,12 @@ class Observation:
             return ()
         members = [self.targets.get(arn, {}) for arn in self.home(group)]
         return tuple(id_ for id_ in group.in_service if all(m.get(id_) == HEALTHY for m in members))
+
+    def others(self, home: Iterable[str]) -> tuple[str, ...]:
+        """Ids of healthy targets in these target groups that are of neither blue nor green."""
+        own = {i.id for group in (self.blue, self.green) if group for i in group.instances}
+        healthy = {id_ for arn in home for id_, state in self.targets.get(arn, {}).items() if state == HEALTHY}
+        return tuple(sorted(healthy - own))
 
     def registered(self, group: Group | None) -> bool:
         """Whether the group is attached, or any of its instances is in a target group and not on its way out."""

@@ -259,6 +259,8 @@ def _observed(event: Event, release: Release) -> str:
         case "taken":
             whole = f"what AWS took of {release.green_group} has been replaced"
             return f"{value}; it is judged by those that remain" if value else whole
+        case "beside":
+            return f"beside green also serves: {value}" if value else "nobody else serves beside green any more"
         case "activity":
             return f"AWS could not launch an instance of green: {value}"
     return f"{subject}: {value}"

@@ -22,6 +22,8 @@ OWN_MIND = ("AZRebalance", "ScheduledActions")
 _SYMBOLIC = (templates.DEFAULT, templates.LATEST)
 #: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
 PROTECTION_BATCH = 50
+#: DescribeAutoScalingInstances takes this many ids a call (EC2 Auto Scaling API).
+INSTANCES_BATCH = 50
 #: The transition in which hooks hold instances that leave.
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 #: The longest that any hook holds an instance, in seconds (EC2 Auto Scaling API, GlobalTimeout).
@@ -109,6 +111,17 @@ def _instance(instance: Answer) -> Instance:
         healthy=instance["HealthStatus"] == "Healthy",
         protected=instance.get("ProtectedFromScaleIn", False),
     )
+
+
+def owners(calls: Calls, ids: Iterable[str]) -> dict[str, str]:
+    """Instance id -> name of its group, of those that are in one (API, DescribeAutoScalingInstances)."""
+    instances = [i for i in ids if i.startswith("i-")]
+    shown = [
+        instance
+        for batch in batches(instances, INSTANCES_BATCH)
+        for instance in calls.autoscaling.describe_auto_scaling_instances(InstanceIds=batch)["AutoScalingInstances"]
+    ]
+    return {instance["InstanceId"]: instance["AutoScalingGroupName"] for instance in shown}
 
 
 def target_groups(group: Answer) -> set[str]:

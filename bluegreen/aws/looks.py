@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bluegreen.aws import builder, groups, images, surroundings, templates, traffic
+from bluegreen.aws import builder, groups, images, surroundings, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
@@ -100,6 +100,8 @@ class Looks:
         routes = None if release.weighted else self._routes(release, now, overdue(release))
         shown = {**seen, "routes": routes, **self._traffic(release)}
         shown |= self._taken(release, shown, now)
+        if release.phase is Phase.SOAKING:
+            shown |= self._beside(release, shown, now)
         return {**shown, "checks": self._checks(release, _grown(release, shown, now), now)}
 
     def _retiring(self, release: Release, now: float) -> Seen:
@@ -113,6 +115,7 @@ class Looks:
         detached = groups.detached(self._calls, release.blue_group, release.started_at) if whole else ()
         seen: Seen = {"blue": blue, "green": green, **self._traffic(release), **spare}
         seen |= {"detached": detached, **self._taken(release, seen, now)}
+        seen |= self._beside(release, seen, now)
         return seen if release.emptying else {**seen, "checks": self._checks(release, seen, now)}
 
     def _rolling_back(self, release: Release, now: float) -> Seen:
@@ -147,6 +150,20 @@ class Looks:
             return {}
         ill = [one.id for one in green.instances if one.lifecycle == "InService" and one.id not in serving]
         return {"taken": groups.taken(self._calls, green, ill)}
+
+    def _beside(self, release: Release, seen: Seen, now: float) -> Seen:
+        """Who else serves beside green, and whose they are; asked only when there is somebody."""
+        others = Observation(at=now, **seen).others(release.green_targets)
+        if not others:
+            return {}
+        owners = groups.owners(self._calls, others)
+        named = groups.describe(self._calls, *sorted(set(owners.values()))) if owners else {}
+        ours = [
+            name
+            for name, group in named.items()
+            if tags.as_dict(group.get("Tags")).get(tags.SERVICE) == release.service
+        ]
+        return {"beside": {id_: owners.get(id_, "") for id_ in others}, "strayed": tuple(sorted(ours))}
 
     def _shown(self, release: Release) -> dict[str, Answer]:
         return groups.describe(self._calls, release.blue_group, release.green_group)

@@ -18,8 +18,6 @@ from bluegreen.errors import ConfigError, Refused
 from bluegreen.observation import HEALTHY, Baseline, Finding, FindingKey, Group, Template
 from bluegreen.release import Reason
 
-#: DescribeAutoScalingInstances takes this many ids a call (EC2 Auto Scaling API).
-INSTANCES_BATCH = 50
 #: Processes without which a group cannot be launched, joined or emptied.
 NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")
 _ARN = "arn:"
@@ -239,7 +237,7 @@ def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dic
     others = sorted(staying - own)
     if not others:
         return
-    named = _owners(calls, others)
+    named = set(groups.owners(calls, others).values())
     for group in groups.describe(calls, *sorted(named)).values() if named else ():
         if tags.as_dict(group.get("Tags")).get(tags.SERVICE) == config.id:
             name = group["AutoScalingGroupName"]
@@ -249,16 +247,6 @@ def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dic
     who = f" of {', '.join(sorted(named))}" if named else ""
     found = f"the target groups hold {len(others)} other target{'s' if len(others) > 1 else ''}{who}"
     yield Finding(FindingKey.OTHER_TARGETS, found, "whatever is not of blue goes on serving beside green")
-
-
-def _owners(calls: Calls, ids: list[str]) -> set[str]:
-    instances = [i for i in ids if i.startswith("i-")]
-    shown = [
-        instance
-        for batch in groups.batches(instances, INSTANCES_BATCH)
-        for instance in calls.autoscaling.describe_auto_scaling_instances(InstanceIds=batch)["AutoScalingInstances"]
-    ]
-    return {instance["AutoScalingGroupName"] for instance in shown}
 
 
 # --- image and template --------------------------------------------------------------------------

@@ -21,6 +21,8 @@ from bluegreen.release import Facts, Release
 
 #: Attaching and detaching take this many target groups a call (EC2 Auto Scaling API).
 BATCH = 10
+#: AWS's words for what is to be detached and is not attached.
+_NOT_ATTACHED = "not part of the group"
 #: Protocols whose listeners have rules of their own; the others have their default action only.
 WITH_RULES = frozenset({"HTTP", "HTTPS"})
 #: A forward action names so many target groups at most (Elastic Load Balancing quotas, not adjustable).
@@ -328,12 +330,17 @@ def leave(calls: Calls, release: Release, name: str) -> Answer:
 
 @contextmanager
 def _unless_out(calls: Calls, release: Release, name: str) -> Iterator[None]:
-    """Detaching what is not attached is refused; it was done if an earlier attempt's answer was lost."""
+    """Detaching what is not attached is refused; it was done if an earlier attempt's answer was lost.
+
+    What a look shows may be older than that answer, so AWS's words count first.
+    """
     try:
         yield
     except ClientError as error:
+        if code(error) != "ValidationError":
+            raise
         shown = groups.describe(calls, name).get(name, {})
-        if code(error) != "ValidationError" or groups.target_groups(shown) & set(release.targets_of(name)):
+        if _NOT_ATTACHED not in str(error) and groups.target_groups(shown) & set(release.targets_of(name)):
             raise
 
 

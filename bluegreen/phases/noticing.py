@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bluegreen.observation import TARGETS, CheckResult, Group, Observation
 from bluegreen.phases.losses import judged_well, noticed_losses
 from bluegreen.phases.obstacles import seen_in_the_way
+from bluegreen.phases.outside import beside
 from bluegreen.phases.scene import JUDGED, LOOKS, judged
 from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
@@ -19,10 +20,16 @@ def noticed(release: Release, seen: Observation, config: Config) -> list[dict[st
     """Facts of the `observed` events that this look gives rise to: only what has changed (design, journal)."""
     losses = noticed_losses(release, seen) if release.phase in JUDGED else []
     fleets = [*_fleets(release, seen), *seen_in_the_way(release, seen), *losses]
-    changed = [*fleets, *_baked(seen), *_traffic(seen), *_expiring(release, seen, config)]
+    changed = [*fleets, *_baked(seen), *_traffic(seen), *_others(release, seen), *_expiring(release, seen, config)]
     told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
     again = [] if release.blind_since is None else [{"subject": SIGHT, "value": "AWS answers again"}]
     return again + told + _answers(release, seen, config)
+
+
+def _others(release: Release, seen: Observation) -> list[dict[str, Any]]:
+    """Who else serves where green does: told when it changes, and once it is over."""
+    value = beside(seen)
+    return [{"subject": "beside", "value": value}] if value or "beside" in release.sights else []
 
 
 def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bluegreen.observation import Group
+from collections import Counter
+
+from bluegreen.observation import Group, Observation
 from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.scene import Rest, Scene, halt
 from bluegreen.release import Phase, Reason, Verb
@@ -16,7 +18,7 @@ def intruded(s: Scene) -> Rest | None:
 
 def displaced(s: Scene) -> Rest | None:
     """While blue is retired: stop when somebody else took green's traffic away; sizes and blue are in motion then."""
-    found = not_ours(s) or _green_left(s) or _weights_changed(s)
+    found = not_ours(s) or _green_left(s) or _weights_changed(s) or _strayed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 
@@ -27,6 +29,22 @@ def not_ours(s: Scene) -> str:
         return ""
     made = f"of {green.release}" if green.release else "of somebody else"
     return f"the group {green.name} is {made} and was not made by this release, so nothing is done to it"
+
+
+def _strayed(s: Scene) -> str:
+    """A group of an earlier release was put back: what it serves is not what was released."""
+    told = " ".join(s.release.takes.get("left", ()))  # what a cure takes along was there before
+    found = [name for name in s.seen.strayed if name not in told]
+    return f"the group {found[0]}, of an earlier release, was put into the load balancer again" if found else ""
+
+
+def beside(seen: Observation) -> str:
+    """Who else serves where green does, in words; "" when green serves alone."""
+    owners = Counter(seen.beside.values())
+    said = [
+        f"{count} of the group {name}" if name else f"{count} of no group" for name, count in sorted(owners.items())
+    ]
+    return f"{len(seen.beside)} other target{'s' if len(seen.beside) > 1 else ''} ({', '.join(said)})" if said else ""
 
 
 def _blue_changed(s: Scene) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.phases.outside import displaced
+from bluegreen.phases.outside import beside, displaced
 from bluegreen.phases.scene import (
     LOOKS,
     PROTECTION_BATCH,
@@ -153,7 +153,9 @@ def _tidy(s: Scene) -> Decision | None:
 def _told(s: Scene) -> str:
     """Who serves, and what else people should know."""
     dropped = ", ".join(s.release.dropped_groups)
-    told = [f"{s.release.green_group} serves alone", f"deleted, as kept empty by earlier releases: {dropped}"]
+    others = beside(s.seen)
+    serves = f"{s.release.green_group} serves" + (f" beside {others}" if others else " alone")
+    told = [serves, f"deleted, as kept empty by earlier releases: {dropped}"]
     return "; ".join(told if dropped else told[:1])
 
 

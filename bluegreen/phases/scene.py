@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: How long what AWS was just told may be missing from what it shows (its reads are eventually consistent).
 GRACE = 60.0
 #: How long targets may be shown healthy although their group has just been detached.
-SETTLING = 15.0
+SETTLING = 30.0
 #: In a calm wait AWS is looked at so many times less often than every `poll`.
 CALM = 6
 #: AWS works, and nobody is served less meanwhile: such a wait is looked at so many times in its phase's age so far,

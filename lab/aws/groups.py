@@ -414,9 +414,8 @@ class Groups:
 
     def _detach(self, group: Group, arns: Iterable[str], ways: tuple[str, ...]) -> None:
         arns = _ten(arns)
-        if strange := [arn for arn in arns if group.sources.get(arn) not in ways]:
-            text = f"The target groups {strange} are not attached to the Auto Scaling group {group.name}"
-            raise invalid(f"{text} in a way that this call detaches")  # its exact words are not known to us
+        if any(group.sources.get(arn) not in ways for arn in arns):
+            raise invalid("Trying to remove Target Groups that are not part of the group")
         for arn in arns:
             del group.sources[arn]
         self.scaling.leave(group, arns)

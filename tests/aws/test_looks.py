@@ -532,3 +532,24 @@ def test_only_images_of_this_service_are_dropped() -> None:
     with pytest.raises(AwsError, match="is not of web/production, so it is not dropped"):
         stage.perform(Verb.DROP_IMAGE, image=stage.world.image)
     assert stage.perform(Verb.DROP_IMAGE, image="ami-0123456789abcdef0") == {"image": "ami-0123456789abcdef0"}
+
+
+def test_who_else_serves_is_looked_up_only_when_somebody_does() -> None:
+    """By the groups that they are of; one of this service was put back by somebody."""
+    stage = AwsStage(ami=True).go_to(Phase.RETIRING)
+    _, calls = cost(stage)
+    assert "autoscaling:DescribeAutoScalingInstances" not in calls
+    for name, tags in (("worker", {}), ("web-production-v0", {"bluegreen:service": "web/production"})):
+        stage.client("autoscaling").create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            MinSize=1,
+            MaxSize=1,
+            VPCZoneIdentifier=stage.world.subnets[0],
+            LaunchTemplate={"LaunchTemplateId": stage.world.template, "Version": "1"},
+            TargetGroupARNs=stage.world.target_groups[:1],
+            Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()],
+        )
+    stage.clock.sleep(300)
+    seen = stage.observe()
+    assert sorted(seen.beside.values()) == ["web-production-v0", "worker"]
+    assert seen.strayed == ("web-production-v0",)

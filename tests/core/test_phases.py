@@ -580,6 +580,37 @@ def test_a_group_kept_empty_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("beside", "serves"),
+    [
+        (
+            {"i-9": "worker", "i-8": "worker", "i-7": ""},
+            "beside 3 other targets (1 of no group, 2 of the group worker)",
+        ),
+        ({"i-9": "worker"}, "beside 1 other target (1 of the group worker)"),
+    ],
+)
+def test_who_serves_beside_green_is_said(beside: dict[str, str], serves: str) -> None:
+    """Nobody reads "alone" where others answer, too (S8)."""
+    s = retired(retire="empty").targets(green="healthy").did(Verb.STILL_BLUE)
+    s.alter("blue", desired=0, minimum=0, maximum=0, instances=()).sees(beside=beside)
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION, Verb.MARK_IMAGE)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.message) == (Outcome.LIVE, f"web-production-v42 serves {serves}")
+
+
+def test_a_group_of_an_earlier_release_that_was_put_back_stops_the_release() -> None:
+    """A `terraform apply` attached it again: what answers is not what was released; a cure may have known of it."""
+    s = retired().targets(green="healthy").sees(beside={"i-9": "web-production-v40"}, strayed=("web-production-v40",))
+    said = "the group web-production-v40, of an earlier release, was put into the load balancer again"
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason, decision.message) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE, said)
+    s.release = replace(s.release, takes={"left": ["group web-production-v40, which serves"]})
+    assert not isinstance(s.decision, Rest)
+
+
 @pytest.mark.parametrize(("held", "limit"), [(None, 7200), (0, 30 + 3600), (48 * 3600, 48 * 3600 + 30 + 3600)])
 def test_blue_has_as_long_as_its_own_hooks_and_delays_take(held: float | None, limit: float) -> None:
     """Two hours only where nobody looked, as in releases that began before that was done."""
@@ -1036,7 +1067,7 @@ def test_after_the_switch_blue_joins_first(phase: Phase) -> None:
     assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
     s.attach("blue").targets(blue="initial", green="healthy")
     assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
-    s.targets(blue="healthy", green="healthy").passes(15)
+    s.targets(blue="healthy", green="healthy").passes(30)
     assert s.verb is Verb.TAKE_GREEN_OUT
 
 
@@ -1046,7 +1077,7 @@ def test_blue_that_was_just_detached_is_not_trusted() -> None:
     assert s.verb is Verb.JOIN_BLUE
     s.did(Verb.JOIN_BLUE)
     assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
-    assert s.passes(15).verb is Verb.TAKE_GREEN_OUT
+    assert s.passes(30).verb is Verb.TAKE_GREEN_OUT
 
 
 def test_targets_of_a_detached_group_serve_nobody() -> None:

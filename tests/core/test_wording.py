@@ -354,6 +354,15 @@ def test_who_is_in_the_way_is_part_of_what_is_awaited(telling: Telling) -> None:
     assert said == "waiting for blue's instances to leave (4 left)"
 
 
+def test_who_serves_beside_green(telling: Telling) -> None:
+    """As long as somebody does, and once nobody does any more."""
+    telling.happens(EventKind.OBSERVED, subject="beside", value="1 other target (1 of the group worker)")
+    said = "beside green also serves: 1 other target (1 of the group worker)"
+    assert wording.sentence(telling.last, telling.release) == said
+    telling.happens(EventKind.OBSERVED, subject="beside", value="")
+    assert wording.sentence(telling.last, telling.release) == "nobody else serves beside green any more"
+
+
 def test_what_aws_took_is_told_and_that_it_is_replaced(telling: Telling) -> None:
     """Whoever reads of an instance that is gone knows that it is no sign against the version."""
     taken = {"instances": ["i-1"], "remain": ["i-2"], "since": 1.0}

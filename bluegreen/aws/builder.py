@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -31,8 +32,17 @@ SKEW = 900.0
 STATES = {"Pending": "pending", "Delayed": "pending", "InProgress": "running", "Cancelling": "running"}
 _GONE = {"shutting-down", "terminated"}
 
-#: As much of the end of the output is printed, in bytes.
-KEPT = 20_000
+#: As much of the end of the output is printed, in bytes: what SSM then shows whole, and of a listed invocation.
+KEPT, KEPT_LISTED = 20_000, 2_300
+#: Characters that SSM shows of an output and of its errors, and of both in a listed invocation (GetCommandInvocation,
+#: CommandPlugin: Output).
+SHOWN, SHOWN_ERRORS, SHOWN_LISTED = 24_000, 8_000, 2_500
+#: The first line of an output whose beginning the script left out.
+CUT = "[bluegreen: the beginning of the output is left out]"
+#: In place of the rest of a line: of a secret in it nobody could tell any more that it is one.
+LEFT_OUT = "…"
+#: How SSM's agent ends what it cut, amid a line (amazon-ssm-agent, pluginutil).
+_TRUNCATED = re.compile(r"\n?(?<!-)-{2,9}(?:Output|Error) truncated-{2,9}", re.IGNORECASE)
 END = "BLUEGREEN_END_OF_SCRIPT"
 _SCRIPT = """\
 set -e
@@ -44,7 +54,12 @@ cat >"$bluegreen/script" <<'{end}'
 {end}
 ended=0
 {shell} "$bluegreen/script" >"$bluegreen/output" 2>&1 || ended=$?
-tail -c {kept} "$bluegreen/output"
+if [ "$(wc -c <"$bluegreen/output")" -gt {kept} ]; then
+  echo '{cut}'
+  tail -c {kept} "$bluegreen/output" | tail -n +2
+else
+  cat "$bluegreen/output"
+fi
 exit $ended
 """
 
@@ -144,7 +159,7 @@ def _command(calls: Calls, release: Release, verb: Verb, mask: Mask) -> Command 
     if shown is None:
         return Command(id_, "pending")  # SSM took it, and lists it some seconds later
     state = STATES.get(shown["Status"], "succeeded" if shown["Status"] == "Success" else "failed")
-    return Command(id_, state, mask(_end_of(calls, shown)) if state == "failed" else "")
+    return Command(id_, state, _end_of(calls, shown, mask) if state == "failed" else "")
 
 
 def _invocation(calls: Calls, command: str, instance: str) -> Answer | None:
@@ -153,27 +168,38 @@ def _invocation(calls: Calls, command: str, instance: str) -> Answer | None:
     return next((one for page in shown for one in page["CommandInvocations"]), None)
 
 
-def _end_of(calls: Calls, invocation: Answer) -> str:
-    """The last lines of both outputs: listed invocations hold the beginning, and a build fails at its end.
-
-    They hold 2,500 characters, this call 24,000 (Systems Manager API, GetCommandInvocation).
-    """
+def _end_of(calls: Calls, invocation: Answer, mask: Mask) -> str:
+    """The last lines of both outputs, masked: a build fails at its end, which a listed invocation may not hold."""
     asked = {"CommandId": invocation["CommandId"], "InstanceId": invocation["InstanceId"]}
     try:
         shown = calls.ssm.get_command_invocation(**asked)
     except ClientError as error:
         if code(error) != "InvocationDoesNotExist":
             raise
-        return tail(invocation)
-    printed = f"{shown.get('StandardOutputContent', '')}\n{shown.get('StandardErrorContent', '')}"
-    return last_lines(printed, TAIL_LINES) or tail(invocation)
+        return tail(invocation, mask)
+    outputs = (("StandardOutputContent", SHOWN), ("StandardErrorContent", SHOWN_ERRORS))
+    printed = "\n".join(whole_lines(shown.get(key, ""), limit) for key, limit in outputs)
+    return last_lines(mask(printed), TAIL_LINES) or tail(invocation, mask)
 
 
-def tail(invocation: Answer, lines: int = TAIL_LINES) -> str:
-    """The last lines that a listed invocation printed; when it printed nothing, what SSM says of its end."""
-    printed = "\n".join(plugin.get("Output", "") for plugin in invocation.get("CommandPlugins", []))
+def tail(invocation: Answer, mask: Mask, lines: int = TAIL_LINES) -> str:
+    """The last lines that a listed invocation printed, masked; when it printed nothing, what SSM says of its end."""
+    outputs = (plugin.get("Output", "") for plugin in invocation.get("CommandPlugins", []))
+    printed = "\n".join(whole_lines(output, SHOWN_LISTED) for output in outputs)
     silent = "" if invocation["Status"] == "Success" else invocation.get("StatusDetails") or invocation["Status"]
-    return last_lines(printed, lines) or silent
+    return last_lines(mask(printed), lines) or silent
+
+
+def whole_lines(printed: str, limit: int) -> str:
+    """What SSM shows, which it cuts at `limit`, without the lines of which only a part is there."""
+    *cut, rest = _TRUNCATED.split(printed)
+    lines = [line for part in cut for line in (*part.split("\n")[:-1], LEFT_OUT)] + rest.split("\n")
+    size = len(printed.encode())
+    if size >= limit:
+        lines[-1] = LEFT_OUT
+    if size >= min(limit, KEPT) and lines[0] != CUT:  # a script of an earlier version does not say what it left out
+        lines[0] = LEFT_OUT
+    return "\n".join(lines)
 
 
 def last_lines(printed: str, lines: int) -> str:
@@ -286,10 +312,11 @@ def _unreached(ssm: Any, ids: list[str]) -> list[str]:
     return [id_ for id_ in ids if id_ not in online] or ids
 
 
-def script(release: Release, commands: str) -> str:
+def script(release: Release, commands: str, kept: int = KEPT) -> str:
     """The commands with their environment, in a shell of their own that stops at the first failure.
 
-    SSM keeps the beginning of what is printed, and a build fails at its end: so the end is printed.
+    SSM keeps the beginning of what is printed, and a build fails at its end: so the end is printed, in whole lines
+    of at most `kept` bytes.
     """
     variables = {
         "BLUEGREEN_COMMIT": release.commit,
@@ -297,7 +324,8 @@ def script(release: Release, commands: str) -> str:
         "BLUEGREEN_RELEASE": release.id,
     }
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
-    return _SCRIPT.format(exports=exports, commands=commands.rstrip("\n"), end=END, shell=_shell(commands), kept=KEPT)
+    body = commands.rstrip("\n")
+    return _SCRIPT.format(exports=exports, commands=body, end=END, shell=_shell(commands), kept=kept, cut=CUT)
 
 
 def _shell(commands: str) -> str:

@@ -228,7 +228,7 @@ class Probes:
     def _begin(self, check: RunCheck, release: Release, ids: list[str], now: float) -> Round:
         """Send the command to every instance, where another driver has not just done so."""
         said = builder.comment(release, check.name)
-        text = builder.script(release, check.run)
+        text = builder.script(release, check.run, builder.KEPT_LISTED)
         fresh = (release.id, check.name) not in self._asked
         commands: list[str] = []
         unreached: list[str] = []
@@ -281,7 +281,7 @@ class Probes:
             return "SSM does not reach it: its agent is not online"
         if invocation is None or state != "failed":
             return f"no answer within {ROUND_SECONDS:g} s"
-        printed = self._mask(builder.tail(invocation, END_LINES))
+        printed = builder.tail(invocation, self._mask, END_LINES)
         lines = " | ".join(" ".join(line.split()) for line in printed.splitlines())
         return lines if len(lines) <= END_MAX else f"…{lines[1 - END_MAX :]}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bluegreen.aws import Cloud
-from bluegreen.aws.builder import comment, script
+from bluegreen.aws.builder import CUT, KEPT, comment, script, whole_lines
 from bluegreen.config import parse
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.observation import Command
@@ -345,7 +345,32 @@ def test_of_a_long_output_the_end_is_kept() -> None:
     ended, printed = run("seq 100000; echo broken; exit 2")
     assert ended == 2
     assert printed.endswith("100000\nbroken\n")
-    assert len(printed) == 20_000
+    assert printed.startswith(f"{CUT}\n9")
+    assert KEPT - 10 < len(printed) - len(f"{CUT}\n") <= KEPT
+
+
+def test_of_a_line_that_is_longer_than_what_is_kept_nothing_is() -> None:
+    """Of a secret in it, nobody could tell any more that it is one."""
+    assert run("printf 'password=%30000s' x; exit 2") == (2, f"{CUT}\n")
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("one\ntwo", "one\ntwo"),
+        ("one\ntwo\nthree and mo", "…\ntwo\n…"),
+        (f"{CUT}\ntwo\nthree and more", f"{CUT}\ntwo\n…"),
+        ("one\ntw\n---Output truncated---", "one\n…\n"),
+        (
+            "on\n---Output truncated---\n----------ERROR-------\ntwo\nthr\n---Error truncated----",
+            "…\n\n----------ERROR-------\ntwo\n…\n",
+        ),
+        ("password=hun" * 3, "…"),
+    ],
+)
+def test_of_what_ssm_cut_only_whole_lines_are_shown(printed: str, shown: str) -> None:
+    """Cut by its size, or by its own word for it."""
+    assert whole_lines(printed, 2500 if "truncated" in printed else 20) == shown
 
 
 def test_the_builder_s_check_comes_after_its_build() -> None:

@@ -573,6 +573,10 @@ class Engine:
         self._journal.freeze(service, who=by.who, why=why, until=until, now=self.clock.now())
         return last if last and last.holdable else None
 
+    def may_freeze(self, service: str, *, who: str | Caller) -> None:
+        """Refused when they may not, before they are asked for how long."""
+        self._judge_freeze(service, _caller(who))
+
     def unfreeze(self, service: str, *, who: str | Caller) -> bool:
         """Lift the freeze; whether there was one."""
         by = _caller(who)

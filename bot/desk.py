@@ -357,6 +357,7 @@ class Desk:
             return Answer(Said(said), f"{person} lifted the freeze of {service}" if lifted else "")
         time, why = time_in(rest)
         if not time:
+            self._engine.may_freeze(service, who=self._by(asked))
             return _how_long(service, why)
         until = end_of(time, self._engine.clock.now(), UTC)
         begun = self._engine.freeze(service, who=self._by(asked), why=why, until=until)

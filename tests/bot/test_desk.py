@@ -783,6 +783,13 @@ def test_a_freeze_without_a_time_is_asked_about(slack: PretendSlack, words: str)
     assert frozen.why.startswith(why)
 
 
+def test_who_may_not_freeze_is_not_asked_for_how_long(slack: PretendSlack) -> None:
+    """The refusal comes first: buttons that nobody may press are no help."""
+    at = Reception(slack)
+    at.ops.start()
+    assert "you may not freeze" in told(at.asks("/freeze", GUEST.id))
+
+
 def test_what_a_freeze_does_not_stop(slack: PretendSlack) -> None:
     """A release that asks nobody goes on, and whoever freezes is told how to let it wait; of others nothing is said."""
     at = Reception(slack, promotion={"by": "auto"})

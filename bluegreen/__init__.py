@@ -64,9 +64,9 @@ from bluegreen.wording import (
 
 if TYPE_CHECKING:
     from bluegreen.adoption import Adoption, Standing
-    from bluegreen.aws import Cloud
+    from bluegreen.aws import Cloud, Fetch
     from bluegreen.config import Config
-    from bluegreen.driver import Clock, Tell
+    from bluegreen.driver import Clock, TableClock, Tell
     from bluegreen.github import Run
     from bluegreen.journal import Journal, Lease, Live, ServiceRecord, Summary
     from bluegreen.observation import Baseline, Finding, Observation
@@ -194,7 +194,8 @@ class Engine:
     `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`; `holder` names its drivers in the lease, which lasts `lease`
     seconds: renewed when two thirds are left, waited for by others half as long again. A call to AWS must end within
     those two thirds, and clocks differ by up to 2 s, so one below 30 is for where AWS is near, one below 6 for nobody;
-    drivers of one table should all have the same.
+    drivers of one table should all have the same. `clock` is the table's time, by the one that is
+    given or the machine's; `fetch` asks the URLs of HTTP checks (`aws.Fetch`).
     Methods raise ConfigError, Refused (with a `reason`) and AwsError; see `errors`.
     """
 
@@ -207,11 +208,13 @@ class Engine:
         clock: Clock | None = None,
         holder: str = "",
         lease: float = 30.0,
+        fetch: Fetch | None = None,
     ) -> None:
         self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
-        self.clock = clock or _system_clock()
+        self.clock = _table_clock(clock)
         self.holder = holder or _holder()
         self.lease = lease
+        self._fetch = fetch
         self._region = region or region_in(os.environ)
         self._given_session = session
         self._made_journal: Journal | None = None
@@ -332,6 +335,7 @@ class Engine:
             cloud=self._cloud(config),
             config=config,
             clock=clock or self.clock,
+            ahead=lambda: self.clock.ahead,
             holder=self.holder,
             lease=self.lease,
             tell=tell,
@@ -589,7 +593,7 @@ class Engine:
 
     def driver(self, release: str) -> str:
         """Who drives the release now, "" when nobody does."""
-        return self._journal.driver(release, self.clock.now())
+        return self._journal.driver(release, self.clock.now)
 
     def undriven(self) -> list[str]:
         """The releases under way that no living driver holds."""
@@ -599,6 +603,11 @@ class Engine:
 
     def take_duty(self, name: str, seconds: float) -> Lease | None:
         """The right to do, for so long, what only one of several processes should; None while another has it."""
+        if self._journal.driver(f"duty/{name}", self.clock.now) not in (
+            "",
+            self.holder,
+        ):  # an answer tells the time first
+            return None
         return self._journal.take_lease(f"duty/{name}", self.holder, self.clock.now(), seconds)
 
     def keep_duty(self, duty: Lease) -> Lease:
@@ -650,7 +659,7 @@ class Engine:
         if self._made_journal is None:
             from bluegreen.journal import Journal
 
-            self._made_journal = Journal(self._session, self.table)
+            self._made_journal = Journal(self._session, self.table, heard=self.clock.heard)
         return self._made_journal
 
     def _cloud(self, config: Config) -> Cloud:
@@ -658,7 +667,8 @@ class Engine:
         from bluegreen.masking import mask, secrets_of
 
         secrets = secrets_of(os.environ)
-        return Cloud(config, self._session, mask=lambda text: mask(text, secrets), stopwatch=time.monotonic)
+        hide, stopwatch = (lambda text: mask(text, secrets)), time.monotonic
+        return Cloud(config, self._session, mask=hide, stopwatch=stopwatch, fetch=self._fetch)
 
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)
@@ -985,13 +995,13 @@ class Engine:
     def _status(self, record: ServiceRecord) -> ServiceStatus:
         number = record.under_way or record.last
         release = self._journal.load(release_id(record.service, number)) if number else None
-        driver = self._journal.driver(release.id, self.clock.now()) if release and record.under_way else ""
+        driver = self._journal.driver(release.id, self.clock.now) if release and record.under_way else ""
         return ServiceStatus(record.service, record, release, driver)
 
     def _follow_driver(self, release_id_: str, tell: Tell, stop: Callable[[], bool]) -> Release:
         """Tell what another driver does, for as long as it lives."""
         release = self._journal.load(release_id_)
-        while not release.outcome and self._journal.driver(release.id, self.clock.now()):
+        while not release.outcome and self._journal.driver(release.id, self.clock.now):
             checked = self.clock.now()
             while self.clock.now() - checked < TAKE_OVER and not release.outcome:
                 if stop():
@@ -1182,10 +1192,10 @@ def _unrecorded(id_: str, facts: Facts, now: float) -> Release:
     return fold([Event(id_, 1, now, EventKind.STARTED, facts)])
 
 
-def _system_clock() -> Clock:
-    from bluegreen.driver import SystemClock
+def _table_clock(clock: Clock | None) -> TableClock:
+    from bluegreen.driver import SystemClock, TableClock
 
-    return SystemClock()
+    return TableClock(clock or SystemClock())
 
 
 def _live_of(standing: Standing, baseline: Baseline) -> Live | None:

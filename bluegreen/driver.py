@@ -12,8 +12,10 @@ ordering a rollback, another driver) wrote meanwhile, that number is taken and t
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
@@ -40,6 +42,11 @@ PATIENCE = 600.0
 #: How long we wait for another driver's lease to lapse, in leases: 45 s for one of 30 s, as clocks differ.
 LAPSE = 1.5
 
+
+#: A clock that differs less from the table's is right, in seconds; one that differs more than that is worth a warning.
+ACCURACY, WORTH_SAYING = 2.0, 5.0
+#: So many of DynamoDB's last answers say what time it is.
+ANSWERS = 3
 
 #: So much is told of a mistake of our own.
 MISTAKE_MAX = 200
@@ -77,6 +84,52 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Block for so many seconds."""
         time.sleep(seconds)
+
+
+class TableClock:
+    """The time of the journal's table, by this machine's clock and what it is found to be off by.
+
+    Whoever works on the releases of one table goes by this time, so that a lease, a soak and a deadline end at the same
+    moment for all of them. Every answer of DynamoDB tells it, in whole seconds and a little late: a difference up to
+    `ACCURACY` is none. An answer that was long on its way makes the clock seem ahead, so the newest few are asked.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._behind: deque[float] = deque(maxlen=ANSWERS)
+        self._lock = threading.Lock()  # a bot drives in many threads
+        self._off = 0.0
+        self._said = False
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock.now() + self._off
+
+    def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        self._clock.sleep(seconds)
+
+    @property
+    def ahead(self) -> int:
+        """By how many seconds this machine's clock is ahead, negative when behind; 0 while that is no matter."""
+        return 0 if abs(self._off) <= WORTH_SAYING else -round(self._off)
+
+    def heard(self, date: float) -> None:
+        """The table's time, as an answer that came at this moment told it."""
+        with self._lock:
+            self._behind.append(date + 0.5 - self._clock.now())
+            off = max(self._behind)
+            off = off if abs(off) > ACCURACY else 0.0
+            if abs(off - self._off) <= ACCURACY / 2:
+                return
+            self._off = off
+            said, self._said = self._said, bool(self.ahead)
+        if self.ahead and not said:
+            log.warning("the clock of this machine is %s: DynamoDB's time is taken; have the clock set", self._how_far)
+
+    @property
+    def _how_far(self) -> str:
+        return f"{abs(self.ahead)} s {'fast' if self.ahead > 0 else 'slow'}"
 
 
 class Journal(Protocol):
@@ -133,7 +186,8 @@ class Cloud(Protocol):
 class Driver:
     """Drives one release. `holder` names this driver in the lease of `lease` seconds, for people to read.
 
-    `release` is what the journal said when it was last read; any other driver would read the same.
+    `release` is what the journal said when it was last read; any other driver would read the same. `ahead` tells by how
+    many seconds this machine's clock is ahead of the table's, which is recorded where it matters (`TableClock.ahead`).
     """
 
     def __init__(
@@ -148,6 +202,7 @@ class Driver:
         lease: float,
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
+        ahead: Callable[[], int] = lambda: 0,
     ) -> None:
         self.release = release
         self.journal = journal
@@ -158,6 +213,7 @@ class Driver:
         self.lease_seconds = lease
         self.tell = tell
         self.stop = stop
+        self.ahead = ahead
         self._lease: Any = None  # the journal's own kind of lease
         self._looked = 0.0
         self._heard_at = 0.0  # when the journal was last read, or shown to have nothing new
@@ -353,7 +409,8 @@ class Driver:
         """Go on where the journal stands; say so unless we are the release's first driver."""
         self._catch_up()
         if self.release.seq > 1 and not self.release.outcome:
-            self._append(EventKind.TAKEN_UP, {"holder": self.holder})
+            ahead = self.ahead()
+            self._append(EventKind.TAKEN_UP, {"holder": self.holder, **({"clock_ahead": ahead} if ahead else {})})
         self._taken_up = True
 
     def _catch_up(self) -> bool:

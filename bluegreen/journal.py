@@ -30,6 +30,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -62,7 +63,8 @@ if TYPE_CHECKING:
 #: of its lease that a driver keeps in hand.
 _CLIENT = ClientConfig(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
 
-#: Another's lease counts as lapsed only so long after its end: clocks of two machines differ.
+#: Another's lease counts as lapsed only so long after its end: two machines go by the table's time, which they know to
+#: some two seconds (`driver.TableClock`).
 SKEW = 2.0
 #: Facts larger than this are refused; DynamoDB's own limit is 400 KB for an item.
 LARGEST = 100_000
@@ -183,17 +185,26 @@ class Journal:
     """The journal in one table of the session's account and region.
 
     Every method may raise AwsError. When the table is absent, `service`, `services`, `history` and `summary`
-    take it for an empty journal; the others raise ConfigError.
+    take it for an empty journal; the others raise ConfigError. `heard` is told the time (epoch, in whole seconds) that
+    each answer bears.
     """
 
-    def __init__(self, session: boto3.Session, table: str) -> None:
-        self.table = table
+    def __init__(
+        self, session: boto3.Session, table: str, *, heard: Callable[[float], None] = lambda date: None
+    ) -> None:
+        self.table, self._heard = table, heard
         try:
             # Any: boto3-stubs type the client of DynamoDB only with an extra package, which we do without.
             self._client: Any = session.client("dynamodb", config=_CLIENT)
             self._client.meta.events.register("after-call.dynamodb", _no_page)
+            self._client.meta.events.register("after-call.dynamodb", self._hear)
         except NoRegionError as error:
             raise ConfigError("no AWS region is set", hint="Set `region` in bluegreen.yml, or AWS_REGION.") from error
+
+    def _hear(self, http_response: Any, **_: object) -> None:
+        """Every answer tells the time (HTTP, Date)."""
+        with suppress(TypeError, ValueError):  # none, or none that can be read
+            self._heard(parsedate_to_datetime(http_response.headers.get("date")).timestamp())
 
     # --- the table -------------------------------------------------------------------------------
 
@@ -692,10 +703,10 @@ class Journal:
             return None
         return Lease(release, item["holder"], item["token"], float(item["expires"]), float(item["seconds"]))
 
-    def driver(self, release: str, now: float) -> str:
-        """The holder who drives the release now, "" when nobody does."""
+    def driver(self, release: str, now: Callable[[], float]) -> str:
+        """The holder who drives the release now, "" when nobody does; `now` is asked when the lease has been read."""
         lease = self.lease(release)
-        return lease.holder if lease and lease.lives(now) else ""
+        return lease.holder if lease and lease.lives(now()) else ""
 
     def _update_lease(self, release: str, expressed: Item) -> Item:
         key = _key(release, "lease")

@@ -309,7 +309,9 @@ def _interrupted(event: Event, release: Release) -> str:
 
 
 def _taken_up(event: Event, release: Release) -> str:
-    return f"{event.facts.get('holder') or 'a driver'} drives {release.id} on"
+    ahead = int(event.facts.get("clock_ahead", 0))
+    clock = f"; its clock is {abs(ahead)} s {'fast' if ahead > 0 else 'slow'}" if ahead else ""
+    return f"{event.facts.get('holder') or 'a driver'} drives {release.id} on{clock}"
 
 
 def _resumed(event: Event, release: Release) -> str:

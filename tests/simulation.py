@@ -109,16 +109,34 @@ class Story:
         dice = self.dice
         promotion = {"by": dice.choice(["auto", "auto", "person"]), "timeout": 60}
         weighted = dice.random() < 0.5
-        return fast(
+        made = fast(
             dice.choice([4.0, 20.0]),
             weighted=weighted,
             rules=weighted and dice.random() < 0.4,
-            checks=dice.choice([[], [{"name": "unit", "run": "true", "every": "2s"}]]),
+            checks=[*dice.choice([[], [{"name": "unit", "run": "true", "every": "2s"}]]), *self._pages()],
             promotion={**promotion, "on_timeout": dice.choice(["rollback", "promote"])},
             soak=dice.choice([0, 4, 20]),
             retire=dice.choice(["delete", "delete", "empty"]),
             timeouts={"healthy": 120, "launch": 120, "bake": 300},
         )
+        if self.machines.random() < 0.3:
+            made.skews = iter(lambda: float(self.machines.choice([-60, -60, 0, 3, 60, 60])), None)
+            self.did.append("clocks differ by minutes")
+        return made
+
+    @cached_property
+    def machines(self) -> random.Random:
+        """What is left to chance of machines: their clocks, and how long a page takes to answer a check."""
+        return random.Random(f"{self.seed} machines")
+
+    def _pages(self) -> list[dict[str, Any]]:
+        """Checks whose answers are out for a while: they come at their bound, late, or never."""
+        if self.machines.random() < 0.7:
+            return []
+        how = self.machines.choice(["0.3", "3", "29", "never", "lost"])
+        self.did.append(f"a page answers: {how}")
+        page = {"name": "page", "http": f"http://web.example.com/{how}", "timeout": "30s", "every": "2s"}
+        return [{**page, "within": "2m"}]
 
     @cached_property
     def strangers(self) -> Strangers:

@@ -21,20 +21,19 @@ import boto3
 from bluegreen.aws import builder, groups, images, preflight, templates, tracks, traffic
 from bluegreen.aws.calls import ATTEMPTS, Calls, caller, session, web_identity_session
 from bluegreen.aws.looks import Looks
-from bluegreen.aws.probes import Fetch, Mask, Page, Probes, Stopwatch, fetcher
+from bluegreen.aws.probes import Asked, Fetch, Mask, Page, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
 from bluegreen.observation import Baseline, Image, Observation, Traces
 from bluegreen.release import Facts, Release, Verb
 
-__all__ = ["Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
+__all__ = ["Asked", "Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
 
 
 class Cloud:
     """AWS as one service's releases need it.
 
     `mask` hides secrets in what commands printed. `stopwatch` (seconds from any start) times the answers to HTTP
-    checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3, and gives each
-    answer as a future. `attempts` is
+    checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3. `attempts` is
     how often botocore tries a call that fails for passing reasons.
     """
 

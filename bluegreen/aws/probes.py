@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import urllib3
@@ -65,9 +66,20 @@ class Page:
 
 
 Stopwatch = Callable[[], float]
-#: Asks a URL with headers and a timeout, without waiting for the answer: that raises urllib3's errors, TimeoutError or
-#: whatever else is the cause of there being none.
-Fetch = Callable[[str, Mapping[str, str], float], Future[Page]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an HTTP check asks: a GET, and how long its answer may take (seconds)."""
+
+    url: str
+    headers: Mapping[str, str]
+    timeout: float
+
+
+#: Asks them side by side and gives their answers, whether they are there yet or not. One that will not come raises
+#: urllib3's errors, TimeoutError or whatever else is the cause.
+Fetch = Callable[[Sequence[Asked]], Sequence[Future[Page]]]
 
 
 @dataclass(frozen=True)
@@ -131,24 +143,23 @@ class Probes:
     # --- http
 
     def _pages(self, checks: list[HttpCheck], release: Release, now: float) -> dict[str, Verdict]:
-        """Asked side by side; those that are answered by now."""
-        asked = {check.name: self._question(check, release, now) for check in checks}
-        wait([question.answer for question in asked.values() if question.since == now], timeout=SOON)
-        answers = {check.name: self._answer(check, asked[check.name], release, now) for check in checks}
-        return {name: answer for name, answer in answers.items() if answer is not None}
+        """Those that are answered by now; whatever is not out yet is asked first."""
+        asked = [check for check in checks if not self._is_out(check, release)]
+        answers = self._fetch([Asked(check.http, check.headers, check.timeout) for check in asked]) if asked else ()
+        for check, answer in zip(asked, answers, strict=True):
+            self._questions[release.id, check.name] = Question(answer, release.phase, now)
+            self._asked[release.id, check.name] = now
+        said = {check.name: self._answer(check, release, now) for check in checks}
+        return {name: verdict for name, verdict in said.items() if verdict is not None}
 
-    def _question(self, check: HttpCheck, release: Release, now: float) -> Question:
-        """The one that is out, or a new one."""
-        key = (release.id, check.name)
-        if key not in self._questions or self._questions[key].phase is not release.phase:
-            answer = self._fetch(check.http, check.headers, check.timeout)
-            self._questions[key] = Question(answer, release.phase, now)
-            self._asked[key] = now
-        return self._questions[key]
+    def _is_out(self, check: HttpCheck, release: Release) -> bool:
+        question = self._questions.get((release.id, check.name))
+        return question is not None and question.phase is release.phase
 
-    def _answer(self, check: HttpCheck, question: Question, release: Release, now: float) -> Verdict | None:
+    def _answer(self, check: HttpCheck, release: Release, now: float) -> Verdict | None:
         """None while it is out."""
         key = (release.id, check.name)
+        question = self._questions[key]
         if question.answer.done():
             del self._questions[key]
             return self._read(check, question.answer)
@@ -356,34 +367,42 @@ def _cause(error: BaseException) -> str:
 def fetcher(stopwatch: Stopwatch | None) -> Fetch:
     """Asks in earnest: once, and without following redirects, for what answers must be what was asked.
 
-    In a thread of its own, which ends with its timeout: a pool's would keep the process from ending.
+    Each in a thread of its own, which ends with its timeout: a pool's would keep the process from ending. What comes at
+    once is waited for.
     """
 
-    def ask(url: str, headers: Mapping[str, str], timeout: float) -> Page:
-        began = stopwatch() if stopwatch else 0.0
-        with _cut_off_after(timeout, url) as pool:
-            asked = {"user-agent": "bluegreen", **headers}
-            response = pool.request("GET", url, headers=asked, redirect=False, preload_content=False)
-            body = b"".join(_pieces(response))
-        seconds = stopwatch() - began if stopwatch else None
-        return Page(response.status, body, seconds, response.headers.get("location", ""))
-
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
-        answer: Future[Page] = Future()
-
-        def settle() -> None:
-            try:
-                answer.set_result(ask(url, headers, timeout))
-            except Exception as error:  # nobody would see it in this thread
-                answer.set_exception(error)
-
-        try:
-            threading.Thread(target=settle, daemon=True).start()
-        except RuntimeError as error:  # no more threads
-            answer.set_exception(error)
-        return answer
+    def fetch(questions: Sequence[Asked]) -> list[Future[Page]]:
+        answers = [_in_a_thread(partial(_got, asked, stopwatch)) for asked in questions]
+        wait(answers, timeout=SOON)
+        return answers
 
     return fetch
+
+
+def _in_a_thread(get: Callable[[], Page]) -> Future[Page]:
+    answer: Future[Page] = Future()
+
+    def settle() -> None:
+        try:
+            answer.set_result(get())
+        except Exception as error:  # nobody would see it in this thread
+            answer.set_exception(error)
+
+    try:
+        threading.Thread(target=settle, daemon=True).start()
+    except RuntimeError as error:  # no more threads
+        answer.set_exception(error)
+    return answer
+
+
+def _got(asked: Asked, stopwatch: Stopwatch | None) -> Page:
+    began = stopwatch() if stopwatch else 0.0
+    with _cut_off_after(asked.timeout, asked.url) as pool:
+        headers = {"user-agent": "bluegreen", **asked.headers}
+        response = pool.request("GET", asked.url, headers=headers, redirect=False, preload_content=False)
+        body = b"".join(_pieces(response))
+    seconds = stopwatch() - began if stopwatch else None
+    return Page(response.status, body, seconds, response.headers.get("location", ""))
 
 
 @contextmanager

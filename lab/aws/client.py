@@ -6,6 +6,7 @@ import copy
 import io
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
@@ -75,7 +76,7 @@ class PretendEndpoint(Endpoint):
             answer = self._answers(asked, self._recorded)
         except LostAnswer:
             raise ConnectionClosedError(endpoint_url=request.url) from None
-        told: Any = dict(answer.headers)
+        told: Any = {**answer.headers, "date": formatdate(self._clock.now(), usegmt=True)}
         return AWSResponse(str(request.url), answer.status, told, Body(answer.body))
 
     def _needs_retry(

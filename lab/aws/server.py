@@ -6,11 +6,13 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
 from lab.aws.faults import LostAnswer
 from lab.aws.wire import Answer, AwsError, Incoming, incoming
+from lab.clock import Clock
 from lab.machines import Machines
 
 Looks = list[tuple[str, str]]
@@ -20,6 +22,7 @@ class Served(Protocol):
     """What stands behind the server; `PretendAws` is it."""
 
     machines: Machines
+    clock: Clock
 
     def answer(self, request: Incoming) -> Answer:
         """One answer."""
@@ -98,6 +101,10 @@ def _handler(pretend: Served) -> type[BaseHTTPRequestHandler]:
             self._reply(status, dict(headers), content)
 
         do_GET = do_POST  # noqa: N815 - the base class's naming
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            """The lab's time, which is not the computer's in every world."""
+            return formatdate(pretend.clock.now() if timestamp is None else timestamp, usegmt=True)
 
         def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)

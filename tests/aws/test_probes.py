@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bluegreen.aws import Fetch, Page
+from bluegreen.aws import Asked, Fetch, Page
 from bluegreen.aws.probes import PATIENCE, SOON, fetcher
 from bluegreen.observation import CheckResult
 from bluegreen.release import Phase
@@ -59,18 +59,31 @@ def answered(stage: AwsStage) -> list[CheckResult]:
     raise AssertionError("no answer")
 
 
-def at_once(page: Callable[[str], Page]) -> Fetch:
+def at_once(page: Callable[[Asked], Page]) -> Fetch:
     """Answers that are there when they are asked for."""
 
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
-        answer: Future[Page] = Future()
+    def answer(asked: Asked) -> Future[Page]:
+        made: Future[Page] = Future()
         try:
-            answer.set_result(page(url))
+            made.set_result(page(asked))
         except Exception as error:
-            answer.set_exception(error)
-        return answer
+            made.set_exception(error)
+        return made
 
-    return fetch
+    return lambda questions: [answer(one) for one in questions]
+
+
+class Out:
+    """Questions whose answers are given by the test."""
+
+    def __init__(self) -> None:
+        self.answers: list[Future[Page]] = []
+
+    def fetch(self, questions: Sequence[Asked]) -> list[Future[Page]]:
+        """Answers that are out."""
+        made: list[Future[Page]] = [Future() for _ in questions]
+        self.answers += made
+        return made
 
 
 # --- http ----------------------------------------------------------------------------------------
@@ -93,17 +106,14 @@ def at_once(page: Callable[[str], Page]) -> Fetch:
 def test_an_http_check_says_what_was_answered(page: Page | Exception, passed: bool, value: str) -> None:
     """Status, time, and what is missing; an answer that does not come fails with its cause."""
 
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
-        assert (url, dict(headers), timeout) == (HTTP["http"], HTTP["headers"], 5.0)
-        answer: Future[Page] = Future()
+    def got(asked: Asked) -> Page:
+        assert (asked.url, dict(asked.headers), asked.timeout) == (HTTP["http"], HTTP["headers"], 5.0)
         if isinstance(page, Exception):
-            answer.set_exception(page)
-        else:
-            answer.set_result(page)
-        return answer
+            raise page
+        return page
 
     stage = overlapping(HTTP)
-    stage.cloud = stage.another_cloud(fetch=fetch)
+    stage.cloud = stage.another_cloud(fetch=at_once(got))
     (result,) = answers(stage)
     assert (result.name, result.passed, result.value) == ("home", passed, value)
 
@@ -169,11 +179,12 @@ def url() -> Iterator[str]:
 def test_fetching_in_earnest(url: str) -> None:
     """Headers are sent, redirects are not followed, time is taken."""
     ticks = iter(range(100))
-    page = fetcher(lambda: float(next(ticks)) / 10)(f"{url}/", {"x-preview": "green"}, 5).result(5)
+    page = fetcher(lambda: float(next(ticks)) / 10)([Asked(f"{url}/", {"x-preview": "green"}, 5)])[0].result(5)
     assert (page.status, page.body) == (200, b"green")
     assert page.seconds is not None
     assert page.seconds > 0
-    assert fetcher(None)(f"{url}/away", {}, 5).result(5) == Page(302, b"none", None, "/")
+    (away,) = fetcher(None)([Asked(f"{url}/away", {}, 5)])
+    assert away.result(5) == Page(302, b"none", None, "/")
 
 
 def test_nobody_listens() -> None:
@@ -226,52 +237,43 @@ def test_an_answer_that_never_ends_is_none(raw: Callable[[bytes, float], str], p
 
 def test_a_look_does_not_wait_for_an_answer_that_is_out() -> None:
     """It has no news of the check; a later look has, whatever came meanwhile."""
-    out: list[Future[Page]] = []
-
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
-        out.append(Future())
-        return out[-1]
-
+    out = Out()
     stage = overlapping({**HTTP, "timeout": "30s"})
-    stage.cloud = stage.another_cloud(fetch=fetch)
+    stage.cloud = stage.another_cloud(fetch=out.fetch)
+    assert answers(stage) == []
+    out.answers[0].set_result(Page(200, b"ok", 4.2))
+    assert [(one.passed, one.value) for one in answers(stage)] == [(True, "200 after 4.2 s")]
+    assert len(out.answers) == 1, "due again 10 s after it was asked"
+
+
+def test_what_does_not_come_at_once_is_not_waited_for(raw: Callable[[bytes, float], str]) -> None:
+    """A rollback may be ordered meanwhile."""
+    stage = overlapping({"name": "home", "http": raw(b"", 1), "timeout": "30s"})
     began = time.monotonic()
     assert answers(stage) == []
     assert SOON <= time.monotonic() - began < SOON + 2
-    out[0].set_result(Page(200, b"ok", 4.2))
-    assert [(one.passed, one.value) for one in answers(stage)] == [(True, "200 after 4.2 s")]
-    assert len(out) == 1, "due again 10 s after it was asked"
 
 
 def test_what_never_comes_back_is_not_asked_again() -> None:
     """Looking up a name cannot be broken off: the check fails, time and again, and has one thread."""
-    out: list[Future[Page]] = []
-
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
-        out.append(Future())
-        return out[-1]
-
+    out = Out()
     stage = overlapping(HTTP)
-    stage.cloud = stage.another_cloud(fetch=fetch)
+    stage.cloud = stage.another_cloud(fetch=out.fetch)
     found = answers(stage, looks=7, seconds=5 + PATIENCE)
     assert [(one.passed, one.value) for one in found] == [(False, "no answer within 5 s")] * 6
-    assert len(out) == 1
+    assert len(out.answers) == 1
 
 
 def test_what_was_asked_in_another_phase_says_nothing_of_this_one() -> None:
     """It was blue that answered, perhaps."""
-    out: list[Future[Page]] = []
-
-    def fetch(url: str, headers: Mapping[str, str], timeout: float) -> Future[Page]:
-        out.append(Future())
-        return out[-1]
-
+    out = Out()
     stage = overlapping({**HTTP, "when": ["overlapping", "soaking"]})
-    stage.cloud = stage.another_cloud(fetch=fetch)
+    stage.cloud = stage.another_cloud(fetch=out.fetch)
     assert answers(stage) == []
     stage.enters(Phase.SOAKING)
-    out[0].set_result(Page(200, b"ok", 4.2))
+    out.answers[0].set_result(Page(200, b"ok", 4.2))
     assert answers(stage) == []
-    out[1].set_result(Page(503, b"", 0.1))
+    out.answers[1].set_result(Page(503, b"", 0.1))
     assert [one.value for one in answers(stage)] == ["503 after 0.1 s"]
 
 
@@ -350,8 +352,8 @@ def test_checks_are_asked_at_their_own_pace() -> None:
     """`every`, whatever the driver's."""
     asked = []
 
-    def page(url: str) -> Page:
-        asked.append(url)
+    def page(question: Asked) -> Page:
+        asked.append(question.url)
         return Page(200, b"ok", None)
 
     stage = overlapping({**HTTP, "every": "20s"})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, repeat
 
 import pytest
 
-from bluegreen import Engine, Until
-from bluegreen.driver import LISTEN, SystemClock
+from bluegreen import Engine, Until, sentence
+from bluegreen.driver import ANSWERS, LISTEN, SystemClock, TableClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
 from bluegreen.journal import SKEW, Journal
 from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Phase, Reason, Release, Verb
@@ -290,6 +290,83 @@ def test_a_living_drivers_lease_is_waited_for_half_as_long_again(given: dict[str
     with pytest.raises(Refused):
         leasing(o, given).drive(release.id, tell=lambda *_: None)
     assert seconds * 1.5 <= o.clock.now() - began <= seconds * 1.5 + LISTEN
+
+
+# --- clocks that differ ----------------------------------------------------------------------------------
+
+
+class Machine(VirtualClock):
+    """A machine's clock that can be set."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        """What it shows."""
+        return super().now() + self.ahead
+
+
+def heard(clock: TableClock, by: Machine, *late: float) -> float:
+    """Answers come that were so long on their way; by how much the clock is off then."""
+    for seconds in late or (0.0,):
+        by.sleep(1.3)
+        clock.heard(float(int(VirtualClock.now(by) - seconds)))  # HTTP's dates are in whole seconds
+    return clock.now() - VirtualClock.now(by)
+
+
+@pytest.mark.parametrize("ahead", [60.0, -60.0, 7.25, 3600.0])
+def test_the_tables_time_is_taken(ahead: float, caplog: pytest.LogCaptureFixture) -> None:
+    """To about a second; it is said once by how much the machine's own is off, and no more when that is put right."""
+    machine = Machine()
+    clock = TableClock(machine)
+    machine.ahead = ahead
+    assert abs(heard(clock, machine)) <= 1
+    before = clock.now()
+    assert abs(heard(clock, machine, *[0.1] * 20)) <= 1
+    assert clock.now() > before
+    assert abs(clock.ahead - ahead) <= 1
+    (said,) = caplog.messages
+    assert said.startswith(f"the clock of this machine is {abs(clock.ahead)} s {'fast' if ahead > 0 else 'slow'}")
+    machine.ahead = 0.0
+    assert abs(heard(clock, machine, *[0.0] * ANSWERS)) <= 1
+    assert clock.ahead == 0
+    assert len(caplog.messages) == 1
+
+
+def test_a_clock_that_is_right_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Also when an answer is long on its way."""
+    machine = Machine()
+    clock = TableClock(machine)
+    assert heard(clock, machine, 0.0, 0.2, 3.0, 9.0, 0.9) == 0.0
+    machine.ahead = 1.2
+    assert heard(clock, machine, *[0.1] * 9) == pytest.approx(1.2)
+    assert not caplog.messages
+    machine.ahead = 4.0  # wrong, but no matter
+    assert abs(heard(clock, machine, *[0.1] * 9)) <= 1
+    assert clock.ahead == 0
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("ahead", [-60.0, 60.0])
+def test_a_dead_drivers_lease_is_waited_for_by_the_tables_time(ahead: float) -> None:
+    """Not the shorter nor the longer for a clock that is off; and whoever takes over says so."""
+    o = bare()
+    release = o.start()
+    died = o.clock.now()
+    assert Journal(o.aws.session(), "bluegreen").take_lease(release.id, "dead", died, 30)
+    o.skews = repeat(ahead)
+    taken: list[float] = []
+    o.drive(release.id, when=lambda _: taken.append(o.clock.now()))
+    assert 30 + SKEW - 1 <= taken[0] - died <= 30 + SKEW + 1 + LISTEN
+    o.told.clear()
+    parked = o.drive(o.start(hold=True).id, until=Until.HELD)
+    assert parked is not None
+    o.drive(parked.id, until=Until.HELD)
+    (up,) = (event for event in o.told if event.kind is EventKind.TAKEN_UP)
+    assert abs(up.facts["clock_ahead"] - ahead) <= 1
+    assert abs(up.at - o.clock.now()) <= 1
+    assert sentence(up, parked).endswith(
+        f"; its clock is {abs(up.facts['clock_ahead'])} s {'fast' if ahead > 0 else 'slow'}"
+    )
 
 
 @pytest.mark.parametrize("rounds", range(1, 40, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from itertools import count, islice
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -1101,21 +1102,21 @@ def test_lease_is_taken_by_one(journal: Journal, rival: Journal) -> None:
     assert lease == Lease(FIRST, "ann", token=1, expires=T + 30, seconds=30)
     assert rival.take_lease(FIRST, "bob", T + 1) is None
     assert rival.lease(FIRST) == lease
-    assert rival.driver(FIRST, T + 1) == "ann"
+    assert rival.driver(FIRST, lambda: T + 1) == "ann"
 
 
 def test_lease_that_nobody_took(journal: Journal) -> None:
     """A release without a lease has no driver."""
     assert journal.lease(FIRST) is None
-    assert journal.driver(FIRST, T) == ""
+    assert journal.driver(FIRST, lambda: T) == ""
 
 
 def test_lease_lapses_with_room_for_skewed_clocks(journal: Journal, rival: Journal) -> None:
     """Another takes over two seconds after the end, not before; the token grows."""
     journal.take_lease(FIRST, "ann", T)
     assert rival.take_lease(FIRST, "bob", T + 31.9) is None
-    assert rival.driver(FIRST, T + 31.9) == "ann"
-    assert rival.driver(FIRST, T + 32) == ""
+    assert rival.driver(FIRST, lambda: T + 31.9) == "ann"
+    assert rival.driver(FIRST, lambda: T + 32) == ""
     lease = rival.take_lease(FIRST, "bob", T + 32)
     assert lease == Lease(FIRST, "bob", token=2, expires=T + 62, seconds=30)
 
@@ -1393,3 +1394,17 @@ def test_layout_of_what_doors_remember(journal: Journal) -> None:
         ("answer/r-1", "answer"),
         ("duty/follow", "lease"),
     }
+
+
+def test_every_answer_tells_the_time(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is a refusal, too; and one without a date tells none."""
+    told: list[float] = []
+    listening = Journal(_sessions[0], TABLE, heard=told.append)
+    assert listening.take_lease(FIRST, "ann", T) is not None
+    assert listening.take_lease(FIRST, "bob", T) is None
+    assert len(told) == 2
+    assert told[0] > 1.7e9
+    assert told[1] - told[0] in (0, 1)
+    for said in (None, "", "yesterday"):
+        listening._hear(SimpleNamespace(headers={"date": said} if said is not None else {}))
+    assert len(told) == 2

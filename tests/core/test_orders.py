@@ -13,7 +13,7 @@ from bluegreen.journal import Freeze
 from bluegreen.permission import authors_of
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
 from lab.github import PretendGitHub
-from tests.worlds import GOOD, Ops, has, kinds, once
+from tests.worlds import GOOD, Ops, Skewed, has, kinds, once
 from tests.worlds.github_description import description
 from tests.worlds.orders import (
     ADMIN,
@@ -717,6 +717,28 @@ def test_a_service_without_a_release_is_frozen_from_the_command_line_alone(o: Op
 
 
 # --- what doors remember -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [(60, 0), (-60, 0), (0, 60), (0, -60), (60, -60), (-60, 60)], ids=str)
+def test_clocks_that_differ_take_nothing_that_is_kept(o: Ops, ahead: tuple[float, float]) -> None:
+    """A duty ends when it ends by the table's time, for whoever has it and whoever wants it."""
+    o.start()
+    ann, bob = (
+        Engine(session=o.aws.session(), clock=Skewed(o.clock, off), holder=name)
+        for name, off in zip(("ann", "bob"), ahead, strict=True)
+    )
+    first = ann.take_duty("follow", 30)
+    assert first is not None
+    for _ in range(6):
+        o.clock.sleep(9.7)
+        assert bob.take_duty("follow", 30) is None
+        first = ann.keep_duty(first)
+    o.clock.sleep(29)
+    assert bob.take_duty("follow", 30) is None
+    o.clock.sleep(5)
+    assert bob.take_duty("follow", 30) is not None
+    with pytest.raises(LeaseLost):
+        ann.keep_duty(first)
 
 
 def test_a_duty_is_one_processs_at_a_time(o: Ops) -> None:

@@ -1417,6 +1417,18 @@ class TestWaysIn:
         finally:
             pretend.close()
 
+    def test_answers_bear_the_labs_time(self) -> None:
+        """In this process and by HTTP, as AWS's bear its own (HTTP, Date), in whole seconds."""
+        pretend = PretendAws(VirtualClock(1_700_000_000.7))
+        try:
+            here = pretend.session(recorded=False).client("sts")
+            there = boto3.Session("LAB", "lab", region_name=pretend.region).client("sts", endpoint_url=pretend.serve())
+            for client in (here, there):
+                headers = client.get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
+                assert headers["date"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+        finally:
+            pretend.close()
+
     def test_a_slow_health_check_holds_up_nobody(self) -> None:
         """While a machine takes its time to answer its check, requests by HTTP are answered."""
         clock = RealClock()

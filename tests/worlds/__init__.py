@@ -12,7 +12,23 @@
 What most tests need of the virtual world can be had from here.
 """
 
-from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Died, Last, Ops, Watch, bare, fast, has, kinds, once
+from tests.worlds.virtual import (
+    CHANGES,
+    FAST,
+    GOOD,
+    HEALTH,
+    SICK,
+    Died,
+    Last,
+    Ops,
+    Skewed,
+    Watch,
+    bare,
+    fast,
+    has,
+    kinds,
+    once,
+)
 
 __all__ = [
     "CHANGES",
@@ -23,6 +39,7 @@ __all__ = [
     "Died",
     "Last",
     "Ops",
+    "Skewed",
     "Watch",
     "bare",
     "fast",

@@ -6,11 +6,14 @@ own, so one driver can die (nothing of it reaches AWS any more, as after SIGKILL
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Protocol
 
 from bluegreen import Engine, Until
+from bluegreen.aws import Asked, Page
 from bluegreen.config import Config, parse
 from bluegreen.errors import BlueGreenError
 from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb
@@ -67,8 +70,51 @@ class Last:
         return answer
 
 
+class Pages:
+    """Answers to HTTP checks that take the lab's time: what a URL's path says, in seconds, or `never`, or `lost`.
+
+    One that never comes is given up when its time is over; a lost one is not even that, like a name that hangs.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+
+    def fetch(self, questions: Sequence[Asked]) -> list[Future[Page]]:
+        """Answers that come as the clock moves on."""
+        return [self._ask(one) for one in questions]
+
+    def _ask(self, asked: Asked) -> Future[Page]:
+        answer: Future[Page] = Future()
+        how = asked.url.rpartition("/")[2]
+        seconds = asked.timeout if how == "never" else 0.0 if how == "lost" else float(how)
+        if how == "never" or seconds >= asked.timeout:
+            self._clock.after(asked.timeout, lambda: answer.set_exception(TimeoutError()))
+        elif how != "lost":
+            self._clock.after(seconds, lambda: answer.set_result(Page(200, b"", seconds)))
+        return answer
+
+
+@dataclass
+class Skewed:
+    """A machine's clock, so many seconds ahead of the world's."""
+
+    clock: VirtualClock
+    ahead: float
+
+    def now(self) -> float:
+        """What this machine takes for the time."""
+        return self.clock.now() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        """As long as anywhere."""
+        self.clock.sleep(seconds)
+
+
 class Ops:
-    """A service `web/production` on pretend AWS, and what people do with it."""
+    """A service `web/production` on pretend AWS, and what people do with it.
+
+    `skews`: how far ahead the clocks of its machines are, one after another.
+    """
 
     def __init__(
         self,
@@ -90,6 +136,7 @@ class Ops:
         self.told: list[Event] = []
         self.instances = instances
         self.harm: list[str] = []
+        self.skews: Iterator[float] = repeat(0.0)
         self.beside: set[str] = set()  # groups of somebody else in the target groups: they neither help nor harm
 
     def engine(self, death: Watch | None = None) -> Engine:
@@ -97,7 +144,7 @@ class Ops:
         session = self.aws.session()
         if death:
             session = PretendSession(death.watch(self.aws.answer), self.clock, self.aws.region, recorded=True)
-        return Engine(session=session, clock=self.clock)
+        return Engine(session=session, clock=Skewed(self.clock, next(self.skews)), fetch=Pages(self.clock).fetch)
 
     def start(self, commit: str = GOOD, **changes: Any) -> Release:
         """Somebody orders a release."""

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bluegreen.release import Phase, Release
-from tests.benchmark import bot, traffic
+from tests.benchmark import bot, orders, traffic
 from tests.simulation import play_many
 from tests.worlds import Ops
 from tests.worlds.runner import image, image_size
@@ -155,6 +155,11 @@ def _help() -> Row:
 def _traffic() -> list[Row]:
     """Weighted traffic under load, in real time: some four minutes."""
     return [Row(*one) for one in traffic.rows()]
+
+
+def _orders() -> list[Row]:
+    """Rollbacks ordered while checks are out, in real time: some eight minutes."""
+    return [Row(*one) for one in orders.rows()]
 
 
 def _bot() -> list[Row]:

@@ -98,6 +98,8 @@ NAMES = "Use small letters, digits and hyphens, as in web-2."
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd]?)")
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+#: So many keys and values a file may hold; a large one has hundreds. Aliases of aliases multiply.
+PARTS_MAX = 20_000
 _KINDS = ("http", "run", "alarm", "metric")
 #: An HTTP check waits no longer for its answer, in seconds.
 LONGEST_ANSWER = 30.0
@@ -1004,7 +1006,7 @@ def _text(where: str) -> str:
 def _read(text: str, where: str) -> tuple[yaml.Node | None, Any]:
     """The YAML document as nodes, which know their lines, and as plain values."""
     try:
-        node, value = _composed(text)
+        node, value = _composed(text, where)
     except yaml.MarkedYAMLError as error:
         raise ConfigError(_yaml_problem(error), where=where, hint="Correct the YAML there.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -1015,13 +1017,25 @@ def _read(text: str, where: str) -> tuple[yaml.Node | None, Any]:
     return node, value
 
 
-def _composed(text: str) -> tuple[yaml.Node | None, Any]:
+def _composed(text: str, where: str) -> tuple[yaml.Node | None, Any]:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
+        if node and _size(node, {}) > PARTS_MAX:
+            what = f"has more than {PARTS_MAX} parts, with all that its aliases (`*name`) repeat"
+            raise ConfigError(what, where=where, hint="Write it without aliases of aliases.")
         return node, loader.construct_document(deepcopy(node)) if node else None
     finally:
         loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Parts of the node with all that its aliases repeat; each node is counted once. One in itself repeats nothing."""
+    if id(node) not in known:
+        known[id(node)] = 0
+        below = ((key, value) if isinstance(node, yaml.MappingNode) else (value,) for _, key, value in _parts(node))
+        known[id(node)] = 1 + sum(_size(part, known) for parts in below for part in parts)
+    return known[id(node)]
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:

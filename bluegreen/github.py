@@ -30,6 +30,10 @@ DESCRIPTION, COMMENT = 140, 65_000
 PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: So many earlier deployments are looked at for ones that were left open.
 EARLIER = 15
+#: Pages of a hundred comments that are looked through for ours; GitHub allows 2,500 comments.
+PAGES = 26
+#: Who writes with a workflow's own token.
+ACTIONS = "github-actions[bot]"
 #: Statuses not yet sent that are kept; of more, those in the middle are dropped: they are past.
 KEPT = 20
 
@@ -186,6 +190,7 @@ class GitHub:
         self._denied: set[str] = set()
         self._problems: dict[str, None] = {}
         self._trouble = ""
+        self._writer = ""
 
     # --- what doors call -------------------------------------------------------------------------
 
@@ -365,13 +370,36 @@ class GitHub:
         body = f"{mark}\n{self._comment(release, self._commits(release))}"[:COMMENT]
         comments = f"{self._at}/issues/{release.source['pull']}/comments"
         if release.id not in self._comments:
-            there = [one for one in self._get(comments, per_page="100") if str(one.get("body", "")).startswith(mark)]
-            made = there[0] if there else self._post(comments, {"body": body})
+            there = self._own_comment(comments, mark)
+            made = there or self._post(comments, {"body": body})
             self._comments[release.id] = int(made["id"])
             if not there:
                 return
         where = f"{self._at}/issues/comments/{self._comments[release.id]}"
         self._api.requestJsonAndCheck("PATCH", where, input={"body": body})
+
+    def _own_comment(self, comments: str, mark: str) -> Any:
+        """Ours with the mark, on whichever page: others may write the mark, too, and change what they wrote."""
+        for page in range(1, PAGES + 1):
+            listed = self._get(comments, per_page="100", page=str(page))
+            for one in listed:
+                if str(one.get("body", "")).startswith(mark) and (one.get("user") or {}).get("login") == self._login():
+                    return one
+            if len(listed) < 100:
+                break
+        return None
+
+    def _login(self) -> str:
+        """Who writes with our token (GraphQL API, viewer: it knows apps, too, which REST's /user refuses)."""
+        if not self._writer:
+            try:
+                said = self._api.graphql_query("query { viewer { login } }", {})[1]
+                self._writer = str(said["data"]["viewer"]["login"])
+            except GithubException as error:
+                if _passes(error):
+                    raise
+                self._writer = ACTIONS
+        return self._writer
 
     def _commits(self, release: Release) -> Between | None:
         if release.id not in self._between:

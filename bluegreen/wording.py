@@ -589,6 +589,11 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in _CODES.sub("", text)).split())
 
 
+def visible(text: str) -> str:
+    r"""The text with what would act on a terminal, or turn its direction, written out (`\x1b`); lines stay lines."""
+    return "".join(c if c.isprintable() or c in "\n\t\u00a0" else ascii(c)[1:-1] for c in text)
+
+
 def needed(release: Release, check: str) -> int:
     """How often in a row the check must pass, by the frozen config; 0 when it does not say."""
     said = (int(c["needs"]) for c in release.config.get("checks") or () if c["name"] == check)

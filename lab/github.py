@@ -76,6 +76,7 @@ class PretendGitHub:
         self.asked: list[Asked] = []
         self.violations: list[str] = []
         self.tokens: list[str] = []
+        self.writer = "github-actions[bot]"
         self._description = description
         self._troubles: list[Trouble] = []
         self._slow = 0.0
@@ -130,6 +131,11 @@ class PretendGitHub:
         reset = str(int(time.time() + seconds) + 1)
         body = {"message": "API rate limit exceeded for user ID 1.", "documentation_url": "https://docs.github.com"}
         self.fail("/repos/", 403, times, body, x_ratelimit_remaining="0", x_ratelimit_reset=reset)
+
+    def remark(self, pull: int, body: str, login: str) -> None:
+        """Somebody else comments."""
+        id_ = next(self._ids)
+        self.comments[id_] = {"id": id_, "issue": pull, "edits": 0, "user": login, "body": body}
 
     def slow(self, seconds: float) -> None:
         """Answer only after so long."""
@@ -223,10 +229,10 @@ class PretendGitHub:
 
     def _comment(self, one: Mapping[str, Json]) -> Json:
         where = f"{self.url}/repos/{self.repository}/issues/comments/{one['id']}"
-        return {"id": one["id"], "body": one["body"], "url": where}
+        return {"id": one["id"], "body": one["body"], "url": where, "user": {"login": one["user"]}}
 
     def _create_comment(self, query: Mapping[str, str], body: Json, issue_number: str) -> Answer:
-        made = {"id": next(self._ids), "issue": int(issue_number), "edits": 0, **body}
+        made = {"id": next(self._ids), "issue": int(issue_number), "edits": 0, "user": self.writer, **body}
         self.comments[made["id"]] = made
         return 201, self._comment(made)
 
@@ -283,6 +289,11 @@ class PretendGitHub:
                 return trouble.status, trouble.body, dict(trouble.headers)
         if self.token and headers.get("Authorization", "").split(" ")[-1] != self.token:
             return 401, {"message": "Bad credentials", **_DOCUMENTED}, {}
+        if path == "/graphql":  # the description is REST's alone
+            asked = "".join(body["query"].split())
+            if asked == "query{viewer{login}}":
+                return 200, {"data": {"viewer": {"login": self.writer}}}, {}
+            self.violations.append(f"{asked} is no query that is known here")
         for known, route, call in self._routes():
             named = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route), path)
             if named and known == method.lower():

@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bluegreen.masking import mask, secrets_of
+from bluegreen.wording import visible
 
 #: Per level and step, and characters of one message; the runner drops and cuts what is more.
 ANNOTATIONS, MESSAGE = 10, 4096
@@ -55,7 +56,7 @@ class Workflow:
     def say(self, text: str) -> None:
         """Lines of the log; none of them can be a command."""
         for line in self.hide(text).splitlines() or [""]:
-            self._write(f" {line}" if line.lstrip().startswith("::") else line)
+            self._write(_no_command(visible(line)))
 
     def group(self, title: str) -> None:
         """What is said from now on belongs under this title; "" ends it."""
@@ -120,6 +121,12 @@ class Workflow:
         with self._lock:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
+
+
+def _no_command(line: str) -> str:
+    """What begins with `::` once it is trimmed is a command to the runner (actions/runner, ActionCommand)."""
+    begun = len(line) - len(line.lstrip())
+    return f"{line[:begun]}: :{line[begun + 2 :]}" if line.startswith("::", begun) else line
 
 
 def _data(text: str) -> str:

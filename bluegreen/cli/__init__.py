@@ -123,7 +123,7 @@ def plan(at: Door, commit: str, ami: str) -> None:
         output.echo_json(planned.as_object(made))
         return
     for line in planned.lines(made):
-        click.echo(line)
+        output.say(line)
 
 
 @command()
@@ -379,4 +379,4 @@ def _say(at: Door, service: str, text: str, **facts: Any) -> None:
     if at.as_json:
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, **facts})
     else:
-        click.echo(text)
+        output.say(text)

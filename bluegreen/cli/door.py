@@ -7,13 +7,13 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bluegreen import doors
 from bluegreen.errors import BlueGreenError, ConfigError, Interrupted
-from bluegreen.wording import one_line
+from bluegreen.wording import one_line, visible
 
 if TYPE_CHECKING:
     from bluegreen import Engine
@@ -67,7 +67,9 @@ class Door:
         except ConfigError as error:
             if not (named and "/" in named):
                 raise
-            click.echo(f"warning: {error.where} cannot be used, so its region is not known either", err=True)
+            from bluegreen.cli import output
+
+            output.say(f"warning: {error.where} cannot be used, so its region is not known either", err=True)
             return None
 
 
@@ -138,13 +140,24 @@ def _said_by_git(folder: Path, *words: str) -> str:
 class Doors(click.Group):
     """The command group: every error leaves as one line, a hint and the right exit code."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # Any: as click has it
+        """Read the options that stand before the command."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.ClickException as error:
+            vars(error).update(message=visible(error.message))  # it repeats what was given
+            raise
+
     def invoke(self, ctx: click.Context) -> None:
         """Run the command that was asked for."""
         from bluegreen.cli import output
 
         try:
             super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.ClickException as error:
+            vars(error).update(message=visible(error.message))
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except BlueGreenError as error:
             output.failure(error, as_json=_asked_for_json(ctx))

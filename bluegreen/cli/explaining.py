@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from bluegreen import doors, permission
 from bluegreen.cli import output
 from bluegreen.cli.door import Door
@@ -27,16 +25,16 @@ def explain(at: Door, who: str) -> None:
         output.echo_json(_as_object(config.id, rows, conditions, who, found))
         return
     if who:
-        click.echo(f"What {who} may do with {config.id}:\n")
+        output.say(f"What {who} may do with {config.id}:\n")
         output.table(("order", "may", "rule"), [(one.order, _verdict(one), _because(one)) for one in found])
     else:
-        click.echo(f"Who may do what with {config.id}:\n")
+        output.say(f"Who may do what with {config.id}:\n")
         heads = ("order", "lists", *_HEADS.values())
         output.table(heads, [_line(order, rows) for order in Order])
         output.hint("* what holds where the configuration says nothing")
-    click.echo("")
+    output.say("")
     for line in conditions:
-        click.echo(line)
+        output.say(line)
 
 
 def _rulings(who: str, rules: permission.Rules) -> tuple[Ruling, ...]:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from bluegreen import Frozen, ServiceStatus, doors, wording
 from bluegreen.cli import output
 from bluegreen.release import Release, duration
@@ -26,7 +24,7 @@ def print_status(statuses: Sequence[ServiceStatus], *, as_json: bool) -> None:
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "services": [_service(s) for s in statuses]})
         return
     if not statuses:
-        click.echo("No service has been released yet.")
+        output.say("No service has been released yet.")
         output.hint("begin: bluegreen release")
         return
     now = time.time()
@@ -58,9 +56,9 @@ def _since(release: Release) -> float:
 def _explain(status: ServiceStatus, now: float) -> None:
     release = status.release
     for freeze in status.freezes(now):
-        click.echo(wording.one_line(f"{status.service} is frozen {_freeze(freeze, now)}"))
+        output.say(wording.one_line(f"{status.service} is frozen {_freeze(freeze, now)}"))
     if release is not None and (status.record.under_way or release.outcome == "failed"):
-        click.echo(wording.outcome_line(release))
+        output.say(wording.outcome_line(release))
         output.hint(wording.next_step(release))
 
 
@@ -101,7 +99,7 @@ def print_history(service: str, releases: Sequence[Summary], *, as_json: bool) -
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, "releases": rows})
         return
     if not releases:
-        click.echo(f"{service} has not been released yet.")
+        output.say(f"{service} has not been released yet.")
         return
     now = time.time()
     heads = ("release", "outcome", "when", "took", "commit", "image", "by")
@@ -128,11 +126,11 @@ def print_adoption(made: Adoption, *, as_json: bool) -> None:
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": made.service, **shown, **lists})
         return
     for found in made.found:
-        click.echo(f"found: {found}")
+        output.say(f"found: {found}")
     whose = f" of {live.release}" if live.release else ""
     runs = f" with {live.image}" if live.image else ""
     commit = f", commit {live.commit[:8]}" if live.commit else ""
-    click.echo(f"{made.service}: {live.name}{whose} is live{runs}{commit}; the next release is number {made.number}")
-    click.echo("The journal says so now." if made.found else "The journal said so already; nothing was changed.")
+    output.say(f"{made.service}: {live.name}{whose} is live{runs}{commit}; the next release is number {made.number}")
+    output.say("The journal says so now." if made.found else "The journal said so already; nothing was changed.")
     for left in made.left:
-        click.echo(f"also: {left}")
+        output.say(f"also: {left}")

@@ -75,7 +75,7 @@ class _Stream:
 
     def note(self, text: str) -> None:
         """Past Python's buffers, which a signal may have interrupted."""
-        os.write(2, f"{text}\n".encode())
+        os.write(2, f"{wording.visible(text)}\n".encode())
 
 
 class Lines(_Stream):
@@ -103,7 +103,7 @@ class Lines(_Stream):
     def _line(self, release: Release, at: float, text: str) -> None:
         state = release.outcome.value.replace("_", " ") if release.outcome else wording.phase_title(release.phase)
         who = f"{release.id}  " if self._several else ""
-        click.echo(f"{clock(at)} {who}{state:<{_PHASE_WIDTH}}  {text}")
+        say(f"{clock(at)} {who}{state:<{_PHASE_WIDTH}}  {text}")
 
 
 class Objects(_Stream):
@@ -152,7 +152,7 @@ def ended(release: Release, *, as_json: bool, said: bool = False) -> None:
         echo_json(doors.result(release))
         return
     if not (said and release.outcome):
-        click.echo(wording.outcome_line(release))
+        say(wording.outcome_line(release))
     hint(wording.next_step(release))
 
 
@@ -160,21 +160,27 @@ def failure(error: BlueGreenError, release: Release | None = None, *, as_json: b
     """An error on stderr: where, what, and what to do next; with --json also a result."""
     place = f"{error.where}: " if error.where else ""
     label = "interrupted" if isinstance(error, Interrupted | LeaseLost) else "error"
-    click.echo(f"{label}: {place}{error.what}", err=True)
+    say(f"{label}: {place}{error.what}", err=True)
     hint(doors.way_on(error, release), err=True)
     if as_json:
         echo_json(doors.failed_result(error, release))
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print, with whatever would act on the terminal written out: names and answers come from others."""
+    click.echo(wording.visible(text), err=err)
+
+
 def hint(text: str, *, err: bool = False) -> None:
     """A line for the person who wonders what to do next."""
     if text:
-        click.echo(f"  {text}", err=err)
+        say(f"  {text}", err=err)
 
 
 def echo_json(value: dict[str, Any]) -> None:
     """One object on one line."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    click.echo("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
 
 
 # --- tables ------------------------------------------------------------------------------------------------
@@ -188,7 +194,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         return
     widths = [max(map(len, column)) for column in zip(heads, *listed, strict=True)]
     for row in (heads, *listed):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _rich_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

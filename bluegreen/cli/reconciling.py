@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from bluegreen import doors
 from bluegreen.cli import door, output
 
@@ -26,7 +24,7 @@ def _sum_up(done: list[doors.Done], *, as_json: bool) -> None:
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "releases": [one.result for one in done]})
         return
     if not done:
-        click.echo("Every release under way has a driver.")
+        output.say("Every release under way has a driver.")
     for one in done:
         if one.error is not None:
             output.failure(one.error, as_json=False)

@@ -746,6 +746,14 @@ def test_alias_of_what_it_stands_in(tmp_path: Path) -> None:
         load(written(tmp_path, "checks: &a [*a]\n"))
 
 
+def test_aliases_that_multiply(tmp_path: Path) -> None:
+    """Nine times a level: the file is small, what it means is not; merges likewise."""
+    for level in ("[{}]", "{{x: [{}]}}", "{{<<: [{}]}}"):
+        lines = ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {level.format(', '.join([f'*a{n - 1}'] * 9))}" for n in range(1, 9))]
+        with pytest.raises(ConfigError, match="has more than 20000 parts, with all that its aliases"):
+            load(written(tmp_path, "\n".join(lines)))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

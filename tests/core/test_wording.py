@@ -316,6 +316,7 @@ def test_ages_are_words(seconds: float, expected: str) -> None:
 
 def test_what_others_said_becomes_one_harmless_line() -> None:
     """Output of commands may hold line ends, terminal codes, and what GitHub takes for a command."""
+    assert wording.visible("a\x1b[2J\u202e\x9b\n\u00e9\U0001f7e2") == "a\\x1b[2J\\u202e\\x9b\n\u00e9\U0001f7e2"
     assert wording.one_line("a\x1b[31m red\r\n::error::b\x07") == "a red ::error::b"
 
 

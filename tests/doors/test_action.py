@@ -281,10 +281,13 @@ def told(files: dict[str, str], name: str) -> str:
 
 def test_no_line_of_the_log_is_a_command(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """Neither at its start, nor inside (the runner's first syntax), nor after a line end."""
-    Workflow(files).say("::set-output name=a::b\nfine\n  ::error::x ##[add-path]/evil")
+    Workflow(files).say(
+        "::set-output name=a::b\nfine\n  ::error::x ##[add-path]/evil\n\u00a0::stop-commands::x\n\x1b[2Jred"
+    )
     lines = capsys.readouterr().out.splitlines()
-    assert all(not line.startswith("::") for line in lines)
-    assert lines[0].lstrip() == "::set-output name=a::b"
+    assert all(not line.lstrip().startswith("::") for line in lines)
+    assert "\\x1b[2Jred" in lines
+    assert lines[0] == ": :set-output name=a::b"
     assert "##[" not in "".join(lines)
 
 

@@ -246,6 +246,32 @@ def test_every_command_takes_the_same_options(name: str) -> None:
     assert all(f"--{option}" in text for option in ("config", "environment", "json", "table", "region"))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("stat\x1b[2J\u202eus",),
+        ("--tab\x1b[2J\u202ele",),
+        ("status", "--jso\x1b[2J\u202en"),
+        ("status", "a", "b\x1b[2J\u202e"),
+        ("release", "--config", "no\x1b[2J\u202e.yml"),
+        ("release", "--config", "no\x1b[2J\u202e.yml", "--json"),
+    ],
+)
+def test_what_acts_on_a_terminal_is_written_out(engine: type[_Engine], arguments: tuple[str, ...]) -> None:
+    """Errors repeat what was given, whoever gave it."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "\\x1b[2J\\u202e" in result.stderr
+    assert "\x1b" not in result.output
+    assert "\u202e" not in result.output
+
+
+def test_there_is_one_way_to_print() -> None:
+    """It writes out what would act on the terminal."""
+    sources = {path.name: path.read_text().count("click.echo(") for path in (ROOT / "bluegreen/cli").glob("*.py")}
+    assert {name: count for name, count in sources.items() if count} == {"output.py": 2}
+
+
 def test_help_needs_nothing_heavy() -> None:
     """`bluegreen --help` must come at once: nothing heavy is imported for it."""
     heavy = "('boto3', 'botocore', 'pydantic', 'yaml', 'rich', 'bluegreen.config', 'bluegreen.journal', 'asyncio')"

@@ -145,6 +145,27 @@ def test_another_process_goes_on_with_the_same_deployment(github: PretendGitHub)
     assert len(github.comments) == 1
 
 
+def test_a_stranger_s_comment_with_our_mark_is_not_ours(github: PretendGitHub) -> None:
+    """Whoever wrote it could change what it says; every driver finds its own, behind however many others."""
+    s = stage()
+    for n in range(150):
+        github.remark(7, "<!-- bluegreen:web/production#42 -->\nall is well" if n % 2 else "nice", "mallory")
+    for _ in range(3):
+        assert told(door(github), s.release) == ()
+    own = [one for one in github.comments.values() if one["user"] != "mallory"]
+    assert [one["edits"] for one in own] == [2]
+    assert all(one["edits"] == 0 for one in github.comments.values() if one["user"] == "mallory")
+
+
+def test_who_writes_is_not_told(github: PretendGitHub) -> None:
+    """Then it is a workflow's own token, in all likelihood: its comment is found again."""
+    github.fail("/graphql", 403)
+    github.remark(7, "<!-- bluegreen:web/production#42 -->\nall is well", "mallory")
+    for _ in range(2):
+        assert told(door(github), stage().release) == ()
+    assert len(github.comments) == 2
+
+
 def test_what_was_replaced_is_inactive(github: PretendGitHub) -> None:
     """Earlier successes of this service; another service of the environment is left alone."""
     for number, service in ((40, "web/staging"), (41, "api/staging"), (42, "web/staging")):

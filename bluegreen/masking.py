@@ -19,10 +19,10 @@ HIDDEN = "***"
 _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE|API_?KEY", re.IGNORECASE)
 #: Shorter values are words, not secrets; hiding them would make the output unreadable.
 _SHORTEST = 8
-#: One to three words of one case, or short numbers, as in `production`, `eu-central-1`: names of things. Who makes a
+#: A word or two of one case, with a short number, as in `production`, `eu-central-1`: names of things. Who makes a
 #: password of one of them finds it hidden behind `password=`, but not wherever the word is said.
-_WORD = r"(?:[A-Z]?[a-z]{1,12}|[A-Z]{1,13}|\d{1,4})"
-_WORDS = re.compile(rf"{_WORD}(?:[-_./: ]{_WORD}){{0,2}}")
+_WORD = r"(?:[A-Z]?[a-z]{1,12}|[A-Z]{1,13}|[0-9]{1,4})"
+_WORDS = re.compile(rf"{_WORD}(?:[-_./: ]{_WORD})?(?:[-_./: ][0-9]{{1,4}})?")
 
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -202,6 +202,12 @@ def test_a_common_word_is_no_secret(word: str) -> None:
     assert secrets_of({"TOKEN_OF_STAGE": word}) == ()
 
 
+@pytest.mark.parametrize("phrase", ["correct-horse-battery", "hunter2222", "trustnooneever", "xKcdPassWordy"])
+def test_a_phrase_is_one(phrase: str) -> None:
+    """Nobody says it but who knows it."""
+    assert secrets_of({"DB_PASSWORD": phrase}) == (phrase,)
+
+
 def test_values_of_the_environment_are_known() -> None:
     """By the names of their variables; short values are words."""
     secrets = secrets_of({"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "MY_TOKEN": "short", "HOME": "/home/ann-home"})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
 
 from bluegreen import BlueGreenError
-from bot import settings
+from bot import logs, settings
 from bot.running import Bot
+from bot.serving import raise_file_limit
 
 
 def main() -> int:
@@ -20,9 +20,8 @@ def main() -> int:
     except BlueGreenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(level=read.log_level, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s")
-    for noisy in ("botocore", "urllib3", "slack_sdk", "bot.socket", "bot.bolt"):  # we say ourselves what they mean
-        logging.getLogger(noisy).setLevel("DEBUG" if read.log_level == "DEBUG" else "CRITICAL")
+    logs.set_up(read.log_level)
+    raise_file_limit()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, frame: stop.set())

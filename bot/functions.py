@@ -8,6 +8,7 @@ safe point, and the next minute's invocation goes on.
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import threading
@@ -40,12 +41,30 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ends = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
     if "requestContext" not in event:
         return _minute(bot, ends)
+    if _is_post(event) and (refusal := _refusal(event, bot.settings.signing_secret)):
+        return {"statusCode": refusal, "headers": {}, "body": ""}
     bot.drivers.resume()
     answer: dict[str, Any] = requests.handle(event, context)  # type: ignore[no-untyped-call]
     if _is_work(event):
         bot.drivers.wait(ends - time.monotonic())
         bot.drivers.drain()
     return answer
+
+
+def _is_post(event: Mapping[str, Any]) -> bool:
+    return bool(event["requestContext"].get("http", {}).get("method") == "POST")
+
+
+def _refusal(event: Mapping[str, Any], secret: str) -> int | None:
+    """The status for what is no request of Slack's."""
+    body = str(event.get("body") or "").encode()
+    try:
+        body = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
+    except ValueError:
+        return 400
+    headers = {str(name): str(text) for name, text in (event.get("headers") or {}).items()}
+    read = app.read(secret, headers, body)
+    return read if isinstance(read, int) else None
 
 
 def _is_work(event: Mapping[str, Any]) -> bool:

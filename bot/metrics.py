@@ -24,6 +24,7 @@ class Metrics:
         self.rollbacks = counter("rollbacks", "Releases that returned to blue", "reason")
         self.limited = counter("slack_rate_limited", "Calls that Slack answered with 429", "method")
         self.failures = counter("slack_failures", "Calls to Slack that failed", "method", "error")
+        self.closed = counter("connections_closed", "Connections that were closed before a request was answered", "why")
         self.under_way = gauge("releases_under_way", "Releases that have not settled")
         self.driving = gauge("releases_driven_here", "Releases that this bot drives")
         self.following = gauge("follower", "1 while this bot keeps the cards")

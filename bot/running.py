@@ -94,7 +94,8 @@ class Bot:
     def _serve(self, app: App) -> Server | None:
         if self.settings.port is None:
             return None
-        return Server(self.settings.port, self.health, self.metrics, None if self.settings.by_socket else app)
+        served = None if self.settings.by_socket else app
+        return Server(self.settings.port, self.health, self.metrics, served, self.settings.signing_secret)
 
     @staticmethod
     def _work(run: Callable[[Callable[[], bool]], None], stop: threading.Event) -> threading.Thread:

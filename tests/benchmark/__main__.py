@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bluegreen.release import Phase, Release
-from tests.benchmark import bot, orders, traffic
+from tests.benchmark import bot, orders, siege, traffic
 from tests.simulation import play_many
 from tests.worlds import Ops
 from tests.worlds.runner import image, image_size
@@ -37,7 +37,18 @@ class Row:
 def main() -> None:
     """Measure everything, one row each."""
     table = Table("what", "measured", "the design wants", title="bluegreen: measured on the lab")
-    for row in [*_releases(), _worlds(), _rollback(), *_cures(), _help(), *_traffic(), *_bot(), *_container()]:
+    for row in [
+        *_releases(),
+        _worlds(),
+        _rollback(),
+        *_cures(),
+        _help(),
+        *_traffic(),
+        *_bot(),
+        *_orders(),
+        *_siege(),
+        *_container(),
+    ]:
         table.add_row(row.what, row.measured, row.wanted)
     Console(width=118).print(table)
 
@@ -165,6 +176,11 @@ def _orders() -> list[Row]:
 def _bot() -> list[Row]:
     """The bot with 50 releases to drive, in real time: some three minutes."""
     return [Row(*one) for one in bot.rows()]
+
+
+def _siege() -> list[Row]:
+    """The bot's HTTP door with strangers in it, in real time: a minute and a half."""
+    return [Row(*one) for one in siege.rows()]
 
 
 def _container() -> list[Row]:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -69,7 +71,7 @@ checks:                            # target health is always checked
   - {name: home, http: "https://web.example.com/healthz", status: 200, contains: ok, headers: {x-preview: green}}
   - {name: unit, run: "curl -fsS localhost/healthz"}  # on every green instance, over SSM
   - {name: errors, alarm: web-5xx}                    # this CloudWatch alarm must not be in ALARM
-  # - {name: database, http: "https://web.example.com/status", json: {database.state: up}, timeout: 5s}
+  # - {name: database, http: "https://web.example.com/status", json: {database.state: up}, reveal: true, timeout: 5s}
   # - {name: all, alarm: web-all, missing: pass}      # so INSUFFICIENT_DATA passes
   # - {name: latency, metric: TargetResponseTime, statistic: p90, at_most: 1.2, compare: blue}  # weighted: 1.2 × blue's
   # - {name: queue, metric: Depth, statistic: Average, at_most: 9, namespace: Web, dimensions: {Queue: mail}}
@@ -271,6 +273,28 @@ def _matching(pattern: str, what: str, hint: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+_LINK_LOCAL = tuple(map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")))
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+def link_local(host: str) -> bool:
+    """Whether it is an address of the link, or one of those that EC2 keeps for itself: of metadata and credentials.
+
+    However it is written; a name is none (EC2 User Guide: instance metadata, link-local addresses).
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            address = ip_address(socket.inet_aton(host))  # as resolvers take 2852039166, or 0xa9fea9fe
+        except (OSError, UnicodeError, ValueError):
+            return False
+    if isinstance(address, IPv6Address):
+        inner = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else address.ipv4_mapped
+        address = inner or address
+    return any(address in network for network in _LINK_LOCAL)
 
 
 def _web_address(url: str) -> str:
@@ -627,6 +651,9 @@ class HttpCheck(_Check):
     json_values: Mapping[Text, JsonValue] = Field(
         default={}, alias="json", description="values that the answer must hold as JSON, as in {status.db: ok}"
     )
+    reveal: bool = Field(
+        default=False, strict=True, description="whether what the answer holds in place of a `json` value is told"
+    )
     headers: Headers = Field(default={}, description="headers to send; no secrets, they are kept in the journal")
     timeout: Patience = Field(default=5.0, description="how long to wait for the answer; at most 30s")
 
@@ -635,6 +662,14 @@ class HttpCheck(_Check):
         if self.timeout >= self.within and info.context != RECORDED:
             what = f"the timeout of {self.timeout:g}s is not shorter than `within`, which is {self.within:g}s"
             raise _Wrong(what, "Lower `timeout`, or raise `within`.")
+        return self
+
+    @model_validator(mode="after")
+    def _may_be_asked(self, info: ValidationInfo) -> Self:
+        host = urlsplit(self.http).hostname or ""
+        if link_local(host) and info.context != RECORDED:  # who asks refuses it as well
+            what = f"{host} is link-local: there an instance finds its credentials"
+            raise _Wrong(what, "Ask the service itself, by its own address.")
         return self
 
 

@@ -23,7 +23,7 @@ import urllib3
 from bluegreen.aws import builder, groups
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.metrics import Metrics
-from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck
+from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck, link_local
 from bluegreen.errors import AwsError, ConfigError
 from bluegreen.judgement import Verdict
 from bluegreen.observation import CheckResult, Group
@@ -181,11 +181,11 @@ class Probes:
     def _page(self, check: HttpCheck, page: Page) -> Verdict:
         value = f"{page.status}" if page.seconds is None else f"{page.status} after {page.seconds:.1f} s"
         if page.status not in check.status:
-            return _failed(f"{value}, to {page.location[:LINE_MAX]}" if page.location else value)
+            return _failed(f"{value}, to {self._mask(page.location)[:LINE_MAX]}" if page.location else value)
         if check.contains and check.contains.encode() not in page.body:
             return _failed(f"{value}, without `{check.contains}`")
-        if wrong := _wrong_in(page.body, check.json_values):
-            return _failed(self._mask(f"{value}, {wrong}")[:LINE_MAX])
+        if wrong := _wrong_in(page.body, check.json_values, self._mask if check.reveal else None):
+            return _failed(f"{value}, {wrong}"[:LINE_MAX])
         return Verdict(passed=True, value=value)
 
     # --- alarms
@@ -320,8 +320,11 @@ def _alarm(shown: Answer | None, check: AlarmCheck) -> Verdict:
     return _failed(f"{state}: {reason}" if reason else state)
 
 
-def _wrong_in(body: bytes, wanted: Mapping[str, Any]) -> str:
-    """The first of the wanted values that the JSON in the body does not have; empty when it has them all."""
+def _wrong_in(body: bytes, wanted: Mapping[str, Any], mask: Mask | None) -> str:
+    """The first of the wanted values that the JSON in the body does not have; empty when it has them all.
+
+    What is there instead is told only where there is a mask for it.
+    """
     if not wanted:
         return ""
     try:
@@ -333,7 +336,8 @@ def _wrong_in(body: bytes, wanted: Mapping[str, Any]) -> str:
         if not found:
             return f"without `{path}`"
         if found[0] != value or isinstance(found[0], bool) is not isinstance(value, bool):  # to Python 1 is True
-            return f"`{path}` is {_short(found[0])}, not {_short(value)}"
+            instead = f"{_short(found[0], mask)}, " if mask else ""
+            return f"`{path}` is {instead}not {_short(value)}"
     return ""
 
 
@@ -350,8 +354,8 @@ def _at(held: Any, path: list[str]) -> Iterator[Any]:
     yield held
 
 
-def _short(value: Any) -> str:
-    said = json.dumps(value, ensure_ascii=False)
+def _short(value: Any, mask: Mask = str) -> str:
+    said = mask(json.dumps(value, ensure_ascii=False))
     return said if len(said) <= VALUE_MAX else f"{said[: VALUE_MAX - 1]}…"
 
 
@@ -440,6 +444,10 @@ class _End:
         end = self
 
         class Line(pool.ConnectionCls):  # type: ignore[misc]  # http's, or https's
+            def _new_conn(self) -> socket.socket:
+                """By the addresses that were looked at: asked again, the name may give others."""
+                return _first(self, super()._new_conn, lambda: end.over)
+
             def connect(self) -> None:
                 super().connect()
                 end.opened(self.sock)
@@ -463,6 +471,28 @@ class _End:
         """Nothing is left open."""
         for line in self._lines:
             line.close()
+
+
+def _first(line: Any, connect: Callable[[], socket.socket], late: Callable[[], bool]) -> socket.socket:
+    """Connect urllib3's `line` to the first address of its host that answers; to none when one is link-local."""
+    named = line._dns_host  # noqa: SLF001 - urllib3 has no other place for where to connect to
+    try:
+        found = socket.getaddrinfo(named, line.port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise urllib3.exceptions.NameResolutionError(named, line, error) from error
+    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    if wrong := next(filter(link_local, addresses), None):
+        raise ValueError(f"{named} is at {wrong}, which is link-local: it is not asked, for credentials are there")
+    for left, address in enumerate(addresses, 1 - len(addresses)):
+        line._dns_host = address  # noqa: SLF001 - as above
+        try:
+            return connect()
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            if not left or late():
+                raise
+        finally:
+            line._dns_host = named  # noqa: SLF001 - as above: the certificate must be for it
+    raise urllib3.exceptions.NewConnectionError(line, f"Failed to resolve '{named}'")
 
 
 def _pieces(response: urllib3.BaseHTTPResponse) -> Iterable[bytes]:

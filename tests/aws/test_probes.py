@@ -144,11 +144,61 @@ BODY = b"""{"status": {"db": "ok", "ready": true, "workers": 3}, "shards": [{"id
 )
 def test_json_values_are_looked_up(wanted: dict[str, Any], body: bytes, said: str) -> None:
     """By their path through objects and lists; what is otherwise is told, secrets masked."""
-    stage = overlapping({"name": "home", "http": "http://web.example.com/", "json": wanted})
+    stage = overlapping({"name": "home", "http": "http://web.example.com/", "json": wanted, "reveal": True})
     mask = {"mask": lambda text: text.replace("s3cret", "***")}
     stage.cloud = stage.another_cloud(fetch=at_once(lambda _: Page(200, body, None)), **mask)
     (result,) = answers(stage)
     assert (result.passed, result.value) == (not said, f"200{said}")
+
+
+@pytest.mark.parametrize(("show", "said"), [(False, ""), (True, '"sk…", ')])
+def test_the_value_is_told_only_when_asked_for(show: bool, said: str) -> None:
+    """It may be a secret of a kind that nobody knows."""
+    stage = overlapping({"name": "a", "http": "http://a", "json": {"key": "x"}, **({"reveal": True} if show else {})})
+    stage.cloud = stage.another_cloud(fetch=at_once(lambda _: Page(200, b'{"key": "sk\xe2\x80\xa6"}', None)))
+    (result,) = answers(stage)
+    assert result.value == f'200, `key` is {said}not "x"'
+
+
+def resolver(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Every name leads there; which were looked up. Addresses lead to themselves."""
+    looked: list[str] = []
+    real = socket.getaddrinfo
+
+    def found(host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
+        if host.replace(".", "").isdigit():
+            return real(host, port, *rest, **named)
+        looked.append(host)
+        family = {True: socket.AF_INET6, False: socket.AF_INET}
+        return [(family[":" in one], socket.SOCK_STREAM, 6, "", (one, port)) for one in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    return looked
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%eth0", "fd00:ec2::254", "::ffff:169.254.169.254"])
+def test_a_name_that_leads_to_metadata_is_not_asked(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Whatever else it leads to."""
+    resolver(monkeypatch, "127.0.0.1", address)
+    (result,) = answered(overlapping({**HTTP, "http": "http://web.example.com:1/"}))
+    said = (
+        f"no answer: web.example.com is at {address}, which is link-local: it is not asked, for credentials are there"
+    )
+    assert (result.passed, result.value) == (False, said)
+
+
+def test_what_was_looked_up_is_what_is_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked up once, or the second answer could lead elsewhere; addresses that do not answer are passed over."""
+    looked = resolver(monkeypatch, "127.0.0.2", "127.0.0.1")
+    port = urllib3.util.parse_url(url).port
+    assert fetcher(None)([Asked(f"http://web.example.com:{port}/", {}, 5)])[0].result(5).status == 200
+    assert looked == ["web.example.com"]
+
+
+def test_a_name_that_is_nobody_s() -> None:
+    """The cause is told."""
+    with pytest.raises(urllib3.exceptions.NameResolutionError):
+        fetcher(None)([Asked("http://web.invalid/", {}, 5)])[0].result(5)
 
 
 class Server(http.server.BaseHTTPRequestHandler):

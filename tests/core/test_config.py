@@ -39,6 +39,7 @@ from bluegreen.config import (
     Traffic,
     duration,
     json_schema,
+    link_local,
     load,
     parse,
 )
@@ -426,7 +427,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (check(alarm="a", missing=True), "checks.0.missing: must be `fail` or `pass`, but is true (to YAML, yes, no, on and off are truth values)."),
         (check(http="http://a", json=["a"]), f"checks.0.json: {MAPPING.format('a list')}"),
         (check(http="http://a", json={" ": 1}), "checks.0.json. .[key]: must not be empty. Write something, or remove the key."),
-        (check(http="http://a", json_values={"a": 1}), "checks.0.json_values: is not a known key. Known are: contains, every, headers, http, json, name, needs, status, timeout, when, within."),
+        (check(http="http://a", json_values={"a": 1}), "checks.0.json_values: is not a known key. Known are: contains, every, headers, http, json, name, needs, reveal, status, timeout, when, within."),
         (check(http="http://a", timeout=0), f"checks.0.timeout: must be longer than nothing. {DURATIONS}"),
         *((check(http="http://a", timeout=wrong), "checks.0.timeout: must be at most 30s. Check a page that answers sooner.") for wrong in (30.1, "1m", "99999999d")),
         (check(http="http://a", timeout="20s", within="20s"), "checks.0: the timeout of 20s is not shorter than `within`, which is 20s. Lower `timeout`, or raise `within`."),
@@ -438,6 +439,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (check(run="a", within="20s", every="11s"), "checks.0: can never hold: 3 looks every 11s take 22s, but within is 20s. Raise `within`, or lower `every` or `needs`."),
         (check(run="a", when=[]), "checks.0.when: must not be empty. Name at least one."),
         (check(run="a", when=["baking"]), "checks.0.when.0: must be `checking`, `overlapping` or `soaking`, but is `baking`."),
+        *((check(http=f"http://{host}/latest"), f"checks.0: {host.strip('[]')} is link-local: there an instance finds its credentials. Ask the service itself, by its own address.") for host in ("169.254.169.254", "169.254.170.2", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "2852039166", "0xa9fea9fe", "169.254.43518")),
         (check(http="ftp://web"), "checks.0.http: `ftp://web` is not a URL to ask. Write it whole, as in https://web.example.com/healthz."),
         (check(http="http:///a"), "checks.0.http: `http:///a` is not a URL to ask. Write it whole, as in https://web.example.com/healthz."),
         (check(http="http://[a"), "checks.0.http: `http://[a` is not a URL to ask. Write it whole, as in https://web.example.com/healthz."),
@@ -744,6 +746,22 @@ def test_alias_of_what_it_stands_in(tmp_path: Path) -> None:
     """A file that contains itself is wrong, not endless."""
     with pytest.raises(InvalidConfig, match=r"line 1, checks\.0: says nothing to check"):
         load(written(tmp_path, "checks: &a [*a]\n"))
+
+
+@pytest.mark.parametrize(
+    "host", ["web", "10.0.0.1", "[::1]", "127.0.0.1", "[2001:db8::1]", "169.253.255.255", "ü.example"]
+)
+def test_other_hosts_may_be_asked(host: str) -> None:
+    """Names are looked at where they are asked."""
+    assert parse(check(http=f"http://{host}/")).checks
+    assert not link_local(host.strip("[]"))
+
+
+def test_a_recorded_check_of_a_link_local_address_is_read() -> None:
+    """A release under way goes on; whoever asks refuses."""
+    config = parse(check(http="http://web/")).to_dict()
+    config["checks"][0]["http"] = "http://169.254.169.254/"
+    assert Config.from_dict(config).checks
 
 
 def test_aliases_that_multiply(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def default(kind: str, key: str) -> str:
     match field.default:
         case float() as seconds:
             return duration(seconds)
+        case bool() as truth:
+            return str(truth).lower()
         case tuple() as many:
             return ", ".join(map(str, many))
         case int() | str() as plain:

@@ -64,13 +64,13 @@ __all__ = [
 def decide(release: Release, seen: Observation, config: Config, now: float) -> Decision:
     """What to do next. Pure; total over every release that has not settled."""
     scene = Scene(release, seen, config, now)
-    decision = _back(release) or _stumbled(scene) or _STORY[release.phase](scene)
+    decision = ordered(release) or _stumbled(scene) or _STORY[release.phase](scene)
     return _not_twice(scene, _no_way_back(scene, decision))
 
 
 def ordered(release: Release) -> RollBack | None:
-    """An order that is carried out whatever a look would show, so that it waits for none; else None."""
-    return _back(release) if release.can_return else None
+    """The rollback that was ordered and has not begun, whatever a look would show: it waits for none."""
+    return RollBack(Reason.ORDERED, f"ordered by {release.rollback_by}") if release.rollback_pending else None
 
 
 def blind(release: Release, now: float, *, denied: bool, message: str) -> Decision:
@@ -110,10 +110,6 @@ def _not_twice(s: Scene, decision: Decision) -> Decision:
         return decision
     last = s.release.began[decision.verb].facts
     return s.wait(Awaited.READ_BACK) if {**decision.facts, "verb": decision.verb} == last else decision
-
-
-def _back(release: Release) -> RollBack | None:
-    return RollBack(Reason.ORDERED, f"ordered by {release.rollback_by}") if release.rollback_pending else None
 
 
 def _stumbled(s: Scene) -> Decision | None:

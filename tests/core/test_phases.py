@@ -777,13 +777,14 @@ def test_an_order_to_roll_back_comes_before_everything(phase: Phase) -> None:
     s = Stage().launched().enters(phase)
     stumbles(s, Verb.CREATE_GREEN, transient=True).told(EventKind.ROLLBACK_ORDERED, who="U1")
     s.told(EventKind.PROMOTED, who="U2")
-    assert s.decision == RollBack(Reason.ORDERED, "ordered by U1")
+    assert s.decision == phases.ordered(s.release) == RollBack(Reason.ORDERED, "ordered by U1")
 
 
 def test_an_order_after_blue_is_emptied_changes_nothing() -> None:
     """The doors refuse it; should it slip in, the story goes on."""
     s = retired().did(Verb.EMPTY_BLUE).told(EventKind.ROLLBACK_ORDERED, who="U1")
     assert not isinstance(s.decision, RollBack)
+    assert phases.ordered(s.release) is None
 
 
 def test_until_blue_is_emptied_the_checks_of_the_soak_go_on() -> None:

@@ -24,9 +24,10 @@ from bluegreen.errors import (
     Refused,
     Untold,
 )
-from bluegreen.freezing import Frozen, end_of, frozen, in_words, moment_in, time_in, upcoming, windows
+from bluegreen.freezing import Frozen, bounded, end_of, frozen, in_words, moment_in, time_in, upcoming, windows
 from bluegreen.permission import Member, Order, identify, in_no_group, judge, judge_approval, listed, permitted
 from bluegreen.release import (
+    IN_NO_CALENDAR,
     Awaited,
     CheckState,
     Event,
@@ -43,8 +44,8 @@ from bluegreen.release import (
     fold,
     names,
     release_id,
-    second_of,
 )
+from bluegreen.release import moment as moment_by
 from bluegreen.wording import (
     age,
     awaiting,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "IN_NO_CALENDAR",
     "Awaited",
     "AwsError",
     "BlueGreenError",
@@ -110,6 +112,7 @@ __all__ = [
     "end_of",
     "fold",
     "listed",
+    "moment_by",
     "needed",
     "next_step",
     "one_line",
@@ -121,7 +124,6 @@ __all__ = [
     "previous_number",
     "region_in",
     "release_id",
-    "second_of",
     "sentence",
     "time_in",
 ]
@@ -157,6 +159,7 @@ class ServiceStatus:
     record: ServiceRecord
     release: Release | None  # under way, or else the last one
     driver: str
+    unreadable: str = ""  # why its release cannot be read; "" when it can
 
     def freezes(self, now: float) -> tuple[Frozen, ...]:
         """Every freeze in force then, by order and by the windows of that release's configuration."""
@@ -558,9 +561,11 @@ class Engine:
         return self._journal.read(release, after)
 
     def status(self, service: str | None = None) -> list[ServiceStatus]:
-        """Every service that the journal knows, or the one asked for."""
-        records = self._journal.services() if service is None else [self._record(service)]
-        return [self._status(record) for record in records if record]
+        """Every service that the journal knows, or the one asked for; one of many that is unreadable harms no other."""
+        if service is None:
+            return [self._status_of_many(record) for record in self._journal.services()]
+        record = self._record(service)
+        return [self._status(record)] if record else []
 
     def history(self, service: str, limit: int = 20) -> list[Summary]:
         """The service's releases, the newest first."""
@@ -571,7 +576,7 @@ class Engine:
 
         Returns the release that began before and goes on all the same, as it asks nobody to promote it.
         """
-        by = _caller(who)
+        by, until = _caller(who), None if until is None else bounded(until, self.clock.now())
         self._journal.ensure_table(self.clock.sleep)
         last = self._judge_freeze(service, by)
         self._journal.freeze(service, who=by.who, why=why, until=until, now=self.clock.now())
@@ -991,6 +996,15 @@ class Engine:
         command = way_back(replace(release, back=live.number if (live := self._live_before(release)) else None))
         first = "" if release.outcome else "Once it has settled, "
         return f"{first}`{command}` releases {live.image if live else 'that image'} again." if command else ""
+
+    def _status_of_many(self, record: ServiceRecord) -> ServiceStatus:
+        try:
+            return self._status(record)
+        except AwsError:
+            raise
+        except Exception as error:  # whatever it is, it is that release's alone
+            said = str(error) if isinstance(error, BlueGreenError) else f"{type(error).__name__}: {error}"
+            return ServiceStatus(record.service, record, None, "", unreadable=one_line(said)[:LONGEST_REASON])
 
     def _status(self, record: ServiceRecord) -> ServiceStatus:
         number = record.under_way or record.last

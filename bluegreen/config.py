@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -95,6 +95,13 @@ environments:                      # keys here replace those above
 
 DEFAULT_ENVIRONMENT = "production"
 LONGEST_NAME = 60  # of service and environment together: the names of groups and images are made of them
+#: Bounds, each of a kind; docs/configuration.md tells them. In seconds: what a release waits for, which whoever waits
+#: longer than a month forgot; a freeze window; from one look to the next.
+LONGEST, LONGEST_FREEZE, SELDOMEST = 30 * 86_400.0, 366 * 86_400.0, 600.0
+#: Of whatever is counted: images, looks in a row, people.
+MOST = 1000
+#: The values of a metric that are judged at one look.
+MOST_PERIODS = 1440
 DURATIONS = "Write 90s, 15m, 4h, 2d, or a number of seconds."
 NAMES = "Use small letters, digits and hyphens, as in web-2."
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -243,14 +250,6 @@ def _more_than_nothing(seconds: float) -> float:
     return seconds
 
 
-def _not_endless(seconds: float, info: ValidationInfo) -> float:
-    if info.context == RECORDED:
-        return min(seconds, LONGEST_ANSWER)
-    if seconds > LONGEST_ANSWER:
-        raise _Wrong(f"must be at most {LONGEST_ANSWER:g}s", "Check a page that answers sooner.")
-    return seconds
-
-
 def _not_hasty(seconds: float) -> float:
     if seconds < 0.1:
         raise _Wrong("must be at least 0.1 seconds", "Looking more often only gets calls refused by AWS.")
@@ -357,10 +356,18 @@ def _cron(text: str) -> str:
     return text
 
 
-def _within_a_year(seconds: float) -> float:
-    if seconds > 366 * _SECONDS["d"]:
-        raise _Wrong("must be at most 366d", "Write several windows: one may begin when another ends.")
-    return seconds
+N = TypeVar("N", int, float)
+
+
+def _bounded(most: N, shown: str, hint: str = "", unit: str = " seconds") -> AfterValidator:
+    """A validator: refuses more; of what an older build recorded, which knew no bound, it takes the bound."""
+
+    def check(value: N, info: ValidationInfo) -> N:
+        if value <= most or info.context == RECORDED:
+            return min(value, most)
+        raise _Wrong(f"must be at most {shown}, but is {value:,.15g}{unit}", hint)
+
+    return AfterValidator(check)
 
 
 def _zone(name: str) -> str:
@@ -374,23 +381,41 @@ def _zone(name: str) -> str:
     return name
 
 
-_SPAN = WithJsonSchema(
-    {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^ *[0-9]+(\.[0-9]+)? ?[smhd]? *$"}]}
-)
+def _span(most: float) -> WithJsonSchema:
+    """Numbers are bounded there; what stands in text is bounded here."""
+    written = {"type": "string", "pattern": r"^ *[0-9]+(\.[0-9]+)? ?[smhd]? *$"}
+    return WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": most}, written]})
+
+
 _STATUS = {"type": "integer", "minimum": 100, "maximum": 599}
 #: Seconds; may be 0.
-Duration = Annotated[float, BeforeValidator(duration), _SPAN]
+Duration = Annotated[float, _bounded(LONGEST, "30d"), BeforeValidator(duration), _span(LONGEST)]
 #: Seconds; more than 0.
-Span = Annotated[float, AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN]
+Span = Annotated[Duration, AfterValidator(_more_than_nothing)]
 #: Seconds; more than 0, a leap year at most.
 Spell = Annotated[
-    float, AfterValidator(_within_a_year), AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN
+    float,
+    _bounded(LONGEST_FREEZE, "366d", "Write several windows: one may begin when another ends."),
+    AfterValidator(_more_than_nothing),
+    BeforeValidator(duration),
+    _span(LONGEST_FREEZE),
 ]
+#: Seconds; more than 0, as long as an HTTP check waits at most.
 Patience = Annotated[
-    float, AfterValidator(_not_endless), AfterValidator(_more_than_nothing), BeforeValidator(duration), _SPAN
+    float,
+    _bounded(LONGEST_ANSWER, "30s", "Check a page that answers sooner."),
+    AfterValidator(_more_than_nothing),
+    BeforeValidator(duration),
+    _span(LONGEST_ANSWER),
 ]
-Pace = Annotated[float, AfterValidator(_not_hasty), BeforeValidator(duration), _SPAN]
-Count = Annotated[int, Strict(), Field(ge=1)]
+Pace = Annotated[
+    float,
+    _bounded(SELDOMEST, "10m", "What goes wrong between two looks is seen by nobody."),
+    AfterValidator(_not_hasty),
+    BeforeValidator(duration),
+    _span(SELDOMEST),
+]
+Count = Annotated[int, Strict(), Field(ge=1, json_schema_extra={"maximum": MOST}), _bounded(MOST, f"{MOST:,}", unit="")]
 Text = Annotated[str, AfterValidator(_filled)]
 Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]*", "a name", NAMES)]
 #: What the journal calls other things that are seen; a check of such a name would be taken for one of them.
@@ -628,9 +653,9 @@ class _Check(_Model):
     when: Whens = Field(default=("overlapping", "soaking"), description="the phases in which it is looked at")
 
     @model_validator(mode="after")
-    def _can_hold(self) -> Self:
+    def _can_hold(self, info: ValidationInfo) -> Self:
         least = (self.needs - 1) * self.every
-        if least > self.within:
+        if least > self.within and info.context != RECORDED:
             what = f"can never hold: {self.needs} looks every {self.every:g}s take {least:g}s"
             raise _Wrong(f"{what}, but within is {self.within:g}s", "Raise `within`, or lower `every` or `needs`.")
         return self
@@ -718,12 +743,15 @@ class MetricCheck(_Check):
             yield ("dimensions",), _Wrong("needs `namespace`", "Name the namespace, or remove the dimensions.")
 
     @model_validator(mode="after")
-    def _is_kept_so(self) -> Self:
+    def _is_kept_so(self, info: ValidationInfo) -> Self:
         if self.period not in (1, 5, 10, 30) and self.period % 60:
             hint = "Write 1s, 5s, 10s, 30s or whole minutes."
             raise _Wrong(f"has a period of {self.period:g}s, which CloudWatch does not keep", hint)
         if self.window < self.period:
             raise _Wrong("has a window that is shorter than its period", "Raise `window`, or lower `period`.")
+        if self.window > MOST_PERIODS * self.period and info.context != RECORDED:
+            what = f"has a window of more than {MOST_PERIODS:,} periods"
+            raise _Wrong(what, "Lower `window`, or raise `period`.")
         return self
 
 
@@ -852,7 +880,7 @@ class Config(_Model):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Config:
-        """What `to_dict` gave, back again."""
+        """What `to_dict` gave, back again; what is out of bounds, which an older build let pass, at its bound."""
         config, problems = _validated(data, RECORDED)
         if config is None:
             raise InvalidConfig(problems, where="the journal's config")

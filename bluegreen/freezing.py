@@ -18,10 +18,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bluegreen.errors import ConfigError
-from bluegreen.release import duration, second_of
+from bluegreen.release import duration, moment, second_of
 
 #: A span that a freeze by order lasts is at most so long, in seconds: more is a slip of the keyboard.
 LONGEST = 366 * 86_400
+#: A moment at which a freeze by order ends is at most so far ahead, in seconds: ten years.
+FURTHEST = 10 * LONGEST
 #: A chain of more windows is taken for one without an end.
 _LINKS = 1000
 #: Clocks are set back by less than this (IANA time zone database).
@@ -74,7 +76,8 @@ class Window:
 
 def windows(config: Mapping[str, Any]) -> tuple[Window, ...]:
     """The windows of a configuration as the journal keeps it; one from before there were any has none."""
-    return tuple(Window(w["cron"], float(w["for"]), w["zone"], w["why"]) for w in config.get("freeze") or ())
+    listed = config.get("freeze") or ()
+    return tuple(Window(w["cron"], min(float(w["for"]), LONGEST), w["zone"], w["why"]) for w in listed)
 
 
 def frozen(of: Sequence[Window], now: float) -> Frozen | None:
@@ -130,7 +133,7 @@ def _local(window: Window, at: float) -> datetime:
 
 def moment_in(zone: str, at: float) -> str:
     """`2026-01-05 08:00 Europe/Berlin`."""
-    return f"{second_of(at, ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}"
+    return f"{moment(at, '%Y-%m-%d %H:%M', ZoneInfo(zone))} {zone}"
 
 
 def in_words(freezes: Iterable[Frozen]) -> str:
@@ -165,14 +168,22 @@ def time_in(words: Sequence[str]) -> tuple[str, str]:
 def end_of(text: str, now: float, zone: tzinfo | None = None) -> float | None:
     """Epoch seconds meant by `4h`, `2d`, or a date and time in the zone (None: the machine's own).
 
-    None for `forever`: until it is lifted. ConfigError when it is no time, past, or a span of more than a year.
+    None for `forever`: until it is lifted. ConfigError when it is no time, past, or too far ahead; see `bounded`.
     """
     if text.lower() in FOREVER:
         return None
     ends = now + _span(text) if _SPAN.fullmatch(text) else _date(text, zone)
     if ends <= now:
         raise ConfigError(f"is past since {duration(now - ends)}", where=text, hint=f"Name a time to come{_in(zone)}.")
-    return ends
+    return bounded(ends, now, text)
+
+
+def bounded(until: float, now: float, where: str = "until") -> float:
+    """The moment at which a freeze ends, at most ten years ahead, else ConfigError; every door comes by here."""
+    if until - now <= FURTHEST:
+        return until
+    hint = "Say forever in its place, and lift the freeze when it is over."
+    raise ConfigError("is more than ten years away", where=where, hint=hint)
 
 
 def _span(text: str) -> float:

@@ -52,8 +52,8 @@ from bluegreen.release import (
     Release,
     apply,
     fold,
+    moment,
     release_id,
-    second_of,
 )
 
 if TYPE_CHECKING:
@@ -1037,7 +1037,7 @@ def _freeze(item: Item) -> Freeze:
 
 
 def _time(at: float) -> str:
-    return second_of(at).strftime("%Y-%m-%d %H:%M UTC")
+    return moment(at, "%Y-%m-%d %H:%M UTC")
 
 
 def _taken(event: Event) -> Conflict:

@@ -196,6 +196,12 @@ TAKEN = "taken"
 #: The subject of the observation that AWS, which could not be asked, answers again.
 SIGHT = "sight"
 
+#: In place of a moment before the year 1 or after 9999.
+IN_NO_CALENDAR = "a time in no calendar"
+
+#: Seconds that a release waits for something at most, whatever an older build recorded; `config.LONGEST` is the same.
+LONGEST = 30 * 86_400.0
+
 #: Two mistakes of bluegreen's own that are so many seconds apart are not in a row.
 APART = 300.0
 
@@ -500,7 +506,7 @@ class Release:
     @property
     def soak(self) -> float:
         """Seconds for which blue stays whole after the switch."""
-        return max(float(self.config.get("soak") or 0.0), self.stay)
+        return max(min(float(self.config.get("soak") or 0.0), LONGEST), self.stay)
 
     @property
     def green_stays_until(self) -> float:
@@ -617,8 +623,21 @@ def second_of(at: float, zone: tzinfo = UTC) -> datetime:
     return datetime.fromtimestamp(math.floor(at), zone)
 
 
+def moment(at: float, form: str, zone: tzinfo | None = UTC) -> str:
+    """A moment (epoch seconds) by `strftime`'s form, in the zone (None: the machine's own).
+
+    It never raises: of one that is in no calendar, which an older build may have recorded, it says just that.
+    """
+    try:
+        return second_of(at, UTC if zone is None else zone).astimezone(zone).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return IN_NO_CALENDAR
+
+
 def duration(seconds: float) -> str:
-    """`45s`, `3m 12s`, `2h 5m`, `3d 4h`."""
+    """`45s`, `3m 12s`, `2h 5m`, `3d 4h`; of what is no number `for ever`. It never raises."""
+    if not math.isfinite(seconds):
+        return "for ever"
     whole = max(0, round(seconds))
     minutes, s = divmod(whole, 60)
     hours, m = divmod(minutes, 60)

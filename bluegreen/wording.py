@@ -186,8 +186,14 @@ _TRAFFIC = {
 
 
 def sentence(event: Event, release: Release) -> str:
-    """What happened, in one plain sentence. `release` is the release with the event folded in."""
-    return one_line(_TELL[event.kind](event, release))
+    """What happened, in one plain sentence. `release` is the release with the event folded in.
+
+    It never raises: what another build wrote in a form that this one does not know is told as just that.
+    """
+    try:
+        return one_line(_TELL[event.kind](event, release))
+    except Exception:  # whoever shows a release must not fail over one of its lines
+        return f"event {event.seq} ({phase_title(event.kind)}) cannot be put into words by this version"
 
 
 def _started(event: Event, release: Release) -> str:
@@ -381,7 +387,7 @@ def _answer(f: Facts, release: Release) -> str:
 # --- what is, what is to come ------------------------------------------------------------------------------
 
 
-def phase_title(phase: Phase) -> str:
+def phase_title(phase: Phase | EventKind) -> str:
     """The phase as people write it: `rolling back`."""
     return phase.value.replace("_", " ")
 

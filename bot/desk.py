@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from bluegreen import (
@@ -35,6 +36,7 @@ from bluegreen import (
 )
 from bot import messages
 from bot.messages import Said
+from bot.metrics import Fence, Metrics
 from bot.slack import Groups, Later, Lost, Refusal, Slack
 
 log = logging.getLogger("bot.desk")
@@ -92,10 +94,12 @@ class Desk:
         heard: Callable[[str], None],
         github_token: str = "",
         github_api: str = "",
+        metrics: Metrics | None = None,
     ) -> None:
         self._engine, self._slack, self._groups = engine, slack, Groups(slack)
         self._drive, self._heard = drive, heard
         self._github = (github_token, github_api)
+        self._fence = Fence(metrics or Metrics(), log)
 
     # --- what comes in ---------------------------------------------------------------------------
 
@@ -137,9 +141,16 @@ class Desk:
 
     def publish_home(self, user: str) -> None:
         """Show a person their dashboard."""
-        statuses = self._visible(user)
-        histories = {one.service: self._engine.history(one.service, messages.MOST_RELEASES) for one in statuses}
-        view = messages.home(statuses, histories, self._engine.clock.now())
+        now = self._engine.clock.now()
+        histories: dict[str, list[Any]] = {}
+
+        def look(one: ServiceStatus) -> None:
+            rows = self._engine.history(one.service, messages.MOST_RELEASES)
+            messages.history(rows, now)
+            histories[one.service] = rows
+
+        statuses = [one for one in self._visible(user) if self._fence.passes(_LISTED, one.service, partial(look, one))]
+        view = messages.home(statuses, histories, now)
         try:
             self._slack.call("views.publish", about="the App Home", user_id=user, view=view)
         except (Later, Lost, Refusal) as error:
@@ -228,8 +239,9 @@ class Desk:
         found = _matching(self._engine.services(), words)
         if len(found) > 1 and fits is not None:
             under_way = [one for one in found if one.under_way]
-            loaded = {one.service: self._engine.load(release_id(one.service, one.under_way or 0)) for one in under_way}
-            found = [one for one in under_way if fits(loaded[one.service])] or under_way or found
+            found = (
+                [one for one in under_way if self._fits(one.service, one.under_way or 0, fits)] or under_way or found
+            )
         if not found:
             raise ConfigError(
                 f"there is no service {' '.join(words)}" if words else "nothing was ever released",
@@ -243,6 +255,11 @@ class Desk:
             listed = ", ".join(one.service for one in found)
             raise ConfigError("may mean several services", where=name, hint=f"Name one of: {listed}.")
         return Answer(messages.choices(f"Which service does {name} mean?", values))
+
+    def _fits(self, service: str, number: int, fits: Callable[[Release], bool]) -> bool:
+        found: list[bool] = []
+        id_ = release_id(service, number)
+        return self._fence.passes("read", id_, lambda: found.append(fits(self._engine.load(id_)))) and found[0]
 
     def _decide(self, order: str, service: str, asked: Asked, face: str = "", override: str = "") -> Answer:
         by = self._by(asked, face)
@@ -371,13 +388,22 @@ class Desk:
     def _visible(self, user: str) -> list[ServiceStatus]:
         """The services that the person may promote or roll back; nobody is shown others."""
         by = Caller(f"slack:{user}", lambda group: self._groups.member(user, group))
-        return [
-            one
-            for one in self._engine.status()
-            if one.release and permitted(Order.LOOK, by.who, one.release.config, by.member)
-        ]
+        found: list[ServiceStatus] = []
+
+        def look(one: ServiceStatus) -> None:
+            if one.unreadable:
+                raise ConfigError(one.unreadable)
+            if one.release and permitted(Order.LOOK, by.who, one.release.config, by.member):
+                messages.overview([one], self._engine.clock.now())
+                found.append(one)
+
+        for one in self._engine.status():
+            self._fence.passes(_LISTED, one.service, partial(look, one))
+        return found
 
 
+#: What is fenced off from other services, as the log and the metric have it.
+_LISTED = "listed"
 _RESUME = "resume"
 _ORDERED = {
     _RESUME: "Resumed",

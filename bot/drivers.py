@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from bluegreen import (
     Awaited,
@@ -23,7 +24,7 @@ from bluegreen import (
     Release,
     Until,
 )
-from bot.metrics import Metrics
+from bot.metrics import Fence, Metrics
 
 log = logging.getLogger("bot.drivers")
 
@@ -68,6 +69,7 @@ class Drivers:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._trouble = ""
+        self._fence = Fence(metrics, log)
         self.read_at = time.monotonic()  # when the journal answered last
 
     def drives(self, release: str) -> bool:
@@ -102,7 +104,8 @@ class Drivers:
                 self._engine.answered("health")  # an absent table reads as an empty journal there, and not here
             for record in records:
                 if record.under_way:
-                    self._consider(f"{record.service}#{record.under_way}")
+                    release = f"{record.service}#{record.under_way}"
+                    self._fence.passes("driven", release, partial(self._consider, release))
             self.read_at = time.monotonic()
             self._trouble = ""
         except BlueGreenError as error:

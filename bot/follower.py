@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bluegreen import (
@@ -34,7 +35,7 @@ from bluegreen import (
     release_id,
 )
 from bot import messages
-from bot.metrics import Metrics
+from bot.metrics import Fence, Metrics
 from bot.slack import Later, Lost, Refusal, Slack
 
 log = logging.getLogger("bot.follower")
@@ -59,6 +60,10 @@ MOST_LINES = 12
 RETOLD = 86_400.0
 #: How many releases of a service are looked at when the duty is taken over.
 SURVEYED = 5
+#: A release that cannot be followed is tried again so many seconds later; one that fails for so long stands still.
+AGAIN, STILL = 15.0, 60.0
+#: What is fenced off from other releases, as the log and the metric have it.
+READ, SHOWN = "read", "shown"
 CARD, LINES = "bluegreen_card", "bluegreen_lines"
 
 
@@ -103,6 +108,10 @@ class Follower:
         self._wake = threading.Event()
         self._looked = 0.0
         self._trouble = ""
+        self._went_round, self._mistaken = now(), False
+        self._fence = Fence(metrics, log, now)
+        self._under_way: set[str] = set()
+        self._not_before: dict[tuple[str, str], float] = {}  # what failed is left alone until then
         self._ending = False  # then nothing waits for company any more
         self.driven: Callable[[str], bool] = lambda release: False
 
@@ -110,6 +119,18 @@ class Follower:
     def follows(self) -> bool:
         """Whether this bot has the duty."""
         return self._duty is not None
+
+    def standing_still(self) -> tuple[str, ...]:
+        """Whose cards stand still since `STILL` seconds by a mistake of ours; `all cards` when none goes on."""
+        if not self.follows:
+            return ()
+        stuck = self._mistaken and self._now() - self._went_round >= STILL
+        failing = sorted({*self._fence.failing(READ, STILL), *self._fence.failing(SHOWN, STILL)})
+        return (
+            ("all cards",)
+            if stuck
+            else tuple(one for one in failing if one in self._under_way or one in self._followed)
+        )
 
     def hear(self, release: str) -> None:
         """Something has happened to it: look at once. Any thread may call it."""
@@ -138,7 +159,7 @@ class Follower:
         """Trouble with the journal, or a mistake of ours, must not end the following."""
         try:
             act()
-            self._trouble = ""
+            self._trouble, self._mistaken, self._went_round = "", False, self._now()
         except LeaseLost:
             self._forget()
         except BlueGreenError as error:
@@ -147,7 +168,9 @@ class Follower:
             self._trouble = str(error)
             time.sleep(1.0)
         except Exception:
-            log.exception("a mistake in following; cards may be late")
+            if not self._mistaken:
+                log.exception("a mistake in following; cards may be late")
+            self._mistaken = True
             time.sleep(1.0)
 
     def step(self) -> None:
@@ -158,9 +181,16 @@ class Follower:
         for one in sorted(self._followed.values(), key=lambda one: one.edited):
             self._on_duty()
             self._show_orders()
-            self._say(one)
+            self._fenced(SHOWN, one.release.id, partial(self._say, one))
         for id_ in [id_ for id_, one in self._followed.items() if self._is_done(one)]:
             del self._followed[id_]
+
+    def _fenced(self, what: str, whose: str, act: Callable[[], None]) -> None:
+        """What goes wrong with one release harms no other; it is tried again soon."""
+        if self._now() < self._not_before.get((what, whose), 0.0):
+            return
+        if not self._fence.passes(what, whose, act):
+            self._not_before[what, whose] = self._now() + AGAIN
 
     # --- the duty --------------------------------------------------------------------------------
 
@@ -178,6 +208,7 @@ class Follower:
         self._followed.clear()
         self._last.clear()
         self._orders.clear()
+        self._not_before.clear()
         self._looked = 0.0
         self._metrics.following.set(0)
 
@@ -193,19 +224,21 @@ class Follower:
             heard, self._heard = self._heard, set()
         now = self._now()
         if now - self._looked >= LOOK_ALL or heard - self._followed.keys():
-            self._looked = now
             self._find()
+            self._looked = now
         for id_, one in list(self._followed.items()):
             self._show_orders()
             pause = LOOK_DRIVEN if self.driven(id_) else LOOK
             if id_ in heard or now - one.looked >= pause:
                 one.looked = now
-                self._read(one)
+                self._fenced(READ, id_, partial(self._read, one))
         self._metrics.under_way.set(sum(not one.over for one in self._followed.values()))
 
     def _find(self) -> None:
         """Releases that are not followed yet: the newest, those between, and at first some that settled lately."""
-        for record in self._engine.services():
+        records = self._engine.services()
+        self._under_way = {release_id(one.service, one.under_way) for one in records if one.under_way}
+        for record in records:
             known = self._last.get(record.service)
             if known is None:
                 numbers = [one.number for one in self._engine.history(record.service, SURVEYED)]
@@ -213,8 +246,8 @@ class Follower:
                 numbers = list(range(known + 1, (record.last or 0) + 1))
             if record.under_way:
                 numbers.append(record.under_way)
-            for number in sorted(set(numbers)):
-                self._begin(release_id(record.service, number), surveyed=known is None)
+            for id_ in (release_id(record.service, number) for number in sorted(set(numbers))):
+                self._fenced(READ, id_, partial(self._begin, id_, surveyed=known is None))
             self._last[record.service] = record.last or 0
             self._note_order(record.service, record.ordered)
 
@@ -230,8 +263,11 @@ class Follower:
             with self._lock:
                 one = self._followed.get(self._ordered.pop())
             if one is not None:
-                self._read(one)
-                self._say(one)
+                self._fenced(SHOWN, one.release.id, partial(self._show, one))
+
+    def _show(self, one: Followed) -> None:
+        self._read(one)
+        self._say(one)
 
     def _begin(self, id_: str, *, surveyed: bool) -> None:
         if id_ in self._followed:

@@ -8,12 +8,14 @@ the state in words: screen readers and notifications use it instead of the block
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bluegreen import (
+    IN_NO_CALENDAR,
     Awaited,
     CheckState,
     Door,
@@ -33,6 +35,7 @@ from bluegreen import (
     count_of,
     duration,
     listed,
+    moment_by,
     needed,
     next_step,
     one_line,
@@ -40,7 +43,6 @@ from bluegreen import (
     phase_meaning,
     phase_title,
     previous_number,
-    second_of,
     sentence,
 )
 
@@ -207,8 +209,8 @@ def link(url: str, text: str) -> str:
 
 def moment(at: float, form: str = "{time_secs}") -> str:
     """A time that Slack shows in the reader's own time zone."""
-    second = second_of(at)
-    return f"<!date^{second.timestamp():.0f}^{form}|{second:%H:%M:%S} UTC>"
+    written = moment_by(at, "%H:%M:%S")
+    return written if written == IN_NO_CALENDAR else f"<!date^{math.floor(at)}^{form}|{written} UTC>"
 
 
 # --- the card ----------------------------------------------------------------------------------------------

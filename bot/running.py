@@ -48,6 +48,7 @@ class Bot:
             heard=self.follower.hear_at_once,
             github_token=settings.github_token,
             github_api=settings.github_api,
+            metrics=self.metrics,
         )
         self._socket: Socket | None = None
 
@@ -77,14 +78,15 @@ class Bot:
         log.info("stopped")
 
     def health(self) -> Mapping[str, Any]:
-        """Whether the bot hears Slack and reaches its table, for /healthz."""
+        """Whether the bot hears Slack, reaches its table and keeps every card going, for /healthz."""
         blind = time.monotonic() - self.drivers.read_at
         found: dict[str, Any] = {"table": blind < BLIND, "table_read_seconds_ago": round(blind, 1)}
         if self._socket:
             deaf = self._socket.deaf_for()
             found |= {"socket": deaf < DEAF, "last_request_seconds_ago": round(self._socket.request_age(), 1)}
-        well = all(found[name] for name in ("table", "socket") if name in found)
-        return {"ok": well, **found, "follows": self.follower.follows}
+        still = list(self.follower.standing_still())
+        well = all(found[name] for name in ("table", "socket") if name in found) and not still
+        return {"ok": well, **found, "follows": self.follower.follows, "cards_that_stand_still": still}
 
     def _listen(self, app: App) -> Socket | None:
         if not self.settings.by_socket:

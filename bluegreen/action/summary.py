@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bluegreen import Door, ServiceStatus, advised, wording
-from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, second_of
+from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.journal import Summary
@@ -67,6 +67,8 @@ def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], now: 
 
 
 def _stands(one: ServiceStatus) -> str:
+    if one.unreadable:
+        return f"cannot be read: {one.unreadable}"
     return advised(wording.outcome_line(one.release), Door.GITHUB) if one.release else "nothing was released yet"
 
 
@@ -174,8 +176,8 @@ def _untold(problems: Iterable[str]) -> str:
 
 
 def _stamp(at: float) -> str:
-    return second_of(at).strftime("%Y-%m-%dT%H:%M:%S")
+    return moment(at, "%Y-%m-%dT%H:%M:%S")
 
 
 def _clock(at: float) -> str:
-    return second_of(at).strftime("%H:%M:%S")
+    return moment(at, "%H:%M:%S")

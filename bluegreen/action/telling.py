@@ -11,7 +11,7 @@ from bluegreen import Door, advised, doors, wording
 from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
 from bluegreen.errors import BlueGreenError, Interrupted
-from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, apply, fold
+from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, apply, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.github import GitHub
@@ -157,7 +157,7 @@ class Telling:
 
 
 def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S UTC", time.gmtime(at))
+    return moment(at, "%H:%M:%S UTC")
 
 
 def _text(value: object) -> str:

@@ -69,6 +69,9 @@ _EVERYWHERE = (
     click.option("--table", metavar="NAME", help="The journal.  [default: $BLUEGREEN_TABLE, else bluegreen]"),
     click.option("--region", metavar="NAME", help="The AWS region.  [default: the configuration's, else the AWS one]"),
 )
+#: The largest number of a release that can be meant (the Action and Slack take nine digits), and rows of a list.
+MOST_NUMBER, MOST_LISTED = 999_999_999, 1000
+
 _service = click.argument("service", required=False)
 _commit = click.option("--commit", metavar="SHA", default="", help="What to release.  [default: HEAD, if built]")
 _ami = click.option("--ami", metavar="AMI", default="", help="Release this image; build none.")
@@ -147,7 +150,9 @@ def hold(at: Door, service: str | None) -> int:
 
 @command()
 @_service
-@click.option("--to", "number", type=click.IntRange(1), metavar="N", help="Release the image of release N again.")
+@click.option(
+    "--to", "number", type=click.IntRange(1, MOST_NUMBER), metavar="N", help="Release the image of release N again."
+)
 @_no_wait
 @_reason
 @_override
@@ -219,7 +224,7 @@ def status(at: Door, service: str | None) -> None:
 
 @command()
 @_service
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, help="How many.")
 def history(at: Door, service: str | None, limit: int) -> None:
     """Show a service's releases, the newest first."""
     from bluegreen.cli import listing

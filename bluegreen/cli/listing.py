@@ -44,7 +44,8 @@ def _status_row(status: ServiceStatus, now: float) -> tuple[str, ...]:
 
 def _state(status: ServiceStatus, now: float) -> str:
     release = status.release
-    words = (release.outcome.value if release.outcome else release.phase.value) if release else "unreleased"
+    bare = "unreadable" if status.unreadable else "unreleased"
+    words = (release.outcome.value if release.outcome else release.phase.value) if release else bare
     frozen = ", frozen" if status.freezes(now) else ""
     return f"{words.replace('_', ' ')}{frozen}"
 
@@ -55,6 +56,8 @@ def _since(release: Release) -> float:
 
 def _explain(status: ServiceStatus, now: float) -> None:
     release = status.release
+    if status.unreadable:
+        click.echo(f"{status.service} cannot be read: {status.unreadable}")
     for freeze in status.freezes(now):
         output.say(wording.one_line(f"{status.service} is frozen {_freeze(freeze, now)}"))
     if release is not None and (status.record.under_way or release.outcome == "failed"):
@@ -79,6 +82,7 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
         "freeze": vars(record.freeze) if record.freeze else None,
         "frozen": [vars(freeze) for freeze in status.freezes(time.time())],
         "driver": status.driver,
+        "unreadable": status.unreadable,
         "release": doors.result(release, _decision(release)) if release else None,
         "next": wording.next_step(release) if release else "",
     }

@@ -15,7 +15,7 @@ import click
 
 from bluegreen import doors, wording
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost
-from bluegreen.release import Awaited, Event, EventKind, Release
+from bluegreen.release import Awaited, Event, EventKind, Release, moment
 
 _PHASE_WIDTH = 12  # the longest is "rolling back"
 
@@ -216,9 +216,9 @@ _CELLS = {"live": "green", "rolled back": "yellow", "failed": "bold red", "froze
 
 def clock(at: float) -> str:
     """The local time of day, with its zone."""
-    return time.strftime("%H:%M:%S %Z", time.localtime(at))
+    return moment(at, "%H:%M:%S %Z", None)
 
 
 def date(at: float) -> str:
     """The local day and minute, with its zone."""
-    return time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(at))
+    return moment(at, "%Y-%m-%d %H:%M %Z", None)

@@ -64,7 +64,7 @@ class Reception:
         self.desk = self.another_desk()
         self._requests = itertools.count(1)
 
-    def another_desk(self, **github: str) -> Desk:
+    def another_desk(self, **github: Any) -> Desk:
         """Another bot on the same journal."""
         return Desk(self.ops.engine(), self.slack, drive=self.drive, heard=self.heard.append, **github)
 
@@ -816,7 +816,7 @@ def test_lifting_a_freeze(slack: PretendSlack, word: str) -> None:
     assert (told(again), aloud(again)) == ("web/production is not frozen, and was not.", [])
 
 
-@pytest.mark.parametrize("words", ["99999999d", "web 999999999999h sale"])
+@pytest.mark.parametrize("words", ["99999999d", "web 999999999999h sale", "web 9999-12-31T23:59-12:00"])
 def test_a_freeze_past_the_end_of_the_calendar(slack: PretendSlack, words: str) -> None:
     """Either it is refused, or it is written and can be shown; never a mistake of the bot's."""
     at = Reception(slack)

@@ -928,3 +928,61 @@ def test_metrics(slack: PretendSlack) -> None:
     took = live.entered[Phase.RETIRING] - live.entered[Phase.SOAKING]
     assert bot.number("phase_seconds_sum", phase="soaking") == pytest.approx(took)
     assert bot.number("follower") == 1
+
+
+# --- the fence between releases ----------------------------------------------------------------------------
+
+
+def test_a_release_that_cannot_be_shown_harms_no_other(slack: PretendSlack, caplog: pytest.LogCaptureFixture) -> None:
+    """The others' cards go on; it is counted, said once, and after a minute the bot is not well; then it is again."""
+    at = Newsroom(slack)
+    bot = Bot(at)
+    ill, well = at.start(), at.start(config=at.config(service="shop"))
+    at.happens(ill, EventKind.OBSERVED, subject="green", value="nobody knows this form")
+    at.passes(30, bot)
+    assert [one.metadata["event_payload"]["release"] for one in at.cards() if one.metadata] == [well.id]
+    assert bot.follower.standing_still() == ()
+    at.happens(well, EventKind.ENTERED, phase="launching")
+    at.passes(45, bot)
+    assert "launching" in at.cards(well)[0].text
+    assert bot.follower.standing_still() == (ill.id,)
+    assert bot.number("fenced_total", what="shown") > 2
+    assert sum("cannot be shown, the others go on" in one.message for one in caplog.records) == 1
+    at.happens(ill, EventKind.OBSERVED, subject="green", value="4 of 4", desired=4, in_service=4, serving=4, share=50)
+    at.passes(30, bot)
+    assert bot.follower.standing_still() == ()
+    assert len(at.cards(ill)) == 1
+    assert "cannot be put into words" in str(at.lines(ill))
+
+
+def test_what_an_older_build_recorded_without_a_bound_is_shown(slack: PretendSlack) -> None:
+    """A hold of 99,999,999 days, a freeze to the end of the calendar: cards go on, and nobody's list breaks."""
+    at = Newsroom(slack)
+    bot = Bot(at)
+    changes = {"promotion": at.ops.config.promotion.model_copy(update={"by": "person", "timeout": 8.6e15})}
+    release = at.start(config=at.ops.config.model_copy(update={**changes, "soak": 8.6e15}))
+    at.happens(release, EventKind.ENTERED, phase="holding")
+    at.happens(release, EventKind.AWAITED, awaited="promotion", deadline=8.6e15)
+    at.engine._journal.freeze(SERVICE, who=ANN, why="", until=253402343940.0, now=at.ops.clock.now())
+    at.passes(30, bot)
+    assert "a time in no calendar" in str(at.cards(release)[0].blocks)
+    shown = messages.overview(at.engine.status(), at.ops.clock.now())
+    assert "a time in no calendar" in str(shown.blocks)
+    assert bot.follower.standing_still() == ()
+    assert at.engine._journal.service(SERVICE).freeze.holds(at.ops.clock.now())  # type: ignore[union-attr]
+
+
+def test_a_mistake_in_following_them_all_is_told_by_health(
+    slack: PretendSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No card goes on: all stand still."""
+    at = Newsroom(slack)
+    bot = Bot(at)
+    at.start()
+    at.passes(5, bot)
+    monkeypatch.setattr(time, "sleep", at.ops.clock.sleep)
+    monkeypatch.setattr(bot.engine, "services", lambda: 1 / 0)
+    at.ops.clock.sleep(1)
+    for _ in range(70):
+        bot.follower._guarded(bot.follower.step)
+    assert bot.follower.standing_still() == ("all cards",)

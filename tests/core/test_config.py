@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from pydantic import ValidationError
 from bluegreen import config as module
 from bluegreen.config import (
     EXAMPLE,
+    LONGEST,
     LONGEST_ANSWER,
+    MOST,
+    SELDOMEST,
     AlarmCheck,
     Aws,
     Builder,
@@ -429,7 +433,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (check(http="http://a", json={" ": 1}), "checks.0.json. .[key]: must not be empty. Write something, or remove the key."),
         (check(http="http://a", json_values={"a": 1}), "checks.0.json_values: is not a known key. Known are: contains, every, headers, http, json, name, needs, reveal, status, timeout, when, within."),
         (check(http="http://a", timeout=0), f"checks.0.timeout: must be longer than nothing. {DURATIONS}"),
-        *((check(http="http://a", timeout=wrong), "checks.0.timeout: must be at most 30s. Check a page that answers sooner.") for wrong in (30.1, "1m", "99999999d")),
+        *((check(http="http://a", timeout=wrong), f"checks.0.timeout: must be at most 30s, but is {said} seconds. Check a page that answers sooner.") for wrong, said in ((30.1, "30.1"), ("1m", "60"), ("99999999d", "8,639,999,913,600"))),
         (check(http="http://a", timeout="20s", within="20s"), "checks.0: the timeout of 20s is not shorter than `within`, which is 20s. Lower `timeout`, or raise `within`."),
         (check(http="http://a", alarm="b"), "checks.0.alarm: is a second thing to check. Make it a check of its own, with its own name."),
         (check(run="a", evry=5), "checks.0.evry: is not a known key. Did you mean `every`?"),
@@ -489,7 +493,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         *((freeze(cron=wrong), f"freeze.0.cron: `{wrong}` is not a time that comes again: {why}. Write minute, hour, day, month, weekday, as in 0 16 * * FRI.") for wrong, why in WRONG_CRONS),
         (freeze(cron=5), f"freeze.0.cron: must be text, but is `5`. {QUOTES}"),
         (freeze(**{"for": 0}), f"freeze.0.for: must be longer than nothing. {DURATIONS}"),
-        (freeze(**{"for": "367d"}), "freeze.0.for: must be at most 366d. Write several windows: one may begin when another ends."),
+        (freeze(**{"for": "367d"}), "freeze.0.for: must be at most 366d, but is 31,708,800 seconds. Write several windows: one may begin when another ends."),
         (freeze(**{"for": "the weekend"}), f"freeze.0.for: `the weekend` is not a duration. {DURATIONS}"),
         (freeze(zone="Europe/Berln"), "freeze.0.zone: `Europe/Berln` is not a time zone. Did you mean `Europe/Berlin`?"),
         (freeze(zone="+02:00"), "freeze.0.zone: `+02:00` is not a time zone. Write one as in Europe/Berlin or UTC."),
@@ -618,6 +622,89 @@ def test_no_durations(value: object) -> None:
         duration(value)
 
 
+#: Every duration and count, by its path: (its bound, as it is written, how it is told), all else left out.
+BOUNDS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("traffic.overlap", "soak", "promotion.timeout", "promotion.remind"), ("30d", "30d")),
+    **dict.fromkeys(("timeouts.bake", "timeouts.launch", "timeouts.healthy"), ("30d", "30d")),
+    **dict.fromkeys(("checks.0.within", "checks.0.every"), ("30d", "30d")),
+    **dict.fromkeys(("checks.1.window", "checks.1.period"), ("30d", "30d")),
+    **dict.fromkeys(("image.keep", "checks.0.needs", "promotion.approvals"), ("1000", "1,000")),
+    "poll": ("10m", "10m"),
+    "checks.0.timeout": ("30s", "30s"),
+    "freeze.0.for": ("366d", "366d"),
+}
+
+
+def bounded(path: str, value: object) -> dict[str, Any]:
+    """A configuration that is right but for that value."""
+    page = {"name": "a", "http": "http://a", "every": 1, "within": "30d"}
+    count = {"name": "b", "metric": "M", "statistic": "Sum", "at_most": 1, "namespace": "N"}
+    whole: dict[str, Any] = {
+        **deepcopy(SMALL),
+        "checks": [page, {**count, "window": "30d", "period": "1d", "within": "30d"}],
+        "promotion": {"by": "person"},
+        "timeouts": {},
+        "freeze": [{"cron": "0 16 * * FRI", "for": "64h"}],
+    }
+    at: Any = whole
+    *way, last = path.split(".")
+    for part in way:
+        at = at[int(part)] if part.isdecimal() else at[part]
+    at[last] = value
+    return whole
+
+
+@pytest.mark.parametrize("path", BOUNDS)
+def test_every_duration_and_count_has_a_bound(path: str) -> None:
+    """At its bound it is right; beyond, it is refused with where, what and the bound."""
+    bound, shown = BOUNDS[path]
+    number = int(bound) if bound.isdecimal() else int(duration(bound))
+    if path != "checks.0.every":  # three looks, a month apart each, take longer than a check may take
+        parse(bounded(path, number if bound.isdecimal() else bound))
+    for beyond in (number + 1, 10**12):
+        line = next(line for line in told(bounded(path, beyond)) if line.startswith(f"{path}: "))
+        assert f"must be at most {shown}, but is {beyond:,}" in line
+    if not bound.isdecimal():
+        assert f"{path}: must be at most {shown}" in "".join(told(bounded(path, "99999999d")))
+    for no in (-1, float("nan"), float("inf")):
+        assert any(line.startswith(f"{path}: ") for line in told(bounded(path, no)))
+
+
+def test_no_number_of_the_schema_is_without_a_bound() -> None:
+    """A key that is added has to say how much it may be; `at_most` is compared, and nobody waits for it."""
+
+    def numbers(part: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(part, dict):
+            if part.get("type") in ("number", "integer"):
+                yield path, part
+            for key, inner in part.items():
+                yield from numbers(inner, f"{path}.{key}")
+        for inner in part if isinstance(part, list) else ():
+            yield from numbers(inner, path)
+
+    found = dict(numbers(json_schema(), ""))
+    assert len(found) > 15
+    assert [path for path, one in found.items() if "maximum" not in one and not path.endswith(".at_most")] == []
+
+
+def test_a_metric_s_window_has_so_many_values_at_most() -> None:
+    """CloudWatch answers a call with 100,800 values at most, and a look asks for several metrics."""
+    parse(bounded("checks.1.period", "30m"))
+    assert told(bounded("checks.1.period", "29m")) == [
+        "checks.1: has a window of more than 1,440 periods. Lower `window`, or raise `period`."
+    ]
+
+
+def test_what_an_older_build_recorded_without_a_bound_is_read_at_its_bound() -> None:
+    """A release that is under way is driven on, and rolled back, whatever was let pass when it began."""
+    for path in BOUNDS:
+        recorded = bounded(path, 10**12)
+        config = Config.from_dict(recorded)
+        assert parse(bounded("soak", 1)).service == config.service
+    assert Config.from_dict(bounded("soak", 8.6e15)).soak == LONGEST
+    assert Config.from_dict(bounded("promotion.approvals", 10**9)).promotion.approvals == MOST
+
+
 # --- the frozen config -----------------------------------------------------------------------------------
 
 
@@ -630,7 +717,7 @@ _checks: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(dict, http=st.just("https://a/b"), status=st.lists(st.integers(100, 599), min_size=1, unique=True)),
 )
 _images: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.builds(dict, ami=st.sampled_from(["ami-01", "resolve:ssm:/a"]), keep=st.integers(1)),
+    st.builds(dict, ami=st.sampled_from(["ami-01", "resolve:ssm:/a"]), keep=st.integers(1, MOST)),
     st.builds(dict, builder=st.builds(dict, tag=_texts, run=_texts)),
 )
 _mappings: st.SearchStrategy[dict[str, Any]] = st.builds(
@@ -641,7 +728,7 @@ _mappings: st.SearchStrategy[dict[str, Any]] = st.builds(
     image=_images,
     checks=st.lists(_checks).map(lambda found: [{**each, "name": f"n{n}"} for n, each in enumerate(found)]),
     promotion=st.builds(dict, by=st.just("person"), approvals=st.integers(1, 9), timeout=_spans),
-    poll=_spans,
+    poll=st.floats(0.1, SELDOMEST),
 )
 
 

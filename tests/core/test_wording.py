@@ -432,3 +432,11 @@ def test_a_cure_says_what_is_wrong_and_that_nothing_returns() -> None:
         assert ("nothing returns to it" in meaning) is (switching.release.phase is Phase.SOAKING)
         assert meaning in wording.outcome_line(switching.release)
     assert "going back takes seconds" in wording.phase_meaning(Phase.SOAKING, Stage().switched().release)
+
+
+def test_what_another_version_wrote_is_no_reason_to_fail() -> None:
+    """A line that cannot be worded says so."""
+    telling = Telling().happens(EventKind.OBSERVED, subject="green", value="in another form")
+    assert (
+        wording.sentence(telling.last, telling.release) == "event 2 (observed) cannot be put into words by this version"
+    )

@@ -75,7 +75,7 @@ checks:                            # target health is always checked
   # - {name: all, alarm: web-all, missing: pass}      # so INSUFFICIENT_DATA passes
   # - {name: latency, metric: TargetResponseTime, statistic: p90, at_most: 1.2, compare: blue}  # weighted: 1.2 × blue's
   # - {name: queue, metric: Depth, statistic: Average, at_most: 9, namespace: Web, dimensions: {Queue: mail}}
-  # each may say: every: 10s, needs: 3, within: 5m, when: [checking, overlapping, soaking]
+  # each may say: every: 10s, needs: 3, within: 5m, at_most_failed: 20%, when: [checking, overlapping, soaking]
   # a metric may say: window: 10m, period: 60s
 promotion: {by: auto, timeout: 4h, on_timeout: rollback, approvals: 1, by_author: true, remind: 30m}  # or by: person
 soak: 15m                          # how long blue stays whole, for a rollback in seconds
@@ -256,6 +256,17 @@ def _not_hasty(seconds: float) -> float:
     return seconds
 
 
+def _portion(value: object) -> float:
+    """A share: `20%`, or a number from 0 to 1."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", value.strip()) if isinstance(value, str) else None
+    share = float(found[1]) / 100 if found else math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        share = _float(value)
+    if not 0 <= share <= 1:
+        raise _Wrong(f"{_got(value)} is not a share", "Write 0% to 100%, or a number from 0 to 1.")
+    return share
+
+
 def _filled(text: str) -> str:
     if not text.strip():
         raise _Wrong("must not be empty", "Write something, or remove the key.")
@@ -416,6 +427,19 @@ Pace = Annotated[
     _span(SELDOMEST),
 ]
 Count = Annotated[int, Strict(), Field(ge=1, json_schema_extra={"maximum": MOST}), _bounded(MOST, f"{MOST:,}", unit="")]
+#: A share, from 0 to 1.
+Portion = Annotated[
+    float,
+    BeforeValidator(_portion),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^ *[0-9]+(\.[0-9]+)? ?% *$"},
+            ]
+        }
+    ),
+]
 Text = Annotated[str, AfterValidator(_filled)]
 Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]*", "a name", NAMES)]
 #: What the journal calls other things that are seen; a check of such a name would be taken for one of them.
@@ -650,6 +674,10 @@ class _Check(_Model):
     every: Span = Field(default=10.0, description="the time from one look to the next")
     needs: Count = Field(default=3, description="how many times in a row it must pass")
     within: Span = Field(default=300.0, description="the time in which it must come to hold")
+    at_most_failed: Portion = Field(
+        default=0.2,
+        description="the share of its last looks that may fail once it holds, as in 20%; 100% lets all pass",
+    )
     when: Whens = Field(default=("overlapping", "soaking"), description="the phases in which it is looked at")
 
     @model_validator(mode="after")

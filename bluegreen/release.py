@@ -318,6 +318,7 @@ class CheckState:
     held_since: float | None = None
     lost: bool = False
     certain: bool = False  # it failed beyond doubt
+    failures: tuple[float, ...] = ()  # when it failed lately, since it came to hold; epoch seconds
 
     @property
     def held(self) -> bool:
@@ -815,6 +816,7 @@ def _observed(release: Release, event: Event) -> Release:
         held_since=f["held_since"],
         lost=f["lost"],
         certain=f.get("certain", False),
+        failures=tuple(f.get("failures", ())),
     )
     return replace(release, sights=sights, checks={**release.checks, state.name: state})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import TARGETS, CheckResult, Group, Observation
@@ -13,7 +14,7 @@ from bluegreen.phases.scene import JUDGED, LOOKS, judged
 from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
 
 if TYPE_CHECKING:
-    from bluegreen.config import Config
+    from bluegreen.config import Check, Config
 
 
 def noticed(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
@@ -97,13 +98,41 @@ def _traffic(seen: Observation) -> list[dict[str, Any]]:
 def _answers(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
     asked = {check.name for check in (judged(release, config) if release.short else config.checks)}
     results = [*_target_health(release, seen), *(answer for answer in seen.checks if answer.name in asked)]
-    needs = {check.name: check.needs for check in config.checks}
-    slow = {check.name for check in config.checks if check.every >= RARELY}
-    counted = (
-        _counted(release.checks.get(one.name), one, release.looks(needs.get(one.name, LOOKS)), one.name in slow)
-        for one in results
-    )
+    known = {check.name: check for check in config.checks}
+    counted = (_asked(release, one, known.get(one.name), config.poll) for one in results)
     return [facts for facts in counted if facts]
+
+
+def _asked(release: Release, result: CheckResult, check: Check | None, poll: float) -> dict[str, Any] | None:
+    """A configured check's answer, or that of the targets: AWS has its own thresholds for those, a run decides."""
+    state = release.checks.get(result.name)
+    if check is None:
+        return _counted(state, result, release.looks(LOOKS))
+    failed = _failed_lately(state, result, max(check.every, poll), check.at_most_failed)
+    return _counted(state, result, release.looks(check.needs), check.every >= RARELY, failed)
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """Failures of a check that holds, among its last looks."""
+
+    at: tuple[float, ...] = ()
+    looks: int = 0
+    too_many: bool = False
+
+    def told(self, value: str) -> str:
+        """The value with them behind it."""
+        return f"{value} (failed {len(self.at)} of {self.looks} looks)" if self.at else value
+
+
+def _failed_lately(state: CheckState | None, result: CheckResult, every: float, at_most: float) -> _Failed:
+    """Looks that pass are not recorded, so their number is that of the time, by the pace at which they come."""
+    if state is None or state.held_since is None or result.certain:
+        return _Failed()
+    at = tuple(one for one in state.failures if one > result.at - MOST_LOOKS * every)
+    at += () if result.passed else (result.at,)
+    looks = max(len(at), min(MOST_LOOKS, int((result.at - state.held_since) / every)))
+    return _Failed(at, looks, too_many=not result.passed and len(at) > at_most * max(looks, LEAST_LOOKS))
 
 
 def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
@@ -114,9 +143,13 @@ def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
 
 #: A check that is looked at so rarely, in seconds, tells each new reason for which it goes on failing.
 RARELY = 60.0
+#: Failures are counted among so many of a check's last looks; until there were the least, as if there were.
+LEAST_LOOKS, MOST_LOOKS = 20, 60
 
 
-def _counted(state: CheckState | None, result: CheckResult, needs: int, slow: bool = False) -> dict[str, Any] | None:
+def _counted(
+    state: CheckState | None, result: CheckResult, needs: int, slow: bool = False, failed: _Failed = _Failed()
+) -> dict[str, Any] | None:
     """One more answer to a check; None when it only repeats what is known."""
     same = state is not None and state.passed == result.passed
     if state is not None and same and state.streak >= needs:
@@ -127,16 +160,17 @@ def _counted(state: CheckState | None, result: CheckResult, needs: int, slow: bo
     streak = min(state.streak + 1, needs) if state is not None and same else 1
     held_since = state.held_since if state else None
     lost = state.lost if state else False
-    if streak >= needs or result.certain:
+    if streak >= needs or result.certain or failed.too_many:
         lost = not result.passed and (lost or held_since is not None or result.certain)
         held_since = (held_since or result.at) if result.passed else None
     return {
         "subject": result.name,
-        "value": result.value,
+        "value": failed.told(result.value),
         "passed": result.passed,
         "streak": streak,
         "since": state.since if state is not None and same else result.at,
         "held_since": held_since,
         "lost": lost,
         **({"certain": True} if result.certain else {}),
+        **({"failures": list(failed.at)} if failed.at else {}),
     }

@@ -622,6 +622,24 @@ def test_no_durations(value: object) -> None:
         duration(value)
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"), [("20%", 0.2), ("12.5 %", 0.125), ("0%", 0.0), (0, 0.0), (1, 1.0), (0.3, 0.3), ("100%", 1.0)]
+)
+def test_a_share_is_written_in_percent_or_as_a_part_of_one(said: object, meant: float) -> None:
+    """And kept as the part."""
+    config = parse(check(http="http://a", at_most_failed=said))
+    assert config.checks[0].at_most_failed == pytest.approx(meant)
+    assert Config.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("said", ["20", "101%", 20, -0.1, 1.1, "-1%", True, float("nan"), 10**400, [0.2]])
+def test_what_is_no_share(said: object) -> None:
+    """Twenty is not twenty percent."""
+    (line,) = told(check(http="http://a", at_most_failed=said))
+    assert line.startswith("checks.0.at_most_failed: ")
+    assert line.endswith("is not a share. Write 0% to 100%, or a number from 0 to 1.")
+
+
 #: Every duration and count, by its path: (its bound, as it is written, how it is told), all else left out.
 BOUNDS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("traffic.overlap", "soak", "promotion.timeout", "promotion.remind"), ("30d", "30d")),

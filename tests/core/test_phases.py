@@ -407,6 +407,37 @@ def test_a_failure_beyond_doubt_is_not_waited_out(before: tuple[bool, ...]) -> N
     assert s.notices().release.seq == seq + (len(before) < 4), "said again only while it is counted"
 
 
+def looked(s: Stage, answers: str, every: float = 10.0) -> Stage:
+    """Looks at `home`, one each time: `.` passes, `x` fails."""
+    for answer in answers:
+        value = "200" if answer == "." else "503"
+        s.passes(every).sees(checks=(CheckResult("home", answer == ".", value, s.now),)).notices()
+    return s
+
+
+@pytest.mark.parametrize(
+    ("answers", "at_most", "lost"),
+    [
+        ("xx.xx.x", "20%", "home no longer holds: 503 (failed 5 of 8 looks)"),
+        ("x." * 4 + "." * 60, "20%", ""),  # four of twenty
+        ("x...." * 12, "20%", ""),  # one of five, for ever
+        ("." * 60 + "x.." * 12 + "x", "20%", "home no longer holds: 503 (failed 13 of 60 looks)"),
+        (("xx." * 40)[:100], "100%", ""),  # never three in a row
+        ("..x", "0%", "home no longer holds: 503 (failed 1 of 4 looks)"),
+        ("x.." * 4 + "." * 60 + "x.." * 4, 0.2, ""),  # what is long past counts no more
+    ],
+)
+def test_a_share_of_failures_counts_beside_a_run_of_them(answers: str, at_most: str | float, lost: str) -> None:
+    """A check that failed in 80 of 123 looks, never three in a row, would go live."""
+    s = Stage(checks=[{**HOME, "at_most_failed": at_most, "when": ["overlapping"]}]).joined()
+    looked(s, "xx.xx.")  # what fails before it has come to hold is a matter of `within`
+    assert s.release.checks["home"].failures == ()
+    looked(looked(s, "..."), answers)
+    assert s.release.checks["home"].lost is bool(lost)
+    if lost:
+        assert s.decision == RollBack(Reason.CHECK_FAILED, lost)
+
+
 @pytest.mark.parametrize(("every", "told"), [("10s", 3), ("60s", 6)])
 def test_a_check_that_goes_on_failing_says_so_in_measure(every: str, told: int) -> None:
     """Of one that is looked at rarely each new reason is an event, so that the last one is known in the end."""

@@ -57,7 +57,7 @@ def _since(release: Release) -> float:
 def _explain(status: ServiceStatus, now: float) -> None:
     release = status.release
     if status.unreadable:
-        click.echo(f"{status.service} cannot be read: {status.unreadable}")
+        output.say(f"{status.service} cannot be read: {status.unreadable}")
     for freeze in status.freezes(now):
         output.say(wording.one_line(f"{status.service} is frozen {_freeze(freeze, now)}"))
     if release is not None and (status.record.under_way or release.outcome == "failed"):

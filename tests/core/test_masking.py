@@ -8,9 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from bluegreen import wording
+from bluegreen.action import summary
 from bluegreen.aws.builder import CUT, last_lines, whole_lines
 from bluegreen.masking import mask, secrets_of
 from bluegreen.release import Outcome
+from bot.messages import card
 from tests.worlds import bare
 
 
@@ -122,7 +125,7 @@ def planted() -> Iterator[tuple[str, str, str]]:
     for made in ("AKIA" + "QRSTUVWX23456789"[:16], "ASIA" + "ZYXWVUTS98765432"[:16]):
         yield "AWS id", f"using {made} now", made
     for made in (f"ghp_{token(36).replace('-', 'x')}", f"github_pat_{token(60).replace('-', 'x')}"):
-        yield "GitHub", f"remote: {made}: denied", made
+        yield "GitHub", f"remote: {made}: denied", made.removeprefix("github_pat_")
     for made in (f"xoxb-{token(30)}", f"xapp-1-{token(30)}", f"xoxe.xoxp-1-{token(30)}"):
         yield "Slack", f"with {made}", made
     for made in (f"glpat-{token(20)}", f"glrt-{token(20)}"):
@@ -225,3 +228,21 @@ def test_a_secret_that_a_build_prints_is_not_in_the_journal() -> None:
     assert done.outcome is Outcome.ROLLED_BACK
     assert "refused" in done.message
     assert all("hunter2222" not in str(event.facts) for event in o.engine().follow(release.id))
+
+
+@pytest.mark.parametrize("first", [0, 16, 32])
+def test_what_is_planted_in_a_build_s_output_reaches_nobody(first: int) -> None:
+    """Neither journal, nor the lines of the log, nor the card, nor the Action's page; also where SSM cut it."""
+    some = PLANTED[first : first + 16]
+    text = "\n".join(text for _, text, _ in some)
+    o = bare()
+    o.machines.fails("git fetch", output=f"{text}\n{'x' * (24_000 - len(text) // 2)}\n{text}" if first else text)
+    release = o.start()
+    done = o.drive(release.id)
+    assert done is not None
+    assert done.outcome is Outcome.ROLLED_BACK
+    events = list(o.engine().follow(release.id))
+    log = [f"{event.facts}\n{wording.sentence(event, done)}" for event in events]
+    shown = "\n".join([*log, str(card(done, 0.0)), summary.page(events), summary.comment(done)])
+    assert "failed" in shown
+    assert [leak for _, _, secret in some for leak in leaks(shown, secret)] == []

@@ -526,3 +526,16 @@ def test_status_knows_every_freeze() -> None:
     assert (second.who, second.why, second.end) == ("", "New Year", "2026-01-02 00:00 Asia/Seoul")
     assert o.engine().status(WEB)[0].freezes(now + 61) == (second,)
     assert o.engine().status(WEB)[0].freezes(now + 86_400) == ()
+
+
+def test_one_release_that_cannot_be_read_harms_no_other() -> None:
+    """It is listed as unreadable, with why; and no door records a freeze that no calendar has."""
+    o = Ops(instances=1)
+    release = o.start()
+    engine = o.engine()
+    engine._journal.append(release.id, release.seq + 1, EventKind.ENTERED, {"phase": "dancing"}, o.clock.now())
+    (status,) = engine.status()
+    assert status.release is None
+    assert "dancing" in status.unreadable
+    with pytest.raises(ConfigError, match="until: is more than ten years away"):
+        engine.freeze(WEB, who=ANN, why="", until=8.6e15)

@@ -431,7 +431,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (check(alarm="a", missing=True), "checks.0.missing: must be `fail` or `pass`, but is true (to YAML, yes, no, on and off are truth values)."),
         (check(http="http://a", json=["a"]), f"checks.0.json: {MAPPING.format('a list')}"),
         (check(http="http://a", json={" ": 1}), "checks.0.json. .[key]: must not be empty. Write something, or remove the key."),
-        (check(http="http://a", json_values={"a": 1}), "checks.0.json_values: is not a known key. Known are: contains, every, headers, http, json, name, needs, reveal, status, timeout, when, within."),
+        (check(http="http://a", json_values={"a": 1}), "checks.0.json_values: is not a known key. Known are: at_most_failed, contains, every, headers, http, json, name, needs, reveal, status, timeout, when, within."),
         (check(http="http://a", timeout=0), f"checks.0.timeout: must be longer than nothing. {DURATIONS}"),
         *((check(http="http://a", timeout=wrong), f"checks.0.timeout: must be at most 30s, but is {said} seconds. Check a page that answers sooner.") for wrong, said in ((30.1, "30.1"), ("1m", "60"), ("99999999d", "8,639,999,913,600"))),
         (check(http="http://a", timeout="20s", within="20s"), "checks.0: the timeout of 20s is not shorter than `within`, which is 20s. Lower `timeout`, or raise `within`."),

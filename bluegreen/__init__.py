@@ -819,6 +819,7 @@ class Engine:
         order: Order = Order.RELEASE,
     ) -> Iterator[Refused]:
         """That it was rolled back for its own sake: in which release, when and why."""
+        commit = commit or self._commit_in(record, image)
         number = record.rolled_back(commit, image)
         if number is None:
             return
@@ -831,6 +832,11 @@ class Engine:
         hint = _IN_SPITE if again else _override_hint(by, rules)
         hint = f"Release another one. {hint}"
         yield Refused(text, reason=Reason.BAD_COMMIT, where=record.service, hint=hint)
+
+    def _commit_in(self, record: ServiceRecord, image: str) -> str:
+        """The commit that an image holds, where a release of this service made or released it; else ""."""
+        known = self._journal.history(record.service, 500) if image and record.bad else []
+        return next((one.commit for one in known if one.image == image and one.commit), "")
 
     def _was_live(self, record: ServiceRecord, image: str) -> bool:
         """Whether the image has served: that of a release that went live, or what there was before the first."""

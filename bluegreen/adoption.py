@@ -184,13 +184,17 @@ def _leftovers(service: str, live: Footprint, traces: Traces) -> Iterator[str]:
             continue
         if one.serves:
             whose = f" of {one.release}" if one.release else ""
-            yield f"{one.name}{whose} serves beside {live.name}; if it should not: {_detach(one)}"
+            first = "" if set(one.targets) & set(live.targets) else _WEIGHT_FIRST
+            yield f"{one.name}{whose} serves beside {live.name}; if it should not: {first}{_detach(one)}"
         elif one.number:
             what = f"{one.name} of {one.release} has {one.size} instances and gets no traffic"
             yield f"{what}; to remove it: {DELETE.format(one.name)}"
     if live.pinned:
         yield f"{_pinned(live)} {_unpin(live)}"
 
+
+#: A target group that is emptied while it has a weight goes on getting its share, which nobody answers.
+_WEIGHT_FIRST = "first give its target group weight 0 in every listener and rule (aws elbv2 modify-listener), then "
 
 #: The command that removes a group with its instances.
 DELETE = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {} --force-delete"

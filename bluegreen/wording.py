@@ -534,7 +534,8 @@ def _outcome(release: Release, outcome: Outcome, reason: Reason, message: str) -
             told = message.rstrip(".") or f"{release.green_group} serves alone"
             return f"{release.id} is live after {took}: {told}{_left_behind(release)}"
         case Outcome.ROLLED_BACK:
-            return f"{release.id} was rolled back after {took}, {release.blue_group} serves alone: {why}"
+            serves = "serves as it did before" if release.cure else "serves alone"
+            return f"{release.id} was rolled back after {took}, {release.blue_group} {serves}: {why}"
         case Outcome.FAILED:
             return f"{release.id} failed in {phase_title(release.phase)}, a person must act: {why}"
 

@@ -51,9 +51,11 @@ def _green_must_serve(s: Scene) -> Decision | None:
     alone = not s.seen.in_traffic("blue")
     if alone and len(s.seen.serving(green)) >= borne:
         return None
-    if s.release.emptying and _hopeless(s):
+    if not s.release.can_roll_back and _hopeless(s):
         serving = f"{len(s.seen.serving(green))} of {borne} of green healthy"
-        return halt(s, Reason.CHECK_FAILED, f"{serving} while {s.release.blue_group} is emptied, so it cannot return")
+        no_return = f"while {s.release.blue_group} is emptied, so it cannot return"
+        ill = f"and nothing returns to {s.release.blue_group}, which was ill"
+        return halt(s, Reason.CHECK_FAILED, f"{serving} {no_return if s.release.emptying else ill}")
     if s.now >= s.blue_gone_by:
         late = _with("green does not serve alone, so blue was not touched further", in_the_way(green))
         return halt(s, Reason.RETIRE_LATE, late)
@@ -171,8 +173,15 @@ def _kept(s: Scene) -> tuple[str, ...]:
     return tuple(kept)
 
 
+#: Its maximum is 0 by then, so nothing in it can be put back into service, and AWS deletes it by force only.
+_END_ALL = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {} --force-delete ends them"
+
+
 def _kept_group(blue: Group, release: Release) -> str:
     if blue.instances:
-        return f"group {blue.name}, which serves nobody: {in_the_way(blue)}"
+        states = sorted({one.lifecycle for one in blue.instances})
+        ids = ", ".join(one.id for one in blue.instances)
+        there = f"with {ids} in {' and '.join(states)}"
+        return f"group {blue.name}, which serves nobody, {there}: {_END_ALL.format(blue.name)}"
     why = release.gave_up.get(Verb.DELETE_BLUE, "").rstrip(".")
     return f"group {blue.name}, {f'empty, AWS would not delete it ({why})' if why else 'kept empty'}"

@@ -36,10 +36,15 @@ def undo_launching(s: Scene) -> Decision:
 
 def _blue_serves_no_more(s: Scene) -> Rest | None:
     """S8: `rolled_back` says that blue serves; a journal from before may name one that was replaced long since."""
-    if s.seen.in_traffic("blue"):
+    blue, home = s.seen.blue, s.release.blue_targets
+    if blue is not None and set(home) <= blue.target_groups and s.seen.in_traffic("blue"):
         return None
-    state = "is gone" if s.seen.blue is None else "is not in the load balancer"
-    return halt(s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} {state}, and nothing was changed")
+    again = f"aws autoscaling attach-load-balancer-target-groups --auto-scaling-group-name {s.release.blue_group}"
+    back = f"is not in the load balancer: `{again} --target-group-arns {' '.join(home)}` puts it back"
+    state = "is gone" if blue is None else back
+    return halt(
+        s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} {state}; nothing was changed by this release"
+    )
 
 
 def undo_checking(s: Scene) -> Decision:

@@ -141,6 +141,12 @@ def test_what_serves_is_recorded_also_if_no_release_made_it() -> None:
     assert repair(ORIGINAL, recorded="").found == ("the journal names no group as live, and web-asg serves",)
 
 
+def test_by_weights_the_traffic_goes_before_the_group() -> None:
+    """A target group that has a weight and nobody in it answers its share with errors."""
+    (left,) = repair(made(5), replace(made(4), targets=("arn:green",)), named="web-production-v5").left
+    assert "first give its target group weight 0 in every listener and rule (aws elbv2 modify-listener), then" in left
+
+
 def test_what_is_left_is_told_with_the_command_that_removes_it() -> None:
     """Never what serves: that is only ever detached, by whoever knows better; nor what no release made."""
     there = (made(5, pinned=True), out(4), made(3), out(2, size=0), replace(ORIGINAL, serves=False), ORIGINAL)

@@ -426,6 +426,15 @@ def test_an_image_whose_commit_was_rolled_back_is_asked_about(o: Ops) -> None:
     assert (release.again, release.commit, release.goes_back) == (2, "c0ffee02bbbb", False)
 
 
+def test_an_image_that_is_released_by_its_id_is_known_by_its_commit(o: Ops) -> None:
+    """Whoever releases it so need not know that the release that made it was rolled back."""
+    lives(o)
+    bad = rolled_back(o, commit="c0ffee02bbbb")
+    refused = refusal(o, lambda: o.start("", ami=bad.image), Reason.BAD_COMMIT)
+    assert "commit c0ffee02 was rolled back in web/production#2" in refused.what
+    assert o.start("", ami=bad.image, override=WHY).number == 3
+
+
 def test_what_is_frozen_and_bad_is_told_and_overridden_at_once() -> None:
     """Nobody corrects one thing to learn of the next."""
     o = frozen()

@@ -268,10 +268,9 @@ def test_blue_is_not_waited_for_when_only_a_person_can_empty_it(retire: str) -> 
     s.alter("blue", instances=s.seen.blue.instances[:1])  # type: ignore[union-attr]  # it is there
     decision = s.decision
     assert isinstance(decision, Rest)
-    assert (decision.outcome, decision.left) == (
-        Outcome.LIVE,
-        (f"group web-asg, which serves nobody: {STANDBY}",),
-    )
+    ends = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name web-asg --force-delete ends them"
+    assert decision.outcome is Outcome.LIVE
+    assert decision.left == (f"group web-asg, which serves nobody, with web-asg-0 in Standby: {ends}",)
 
 
 def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
@@ -995,8 +994,13 @@ def test_a_rollback_before_blue_was_pinned_has_nothing_to_undo() -> None:
     assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
 
 
+ATTACH = "aws autoscaling attach-load-balancer-target-groups --auto-scaling-group-name web-asg --target-group-arns"
+
+
 @pytest.mark.parametrize(
-    ("blue", "said"), [(None, "is gone"), (group("web-asg"), "is not in the load balancer")], ids=["gone", "out"]
+    ("blue", "said"),
+    [(None, "is gone"), (group("web-asg"), f"is not in the load balancer: `{ATTACH} {TG}` puts it back")],
+    ids=["gone", "out"],
 )
 def test_rolled_back_is_not_said_where_blue_does_not_serve(blue: Group | None, said: str) -> None:
     """A journal from before: its blue was replaced long since, and nothing was made yet."""
@@ -1004,7 +1008,15 @@ def test_rolled_back_is_not_said_where_blue_does_not_serve(blue: Group | None, s
     decision = s.decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
-    assert decision.message == f"the group web-asg {said}, and nothing was changed"
+    assert decision.message == f"the group web-asg {said}; nothing was changed by this release"
+
+
+def test_a_blue_that_is_just_being_detached_does_not_serve() -> None:
+    """Its targets may be shown healthy for a while."""
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").rolls_back().sees(blue=group("web-asg", 4))
+    decision = s.targets(blue="healthy").decision
+    assert isinstance(decision, Rest)
+    assert decision.outcome is Outcome.FAILED
 
 
 def test_a_blue_that_may_be_pinned_is_unpinned() -> None:

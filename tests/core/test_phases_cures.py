@@ -142,6 +142,24 @@ def test_nothing_returns_to_a_blue_that_was_ill_when_it_was_taken_out() -> None:
     assert isinstance(denied, Rest)
 
 
+@pytest.mark.parametrize("steps", [(), (10,)], ids=["shared", "weighted"])
+def test_green_that_falls_ill_before_an_ill_blue_is_emptied_ends_the_release(steps: tuple[int, ...]) -> None:
+    """Nothing here helps any more: waiting would only keep the next cure out."""
+    s = cure(healthy=0, borne=0, **({"steps": [*steps]} if steps else {}))
+    s.enters(Phase.CHECKING).did(Verb.SHIFT, share=0).did(Verb.JOIN_GREEN).attach("green")
+    ailing(s, 0, green="healthy").enters(Phase.OVERLAPPING).enters(Phase.SWITCHING)
+    if steps:
+        s.shifted(100)
+    else:
+        s.did(Verb.TAKE_BLUE_OUT).detach("blue")
+    s.enters(Phase.SOAKING).enters(Phase.RETIRING)
+    for _ in range(3):
+        s.targets(blue="draining", green="unhealthy").passes(5).notices()
+    found = ended(s)
+    assert (found.outcome, found.reason) == (Outcome.FAILED, Reason.CHECK_FAILED)
+    assert found.message == "0 of 4 of green healthy and nothing returns to web-asg, which was ill"
+
+
 def test_blue_that_became_whole_before_it_was_taken_out_is_returned_to() -> None:
     """One that was only growing when the release began, say."""
     s = switched(cure(healthy=3, borne=3, checks=[CHECKS[0]]), 4)

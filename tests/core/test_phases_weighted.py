@@ -99,7 +99,7 @@ def test_a_failed_check_goes_back_at_once_in_the_middle_of_a_step() -> None:
     """Not at the end of it."""
     s = weighted(checks=[{"name": "home", "http": "https://x"}]).joined().checks("home").passes(100).shifted(10)
     s.checks("home", passed=False)
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "home no longer holds: seen")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "home no longer holds: seen (failed 3 of 10 looks)")
     s.rolls_back()
     assert s.decision == shift(0)
 

@@ -421,6 +421,14 @@ def test_the_release_that_made_blue_is_known_by_its_name(blue: str, number: int 
 ILL = {"cure": "the group web-asg is not wholly healthy: it has 1 instances of 4", "borne": 1, "wanted": 9}
 
 
+def test_after_a_cure_was_rolled_back_what_was_ill_is_not_said_to_serve_alone() -> None:
+    """It serves, as far as it did."""
+    telling = Telling().serves_both().settles("rolled_back")
+    cure = replace(telling.release, cure="ill")
+    assert ", web-production-v41 serves as it did before: " in wording.outcome_line(cure)
+    assert ", web-production-v41 serves alone: " in wording.outcome_line(telling.release)
+
+
 def test_a_cure_says_what_is_wrong_and_that_nothing_returns() -> None:
     """In its first event, in the switch and in the soak; a blue that became whole is returned to."""
     said = wording.without_return(Stage(started=ILL).release)

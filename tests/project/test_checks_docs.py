@@ -19,7 +19,7 @@ from tests.worlds.files import ROOT
 PAGE = ROOT / "docs" / "checks.md"
 DOCS = PAGE.read_text()
 KINDS: dict[str, Any] = {"http": HttpCheck, "run": RunCheck, "alarm": AlarmCheck, "metric": MetricCheck}
-COMMON = ("name", "every", "needs", "within", "when")
+COMMON = ("name", "every", "needs", "within", "at_most_failed", "when")
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -35,6 +35,8 @@ def default(kind: str, key: str) -> str:
     """As the page writes it."""
     field = KINDS[kind]._keys()[key]
     match field.default:
+        case float() as share if key == "at_most_failed":
+            return f"{share:.0%}"
         case float() as seconds:
             return duration(seconds)
         case bool() as truth:

@@ -830,16 +830,21 @@ def test_until_blue_is_emptied_the_checks_of_the_soak_go_on() -> None:
     assert found.message == "targets no longer holds: 0 of 4 healthy"
 
 
-def emptied(healthy: int) -> Stage:
-    """Blue is being emptied while so many of green are healthy, for three looks."""
+def emptied(healthy: int, looks: int = 3) -> Stage:
+    """Blue is being emptied while so many of green are healthy, for so many looks."""
     s = retired(checks=[{"name": "unit", "run": "true"}]).did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
     s.alter("blue", desired=0, minimum=0, maximum=0)
     s.targets(green="unhealthy")
     members = {i.id: "healthy" for i in s.seen.green.instances[:healthy]}  # type: ignore[union-attr]  # on stage
     s.sees(targets={arn: {**states, **members} for arn, states in s.seen.targets.items()})
-    for _ in range(3):
+    for _ in range(looks):
         s.passes(5).notices()
     return s
+
+
+def test_one_bad_look_while_blue_is_emptied_decides_nothing() -> None:
+    """Several in a row do (S2)."""
+    assert isinstance(emptied(0, looks=1).decision, Wait)
 
 
 def test_a_green_that_falls_ill_while_blue_is_emptied_makes_room_for_its_cure() -> None:

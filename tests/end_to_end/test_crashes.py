@@ -60,7 +60,7 @@ def dying_on_the_way_back(phase: Phase, weighted: bool) -> None:
             ordered.append(True)
 
     crashes = die_everywhere(world, release, Outcome.ROLLED_BACK, when, after=lambda: bool(ordered))
-    assert len(crashes.points) > (7 if phase in (Phase.BAKING, Phase.LAUNCHING) else 20)
+    assert len(crashes.points) > (6 if phase in (Phase.BAKING, Phase.LAUNCHING) else 20)
     assert said(crashes) == ""
 
 

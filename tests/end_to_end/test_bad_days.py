@@ -417,7 +417,9 @@ def test_an_instance_of_blue_in_standby_stops_nothing(phase: Phase) -> None:
     assert f"{one} of web-asg is in " in told[0].facts["value"]
     assert told[0].at - done.entered[phase] < 15
     (left,) = done.left_behind
-    assert left.startswith(f"group web-asg, which serves nobody: {one} of web-asg is in Standby: put it back (aws ")
+    assert left.startswith(
+        f"group web-asg, which serves nobody, with {one} in Standby: aws autoscaling delete-auto-scaling-group"
+    )
     assert o.serving() == {done.green_group}
 
 

@@ -608,12 +608,13 @@ class Engine:
 
     def take_duty(self, name: str, seconds: float) -> Lease | None:
         """The right to do, for so long, what only one of several processes should; None while another has it."""
-        if self._journal.driver(f"duty/{name}", self.clock.now) not in (
-            "",
-            self.holder,
-        ):  # an answer tells the time first
+        duty = f"duty/{name}"
+        has_it = self._journal.driver(
+            duty, self.clock.now
+        )  # whose answer tells the time before a lease is judged by it
+        if has_it not in ("", self.holder):
             return None
-        return self._journal.take_lease(f"duty/{name}", self.holder, self.clock.now(), seconds)
+        return self._journal.take_lease(duty, self.holder, self.clock.now(), seconds)
 
     def keep_duty(self, duty: Lease) -> Lease:
         """The same right for longer; LeaseLost when another took it."""
@@ -773,7 +774,7 @@ class Engine:
         def admit(record: ServiceRecord, commit: str, image: str) -> Facts:
             back = order is Order.RELEASE_AGAIN and self._was_live(record, image)
             frozen = [] if back else _frozen(self._freezes(record, rules), by, rules, config.id)
-            refusals = [*frozen, *self._rolled_back(record, commit, image, by, rules, order)]
+            refusals = [*frozen, *self._rolled_back(record, commit, image, by, rules, back=back)]
             # What was live may go back by whoever may roll back; that it is known to be bad is only asked about. A way
             # back waits for nobody who did not ask for it.
             known = _in_spite_of(refusals, override, by, rules, config.id, judged=not back)
@@ -816,10 +817,16 @@ class Engine:
         image: str,
         by: Caller,
         rules: Mapping[str, Any],
-        order: Order = Order.RELEASE,
+        *,
+        back: bool = False,
     ) -> Iterator[Refused]:
-        """That it was rolled back for its own sake: in which release, when and why."""
-        commit = commit or self._commit_in(record, image)
+        """That it was rolled back for its own sake: in which release, when and why.
+
+        `back`: it was live, and is ordered back.
+        """
+        if record.bad and image and not commit:
+            made = self._made_in(record.service, image)
+            commit = made.commit if made else ""
         number = record.rolled_back(commit, image)
         if number is None:
             return
@@ -828,15 +835,9 @@ class Engine:
         at = f" at {moment_in('UTC', told.settled)}" if told and told.settled else ""
         why = f": {told.message}" if told and told.message else ""
         text = f"{what} was rolled back in {release_id(record.service, number)}{at}{why}"
-        again = order is Order.RELEASE_AGAIN and self._was_live(record, image)
-        hint = _IN_SPITE if again else _override_hint(by, rules)
+        hint = _IN_SPITE if back else _override_hint(by, rules)
         hint = f"Release another one. {hint}"
         yield Refused(text, reason=Reason.BAD_COMMIT, where=record.service, hint=hint)
-
-    def _commit_in(self, record: ServiceRecord, image: str) -> str:
-        """The commit that an image holds, where a release of this service made or released it; else ""."""
-        known = self._journal.history(record.service, 500) if image and record.bad else []
-        return next((one.commit for one in known if one.image == image and one.commit), "")
 
     def _was_live(self, record: ServiceRecord, image: str) -> bool:
         """Whether the image has served: that of a release that went live, or what there was before the first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bluegreen.aws_commands import delete_group, detach
 from bluegreen.errors import Refused
 from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Traces
 from bluegreen.release import Phase, Reason, Release, names, release_id
@@ -185,25 +186,17 @@ def _leftovers(service: str, live: Footprint, traces: Traces) -> Iterator[str]:
         if one.serves:
             whose = f" of {one.release}" if one.release else ""
             first = "" if set(one.targets) & set(live.targets) else _WEIGHT_FIRST
-            yield f"{one.name}{whose} serves beside {live.name}; if it should not: {first}{_detach(one)}"
+            then = f"{first}{detach(one.name, one.targets)}"
+            yield f"{one.name}{whose} serves beside {live.name}; if it should not: {then}"
         elif one.number:
             what = f"{one.name} of {one.release} has {one.size} instances and gets no traffic"
-            yield f"{what}; to remove it: {DELETE.format(one.name)}"
+            yield f"{what}; to remove it: {delete_group(one.name)}"
     if live.pinned:
         yield f"{_pinned(live)} {_unpin(live)}"
 
 
 #: A target group that is emptied while it has a weight goes on getting its share, which nobody answers.
 _WEIGHT_FIRST = "first give its target group weight 0 in every listener and rule (aws elbv2 modify-listener), then "
-
-#: The command that removes a group with its instances.
-DELETE = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {} --force-delete"
-
-
-def _detach(group: Footprint) -> str:
-    arns = " ".join(group.targets)
-    name = f"--auto-scaling-group-name {group.name}"
-    return f"aws autoscaling detach-load-balancer-target-groups {name} --target-group-arns {arns}"
 
 
 def _pinned(group: Footprint) -> str:

@@ -31,6 +31,12 @@ def in_the_way(group: Group | None) -> str:
     return "; ".join(_said(group, state) for state in sorted(states))
 
 
+def with_who_is_in_the_way(said: str, group: Group | None) -> str:
+    """What is said, and behind it who is in the way."""
+    cause = in_the_way(group)
+    return f"{said}; {cause}" if cause else said
+
+
 def _said(group: Group, state: str) -> str:
     ids = [i.id for i in group.instances if i.lifecycle == state]
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bluegreen.observation import Group, Observation
-from bluegreen.phases.obstacles import in_the_way
+from bluegreen.phases.obstacles import with_who_is_in_the_way
 from bluegreen.phases.scene import Rest, Scene, halt
 from bluegreen.release import Phase, Reason, Verb
 
@@ -54,8 +54,7 @@ def _blue_changed(s: Scene) -> str:
     if not s.settled(Verb.PIN_BLUE):
         return ""
     if blue.desired < before.desired:
-        parked = in_the_way(blue)
-        return f"{blue.name} was shrunk from {before.desired} to {blue.desired}" + (f"; {parked}" if parked else "")
+        return with_who_is_in_the_way(f"{blue.name} was shrunk from {before.desired} to {blue.desired}", blue)
     if blue.minimum != before.desired:
         return f"the minimum of {blue.name} was changed from {before.desired} to {blue.minimum}"
     if blue.template_version != before.resolved_version:

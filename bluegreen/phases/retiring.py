@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bluegreen.aws_commands import delete_group
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
-from bluegreen.phases.obstacles import in_the_way
+from bluegreen.phases.obstacles import with_who_is_in_the_way
 from bluegreen.phases.outside import beside, displaced
 from bluegreen.phases.scene import (
     LOOKS,
@@ -57,7 +58,7 @@ def _green_must_serve(s: Scene) -> Decision | None:
         ill = f"and nothing returns to {s.release.blue_group}, which was ill"
         return halt(s, Reason.CHECK_FAILED, f"{serving} {no_return if s.release.emptying else ill}")
     if s.now >= s.blue_gone_by:
-        late = _with("green does not serve alone, so blue was not touched further", in_the_way(green))
+        late = with_who_is_in_the_way("green does not serve alone, so blue was not touched further", green)
         return halt(s, Reason.RETIRE_LATE, late)
     return s.wait(Awaited.CHECKS, s.blue_gone_by)
 
@@ -138,10 +139,6 @@ def _left_alone(blue: Group) -> bool:
     return bool(blue.instances) and all(one.parked for one in blue.instances)
 
 
-def _with(said: str, cause: str) -> str:
-    return f"{said}; {cause}" if cause else said
-
-
 def _tidy(s: Scene) -> Decision | None:
     if not s.did(Verb.MARK_IMAGE) and Verb.MARK_IMAGE not in s.release.gave_up:
         return Act(Verb.MARK_IMAGE)
@@ -173,15 +170,12 @@ def _kept(s: Scene) -> tuple[str, ...]:
     return tuple(kept)
 
 
-#: Its maximum is 0 by then, so nothing in it can be put back into service, and AWS deletes it by force only.
-_END_ALL = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {} --force-delete ends them"
-
-
 def _kept_group(blue: Group, release: Release) -> str:
+    """Its maximum is 0 by then: nobody in it can be put back into service, and AWS deletes it by force only."""
     if blue.instances:
         states = sorted({one.lifecycle for one in blue.instances})
         ids = ", ".join(one.id for one in blue.instances)
         there = f"with {ids} in {' and '.join(states)}"
-        return f"group {blue.name}, which serves nobody, {there}: {_END_ALL.format(blue.name)}"
+        return f"group {blue.name}, which serves nobody, {there}: {delete_group(blue.name)} ends them"
     why = release.gave_up.get(Verb.DELETE_BLUE, "").rstrip(".")
     return f"group {blue.name}, {f'empty, AWS would not delete it ({why})' if why else 'kept empty'}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from bluegreen.aws_commands import attach
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
-from bluegreen.phases.obstacles import in_the_way
+from bluegreen.phases.obstacles import with_who_is_in_the_way
 from bluegreen.phases.outside import not_ours
 from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
@@ -39,12 +40,9 @@ def _blue_serves_no_more(s: Scene) -> Rest | None:
     blue, home = s.seen.blue, s.release.blue_targets
     if blue is not None and set(home) <= blue.target_groups and s.seen.in_traffic("blue"):
         return None
-    again = f"aws autoscaling attach-load-balancer-target-groups --auto-scaling-group-name {s.release.blue_group}"
-    back = f"is not in the load balancer: `{again} --target-group-arns {' '.join(home)}` puts it back"
-    state = "is gone" if blue is None else back
-    return halt(
-        s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} {state}; nothing was changed by this release"
-    )
+    name = s.release.blue_group
+    state = "is gone" if blue is None else f"is not in the load balancer: `{attach(name, home)}` puts it back"
+    return halt(s, Reason.CHANGED_OUTSIDE, f"the group {name} {state}; nothing was changed by this release")
 
 
 def undo_checking(s: Scene) -> Decision:
@@ -100,8 +98,7 @@ def _blue_bears(s: Scene) -> Decision | None:
     if _late(s):
         serving = f"{len(s.seen.serving(blue))} of {max(s.before.desired, s.release.wanted)}"
         sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
-        parked = in_the_way(blue)
-        return halt(s, Reason.BLUE_UNHEALTHY, f"{sick}; {parked}" if parked else sick)
+        return halt(s, Reason.BLUE_UNHEALTHY, with_who_is_in_the_way(sick, blue))
     attached = blue.target_groups >= set(s.release.blue_targets) and not _blue_was_sent_out(s)
     if attached or len(blue.in_service) < s.before.desired or (s.did(Verb.JOIN_BLUE) and s.fresh(Verb.JOIN_BLUE)):
         return s.wait(Awaited.BLUE_HEALTHY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bluegreen.aws_commands import delete_group, delete_version
 from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.release import Awaited, BlueBefore, CheckState, Facts, Outcome, Phase, Reason, Release, Verb
 
@@ -248,13 +249,12 @@ def _made(release: Release, seen: Observation | None) -> list[str]:
     left, green = [], seen.green if seen else None
     theirs = green is not None and not release.owns(green.release, green.token)
     if not release.never_done(Verb.CREATE_GREEN) and not theirs:
-        left.append(f"group {release.green_group}: {DELETE_GROUP.format(release.green_group)}")
+        left.append(f"group {release.green_group}: {delete_group(release.green_group)}")
     if theirs:
         return left
     if release.template_version is not None and release.blue is not None:
         version, template = release.template_version, release.blue.template
-        remove = f"aws ec2 delete-launch-template-versions --launch-template-id {template} --versions {version}"
-        left.append(f"version {version} of the launch template {template}: {remove}")
+        left.append(f"version {version} of the launch template {template}: {delete_version(template, version)}")
     if release.made_image:
         left.append(f"image {release.made_image}: aws ec2 deregister-image --image-id {release.made_image}")
     return left
@@ -265,13 +265,11 @@ def _half_emptied(release: Release, seen: Observation | None) -> list[str]:
     emptying = Verb.EMPTY_BLUE in release.began and seen is not None and seen.blue is not None
     if not emptying or seen is None or seen.in_traffic("blue"):
         return []
-    return [f"group {release.blue_group}, which serves nobody: {DELETE_GROUP.format(release.blue_group)}"]
+    return [f"group {release.blue_group}, which serves nobody: {delete_group(release.blue_group)}"]
 
 
 #: Green's share of the traffic, in percent, once blue has none.
 ALL = 100
-#: The command that removes a group with its instances.
-DELETE_GROUP = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {} --force-delete"
 
 
 def _pins(release: Release, before: BlueBefore) -> str:

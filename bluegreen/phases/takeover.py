@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from bluegreen.aws_commands import delete_version, detach
 from bluegreen.errors import Refused
 from bluegreen.observation import Group, Observation
 from bluegreen.release import Facts, Reason, Release, Verb
@@ -44,11 +45,7 @@ def _who_serves(failed: Release, seen: Observation) -> tuple[str, Group | None]:
 
 def _still_in(failed: Release, other: Group, arns: list[str]) -> Refused:
     what = f"{failed.id} failed and left {other.name} in the target groups, too"
-    command = (
-        f"aws autoscaling detach-load-balancer-target-groups --auto-scaling-group-name {other.name} "
-        f"--target-group-arns {' '.join(arns)}"
-    )
-    hint = f"Take it out, then order it again: `{command}`."
+    hint = f"Take it out, then order it again: `{detach(other.name, arns)}`."
     return Refused(what, reason=Reason.UNRESOLVED, where=failed.id, hint=hint)
 
 
@@ -74,5 +71,4 @@ def _left(failed: Release, other: Group | None, *, green: bool) -> Iterator[str]
         yield f"group {other.name} of {failed.id}, which served nobody when this began: {remove}"
     if not green and failed.template_version is not None and failed.blue is not None:
         template, number = failed.blue.template, failed.template_version
-        remove = f"aws ec2 delete-launch-template-versions --launch-template-id {template} --versions {number}"
-        yield f"version {number} of the launch template {template}: {remove}"
+        yield f"version {number} of the launch template {template}: {delete_version(template, number)}"

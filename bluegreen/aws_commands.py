@@ -1,0 +1,29 @@
+"""Commands of AWS's own command line that a person is advised to run: one place for each, ready to be copied. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def delete_group(name: str) -> str:
+    """Removes a group with its instances."""
+    return f"aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {name} --force-delete"
+
+
+def attach(name: str, target_groups: Iterable[str]) -> str:
+    """Puts a group into target groups (ARNs)."""
+    return f"aws autoscaling attach-load-balancer-target-groups {_between(name, target_groups)}"
+
+
+def detach(name: str, target_groups: Iterable[str]) -> str:
+    """Takes a group out of target groups (ARNs)."""
+    return f"aws autoscaling detach-load-balancer-target-groups {_between(name, target_groups)}"
+
+
+def _between(name: str, target_groups: Iterable[str]) -> str:
+    return f"--auto-scaling-group-name {name} --target-group-arns {' '.join(target_groups)}"
+
+
+def delete_version(template: str, number: int) -> str:
+    """Deletes a version of a launch template (by id)."""
+    return f"aws ec2 delete-launch-template-versions --launch-template-id {template} --versions {number}"

@@ -175,7 +175,7 @@ class PretendSlack:
         self._responses: dict[str, tuple[dict[str, Json], int]] = {}
         self._sockets: list[web.WebSocketResponse] = []
         self._turn = itertools.count()
-        self._last_ts = 0.0
+        self._last_ts = 0  # microseconds: a sum of floats may name two messages alike
         self._loop = Loop("slack")
         self._client: aiohttp.ClientSession
         self._runner: web.AppRunner
@@ -539,9 +539,9 @@ class PretendSlack:
         )
 
     def _said(self, arguments: Mapping[str, Json], user: str, **more: Json) -> Message:
-        self._last_ts = max(time.time(), self._last_ts + 0.000001)
+        self._last_ts = max(time.time_ns() // 1000, self._last_ts + 1)
         message = Message(
-            ts=f"{self._last_ts:.6f}",
+            ts=f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}",
             channel=str(arguments["channel"]),
             user=user,
             text=str(arguments.get("text", "")),

@@ -41,8 +41,8 @@ def _blue_serves_no_more(s: Scene) -> Rest | None:
     if blue is not None and set(home) <= blue.target_groups and s.seen.in_traffic("blue"):
         return None
     name = s.release.blue_group
-    state = "is gone" if blue is None else f"is not in the load balancer: `{attach(name, home)}` puts it back"
-    return halt(s, Reason.CHANGED_OUTSIDE, f"the group {name} {state}; nothing was changed by this release")
+    state = "is gone" if blue is None else f"was taken out of the load balancer: `{attach(name, home)}` puts it back"
+    return halt(s, Reason.CHANGED_OUTSIDE, f"{name} {state}; nothing was changed by this release")
 
 
 def undo_checking(s: Scene) -> Decision:

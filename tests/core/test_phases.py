@@ -1004,7 +1004,7 @@ ATTACH = "aws autoscaling attach-load-balancer-target-groups --auto-scaling-grou
 
 @pytest.mark.parametrize(
     ("blue", "said"),
-    [(None, "is gone"), (group("web-asg"), f"is not in the load balancer: `{ATTACH} {TG}` puts it back")],
+    [(None, "is gone"), (group("web-asg"), f"was taken out of the load balancer: `{ATTACH} {TG}` puts it back")],
     ids=["gone", "out"],
 )
 def test_rolled_back_is_not_said_where_blue_does_not_serve(blue: Group | None, said: str) -> None:
@@ -1013,7 +1013,7 @@ def test_rolled_back_is_not_said_where_blue_does_not_serve(blue: Group | None, s
     decision = s.decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
-    assert decision.message == f"the group web-asg {said}; nothing was changed by this release"
+    assert decision.message == f"web-asg {said}; nothing was changed by this release"
 
 
 def test_a_blue_that_is_just_being_detached_does_not_serve() -> None:

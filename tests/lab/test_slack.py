@@ -134,7 +134,7 @@ def test_a_message_is_posted(slack: PretendSlack, client: WebClient) -> None:
 def test_every_message_has_its_own_ts(slack: PretendSlack, client: WebClient) -> None:
     """In the order of posting, also when the clock was set back in between."""
     found = [post(client) for _ in range(3)]
-    slack._last_ts = time.time() + 5
+    slack._last_ts = time.time_ns() // 1000 + 5_000_000
     found += [post(client) for _ in range(3)]
     assert len(set(found)) == 6
     assert found == sorted(found, key=float)

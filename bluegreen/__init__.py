@@ -197,8 +197,9 @@ class Engine:
     `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`; `holder` names its drivers in the lease, which lasts `lease`
     seconds: renewed when two thirds are left, waited for by others half as long again. A call to AWS must end within
     those two thirds, and clocks differ by up to 2 s, so one below 30 is for where AWS is near, one below 6 for nobody;
-    drivers of one table should all have the same. `clock` is the table's time, by the one that is
-    given or the machine's; `fetch` asks the URLs of HTTP checks (`aws.Fetch`).
+    drivers of one table should all have the same. While a driver waits, it looks for orders every `listen` seconds.
+    `clock` is the table's time, by the one that is given or the machine's; `fetch` asks the URLs of HTTP checks
+    (`aws.Fetch`).
     Methods raise ConfigError, Refused (with a `reason`) and AwsError; see `errors`.
     """
 
@@ -211,12 +212,13 @@ class Engine:
         clock: Clock | None = None,
         holder: str = "",
         lease: float = 30.0,
+        listen: float = 0.5,
         fetch: Fetch | None = None,
     ) -> None:
         self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
         self.clock = _table_clock(clock)
         self.holder = holder or _holder()
-        self.lease = lease
+        self.lease, self._listen = lease, listen
         self._fetch = fetch
         self._region = region or region_in(os.environ)
         self._given_session = session
@@ -341,6 +343,7 @@ class Engine:
             ahead=lambda: self.clock.ahead,
             holder=self.holder,
             lease=self.lease,
+            listen=self._listen,
             tell=tell,
             stop=stop,
         )

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bluegreen")
 
-#: The journal is read this often while waiting, so that an order is heard well within a second.
-LISTEN = 0.5
 #: The lease is renewed when less than this part of it is left: 20 of 30 s; one attempt of a call to AWS takes less.
 MARGIN = 2 / 3
 #: An act is not done on a look older than this.
@@ -188,6 +186,7 @@ class Driver:
 
     `release` is what the journal said when it was last read; any other driver would read the same. `ahead` tells by how
     many seconds this machine's clock is ahead of the table's, which is recorded where it matters (`TableClock.ahead`).
+    `listen`: seconds between two looks into the journal.
     """
 
     def __init__(
@@ -200,6 +199,7 @@ class Driver:
         clock: Clock,
         holder: str,
         lease: float,
+        listen: float,
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
         ahead: Callable[[], int] = lambda: 0,
@@ -211,6 +211,7 @@ class Driver:
         self.clock = clock
         self.holder = holder
         self.lease_seconds = lease
+        self.listen = listen
         self.tell = tell
         self.stop = stop
         self.ahead = ahead
@@ -282,7 +283,7 @@ class Driver:
         """In the middle of a look: keep the lease, and end the look when the journal has news, such as an order."""
         try:
             self._permit()
-            news = self.clock.now() - self._heard_at >= LISTEN and self._catch_up()
+            news = self.clock.now() - self._heard_at >= self.listen and self._catch_up()
         except AwsError:  # the journal's: it is met again after the look, which AWS may answer all the same
             return
         if news:
@@ -364,7 +365,7 @@ class Driver:
             return
         ends = self.clock.now() + wait.seconds
         while (left := ends - self.clock.now()) > 0:
-            self.clock.sleep(min(left, max(self._heard_at + LISTEN - self.clock.now(), 0.0)))
+            self.clock.sleep(min(left, max(self._heard_at + self.listen - self.clock.now(), 0.0)))
             self._permit()
             if self._catch_up():
                 return
@@ -387,7 +388,7 @@ class Driver:
         if not error.transient or now - self._unreachable >= PATIENCE:
             raise error
         log.warning("the journal cannot be reached, trying again: %s", error)
-        self.clock.sleep(LISTEN)
+        self.clock.sleep(self.listen)
 
     # --- the journal -----------------------------------------------------------------------------
 
@@ -459,7 +460,7 @@ class Driver:
             if self.clock.now() >= gives_up:
                 hint = "It goes on by itself; `bluegreen status` shows it."
                 raise Refused("another driver is at work", reason=Reason.UNDER_WAY, where=self.release.id, hint=hint)
-            self.clock.sleep(LISTEN)
+            self.clock.sleep(self.listen)
         self._lease = lease
 
     def _taken_lease(self) -> Any:

@@ -10,7 +10,7 @@ from itertools import groupby, repeat
 import pytest
 
 from bluegreen import Engine, Until, sentence
-from bluegreen.driver import ANSWERS, LISTEN, SystemClock, TableClock
+from bluegreen.driver import ANSWERS, SystemClock, TableClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
 from bluegreen.journal import SKEW, Journal
 from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Phase, Reason, Release, Verb
@@ -20,6 +20,8 @@ from lab.clock import VirtualClock
 from tests.worlds import GOOD, Ops, bare, fast, has, kinds, once
 
 AMI = {"ami": "image"}
+#: How often a driver looks for orders unless told, in seconds.
+LISTEN = 0.5
 
 
 def test_a_release_goes_live() -> None:
@@ -133,7 +135,7 @@ class Slow:
 @pytest.mark.parametrize("weighted", [False, True])
 def test_an_order_ends_a_look_that_takes_long(weighted: bool) -> None:
     """It is heard after the call that is out, whatever else the look would have asked, and needs no look of its own."""
-    o = fast(20, weighted=weighted, rules=weighted, checks=[])
+    o = fast(20, weighted=weighted, rules=weighted, checks=[], listen=LISTEN)
     release, slow = o.start(), Slow(o.clock)
     given: list[float] = []
 

@@ -122,9 +122,11 @@ class Ops:
         instances: int = 2,
         changes: Mapping[str, Any] | None = None,
         timings: Timings | None = None,
+        listen: float = 0.5,
         **world: Any,
     ) -> None:
         self.clock = VirtualClock()
+        self.listen = listen
         self.machines = PretendMachines(self.clock)
         self.machines.sick(SICK)
         self.aws = PretendAws(self.clock, self.machines, timings)
@@ -144,7 +146,8 @@ class Ops:
         session = self.aws.session()
         if death:
             session = PretendSession(death.watch(self.aws.answer), self.clock, self.aws.region, recorded=True)
-        return Engine(session=session, clock=Skewed(self.clock, next(self.skews)), fetch=Pages(self.clock).fetch)
+        clock = Skewed(self.clock, next(self.skews))
+        return Engine(session=session, clock=clock, listen=self.listen, fetch=Pages(self.clock).fetch)
 
     def start(self, commit: str = GOOD, **changes: Any) -> Release:
         """Somebody orders a release."""
@@ -285,16 +288,19 @@ def fast(
     weighted: bool = False,
     rules: bool = False,
     loose: bool = False,
+    listen: float = 2.0,
     **changes: Any,
 ) -> Ops:
     """A world in which nothing takes long; where weights are, there are two steps, and clients who stick.
 
     `rules`: three listeners and rules more whose weights are to be moved, and a preview.
     `loose`: blue may shrink, and launches whatever is latest, so that it shows whether it is pinned.
+    `listen`: most of a world's calls would be looks for orders, so a driver looks as often for them as for the rest.
     """
     more: dict[str, Any] = {"rules": True, "stickiness": STICKY["DurationSeconds"], "preview": True} if rules else {}
     more |= {"group": {"MinSize": 1}, "template_version": "$Latest"} if loose else {}
-    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5, weighted=weighted, **more)
+    more |= {"weighted": weighted, "listen": listen}
+    made = Ops(timings=FAST, changes={**CHANGES, **changes}, health=HEALTH, drain=5, **more)
     steps = {"steps": (0, 50)} if weighted else {}
     traffic = made.config.traffic.model_copy(update={"overlap": overlap, **steps})
     made.config = made.config.model_copy(update={"traffic": traffic})

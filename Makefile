@@ -55,7 +55,7 @@ dynamodb: $(READY) ## fetch Amazon's own DynamoDB (Java): then the tests use it,
 benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)
 
-lock: $(READY) ## write requirements/*.txt anew from what pyproject.toml allows
+lock: $(READY) ## write requirements/*.txt anew from what pyproject.toml allows, and the base image's digest
 	$(PYTHON) -m venv --clear $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet 'setuptools>=77,<100' '.[github,bot,lab,dev]'
 	sed -n '/^#/p' requirements/dev.txt > requirements/dev.new
@@ -66,6 +66,7 @@ lock: $(READY) ## write requirements/*.txt anew from what pyproject.toml allows
 	  $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-emit-index-url \
 	    --no-emit-find-links --no-header --extra $${image#*:} -o requirements/$${image%:*}.txt pyproject.toml; done
 	rm -rf $(VENV)-lock
+	$(BIN)/python -m tests.base_image Dockerfile
 
 image: ## build the Action's image, as GitHub does (BASE_IMAGE=...)
 	docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t bluegreen .

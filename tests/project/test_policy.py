@@ -13,11 +13,15 @@ import yaml
 from botocore import xform_name
 
 from bluegreen.aws import tags
+from bluegreen.release import names
 from tests.worlds import SICK, Ops
 from tests.worlds.files import ROOT
 
 PERMISSIONS = (ROOT / "docs" / "permissions.md").read_text()
-STATEMENTS = json.loads((ROOT / "examples" / "policy.json").read_text())["Statement"]
+POLICY = (ROOT / "examples" / "policy.json").read_text()
+STATEMENTS = json.loads(POLICY)["Statement"]
+#: How the ARN of any group begins.
+GROUPS = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroupName/"
 #: IAM's name of a client, where it is another.
 IAM = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
 #: No calls of ours, but asked for beside them (EC2 Auto Scaling user guide, launch templates; EC2 API, CreateImage
@@ -29,7 +33,7 @@ PARTS = {"dynamodb:TransactWriteItems"}
 
 def allowed() -> list[str]:
     """Every action of the policy."""
-    return [a for s in STATEMENTS for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])]
+    return [action for s in STATEMENTS for action in listed(s["Action"])]
 
 
 def called() -> Iterator[str]:
@@ -60,44 +64,131 @@ def test_the_policy_is_what_the_code_calls() -> None:
     assert set(allowed()) - BESIDE == set(called()) - PARTS
 
 
-#: What harms others when it is done to what is not ours: each only on what is named, or bears the service's tag.
-HARMS = {
-    "autoscaling:DeleteAutoScalingGroup": "autoscaling:ResourceTag/bluegreen:service",
-    "ec2:CreateTags": "aws:ResourceTag/bluegreen:service",
-    "ec2:DeleteSnapshot": "aws:ResourceTag/bluegreen:service",
-    "ec2:DeregisterImage": "aws:ResourceTag/bluegreen:service",
-    "ssm:SendCommand": "ssm:resourceTag/bluegreen:service",
+#: Actions for which AWS knows no resource to name, so that a policy can say `*` only (Service Authorization Reference).
+UNNAMEABLE = {
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeAutoScalingInstances",
+    "autoscaling:DescribeInstanceRefreshes",
+    "autoscaling:DescribeLifecycleHooks",
+    "autoscaling:DescribeLoadBalancerTargetGroups",
+    "autoscaling:DescribeScalingActivities",
+    "cloudwatch:GetMetricData",
+    "ec2:DescribeImages",
+    "ec2:DescribeInstances",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeVolumes",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTargetGroupAttributes",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth",
+    "ssm:DescribeInstanceInformation",
+    "ssm:GetCommandInvocation",
+    "ssm:ListCommandInvocations",
+    "ssm:ListCommands",
+    "sts:GetCallerIdentity",
 }
+#: Others that are allowed on everything: what they are asked for is the user's, has no name that a policy could know
+#: beforehand, and bears no tag of ours. docs/permissions.md says why, one by one.
+WIDE = {"cloudwatch:DescribeAlarms", "ec2:RunInstances"}
+#: What is done to what a release made is asked for by the tag that it put there; by which condition key.
+BY_TAG = {
+    "autoscaling:AttachLoadBalancerTargetGroups": "autoscaling:ResourceTag",
+    "autoscaling:AttachTrafficSources": "autoscaling:ResourceTag",
+    "autoscaling:CreateAutoScalingGroup": "aws:RequestTag",
+    "autoscaling:CreateOrUpdateTags": "aws:RequestTag",
+    "autoscaling:DeleteAutoScalingGroup": "autoscaling:ResourceTag",
+    "autoscaling:DeleteWarmPool": "autoscaling:ResourceTag",
+    "autoscaling:DetachLoadBalancerTargetGroups": "autoscaling:ResourceTag",
+    "autoscaling:DetachTrafficSources": "autoscaling:ResourceTag",
+    "autoscaling:PutWarmPool": "autoscaling:ResourceTag",
+    "autoscaling:ResumeProcesses": "autoscaling:ResourceTag",
+    "autoscaling:SetInstanceProtection": "autoscaling:ResourceTag",
+    "autoscaling:SuspendProcesses": "autoscaling:ResourceTag",
+    "autoscaling:UpdateAutoScalingGroup": "autoscaling:ResourceTag",
+    "ec2:CreateImage": "aws:RequestTag",
+    "ec2:CreateTags": "aws:ResourceTag",
+    "ec2:DeleteSnapshot": "aws:ResourceTag",
+    "ec2:DeregisterImage": "aws:ResourceTag",
+    "ec2:DescribeImageAttribute": "aws:ResourceTag",
+    "ssm:SendCommand": "ssm:resourceTag",
+}
+#: IAM's quota for a managed policy; white space does not count.
+LONGEST = 6144
 
 
 def statements(action: str) -> list[dict[str, Any]]:
     """Those that allow it."""
-    return [s for s in STATEMENTS if action in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])]
+    return [s for s in STATEMENTS if action in listed(s["Action"])]
 
 
-def narrow(statement: dict[str, Any]) -> bool:
-    """Whether it names things, or asks for something."""
-    named = [statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"]
-    return "Condition" in statement or not any(one.endswith("*") for one in named)
+def listed(said: str | list[str]) -> list[str]:
+    """A policy says one thing plainly, several as a list."""
+    return [said] if isinstance(said, str) else said
 
 
-@pytest.mark.parametrize(("action", "tag"), HARMS.items())
-def test_what_harms_others_is_asked_for_by_tag_or_name(action: str, tag: str) -> None:
+def wide(statement: dict[str, Any]) -> bool:
+    """Whether it names nothing, or nothing but a kind of things, and asks for nothing."""
+    anything = re.compile(r"\*|arn:aws:[a-z0-9]+:\*:[0-9*]*:[a-zA-Z-]+[/:]\*")
+    return "Condition" not in statement and any(anything.fullmatch(one) for one in listed(statement["Resource"]))
+
+
+def test_what_names_nothing() -> None:
+    """The judge of the following tests."""
+    for one in ("*", "arn:aws:ec2:*::image/*", "arn:aws:ec2:*:123456789012:instance/*"):
+        assert wide({"Resource": [one]})
+        assert not wide({"Resource": one, "Condition": {}})
+    assert not wide({"Resource": "arn:aws:ssm:*:123456789012:parameter/web/*"})
+
+
+def test_only_what_cannot_be_narrowed_is_allowed_on_everything() -> None:
+    """Reads of whole lists, and what is the user's own; the page gives each its reason, in this order."""
+    everywhere = [action for s in STATEMENTS if wide(s) for action in listed(s["Action"])]
+    assert set(everywhere) <= UNNAMEABLE | WIDE
+    assert set(everywhere) - UNNAMEABLE == WIDE
+    rows = PERMISSIONS.split("\n### What is allowed on everything\n")[1].split("\n## ")[0]
+    told = {row[0]: row[1:] for row in re.findall(r"(?m)^\| `(\w+:\w+)` \| (.+?) \| (.+?) \|$", rows)}
+    assert list(told) == everywhere
+    assert {action for action, (why, _) in told.items() if why == "no resource can be named for it"} == UNNAMEABLE
+
+
+@pytest.mark.parametrize(("action", "key"), BY_TAG.items())
+def test_what_may_be_asked_for_by_tag_is(action: str, key: str) -> None:
     """None of them is allowed on everything, and one statement each goes by the tag that releases put there."""
     found = statements(action)
-    assert [one["Sid"] for one in found if not narrow(one)] == []
-    tagged = [one for one in found if one.get("Condition", {}).get("StringLike") == {tag: "web/*"}]
+    assert [one["Sid"] for one in found if wide(one)] == []
+    tagged = [one for one in found if one.get("Condition", {}).get("StringLike") == {f"{key}/{tags.SERVICE}": "web/*"}]
     assert len(tagged) == 1
-    assert tag.endswith(tags.SERVICE)
+
+
+def test_what_is_changed_goes_by_tag_or_is_named() -> None:
+    """Whatever is no read: by the tag, or by the name of what was there before."""
+    reading = re.compile(r"\w+:(Describe|List|Get)[A-Z]")
+    named = {a for s in STATEMENTS if not wide(s) for a in listed(s["Action"])}
+    assert {a for a in allowed() if not reading.match(a)} <= named | {"ec2:RunInstances"}
+
+
+def test_the_first_blue_may_have_done_to_it_what_groups_may() -> None:
+    """It bears no tag: what is allowed by the tag is allowed by its name, too."""
+    by = {s["Sid"]: s["Action"] for s in STATEMENTS}
+    assert by["ChangeTheFirstBlue"] == by["ChangeGroups"]
+
+
+def test_the_policy_fits() -> None:
+    """AWS takes it as one managed policy, with room for longer names."""
+    assert len(re.sub(r"\s", "", POLICY)) < LONGEST - 500
 
 
 def test_names_in_the_policy_are_those_of_the_example() -> None:
     """The builder and the first blue, which bear no tag of ours."""
     config = yaml.safe_load((ROOT / "examples" / "bluegreen.yml").read_text())
-    policy = (ROOT / "examples" / "policy.json").read_text()
-    assert f'"ssm:resourceTag/Name": "{config["image"]["builder"]["tag"]}"' in policy
-    assert f':autoScalingGroupName/{config["group"]}"' in policy
-    assert {f"{config['service']}/*"} == set(re.findall(r"bluegreen:service\": \"(.*?)\"", policy))
+    for key in ("ssm:resourceTag", "aws:ResourceTag"):
+        assert f'"{key}/Name": "{config["image"]["builder"]["tag"]}"' in POLICY
+    assert f':autoScalingGroupName/{config["group"]}"' in POLICY
+    assert {f"{config['service']}/*"} == set(re.findall(r"bluegreen:service\": \"(.*?)\"", POLICY))
+    made = names(f"{config['service']}/production", 4, "c0ffee")["green_group"]
+    assert [s["Sid"] for s in STATEMENTS if s["Resource"] == f"{GROUPS}{config['service']}-*"] == ["MakeGroups"]
+    assert made.startswith(f"{config['service']}-")
 
 
 def test_every_statement_is_explained() -> None:

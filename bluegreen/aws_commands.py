@@ -20,6 +20,11 @@ def detach(name: str, target_groups: Iterable[str]) -> str:
     return f"aws autoscaling detach-load-balancer-target-groups {_between(name, target_groups)}"
 
 
+def terminate(ids: Iterable[str]) -> str:
+    """Ends instances that are in no group."""
+    return f"aws ec2 terminate-instances --instance-ids {' '.join(ids)}"
+
+
 def _between(name: str, target_groups: Iterable[str]) -> str:
     return f"--auto-scaling-group-name {name} --target-group-arns {' '.join(target_groups)}"
 

@@ -22,6 +22,8 @@ TARGETS = "targets"
 #: Lifecycle states that AWS never ends by itself (EC2 Auto Scaling API, LifecycleState; user guide: standby, instance
 #: lifecycle policies).
 PARKED = frozenset({"EnteringStandby", "Standby", "Terminating:Retained", "Quarantined"})
+#: Those that only a person's hand brings about, by EnterStandby or DetachInstances.
+BY_HAND = frozenset({"EnteringStandby", "Standby", "Detaching", "Detached"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Instance:
     def parked(self) -> bool:
         """It neither serves nor leaves until a person acts."""
         return self.lifecycle in PARKED
+
+    @property
+    def set_aside(self) -> bool:
+        """A person took it out of service; its group launches another in its place."""
+        return self.lifecycle in BY_HAND
 
     @property
     def in_service(self) -> bool:
@@ -165,10 +172,11 @@ class Observation:
     #: those of their groups that are of this service
     strayed: tuple[str, ...] = ()
     checks: tuple[CheckResult, ...] = ()
-    #: ids of green's instances that AWS took in this release; looked for only while green, once held, is not whole
+    #: ids of green's instances that AWS took in this release; looked for only while green is not whole
     taken: tuple[str, ...] = ()
-    #: ids of instances that were detached from blue during the release, and run outside of every group
-    detached: tuple[str, ...] = ()
+    #: group name -> ids of instances that were detached from it during the release, and run outside of every group;
+    #: only of groups that were looked at
+    detached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: images of this service that may be dropped now, oldest first (retiring only)
     droppable: tuple[str, ...] = ()
     #: groups that earlier releases of this service kept empty and that may be deleted now (retiring only)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import reduce
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -187,10 +188,13 @@ PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENT
 AGAIN = frozenset({Awaited.RETRY, Awaited.BUILDER_FREE, Awaited.SIGHT})
 
 #: Subjects of observations of what is in the way, with `blue` or `green` behind them: who stays as it is until a
-#: person acts, and whom a lifecycle hook holds; and of who was detached from blue and runs on.
-PARKED, HELD, DETACHED = "parked", "held", "detached"
+#: person acts, and whom a lifecycle hook holds.
+PARKED, HELD = "parked", "held"
 
-#: The subject of the observation that AWS took instances of green, "" once they are replaced.
+#: Subjects of who was detached from a group and runs on.
+DETACHED: Mapping[str, str] = MappingProxyType({"blue": "detached", "green": "detached green"})
+
+#: The subject of the observation that AWS, or a person's hand, took instances of green; "" once they are replaced.
 TAKEN = "taken"
 
 #: The subject of the observation that AWS, which could not be asked, answers again.
@@ -543,6 +547,11 @@ class Release:
     def short(self) -> bool:
         """Whether what serves is known to be the worse one: two looks, no overlap, no steps, then the switch."""
         return bool(self.cure) or self.goes_back
+
+    def detached(self, group: str) -> tuple[str, ...]:
+        """Ids of those who were seen last as detached from this group, running on outside of every group."""
+        which = "green" if group == self.green_group else "blue"
+        return tuple(self.sights.get(DETACHED[which], {}).get("instances", ()))
 
     def looks(self, needs: int) -> int:
         """How often in a row a check has to pass that asks for so many."""

@@ -260,10 +260,12 @@ def _observed(event: Event, release: Release) -> str:
             return f"no instance of {_named(subject, release)} is kept out of service by hand any more"
         case "held blue" | "held green" if not value:
             return f"no lifecycle hook holds instances of {_named(subject, release)} any more"
-        case "parked blue" | "parked green" | "held blue" | "held green" | "detached":
+        case "detached" | "detached green" if not value:
+            return f"nobody who was detached from {_named(subject, release)} runs outside of every group any more"
+        case "parked blue" | "parked green" | "held blue" | "held green" | "detached" | "detached green":
             return str(value)
         case "taken":
-            whole = f"what AWS took of {release.green_group} has been replaced"
+            whole = f"what was taken of {release.green_group} has been replaced"
             return f"{value}; it is judged by those that remain" if value else whole
         case "beside":
             return f"beside green also serves: {value}" if value else "nobody else serves beside green any more"
@@ -273,7 +275,7 @@ def _observed(event: Event, release: Release) -> str:
 
 
 def _named(subject: str, release: Release) -> str:
-    return release.blue_group if subject.endswith("blue") else release.green_group
+    return release.green_group if subject.endswith("green") else release.blue_group
 
 
 def _blinded(event: Event, release: Release) -> str:

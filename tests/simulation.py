@@ -319,7 +319,9 @@ def _acts(dice: random.Random) -> Iterator[str]:
     if dice.random() < 0.2:
         yield dice.choice(["AWS takes one of blue", "AWS takes one of green", "AWS takes one of green"])
     if dice.random() < 0.1:
-        yield dice.choice(["one of blue to standby", "one of green to standby", "detach one of blue"])
+        yield dice.choice(
+            ["one of blue to standby", "one of green to standby", "detach one of blue", "detach one of green"]
+        )
     if dice.random() < 0.12:
         yield dice.choice(["detach blue", "detach green", "delete green", "shrink blue", "edit weights"])
 
@@ -459,6 +461,7 @@ _ACTS: Mapping[str, Callable[[Story, Release], None]] = {
     "one of blue to standby": _set_aside("enter_standby", "blue_group"),
     "one of green to standby": _set_aside("enter_standby", "green_group"),
     "detach one of blue": _set_aside("detach_instances", "blue_group"),
+    "detach one of green": _set_aside("detach_instances", "green_group"),
     "blue scales out": _scale_out,
     "detach blue": _hand(
         lambda client, seen: client.detach_load_balancer_target_groups(

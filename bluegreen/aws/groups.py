@@ -39,8 +39,6 @@ ILL = re.compile(r"ELB|load balancer|VPC Lattice|user health-check")
 STATES_BATCH = 200
 #: Launches that began within so many seconds are one attempt.
 ONE_ATTEMPT = 5.0
-#: DescribeAutoScalingInstances takes this many ids a call (EC2 Auto Scaling API).
-INSTANCES_BATCH = 50
 #: Why a launch may fail now and succeed later: AWS lacks capacity, a quota is full, a call was throttled.
 MAY_PASS = re.compile(
     r"(?i)capacity|limit|quota|exceed|throttl|server\.internalerror|unavailable|try again|spot|max price"
@@ -132,8 +130,7 @@ def target_groups(group: Answer) -> set[str]:
 
 def failed(calls: Calls, name: str) -> Failed:
     """Why the group's newest launches failed, since the last that did not (API, DescribeScalingActivities)."""
-    answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=ACTIVITIES)
-    ended = (a for a in answer["Activities"] if a["StatusCode"] in (*FAILED, "Successful"))
+    ended = (a for a in activities(calls, name) if a["StatusCode"] in (*FAILED, "Successful"))
     launches = (a for a in ended if a["Description"].startswith("Launching"))
     lacking = [(a["StartTime"].timestamp(), _words(a)) for a in takewhile(_went_wrong, launches)]
     return Failed(lacking[0][1], _refusals(lacking)) if lacking else NOTHING
@@ -166,10 +163,15 @@ def _kind(said: str) -> str:
     return " ".join(word for word in said.split() if not re.search(r"\d", word))
 
 
-def taken(calls: Calls, green: Group, ill: Collection[str]) -> tuple[str, ...]:
-    """Ids of the group's instances that AWS took: terminated for no failed check, or of those `ill` not running now."""
-    answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=green.name, MaxRecords=100)
-    ended = [a for a in answer["Activities"] if a["Description"].startswith(ENDING) and not ILL.search(a["Cause"])]
+def activities(calls: Calls, name: str) -> list[Answer]:
+    """The group's last activities, the newest first; none when it is gone (API, DescribeScalingActivities)."""
+    shown = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=ACTIVITIES)
+    return list(shown["Activities"])
+
+
+def taken(calls: Calls, told: Iterable[Answer], ill: Collection[str]) -> tuple[str, ...]:
+    """Whom AWS took by a group's activities: terminated for no failed check, or of those `ill` not running now. Ids."""
+    ended = [a for a in told if a["Description"].startswith(ENDING) and not ILL.search(a["Cause"])]
     gone = {a["Description"].rpartition(" ")[2] for a in ended}
     return tuple(sorted(gone | _not_running(calls, ill)))
 
@@ -190,12 +192,16 @@ def _states(calls: Calls, ids: Collection[str]) -> dict[str, str]:
     }
 
 
-def detached(calls: Calls, name: str, since: float) -> tuple[str, ...]:
-    """Ids of instances that were detached from the group since then, run on, and are in no group now."""
-    answer = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=100)
-    told = [a for a in answer["Activities"] if a["Description"].startswith(DETACHING)]
-    ids = sorted({a["Description"].rpartition(" ")[2] for a in told if a["StartTime"].timestamp() >= since})
-    here = [id_ for id_, state in _states(calls, ids).items() if state not in ("shutting-down", "terminated")]
+def detached(calls: Calls, told: Iterable[Answer], since: float) -> tuple[str, ...]:
+    """Who was detached from a group since then, by its activities, runs on, and is in no group now. Ids."""
+    left = [a for a in told if a["Description"].startswith(DETACHING)]
+    return outside(calls, {a["Description"].rpartition(" ")[2] for a in left if a["StartTime"].timestamp() >= since})
+
+
+def outside(calls: Calls, ids: Collection[str]) -> tuple[str, ...]:
+    """Those of these instances that are not terminated, and in no group."""
+    states = _states(calls, ids)
+    here = sorted(id_ for id_, state in states.items() if state not in ("shutting-down", "terminated"))
     grouped = {
         row["InstanceId"]
         for batch in batches(here, INSTANCES_BATCH)

@@ -11,7 +11,7 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
 from bluegreen.observation import TARGETS, Group, Observation
-from bluegreen.release import Phase, Release, Verb
+from bluegreen.release import TAKEN, Phase, Release, Verb
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
 ROUTES_EVERY, SPARE_EVERY = 120.0, 60.0
@@ -26,12 +26,17 @@ def overdue(release: Release) -> float:
 
 
 def _grown(release: Release, seen: Seen, now: float) -> Seen:
-    """While green grows, or what AWS took is replaced, commands are for those who serve: others have not booted yet."""
+    """While green grows, or what it lost is replaced, commands are for those who serve: others have not booted yet.
+
+    Before anybody serves they are for those who were there before the loss.
+    """
     green: Group | None = seen["green"]
-    if green is None or not (release.growing or seen.get("taken")):
+    lost = release.sights.get(TAKEN, {})
+    new = "targets" in seen and (release.growing or seen.get("taken"))
+    if green is None or not (lost.get("value") or new):
         return seen
-    serving = Observation(at=now, **seen).serving(green)
-    return {**seen, "green": replace(green, instances=tuple(one for one in green.instances if one.id in serving))}
+    booted = {*Observation(at=now, **seen).serving(green), *(lost["remain"] if lost.get("value") else ())}
+    return {**seen, "green": replace(green, instances=tuple(one for one in green.instances if one.id in booted))}
 
 
 class Looks:
@@ -90,16 +95,16 @@ class Looks:
 
     def _checking(self, release: Release, now: float) -> Seen:
         seen = self._groups(release)
-        if release.weighted:
-            return {**seen, **self._traffic(release), "checks": self._checks(release, seen, now)}
-        return {**seen, "routes": self._routes(release, now), "checks": self._checks(release, seen, now)}
+        seen |= self._traffic(release) if release.weighted else {"routes": self._routes(release, now)}
+        seen |= self._lost(release, seen, now)
+        return {**seen, "checks": self._checks(release, _grown(release, seen, now), now)}
 
     def _serving(self, release: Release, now: float) -> Seen:
         seen = self._groups(release)
         # With weights the look at them shows the routes, too.
         routes = None if release.weighted else self._routes(release, now, overdue(release))
         shown = {**seen, "routes": routes, **self._traffic(release)}
-        shown |= self._taken(release, shown, now)
+        shown |= self._lost(release, shown, now)
         if release.phase is Phase.SOAKING:
             shown |= self._beside(release, shown, now)
         return {**shown, "checks": self._checks(release, _grown(release, shown, now), now)}
@@ -111,10 +116,12 @@ class Looks:
         # Images are tidied up last, so they are not looked for before blue is out of the way.
         done = blue is None or all(one.parked for one in blue.instances)
         spare = self._spares(release, now) if done else _NOTHING_SPARE
-        whole = blue is not None and Verb.EMPTY_BLUE not in release.began
-        detached = groups.detached(self._calls, release.blue_group, release.started_at) if whole else ()
         seen: Seen = {"blue": blue, "green": green, **self._traffic(release), **spare}
-        seen |= {"detached": detached, **self._taken(release, seen, now)}
+        seen |= self._lost(release, seen, now)
+        if Verb.EMPTY_BLUE not in release.began:
+            seen |= self._detached(release, blue, green)
+        elif done:
+            seen |= self._still_outside(release)
         seen |= self._beside(release, seen, now)
         return seen if release.emptying else {**seen, "checks": self._checks(release, seen, now)}
 
@@ -124,6 +131,9 @@ class Looks:
         seen: Seen = {**self._groups(release), **self._traffic(release)}
         green: Group | None = seen["green"]
         gone = green is None or not release.owns(green.release, green.token)
+        shown = Observation(at=now, **seen)
+        if not (gone or shown.registered(green) or shown.draining(green) or Verb.DELETE_GREEN in release.began):
+            seen |= self._detached(release, seen["blue"], green)  # AWS forgets with the group who left it
         if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and gone:
             # Needed only for removing our version, which green is on as long as it is there.
             seen["template"] = templates.look(self._calls, release.blue.template, release)
@@ -141,15 +151,31 @@ class Looks:
         routes = traffic.lines(ways, release)
         return {**seen, "shares": traffic.shares(ways, release), "routes": routes, "homes": homes}
 
-    def _taken(self, release: Release, seen: Seen, now: float) -> Seen:
-        """What AWS took of a green that was whole and is not."""
+    def _lost(self, release: Release, seen: Seen, now: float) -> Seen:
+        """What AWS, or a person's hand, took of a green that was whole and is not."""
         green: Group | None = seen["green"]
         targets = release.checks.get(TARGETS)
-        serving = Observation(at=now, **seen).serving(green)
-        if green is None or targets is None or not targets.held or len(serving) >= green.desired:
+        if green is None:
             return {}
-        ill = [one.id for one in green.instances if one.lifecycle == "InService" and one.id not in serving]
-        return {"taken": groups.taken(self._calls, green, ill)}
+        judged = targets is not None and targets.held
+        whole = Observation(at=now, **seen).serving(green) if judged else green.in_service
+        if len(whole) >= green.desired:
+            return {}
+        ill = [one.id for one in green.instances if one.lifecycle == "InService" and one.id not in whole]
+        told = groups.activities(self._calls, green.name)
+        detached = groups.detached(self._calls, told, release.started_at)
+        return {"taken": groups.taken(self._calls, told, ill), "detached": {green.name: detached}}
+
+    def _detached(self, release: Release, *standing: Group | None) -> Seen:
+        """Who was detached from these groups, as far as they are there."""
+        told = {one.name: groups.activities(self._calls, one.name) for one in standing if one is not None}
+        since = release.started_at
+        return {"detached": {name: groups.detached(self._calls, acts, since) for name, acts in told.items()}}
+
+    def _still_outside(self, release: Release) -> Seen:
+        """Those of whom it is known that they were detached: somebody may have ended them since."""
+        known = {name: release.detached(name) for name in (release.blue_group, release.green_group)}
+        return {"detached": {name: groups.outside(self._calls, ids) for name, ids in known.items() if ids}}
 
     def _beside(self, release: Release, seen: Seen, now: float) -> Seen:
         """Who else serves beside green, and whose they are; asked only when there is somebody."""

@@ -14,11 +14,11 @@ BOTH_SERVE = frozenset({Phase.OVERLAPPING, Phase.HOLDING})
 def check_failed(s: Scene) -> RollBack | None:
     """A check that was lost, or that did not come to hold in time; or what AWS took and did not replace in time."""
     if late := _not_replaced(s):
-        return RollBack(Reason.LAUNCH_LATE, late)
+        return late
     for name, within in _limits(s):
         state = s.release.checks.get(name)
         seen = state.value if state else "never answered"
-        reason = Reason.NEVER_HEALTHY if name == TARGETS else Reason.CHECK_FAILED
+        reason = _never_whole(s) if name == TARGETS else Reason.CHECK_FAILED
         if state is not None and state.lost:
             how = "fails" if state.certain else "no longer holds"
             return RollBack(Reason.CHECK_FAILED, f"{name} {how}: {seen}")
@@ -27,17 +27,30 @@ def check_failed(s: Scene) -> RollBack | None:
     return None
 
 
-def _not_replaced(s: Scene) -> str:
-    """While both serve what remains is enough, however long; alone, green must be whole again in its healthy time."""
+def _not_replaced(s: Scene) -> RollBack | None:
+    """While both serve what remains is enough, however long; alone, green must be whole again in its healthy time.
+
+    Nobody is waited for while nobody serves.
+    """
     gone = loss(s.release, s.seen)
-    if gone is None or s.now - max(gone.since, s.watched_since) < s.config.timeouts.healthy:
-        return ""
+    if gone is None or not s.targets_judged:
+        return None
     blue = len(s.seen.serving(s.seen.blue)) if s.seen.in_traffic("blue") else 0
     remain = len(s.seen.serving(s.seen.green))
+    out = s.release.phase not in (Phase.CHECKING, *BOTH_SERVE) and not (blue or remain)
+    if not out and s.now - max(gone.since, s.watched_since) < s.config.timeouts.healthy:
+        return None
     if s.release.phase in BOTH_SERVE and blue + remain >= s.before.desired:
-        return ""
-    within = duration(s.config.timeouts.healthy)
-    return f"AWS took {', '.join(gone.taken)} of green and did not replace it within {within}: {remain} healthy"
+        return None
+    within = "and nobody serves" if out else f"and not replaced within {duration(s.config.timeouts.healthy)}"
+    return RollBack(gone.reason, f"{gone.named(s.seen.green)}, {within}: {remain} healthy")
+
+
+def _never_whole(s: Scene) -> Reason:
+    """Why green never came to be healthy: the version is not to blame while all that are there are well."""
+    gone, green = loss(s.release, s.seen), s.seen.green
+    well = green is not None and len(s.seen.serving(green)) >= len(green.in_service)
+    return gone.reason if gone and well else Reason.NEVER_HEALTHY
 
 
 def _limits(s: Scene) -> list[tuple[str, float]]:

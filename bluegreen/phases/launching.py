@@ -77,10 +77,10 @@ def _make_green(s: Scene) -> Decision | None:
         hopeless = f"AWS refused every launch of green, {green.refused} times for the same reason: {green.activity}"
         return RollBack(Reason.LAUNCH_REFUSED, hopeless)
     if s.now >= deadline:
-        cause = green.activity or in_the_way(green) if green else ""
-        why = f": {cause}" if cause else ""
+        failed, aside = (green.activity, in_the_way(green)) if green else ("", "")
+        why = f": {failed or aside}" if failed or aside else ""
         late = f"{up} of {s.release.size} instances in service after {duration(s.phase_age)}{why}"
-        return RollBack(Reason.LAUNCH_LATE, late)
+        return RollBack(Reason.CHANGED_OUTSIDE if aside and not failed else Reason.LAUNCH_LATE, late)
     return s.wait(Awaited.GREEN_UP, deadline)
 
 

@@ -1,25 +1,49 @@
-"""What AWS takes of green, and what that says of the version: nothing, while those that remain are well.
+"""What AWS or a person's hand takes of green, and what that says of the version: nothing, while the others are well.
 
 An instance that is ill is the version's fault: it runs, and its target is unhealthy. One that AWS took (spot capacity,
-failed hardware, a rebalance) runs no more; so `aws` finds it, by EC2's state or by the cause of its termination.
+failed hardware, a rebalance) runs no more; so `aws` finds it, by EC2's state or by the cause of its termination. One
+that a person put into Standby or detached runs, and its lifecycle or its group's activities tell.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bluegreen.observation import Group, Observation
-from bluegreen.release import TAKEN, Phase, Release
+from bluegreen.observation import TARGETS, Group, Observation
+from bluegreen.phases.obstacles import in_the_way
+from bluegreen.release import PARKED, TAKEN, Facts, Phase, Reason, Release
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Instances of green that AWS took and that are not replaced yet. Ids; `since`: epoch seconds."""
+    """Instances of green that are gone and not replaced yet. Ids; `since`: epoch seconds."""
 
     taken: tuple[str, ...]  # in this release, replaced ones, too
+    missing: tuple[str, ...]  # those of them who are not replaced yet
+    by_hand: tuple[str, ...]  # those of the missing that a person set aside or detached
     remain: tuple[str, ...]  # who was there and is judged; whoever comes in place of those taken boots at first
     since: float
+
+    @property
+    def reason(self) -> Reason:
+        """Why a release goes back that waited in vain for them: neither speaks against the version."""
+        return Reason.CHANGED_OUTSIDE if self.by_hand else Reason.LAUNCH_LATE
+
+    def named(self, green: Group | None) -> str:
+        """Who took whom, in a clause, with how those come to an end that are still set aside."""
+        cause = in_the_way(green) if self.by_hand else ""
+        return _taken_by(self.missing, self.by_hand, "green") + (f" ({cause})" if cause else "")
+
+
+def _taken_by(taken: Iterable[str], by_hand: Iterable[str], whose: str) -> str:
+    """Who took whom."""
+    hand = [one for one in taken if one in by_hand]
+    aws = [one for one in taken if one not in hand]
+    said = [f"AWS took {', '.join(aws)} of {whose}"] if aws else []
+    said += [f"{', '.join(hand)} of {whose} {'was' if len(hand) == 1 else 'were'} set aside by hand"] if hand else []
+    return " and ".join(said)
 
 
 def needed(release: Release, seen: Observation) -> int:
@@ -31,17 +55,49 @@ def needed(release: Release, seen: Observation) -> int:
 
 
 def loss(release: Release, seen: Observation) -> Loss | None:
-    """What AWS took and has not replaced; None when enough of green serve, or something else is the matter."""
-    if seen.green is None or len(seen.serving(seen.green)) >= needed(release, seen):
+    """What was taken and is not replaced; None when enough of green serve, or something else is the matter."""
+    if seen.green is None or _whole(release, seen, seen.green):
         return None
-    before = release.sights.get(TAKEN, {"value": "", "instances": [], "remain": [], "since": seen.at})
+    before = {"value": "", "instances": [], "remain": [], "since": seen.at, **release.sights.get(TAKEN, {})}
     known, open_ = set(before["instances"]), bool(before["value"])
-    new = set(seen.taken) - known
-    if not new:
-        return Loss(tuple(before["instances"]), tuple(before["remain"]), before["since"]) if open_ else None
-    kept = {*before["remain"], *seen.serving(seen.green)} if open_ else _there(seen, seen.green)
-    since = before["since"] if open_ else seen.at
-    return Loss(tuple(sorted(known | new)), tuple(sorted(kept - known - new)), since)
+    hand = _new_by_hand(seen, seen.green, release, known)
+    new = (set(seen.taken) - known) | hand
+    if not (new or open_):
+        return None
+    missing, by_hand, remain = _open(before) if open_ else (set(), set(), set())
+    kept = remain if not new else {*remain, *_up(seen, seen.green)} if open_ else _there(seen, seen.green)
+    return Loss(
+        taken=tuple(sorted(known | new)),
+        missing=tuple(sorted(missing | new)),
+        by_hand=tuple(sorted(by_hand | hand)),
+        remain=tuple(sorted(kept - known - new)),
+        since=before["since"] if open_ else seen.at,
+    )
+
+
+def _open(before: Facts) -> tuple[set[str], set[str], set[str]]:
+    """Who is missing, who of them by hand, and who remains."""
+    return set(before.get("missing", before["instances"])), set(before.get("by_hand", ())), set(before["remain"])
+
+
+def _new_by_hand(seen: Observation, green: Group, release: Release, known: Collection[str]) -> set[str]:
+    """Whom a person set aside since the last look, or detached; one may be put back, and set aside once more."""
+    parked = set(release.sights.get(f"{PARKED} green", {}).get("instances", ()))
+    aside = {one.id for one in green.instances if one.set_aside and one.id not in parked}
+    leaving = {one.id for one in green.instances if one.set_aside and not one.parked}
+    return (aside - leaving) | ((leaving | set(seen.detached.get(green.name, ()))) - set(known))
+
+
+def _up(seen: Observation, green: Group) -> tuple[str, ...]:
+    """Who serves or, before green is in any target group, who is in service."""
+    return seen.serving(green) if seen.targets else green.in_service
+
+
+def _whole(release: Release, seen: Observation, green: Group) -> bool:
+    """Before green is in a target group nobody can tell whether who came in place of another has booted."""
+    if not seen.targets and release.sights.get(TAKEN, {}).get("value"):
+        return False
+    return len(_up(seen, green)) >= needed(release, seen)
 
 
 def _there(seen: Observation, green: Group) -> set[str]:
@@ -56,16 +112,25 @@ def judged_well(release: Release, seen: Observation) -> tuple[bool, str]:
     said = f"{len(serving)} of {release.size} healthy"
     if gone is None:
         return len(serving) >= needed(release, seen), said
-    return set(gone.remain) <= set(serving), f"{said}, the others were taken by AWS and are not replaced yet"
+    state = release.checks.get(TARGETS)
+    well = set(gone.remain) <= set(serving) if gone.remain else bool(state and state.held)
+    by = "by hand" if gone.by_hand else "by AWS"
+    return well, f"{said}, the others were taken {by} and are not replaced yet"
 
 
 def noticed_losses(release: Release, seen: Observation) -> list[dict[str, Any]]:
     """Facts of the `observed` event: when something is taken, and when it has been replaced."""
     gone, before = loss(release, seen), release.sights.get(TAKEN)
     if gone is not None:
-        named = ", ".join(one for one in gone.taken if not before or before["value"] or one not in before["instances"])
         facts = {"instances": list(gone.taken), "remain": list(gone.remain), "since": gone.since}
-        return [{"subject": TAKEN, "value": f"AWS took {named} of {release.green_group}", **facts}]
-    if before and before["value"] and seen.green and len(seen.serving(seen.green)) >= needed(release, seen):
-        return [{**before, "value": "", "remain": []}]
-    return []
+        facts |= {"missing": list(gone.missing), "by_hand": list(gone.by_hand)}
+        value = _taken_by(gone.missing, gone.by_hand, release.green_group)
+        return [{"subject": TAKEN, "value": value, **facts}]
+    green = seen.green
+    if green is None or not _whole(release, seen, green):
+        return []
+    aside = {one.id for one in green.instances if one.set_aside} - set(before["instances"] if before else ())
+    if not aside and not (before and before["value"]):
+        return []
+    known = sorted({*(before["instances"] if before else ()), *aside})
+    return [{"since": seen.at, **(before or {}), "subject": TAKEN, "value": "", "instances": known, "remain": []}]

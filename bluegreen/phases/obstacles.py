@@ -1,24 +1,23 @@
-"""What is in the way of a wait, and does not pass by itself: who holds an instance back, by id and state."""
+"""What is in the way of a wait, and does not pass by itself; and whom a person's hand left outside. By id and state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bluegreen.observation import Group, Observation
+from bluegreen.aws_commands import terminate
+from bluegreen.observation import IN_TRAFFIC, Group, Observation
 from bluegreen.release import DETACHED, HELD, PARKED, Release
 
 #: So many instances are named; of a large group the others are counted.
 NAMED = 5
 
-_PUT_BACK = (
-    "put it back (aws autoscaling exit-standby --auto-scaling-group-name {group} --instance-ids {ids}) or detach it "
-    "(aws autoscaling detach-instances --auto-scaling-group-name {group} --instance-ids {ids} "
-    "--no-should-decrement-desired-capacity)"
-)
 _END = (
     "terminate it (aws autoscaling terminate-instance-in-auto-scaling-group --instance-id {id} "
     "--no-should-decrement-desired-capacity)"
+)
+_PUT_BACK = (
+    "put it back (aws autoscaling exit-standby --auto-scaling-group-name {group} --instance-ids {ids}) or " + _END
 )
 _WAYS: Mapping[str, str] = {"EnteringStandby": _PUT_BACK, "Standby": _PUT_BACK}
 
@@ -50,11 +49,36 @@ def seen_in_the_way(release: Release, seen: Observation) -> Iterator[dict[str, A
         for subject, say in _SUBJECTS.items():
             name, value = f"{subject} {which}", say(release, group)
             if value or name in release.sights:
-                yield {"subject": name, "value": value}
-    if seen.detached:
-        ids = ", ".join(seen.detached)
-        value = f"{ids}, detached from {release.blue_group}, outside of every group and running on"
-        yield {"subject": DETACHED, "value": value, "instances": list(seen.detached)}
+                ids = [i.id for i in group.instances if i.parked] if group and subject == PARKED else []
+                yield {"subject": name, "value": value, **({"instances": ids} if ids else {})}
+    yield from _seen_detached(release, seen)
+
+
+def _seen_detached(release: Release, seen: Observation) -> Iterator[dict[str, Any]]:
+    for which, name in (("blue", release.blue_group), ("green", release.green_group)):
+        ids, subject = seen.detached.get(name, ()), DETACHED[which]
+        if ids:
+            value = f"{', '.join(ids)}, detached from {name}, outside of every group and running on"
+            yield {"subject": subject, "value": value, "instances": list(ids)}
+        elif name in seen.detached and subject in release.sights:
+            yield {"subject": subject, "value": "", "instances": []}
+
+
+def left_outside(release: Release, seen: Observation | None, *staying: Group | None) -> Iterator[str]:
+    """Whom a person's hand left out of service, and the command that ends each; never one that gets traffic.
+
+    Of those in a group only of the groups that are `staying`: the others go with theirs.
+    """
+    for name in (release.blue_group, release.green_group):
+        idle = [id_ for id_ in release.detached(name) if not _gets_traffic(seen, id_)]
+        if idle:
+            said = f"instance {', '.join(idle)}, detached from {name}, outside of every group and running on"
+            yield f"{said}: {terminate(idle)}"
+    yield from (f"instance {cause}" for cause in map(in_the_way, staying) if cause)
+
+
+def _gets_traffic(seen: Observation | None, id_: str) -> bool:
+    return seen is not None and any(members.get(id_) in IN_TRAFFIC for members in seen.targets.values())
 
 
 def _held(release: Release, group: Group | None) -> str:

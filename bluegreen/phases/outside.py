@@ -7,7 +7,7 @@ from collections import Counter
 from bluegreen.observation import Group, Observation
 from bluegreen.phases.obstacles import with_who_is_in_the_way
 from bluegreen.phases.scene import Rest, Scene, halt
-from bluegreen.release import Phase, Reason, Verb
+from bluegreen.release import TAKEN, Phase, Reason, Verb
 
 
 def intruded(s: Scene) -> Rest | None:
@@ -89,7 +89,11 @@ def _green_left(s: Scene) -> str:
 def _green_resized(s: Scene) -> str:
     green = s.seen.green
     resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
-    if green is None or not s.settled(Verb.CREATE_GREEN) or green.desired == s.release.size or resizing:
+    if green is None or not s.settled(Verb.CREATE_GREEN) or resizing:
+        return ""
+    known = s.release.sights.get(TAKEN, {}).get("instances", ())
+    back = sum(one.id in known and not one.set_aside for one in green.instances)  # leaving Standby, each adds one
+    if s.release.size <= green.desired <= s.release.size + back:
         return ""
     return f"{green.name} was resized from {s.release.size} to {green.desired}"
 

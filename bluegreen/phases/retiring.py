@@ -5,7 +5,8 @@ from __future__ import annotations
 from bluegreen.aws_commands import delete_group
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
-from bluegreen.phases.obstacles import with_who_is_in_the_way
+from bluegreen.phases.losses import loss
+from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.outside import beside, displaced
 from bluegreen.phases.scene import (
     LOOKS,
@@ -18,7 +19,7 @@ from bluegreen.phases.scene import (
     drained,
     halt,
 )
-from bluegreen.release import DETACHED, Awaited, Outcome, Reason, Release, Verb, duration
+from bluegreen.release import Awaited, Outcome, Reason, Release, Verb, duration
 
 #: The processes that start instances of a group by themselves. ReplaceUnhealthy replaces none in a group of size 0.
 SCALING = ("AlarmNotification", "AZRebalance", "ScheduledActions")
@@ -52,11 +53,14 @@ def _green_must_serve(s: Scene) -> Decision | None:
     alone = not s.seen.in_traffic("blue")
     if alone and len(s.seen.serving(green)) >= borne:
         return None
-    if not s.release.can_roll_back and _hopeless(s):
+    if not s.release.can_roll_back and (_hopeless(s) or _lost(s)):
+        gone = loss(s.release, s.seen)
         serving = f"{len(s.seen.serving(green))} of {borne} of green healthy"
         no_return = f"while {s.release.blue_group} is emptied, so it cannot return"
         ill = f"and nothing returns to {s.release.blue_group}, which was ill"
-        return halt(s, Reason.CHECK_FAILED, f"{serving} {no_return if s.release.emptying else ill}")
+        why = f", since {gone.named(green)}" if gone else ""
+        reason = gone.reason if gone else Reason.CHECK_FAILED
+        return halt(s, reason, f"{serving} {no_return if s.release.emptying else ill}{why}")
     if s.now >= s.blue_gone_by:
         late = with_who_is_in_the_way("green does not serve alone, so blue was not touched further", green)
         return halt(s, Reason.RETIRE_LATE, late)
@@ -72,6 +76,12 @@ def _hopeless(s: Scene) -> bool:
     if state is None or state.passed or state.streak < s.release.looks(LOOKS):
         return False
     return not s.seen.serving(s.seen.green) or s.now - state.since >= s.config.timeouts.healthy
+
+
+def _lost(s: Scene) -> bool:
+    """All of green was taken, and its group has not replaced anybody in the time that a boot may take."""
+    gone = loss(s.release, s.seen)
+    return gone is not None and not s.seen.serving(s.seen.green) and s.now - gone.since >= s.config.timeouts.healthy
 
 
 def _blue_leaves(s: Scene) -> Decision | None:
@@ -161,8 +171,7 @@ def _told(s: Scene) -> str:
 def _kept(s: Scene) -> tuple[str, ...]:
     kept = list(s.release.takes.get("left", ()))
     kept += [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
-    detached = s.release.sights.get(DETACHED)
-    kept += [f"instance {detached['value']}"] if detached else []
+    kept += left_outside(s.release, s.seen, s.seen.green)
     if Verb.DROP_GROUP in s.release.gave_up:
         kept += [f"group {group}, empty" for group in s.seen.emptied]
     if Verb.DROP_IMAGE in s.release.gave_up:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from bluegreen.aws_commands import attach
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
-from bluegreen.phases.obstacles import with_who_is_in_the_way
+from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.outside import not_ours
 from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
@@ -232,6 +232,7 @@ def _rolled_back(s: Scene) -> Rest:
     reason = s.release.reason or Reason.ORDERED
     made = s.release.made_image or (s.seen.image.id if s.seen.image and _made(s, s.seen.image) else "")
     left = list(s.release.takes.get("left", ()))
+    left += left_outside(s.release, s.seen, s.seen.blue)
     left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bluegreen.aws_commands import delete_group, delete_version
 from bluegreen.observation import TARGETS, Group, Observation
+from bluegreen.phases.obstacles import left_outside
 from bluegreen.release import Awaited, BlueBefore, CheckState, Facts, Outcome, Phase, Reason, Release, Verb
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, .
             left.append(f"group {release.green_group}, which gets traffic beside {release.blue_group}: {back}")
     else:
         left += _made(release, seen)
+    left += left_outside(release, seen, *_staying(release, seen))
     if Verb.START_BUILDER in release.began and Verb.STOP_BUILDER not in release.did:
         stop = f"aws ec2 stop-instances --instance-ids {release.builder}"
         left.append(f"builder {release.builder}, perhaps running: {stop}")
@@ -236,6 +238,13 @@ def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, .
     if pinned and release.blue is not None and not (seen and seen.blue is None):
         left.append(_pins(release, release.blue))
     return tuple(left)
+
+
+def _staying(release: Release, seen: Observation | None) -> tuple[Group | None, ...]:
+    """The groups that nobody is told to delete."""
+    if seen is None or Verb.EMPTY_BLUE in release.began:
+        return ()
+    return (seen.blue, seen.green) if _green_may_serve(release, seen) else (seen.blue,)
 
 
 def _green_may_serve(release: Release, seen: Observation | None) -> bool:

@@ -121,7 +121,7 @@ def _take_blue_out(s: Scene) -> Decision:
         late = f"{serving} of {s.release.size} of green served after {duration(s.phase_age)}"
         gone = loss(s.release, s.seen)
         if gone is not None:
-            return RollBack(Reason.LAUNCH_LATE, f"{late}, since AWS took {', '.join(gone.taken)}")
+            return RollBack(gone.reason, f"{late}, since {gone.named(s.seen.green)}")
         return RollBack(Reason.NEVER_HEALTHY, late)
     if not s.green_serves:
         return s.wait(Awaited.GREEN_GROWN)

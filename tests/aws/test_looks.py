@@ -160,17 +160,42 @@ def test_what_aws_took_is_told_apart_from_what_is_ill() -> None:
     assert stage.cloud.calls["autoscaling:DescribeScalingActivities"] == calls
 
 
-def test_who_was_detached_from_blue_and_runs_on_is_found() -> None:
-    """Not who was terminated since, or is in another group; and no more once blue is being emptied."""
+def test_who_was_detached_and_runs_on_is_found() -> None:
+    """Not who was terminated since, or is in another group; of blue not once it is emptied. Last those still there."""
     stage = AwsStage(ami=True).go_to(Phase.SOAKING)
     one, two, three, _ = sorted(stage.pretend.members("web-asg"))
     away = {"AutoScalingGroupName": "web-asg", "ShouldDecrementDesiredCapacity": False}
     stage.client("autoscaling").detach_instances(InstanceIds=[one, two, three], **away)
     stage.client("ec2").terminate_instances(InstanceIds=[two])
     stage.go_to(Phase.RETIRING)
-    assert stage.observe().detached == (one, three)
+    assert stage.observe().detached == {"web-asg": (one, three), "web-production-v1": ()}
+    until(stage, Verb.EMPTY_BLUE)
+    stage.client("ec2").terminate_instances(InstanceIds=[one])
     rest = stage.go_to_the_end()
-    assert rest.left == (f"instance {one}, {three}, detached from web-asg, outside of every group and running on",)
+    said = f"instance {three}, detached from web-asg, outside of every group and running on"
+    assert rest.left == (f"{said}: aws ec2 terminate-instances --instance-ids {three}",)
+
+
+def test_whom_a_hand_took_of_green_is_found_while_it_is_not_whole() -> None:
+    """By its group's activities; and who was detached once more before green is deleted, after which nobody knows."""
+    stage = AwsStage(ami=True).go_to(Phase.SOAKING)
+    green = "web-production-v1"
+    one, *_ = sorted(stage.pretend.members(green))
+    assert stage.observe().detached == {}, "it is whole"
+    away = {"AutoScalingGroupName": green, "ShouldDecrementDesiredCapacity": False, "InstanceIds": [one]}
+    stage.client("autoscaling").detach_instances(**away)
+    seen = stage.observe()
+    assert (seen.detached, seen.taken) == ({green: ()}, ())
+    assert [i.id for i in seen.green.instances if i.set_aside] == [one]  # type: ignore[union-attr]  # it is there
+    stage.clock.sleep(30)
+    assert stage.observe().detached == {green: (one,)}
+    stage.clock.sleep(300)
+    assert stage.observe().detached == {}, "another was launched in its place"
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    rest = stage.go_to_the_end()
+    said = f"instance {one}, detached from {green}, outside of every group and running on"
+    assert rest.left == (f"{said}: aws ec2 terminate-instances --instance-ids {one}",)
+    assert stage.pretend.instances()[one] == "running"
 
 
 def test_blue_s_own_hooks_and_delays_are_looked_at_before_it_is_pinned() -> None:
@@ -309,11 +334,15 @@ def test_a_stale_look_makes_nothing_twice() -> None:
 
 
 def test_rolling_back_looks_for_what_must_go() -> None:
-    """The template only once green is gone."""
+    """The template only once green is gone; who was detached only once green is out and drained, and there."""
+    stage = AwsStage(ami=True).go_to(Phase.OVERLAPPING)
+    until(stage, Verb.JOIN_GREEN)
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
+    assert cost(stage)[1] == {GROUPS: 1, HEALTH: 1}
     stage = AwsStage(ami=True).go_to(Phase.CHECKING)
     stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
     seen, calls = cost(stage)
-    assert calls == {GROUPS: 1, HEALTH: 1}
+    assert calls == {GROUPS: 1, HEALTH: 1, "autoscaling:DescribeScalingActivities": 2}
     assert seen.template is None
     until(stage, Verb.DELETE_GREEN)
     stage.clock.sleep(120)

@@ -205,8 +205,8 @@ def test_a_hopeless_launch_is_not_waited_for() -> None:
 
 STANDBY = (
     "web-asg-0 of web-asg is in Standby: put it back (aws autoscaling exit-standby --auto-scaling-group-name web-asg "
-    "--instance-ids web-asg-0) or detach it (aws autoscaling detach-instances --auto-scaling-group-name web-asg "
-    "--instance-ids web-asg-0 --no-should-decrement-desired-capacity)"
+    "--instance-ids web-asg-0) or terminate it (aws autoscaling terminate-instance-in-auto-scaling-group "
+    "--instance-id web-asg-0 --no-should-decrement-desired-capacity)"
 )
 
 
@@ -221,7 +221,8 @@ def test_who_is_in_the_way_is_told_at_once_and_once() -> None:
     """By id, state and the command that ends it; and that it is over."""
     s = puts(Stage().switched().notices(), "blue", "Standby")
     seq = s.notices().release.seq
-    assert s.release.sights["parked blue"] == {"subject": "parked blue", "value": STANDBY}
+    told = {"subject": "parked blue", "value": STANDBY, "instances": ["web-asg-0"]}
+    assert s.release.sights["parked blue"] == told
     assert s.notices().release.seq == seq, "once"
     puts(s, "blue", "InService").notices()
     assert s.release.sights["parked blue"]["value"] == ""
@@ -274,21 +275,37 @@ def test_blue_is_not_waited_for_when_only_a_person_can_empty_it(retire: str) -> 
 
 
 def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
-    """It runs on, and nobody else knows of it."""
-    s = Stage().switched().enters(Phase.RETIRING).targets(green="healthy").sees(detached=("i-9",)).notices()
-    emptying(s).sees(detached=()).notices().sees(blue=None)
+    """It runs on, and nobody else knows of it; unless somebody has ended it since, or it gets traffic."""
+    s = (
+        Stage()
+        .switched()
+        .enters(Phase.RETIRING)
+        .targets(green="healthy")
+        .sees(detached={"web-asg": ("i-9",)})
+        .notices()
+    )
+    emptying(s).sees(detached={}).notices().sees(blue=None)
     decision = s.decision
     assert isinstance(decision, Rest)
-    assert decision.left == ("instance i-9, detached from web-asg, outside of every group and running on",)
+    ends = "aws ec2 terminate-instances --instance-ids i-9"
+    assert decision.left == (f"instance i-9, detached from web-asg, outside of every group and running on: {ends}",)
+    targets = s.seen.targets
+    decision = s.sees(targets={TG: {**targets[TG], "i-9": "healthy"}}).decision
+    assert isinstance(decision, Rest)
+    assert decision.left == ()
+    decision = s.sees(targets=targets, detached={"web-asg": ()}).notices().decision
+    assert isinstance(decision, Rest)
+    assert (decision.left, s.release.sights["detached"]["value"]) == ((), "")
 
 
 def test_messages_at_a_limit_name_who_is_in_the_way() -> None:
     """A green that does not come up, a blue that does not bear, a green that does not serve, a blue that shrank."""
     s = Stage().launched()
     s.release = replace(s.release, did={v: e for v, e in s.release.did.items() if v is not Verb.SUSPEND_GREEN})
-    assert "web-production-v42-0 of web-production-v42 is in Standby" in str(
-        puts(s, "green", "Standby").passes(900).decision
-    )
+    decision = puts(s, "green", "Standby").passes(900).decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is Reason.CHANGED_OUTSIDE
+    assert "web-production-v42-0 of web-production-v42 is in Standby" in decision.message
     s = puts(Stage().switched().rolls_back(), "blue", "Standby").passes(600)
     assert STANDBY in str(s.decision)
     s = puts(Stage().switched().enters(Phase.RETIRING), "green", "Standby").targets(green="draining").passes(7200)
@@ -1565,3 +1582,146 @@ def test_what_is_not_replaced_in_time(phase: Phase) -> None:
     assert isinstance(decision, RollBack)
     assert decision.reason is Reason.LAUNCH_LATE
     assert f"AWS took {GREEN}-0" in decision.message
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_nobody_is_waited_for_while_nobody_serves(by_hand: bool) -> None:
+    """All of green was taken: blue gets the traffic at once, and the version is not to blame."""
+    s, all_ = Stage().switched(), tuple(f"{GREEN}-{n}" for n in range(4))
+    decision = (puts(s, "green", "Standby", 4) if by_hand else taken(s, *all_)).notices().decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is (Reason.CHANGED_OUTSIDE if by_hand else Reason.LAUNCH_LATE)
+    assert ", and nobody serves: 0 healthy" in decision.message
+    s = taken(Stage().joined(), *all_).checks()
+    assert s.release.checks["targets"].held, "blue serves: they are waited for"
+
+
+def test_all_of_green_is_taken_while_blue_is_emptied() -> None:
+    """Nothing can return to blue; green's group has the time of a boot, then the release makes room for its cure."""
+    s = Stage().switched().enters(Phase.RETIRING).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)
+    puts(s, "green", "Standby", 4).checks()
+    assert isinstance(s.passes(590).decision, Wait)
+    decision = s.passes(10).decision
+    assert isinstance(decision, Rest)
+    assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    said = "0 of 4 of green healthy while web-asg is emptied, so it cannot return, since "
+    assert decision.message.startswith(
+        f"{said}{GREEN}-0, {GREEN}-1, {GREEN}-2, {GREEN}-3 of green were set aside by hand"
+    )
+
+
+# --- what a person's hand takes ---
+
+
+@pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING, Phase.RETIRING])
+@pytest.mark.parametrize("state", ["EnteringStandby", "Standby", "Detaching"])
+def test_what_a_hand_takes_is_no_fault_of_the_version(phase: Phase, state: str) -> None:
+    """As what AWS takes; and with how it ends."""
+    s = Stage().joined().enters(phase)
+    puts(s, "green", state).checks()
+    told = s.release.sights["taken"]
+    assert told["value"] == f"{GREEN}-0 of {GREEN} was set aside by hand"
+    assert (told["by_hand"], told["remain"]) == ([f"{GREEN}-0"], [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"])
+    assert s.release.checks["targets"].held
+    assert not isinstance(s.decision, RollBack)
+    s.sees(targets={TG: {**s.seen.targets[TG], f"{GREEN}-1": "unhealthy"}}).checks()
+    decision = s.decision
+    assert isinstance(decision, RollBack)
+    assert decision.message == (
+        "targets no longer holds: 2 of 4 healthy, the others were taken by hand and are not replaced yet"
+    )
+
+
+def test_who_was_detached_and_is_no_member_any_more_is_known_by_the_groups_activities() -> None:
+    """A look that comes late."""
+    s = Stage().switched()
+    assert s.seen.green is not None
+    s.alter("green", instances=s.seen.green.instances[1:]).sees(detached={GREEN: (f"{GREEN}-0",)}).checks()
+    assert s.release.sights["taken"]["by_hand"] == [f"{GREEN}-0"]
+    assert s.release.sights["detached green"]["instances"] == [f"{GREEN}-0"]
+    assert s.release.checks["targets"].held
+
+
+def test_both_take_at_once() -> None:
+    """Each is told for itself, and who is not replaced by a hand's doing is nobody's fault."""
+    s = taken(puts(Stage().switched(), "green", "Standby"), f"{GREEN}-1").checks()
+    value = f"AWS took {GREEN}-1 of {GREEN} and {GREEN}-0 of {GREEN} was set aside by hand"
+    assert s.release.sights["taken"]["value"] == value
+    decision = s.passes(600).decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is Reason.CHANGED_OUTSIDE
+    assert f"{GREEN}-0 of {GREEN} is in Standby: put it back (aws autoscaling exit-standby" in decision.message
+    assert decision.message.endswith("and not replaced within 10m: 2 healthy")
+
+
+def test_who_is_put_back_and_set_aside_once_more_is_a_loss_again() -> None:
+    """And leaving Standby makes its group larger by one, which is no change of its size by somebody else."""
+    s = joins(puts(Stage().switched(), "green", "Standby").checks(), "new", "healthy").checks()
+    assert (s.release.sights["taken"]["value"], s.release.sights["taken"]["instances"]) == ("", [f"{GREEN}-0"])
+    s.passes(60).alter("green", desired=5)
+    assert "was resized from 4 to 5" in str(s.decision)
+    puts(s, "green", "InService").targets(green="healthy").checks()
+    assert not isinstance(s.decision, Rest)
+    s.alter("green", desired=6)
+    assert "was resized from 4 to 6" in str(s.decision)
+    s.alter("green", desired=4, instances=tuple(one for one in s.seen.green.instances if one.id != "new"))  # type: ignore[union-attr]  # it is there
+    puts(s, "green", "Standby").checks()
+    assert s.release.sights["taken"]["value"] == f"{GREEN}-0 of {GREEN} was set aside by hand"
+    assert s.release.checks["targets"].held
+
+
+def test_who_is_set_aside_and_replaced_between_two_looks_may_be_put_back() -> None:
+    """It is known from when it is seen, although nobody is missing."""
+    s = puts(joins(Stage().switched(), "new", "healthy"), "green", "Standby").notices()
+    assert (s.release.sights["taken"]["value"], s.release.sights["taken"]["instances"]) == ("", [f"{GREEN}-0"])
+    seq = s.notices().release.seq
+    assert s.notices().release.seq == seq
+    s.passes(60).alter("green", desired=5)
+    puts(s, "green", "InService").targets(green="healthy")
+    assert not isinstance(s.decision, Rest)
+
+
+def test_in_checking_nobody_is_waited_for_and_newcomers_are_not_judged() -> None:
+    """Before green is in a target group nobody can tell whether who came in its place has booted."""
+    s = puts(Stage().launched().enters(Phase.CHECKING).sees(targets={}), "green", "Standby").notices()
+    assert s.release.sights["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    s.alter("green", instances=(*s.seen.green.instances, Instance("new", "InService")))  # type: ignore[union-attr]  # it is there
+    assert s.notices().release.sights["taken"]["value"] != ""
+    assert s.passes(700).decision == Enter(Phase.OVERLAPPING)
+
+
+@pytest.mark.parametrize("ill", [False, True])
+def test_a_hand_before_green_was_ever_healthy(ill: bool) -> None:
+    """It is not healthy in time; the version answers for those who are there."""
+    s = Stage().launched().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    puts(s, "green", "Standby").targets(blue="healthy", green="initial").checks()
+    assert not s.release.checks["targets"].held
+    s.targets(blue="healthy", green="unhealthy" if ill else "healthy").passes(600)
+    decision = s.decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is (Reason.NEVER_HEALTHY if ill else Reason.CHANGED_OUTSIDE)
+    assert "targets did not hold within 10m" in decision.message
+
+
+def test_who_was_set_aside_is_named_at_every_end() -> None:
+    """With the command that ends it, unless it goes with its group."""
+    ends = "aws ec2 terminate-instances --instance-ids i-9"
+    outside = f"instance i-9, detached from {GREEN}, outside of every group and running on: {ends}"
+    s = Stage().switched().sees(detached={GREEN: ("i-9",)}).notices()
+    puts(s, "green", "Standby", 1).notices()
+    s.alter("green", desired=9).passes(60)
+    decision = s.decision
+    assert isinstance(decision, Rest)
+    assert decision.outcome is Outcome.FAILED
+    assert decision.left[0] == outside
+    assert decision.left[1].startswith(f"instance {GREEN}-0 of {GREEN} is in Standby: put it back")
+    s = Stage().switched().sees(detached={GREEN: ("i-9",)}).notices().rolls_back()
+    s.did(Verb.JOIN_BLUE, Verb.TAKE_GREEN_OUT, Verb.DELETE_GREEN, Verb.DELETE_TEMPLATE_VERSION)
+    s.did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE).attach("blue").targets(blue="healthy").passes(61)
+    puts(s, "blue", "Standby").sees(green=None, template=Template("lt-1", default=7, latest=7), builder=None)
+    s.sees(blue=replace(s.seen.blue, instances=(*s.seen.blue.instances, Instance("b", "InService"))))  # type: ignore[union-attr,type-var]  # it is there
+    s.sees(targets={TG: {**s.seen.targets[TG], "b": "healthy"}})
+    decision = s.decision
+    assert isinstance(decision, Rest), decision
+    assert decision.outcome is Outcome.ROLLED_BACK
+    assert decision.left == (outside, f"instance {STANDBY}")

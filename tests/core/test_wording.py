@@ -371,7 +371,7 @@ def test_what_aws_took_is_told_and_that_it_is_replaced(telling: Telling) -> None
     said = "AWS took i-1 of web-production-v42; it is judged by those that remain"
     assert wording.sentence(telling.last, telling.release) == said
     telling.happens(EventKind.OBSERVED, subject="taken", value="", **taken)
-    assert wording.sentence(telling.last, telling.release) == "what AWS took of web-production-v42 has been replaced"
+    assert wording.sentence(telling.last, telling.release) == "what was taken of web-production-v42 has been replaced"
 
 
 def test_what_is_awaited_is_an_event(telling: Telling) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bluegreen import Engine
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.release import EventKind, Outcome, Phase, Reason, Release, Verb
-from tests.worlds import GOOD, SICK, Last, Ops, bare, fast, has, once
+from tests.worlds import GOOD, SICK, Last, Ops, as_told, bare, fast, has, once
 
 CHANGES = {
     "ec2:StartInstances",
@@ -447,6 +447,62 @@ def test_what_aws_takes_is_not_the_version_s_fault(phase: Phase, weighted: bool)
     assert o.wrong(done) == []
 
 
+def set_aside(o: Ops, call: str, group: str) -> str:
+    """Somebody puts an instance in service into Standby, or detaches it; AWS is to launch another in its place."""
+    one = min(id_ for id_, state in o.aws.members(group).items() if state == "InService")
+    aside = {"InstanceIds": [one], "AutoScalingGroupName": group, "ShouldDecrementDesiredCapacity": False}
+    getattr(o.world.client("autoscaling"), call)(**aside)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("phase", "call"),
+    [
+        (Phase.CHECKING, "enter_standby"),
+        (Phase.OVERLAPPING, "detach_instances"),
+        (Phase.SWITCHING, "enter_standby"),
+        (Phase.SOAKING, "detach_instances"),
+    ],
+)
+def test_what_a_hand_takes_of_green_is_not_the_version_s_fault(phase: Phase, call: str) -> None:
+    """Another comes in its place, the release goes live, and its last event says how the one set aside ends."""
+    o = fast(weighted=phase is Phase.SWITCHING, soak=20)
+    aside: list[str] = []
+
+    def acts(seen: Release) -> None:
+        held = phase is Phase.CHECKING or ("targets" in seen.checks and seen.checks["targets"].held)
+        if seen.phase is phase and held and not aside:
+            aside.append(set_aside(o, call, seen.green_group))
+
+    done = ended(o, o.start(), acts)
+    assert (done.outcome, done.reason) == (Outcome.LIVE, Reason.COMPLETED), done.message
+    (left,) = done.left_behind
+    assert left.startswith(f"instance {aside[0]}")
+    command = left.rpartition(": ")[2] if call == "detach_instances" else left.rpartition("(")[2].rstrip(")")
+    as_told(o.world.client, command)
+    o.clock.sleep(60)
+    assert o.aws.instances().get(aside[0], "terminated") == "terminated"
+    assert o.serving() == {done.green_group}
+
+
+def test_what_a_hand_takes_and_nobody_replaces_speaks_against_no_version() -> None:
+    """It is waited for, told at once with what ends it, and at the end goes back; the commit may be released again."""
+    o = fast(soak=300, timeouts={"healthy": 60})
+
+    def acts() -> None:
+        o.aws.faults.no_capacity("web-production-v1")
+        set_aside(o, "enter_standby", "web-production-v1")
+
+    done = ended(o, o.start(), once(lambda seen: seen.phase is Phase.SOAKING, acts))
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.CHANGED_OUTSIDE)
+    assert "was set aside by hand" in done.message
+    assert "is in Standby: put it back (aws autoscaling exit-standby" in done.message
+    told = next(e for e in o.told if e.kind is EventKind.OBSERVED and e.facts["subject"] == "parked green")
+    assert told.at - done.entered[Phase.SOAKING] < 15
+    o.aws.faults.clear()
+    assert o.start(done.commit, ami=o.world.image).number == done.number + 1, "the commit is not refused"
+
+
 def test_what_is_ill_is_the_version_s_fault() -> None:
     """Also where the group itself terminates what its load balancer finds ill."""
     o = fast(soak=20)
@@ -477,5 +533,5 @@ def test_what_aws_does_not_replace_in_time(phase: Phase, outcome: Outcome) -> No
     assert done.outcome is outcome
     if outcome is Outcome.ROLLED_BACK:
         assert done.reason is Reason.LAUNCH_LATE
-        assert "did not replace it within 1m: 1 healthy" in done.message
+        assert "and not replaced within 1m: 1 healthy" in done.message
         assert o.start(GOOD).number == 2, "it may be released again"

@@ -6,11 +6,14 @@ own, so one driver can die (nothing of it reaches AWS any more, as after SIGKILL
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Protocol
+
+from botocore import xform_name
 
 from bluegreen import Engine, Until
 from bluegreen.aws import Asked, Page
@@ -341,3 +344,28 @@ def has(verb: Verb, *, done: bool) -> Callable[[Release], bool]:
 def kinds(events: list[Event]) -> list[EventKind]:
     """The kinds alone."""
     return [event.kind for event in events]
+
+
+def as_told(client: Callable[[str], Any], command: str) -> Any:
+    """What a person does who copies a command of AWS's own command line, with clients for its services.
+
+    Its words are those of the API, with dashes (AWS CLI user guide, command structure).
+    """
+    program, service, operation, *words = shlex.split(command)
+    assert program == "aws", command
+    does = client(service)
+    method = operation.replace("-", "_")
+    members = does.meta.service_model.operation_model(does.meta.method_to_api_mapping[method]).input_shape.members
+    named = {xform_name(name): (name, shape.type_name) for name, shape in members.items()}
+    given: dict[str, Any] = {}
+    for option, values in _options(words):
+        flag = option.removeprefix("no_") if option.startswith("no_") and option not in named else option
+        name, kind = named[flag]
+        given[name] = flag == option if kind == "boolean" else values if kind == "list" else " ".join(values)
+    return getattr(does, method)(**given)
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, list[str]]]:
+    begins = [n for n, word in enumerate(words) if word.startswith("--")]
+    for begin, end in zip(begins, [*begins[1:], len(words)], strict=True):
+        yield words[begin].removeprefix("--").replace("-", "_"), words[begin + 1 : end]

@@ -65,7 +65,7 @@ from bluegreen.wording import (
 
 if TYPE_CHECKING:
     from bluegreen.adoption import Adoption, Standing
-    from bluegreen.aws import Cloud, Fetch
+    from bluegreen.aws import Beside, Cloud, Fetch
     from bluegreen.config import Config
     from bluegreen.driver import Clock, TableClock, Tell
     from bluegreen.github import Run
@@ -199,7 +199,7 @@ class Engine:
     those two thirds, and clocks differ by up to 2 s, so one below 30 is for where AWS is near, one below 6 for nobody;
     drivers of one table should all have the same. While a driver waits, it looks for orders every `listen` seconds.
     `clock` is the table's time, by the one that is given or the machine's; `fetch` asks the URLs of HTTP checks
-    (`aws.Fetch`).
+    (`aws.Fetch`), `beside` makes the calls of a look while its driver listens (`aws.Beside`).
     Methods raise ConfigError, Refused (with a `reason`) and AwsError; see `errors`.
     """
 
@@ -214,12 +214,13 @@ class Engine:
         lease: float = 30.0,
         listen: float = 0.5,
         fetch: Fetch | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
         self.clock = _table_clock(clock)
         self.holder = holder or _holder()
         self.lease, self._listen = lease, listen
-        self._fetch = fetch
+        self._fetch, self._beside = fetch, beside
         self._region = region or region_in(os.environ)
         self._given_session = session
         self._made_journal: Journal | None = None
@@ -677,7 +678,7 @@ class Engine:
 
         secrets = secrets_of(os.environ)
         hide, stopwatch = (lambda text: mask(text, secrets)), time.monotonic
-        return Cloud(config, self._session, mask=hide, stopwatch=stopwatch, fetch=self._fetch)
+        return Cloud(config, self._session, mask=hide, stopwatch=stopwatch, fetch=self._fetch, beside=self._beside)
 
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)

@@ -33,6 +33,10 @@ log = logging.getLogger("bluegreen")
 
 #: The lease is renewed when less than this part of it is left: 20 of 30 s; one attempt of a call to AWS takes less.
 MARGIN = 2 / 3
+#: A look that takes longer than this is given up, in seconds: AWS was asked three times, or answers a byte at a time.
+LOOK_MAX = 120.0
+#: In a look the journal is not asked more often than this, in seconds.
+SHORTEST = 0.05
 #: An act is not done on a look older than this.
 FRESH = 15.0
 #: How long the journal may be out of reach before the driver gives up; the release can be resumed.
@@ -169,10 +173,11 @@ class Journal(Protocol):
 class Cloud(Protocol):
     """What a driver needs of AWS; `aws.Cloud` is it."""
 
-    def observe(self, release: Release, now: float, heed: Callable[[], None]) -> Observation:
+    def observe(self, release: Release, now: float, heed: Callable[[], float]) -> Observation:
         """One picture of what the release's phase needs; AwsError when there is none to be had.
 
-        `heed` is called before every attempt of a call, and raises to end the look.
+        `heed` is called before every call, and again after so many seconds as it says until the call is answered. It
+        raises to end the look, whatever AWS is doing.
         """
         ...
 
@@ -217,8 +222,10 @@ class Driver:
         self.ahead = ahead
         self._lease: Any = None  # the journal's own kind of lease
         self._looked = 0.0
+        self._looking = 0.0  # since when
         self._heard_at = 0.0  # when the journal was last read, or shown to have nothing new
         self._taken_up = False
+        self._behind = False  # others have written, or may have
         self._parked = False
         self._waited: tuple[Phase, Awaited] | None = None  # the last wait; forgotten, an event comes a look later
         self._unreachable: float | None = None  # since when the journal fails
@@ -244,13 +251,15 @@ class Driver:
     def _round(self, until: Until) -> None:
         try:
             self._permit()
+            if self._behind:
+                self._catch_up()
             if not self._taken_up:
                 self._take_up()
             else:
                 self._go_on(until)
             self._unreachable = None
         except Conflict:
-            self._catch_up()
+            self._behind = True
         except AwsError as error:  # those of the cloud are dealt with where they arise: this is the journal's
             self._wait_for_journal(error)
 
@@ -268,8 +277,9 @@ class Driver:
     def _decide(self) -> Decision:
         if ordered := phases.ordered(self.release):
             return ordered
+        self._looking = self.clock.now()
         try:
-            seen = self.cloud.observe(self.release, self.clock.now(), self._heed)
+            seen = self.cloud.observe(self.release, self._looking, self._heed)
         except AwsError as error:
             if error.expired:
                 raise
@@ -279,15 +289,24 @@ class Driver:
             self._append(EventKind.OBSERVED, facts)
         return phases.decide(self.release, seen, self.config, self._looked)
 
-    def _heed(self) -> None:
-        """In the middle of a look: keep the lease, and end the look when the journal has news, such as an order."""
+    def _heed(self) -> float:
+        """In the middle of a look: keep the lease, and end the look when the journal has news, such as an order.
+
+        Seconds until the journal is to be asked again. A look ends, too, when it takes too long, or when the lease may
+        be another's.
+        """
+        if self.clock.now() - self._looking >= LOOK_MAX:
+            raise AwsError(f"no answer for {LOOK_MAX:g} s", code="NoAnswer", operation="AWS", transient=True)
         try:
             self._permit()
             news = self.clock.now() - self._heard_at >= self.listen and self._catch_up()
-        except AwsError:  # the journal's: it is met again after the look, which AWS may answer all the same
-            return
+        except AwsError as error:  # the journal's: it is met again after the look, which AWS may answer all the same
+            if self.clock.now() >= self._lease.expires:
+                raise Conflict("the lease is over", where=self.release.id) from error
+            return self.listen
         if news:
             raise Conflict("there is news", where=self.release.id)
+        return max(self._heard_at + self.listen - self.clock.now(), SHORTEST)
 
     def _blind(self, error: AwsError) -> Decision:
         if self.release.blind_since is None:
@@ -418,7 +437,7 @@ class Driver:
         """Read what others wrote; whether there was anything."""
         now = self.clock.now()
         news = self.journal.read(self.release.id, after=self.release.seq)
-        self._heard_at = now
+        self._heard_at, self._behind = now, False
         for event in news:
             self._heard(event)
         return bool(news)

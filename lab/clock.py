@@ -6,7 +6,8 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
-from typing import Protocol
+from concurrent.futures import Future
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -18,6 +19,10 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Come back when so many seconds have passed."""
+        ...
+
+    def late(self, seconds: float) -> None:
+        """Whatever is being done takes so much longer."""
         ...
 
 
@@ -32,6 +37,10 @@ class RealClock:
         """Wait in earnest."""
         time.sleep(max(0.0, seconds))
 
+    def late(self, seconds: float) -> None:
+        """Wait in earnest."""
+        self.sleep(seconds)
+
 
 class VirtualClock:
     """A clock that stands still until somebody sleeps; then it jumps, and runs on its way what was put on it.
@@ -44,6 +53,7 @@ class VirtualClock:
         self._now = start
         self._number = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._late: float | None = None  # None: nothing is done beside anybody
 
     def now(self) -> float:
         """Seconds since the epoch, as far as this clock has been moved."""
@@ -61,6 +71,30 @@ class VirtualClock:
             callback()
         self._now = max(self._now, when)
 
+    def late(self, seconds: float) -> None:
+        """Let what is done beside somebody take so much longer; without any such, sleep."""
+        if self._late is None:
+            self.sleep(seconds)
+        else:
+            self._late += seconds
+
+    def beside(self, work: Callable[[], Any], heed: Callable[[], float]) -> Any:
+        """Do work at once, and give what comes of it when it has taken its time (`late`).
+
+        `heed` is called before, and until then again after the seconds that it gives; what it raises ends the waiting.
+        """
+        wait, outer = heed(), self._late
+        self._late = 0.0
+        try:
+            outcome = _settled(work)
+            ends = self._now + self._late
+        finally:
+            self._late = outer
+        while self._now < ends:
+            self.sleep(min(ends - self._now, wait))
+            wait = heed() if self._now < ends else 0.0
+        return outcome.result()
+
     def at(self, when: float, callback: Callable[[], None]) -> None:
         """Have `callback` run when the clock reaches `when`; of two at one moment, the one put first runs first."""
         heapq.heappush(self._due, (when, next(self._number), callback))
@@ -68,3 +102,12 @@ class VirtualClock:
     def after(self, seconds: float, callback: Callable[[], None]) -> None:
         """Have `callback` run so many seconds from now."""
         self.at(self._now + seconds, callback)
+
+
+def _settled(work: Callable[[], Any]) -> Future[Any]:
+    outcome: Future[Any] = Future()
+    try:
+        outcome.set_result(work())
+    except BaseException as error:
+        outcome.set_exception(error)
+    return outcome

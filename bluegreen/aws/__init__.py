@@ -19,14 +19,14 @@ from typing import Any
 import boto3
 
 from bluegreen.aws import builder, groups, images, preflight, templates, tracks, traffic
-from bluegreen.aws.calls import ATTEMPTS, Calls, caller, session, web_identity_session
+from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, web_identity_session
 from bluegreen.aws.looks import Looks
 from bluegreen.aws.probes import Asked, Fetch, Mask, Page, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
 from bluegreen.observation import Baseline, Image, Observation, Traces
 from bluegreen.release import Facts, Release, Verb
 
-__all__ = ["Asked", "Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
+__all__ = ["Asked", "Beside", "Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
 
 
 class Cloud:
@@ -34,7 +34,8 @@ class Cloud:
 
     `mask` hides secrets in what commands printed. `stopwatch` (seconds from any start) times the answers to HTTP
     checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3. `attempts` is
-    how often botocore tries a call that fails for passing reasons.
+    how often botocore tries a call that fails for passing reasons. `beside` makes the calls of a look while the
+    driver listens; threads do, without one.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Cloud:
         stopwatch: Stopwatch | None = None,
         fetch: Fetch | None = None,
         attempts: int = ATTEMPTS,
+        beside: Beside | None = None,
     ) -> None:
         self._config = config
-        self._calls = Calls(config.region, session, attempts)
+        self._calls = Calls(config.region, session, attempts, beside)
         self._looks = Looks(self._calls, config, mask, Probes(self._calls, config, mask, fetch or fetcher(stopwatch)))
 
     @property
@@ -81,10 +83,12 @@ class Cloud:
         with self._calls.told():
             return tracks.everybody(self._calls, self._config, next_number)
 
-    def observe(self, release: Release, now: float, heed: Callable[[], None] = lambda: None) -> Observation:
+    def observe(self, release: Release, now: float, heed: Heed | None = None) -> Observation:
         """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none.
 
-        `heed` is called before every attempt of a call, so that a look which takes long can be ended by what it raises.
+        `heed` is called before every call, and while it is out again after the seconds that it says. What it raises
+        ends the look at once, whatever AWS is doing. A look changes nothing but that it sends the commands of checks:
+        one whose sending was abandoned is found by its comment. Without `heed` a look ends with its last answer.
         """
         with self._calls.told(), self._calls.heeding(heed):
             return self._looks.observe(release, now)

@@ -10,9 +10,11 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config as BotoConfig
@@ -32,11 +34,17 @@ from botocore.session import get_session
 
 from bluegreen.errors import AwsError, BlueGreenError, ConfigError
 
+T = TypeVar("T")
+
 Answer = dict[str, Any]
 Permit = Callable[[], None]
+#: Asked before a call and while it is out: seconds until it wants to be asked again. It raises to end the look.
+Heed = Callable[[], float]
+#: Does work beside the caller and gives what comes of it, heeding meanwhile. What `heed` raises abandons the work.
+Beside = Callable[[Callable[[], Any], Heed], Any]
 
-#: Seconds. One attempt ends well within the 20 s of its lease that a driver keeps in hand; and between two attempts the
-#: driver is asked: for its permit before those that change something, in a look before each.
+#: Seconds. One attempt ends well within the 20 s of its lease that a driver keeps in hand; and before every attempt to
+#: change something the driver is asked for its permit. The calls of a look are made beside it.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
 
 #: So much is told of what broke a call off: an answer that cannot be parsed is repeated whole.
@@ -62,12 +70,16 @@ _PASSING = re.compile(
 class Calls:
     """Clients made when first used, and every call they make."""
 
-    def __init__(self, region: str | None, session: boto3.Session | None, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self, region: str | None, session: boto3.Session | None, attempts: int = ATTEMPTS, beside: Beside | None = None
+    ) -> None:
         self._session = session or boto3.Session()
         self._region = region
         self._attempts = attempts
+        self._beside = beside or in_a_thread
         self._permit: Permit | None = None
-        self._heed: Permit | None = None
+        self._heed: Heed | None = None
+        self._asking = threading.local()  # whose `call` is the one that this thread makes
         self._last = ("", "")
         self._broken: Exception | None = None  # what the last call broke off with
         self.count: Counter[str] = Counter()
@@ -135,7 +147,39 @@ class Calls:
         client.meta.events.register_first("before-send", self._before_send)
         client.meta.events.register("after-call", self._after_call)
         client.meta.events.register("after-call-error", self._after_call_error)
+        # Everything that a client is asked comes through here: its methods and its paginators (botocore, client.py).
+        client._make_api_call = self._heeded(client._make_api_call)  # noqa: SLF001 - there is no public place
         return client
+
+    def _heeded(self, call: Callable[[str, Answer], Any]) -> Callable[[str, Answer], Any]:
+        """The same; in a look beside the driver, whole: botocore's pauses, credentials that are fetched, and all.
+
+        One that is abandoned asks nothing more: what it has sent may be answered, and nobody hears it.
+        """
+
+        def made(operation: str, arguments: Answer) -> Any:
+            if self._heed is None:
+                return call(operation, arguments)
+            mine = _Asking()
+
+            def work() -> Any:
+                self._asking.call = mine
+                try:
+                    return call(operation, arguments)
+                finally:
+                    self._asking.call = None
+
+            try:
+                return self._beside(work, self._heed)
+            except BaseException:
+                mine.abandoned = True
+                raise
+
+        return made
+
+    def _is_abandoned(self) -> bool:
+        mine = getattr(self._asking, "call", None)
+        return mine is not None and mine.abandoned
 
     def _before_call(self, model: Any, **_: object) -> None:
         self._last = (model.service_model.service_name, model.name)
@@ -145,8 +189,8 @@ class Calls:
         """Each attempt of a changing call needs the permit: the lease may have run out since the last one."""
         if self._permit is not None and not _READING.match(self._last[1]):
             self._permit()
-        if self._heed is not None:
-            self._heed()
+        if self._is_abandoned():
+            raise AwsError("abandoned", code="Abandoned", operation=self._last[1], transient=True)
 
     def _after_call(self, http_response: Any, model: Any, **_: object) -> None:
         """Where JSON is due botocore takes any page of HTML for an empty answer, or for an error without a code."""
@@ -155,7 +199,8 @@ class Calls:
             raise AwsError(what, code="NoAnswer", operation=model.name, transient=True)
 
     def _after_call_error(self, exception: Exception, **_: object) -> None:
-        self._broken = exception
+        if not self._is_abandoned():
+            self._broken = exception
 
     @contextmanager
     def permitted(self, permit: Permit) -> Iterator[None]:
@@ -167,8 +212,8 @@ class Calls:
             self._permit = None
 
     @contextmanager
-    def heeding(self, heed: Permit) -> Iterator[None]:
-        """Within, `heed` is called immediately before every attempt of every call; it raises to end the look."""
+    def heeding(self, heed: Heed | None) -> Iterator[None]:
+        """Within, every call is made beside the caller, and `heed` asked before it and while it is out."""
         self._heed = heed
         try:
             yield
@@ -194,6 +239,39 @@ class Calls:
             raise _from_wire(error, self._last[1], broken=error is self._broken) from error
 
 
+@dataclass
+class _Asking:
+    """One call of a look."""
+
+    abandoned: bool = False
+
+
+def in_a_thread(work: Callable[[], Any], heed: Heed) -> Any:
+    """`Beside`, in earnest. Where no thread is to be had the work is done here, and heard of afterwards."""
+    seconds = heed()
+    try:
+        answer = started(work)
+    except RuntimeError:
+        return work()
+    while not wait([answer], timeout=seconds).done:
+        seconds = heed()
+    return answer.result()
+
+
+def started(work: Callable[[], T]) -> Future[T]:
+    """What comes of work in a thread of its own, which keeps no process from ending. RuntimeError: no more threads."""
+    answer: Future[T] = Future()
+
+    def settle() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # nobody would see it in this thread
+            answer.set_exception(error)
+
+    threading.Thread(target=settle, daemon=True).start()
+    return answer
+
+
 def session(region: str | None = None) -> boto3.Session:
     """A session with the credentials that the AWS environment holds; `region` None: that environment's."""
     return boto3.Session(region_name=region)
@@ -207,8 +285,16 @@ def web_identity_session(region: str | None, role: str, name: str, token: Callab
     """
     core = get_session()
     core.set_config_variable("region", region)
+
+    def patient(service: str, config: BotoConfig) -> Any:
+        """Unlike botocore, whose own patience is minutes: longer than a lease."""
+        times = BotoConfig(
+            connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"total_max_attempts": 2}
+        )
+        return core.create_client(service, config=config.merge(times))
+
     fetcher = AssumeRoleWithWebIdentityCredentialFetcher(
-        client_creator=core.create_client,
+        client_creator=patient,
         web_identity_token_loader=token,
         role_arn=role,
         extra_args={"RoleSessionName": name},

@@ -21,7 +21,7 @@ from typing import Any
 import urllib3
 
 from bluegreen.aws import builder, groups
-from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws.calls import Answer, Calls, started
 from bluegreen.aws.metrics import Metrics
 from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck, link_local
 from bluegreen.errors import AwsError, ConfigError
@@ -384,19 +384,12 @@ def fetcher(stopwatch: Stopwatch | None) -> Fetch:
 
 
 def _in_a_thread(get: Callable[[], Page]) -> Future[Page]:
-    answer: Future[Page] = Future()
-
-    def settle() -> None:
-        try:
-            answer.set_result(get())
-        except Exception as error:  # nobody would see it in this thread
-            answer.set_exception(error)
-
     try:
-        threading.Thread(target=settle, daemon=True).start()
+        return started(get)
     except RuntimeError as error:  # no more threads
+        answer: Future[Page] = Future()
         answer.set_exception(error)
-    return answer
+        return answer
 
 
 def _got(asked: Asked, stopwatch: Stopwatch | None) -> Page:

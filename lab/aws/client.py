@@ -17,13 +17,13 @@ from botocore import UNSIGNED
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.endpoint import Endpoint
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from botocore.hooks import first_non_none_response
 from botocore.parsers import ResponseParserFactory
 from botocore.retries import standard
 from botocore.utils import parse_timestamp
 
-from lab.aws.faults import LostAnswer
+from lab.aws.faults import LostAnswer, Swallowed
 from lab.aws.wire import Answer, Incoming, incoming
 from lab.clock import Clock
 
@@ -56,9 +56,11 @@ class Nobody:
 class PretendEndpoint(Endpoint):
     """Where requests leave botocore: straight into the pretend AWS. Waits between retries are the lab's time."""
 
-    def attach(self, service: str, region: str, answers: Answers, clock: Clock, recorded: bool) -> None:
-        """Say who answers."""
-        self._service, self._region, self._recorded = service, region, recorded
+    def attach(
+        self, service: str, region: str, patience: float, answers: Answers, clock: Clock, recorded: bool
+    ) -> None:
+        """Say who answers; `patience` is the read timeout, in seconds."""
+        self._service, self._region, self._patience, self._recorded = service, region, patience, recorded
         self._answers, self._clock = answers, clock
 
     def create_request(self, params: Any, operation_model: object = None) -> AWSPreparedRequest:
@@ -76,6 +78,9 @@ class PretendEndpoint(Endpoint):
             answer = self._answers(asked, self._recorded)
         except LostAnswer:
             raise ConnectionClosedError(endpoint_url=request.url) from None
+        except Swallowed:
+            self._clock.late(self._patience)
+            raise ReadTimeoutError(endpoint_url=request.url) from None
         told: Any = {**answer.headers, "date": formatdate(self._clock.now(), usegmt=True)}
         return AWSResponse(str(request.url), answer.status, told, Body(answer.body))
 
@@ -98,7 +103,7 @@ class PretendEndpoint(Endpoint):
         seconds = first_non_none_response(answers)
         if seconds is None or seconds is False:
             return False
-        self._clock.sleep(float(seconds))
+        self._clock.late(float(seconds))
         return True
 
 
@@ -141,7 +146,7 @@ class PretendSession(boto3.Session):
         vars(client.meta.events).update(_alias_name_cache=vars(model.meta.events)["_alias_name_cache"])
         nothing: Any = NoSession()
         endpoint = PretendEndpoint("https://lab.invalid", service, client.meta.events, _parsers(), nothing)
-        endpoint.attach(service, region, *self._how)
+        endpoint.attach(service, region, float(client.meta.config.read_timeout), *self._how)
         vars(client).update(_endpoint=endpoint, _cache={}, _ruleset_resolver=None, _user_agent_creator=Nobody())
         _renew_retries(client)
         return client

@@ -27,6 +27,10 @@ class LostAnswer(Exception):
     """The connection broke after the effect: the client never learns of it."""
 
 
+class Swallowed(Exception):
+    """The request is lost on its way: nothing comes of it, and the client hears nothing until it has waited enough."""
+
+
 class Page(Exception):
     """Something on the way answers with a page of HTML, as proxies and load balancers do, in place of AWS."""
 
@@ -114,6 +118,10 @@ class Faults:
         """Answer with a page of HTML, without an effect. Where XML is due boto3 raises ResponseParserError at once."""
         self._order(op, lambda _: Page(status), times, skip)
 
+    def swallow(self, op: str, times: int | None = 1, skip: int = 0) -> None:
+        """Let the next calls get lost: no effect and no answer, until the client's read timeout. boto3 sends again."""
+        self._order(op, lambda _: Swallowed(), times, skip)
+
     def lose_answer(self, op: str, nth: int = 1) -> None:
         """Let the nth call from now have its effect, and then cut the connection. boto3 then sends it again."""
         self._orders.append(Order(op, lambda _: LostAnswer(), 1, nth - 1, late=True))
@@ -156,7 +164,7 @@ class Faults:
         self.staleness = 0
 
     def before(self, request: Incoming, number: int) -> None:
-        """What strikes before the effect. AwsError, or whatever a crash raises."""
+        """What strikes before the effect. AwsError, Page, Swallowed, or whatever a crash raises."""
         self._crashes.pop((number, "before"), _nothing)()
         self._strike(request, late=False)
 

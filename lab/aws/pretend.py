@@ -19,7 +19,7 @@ from lab.aws.client import PretendSession
 from lab.aws.commands import Commands
 from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
 from lab.aws.engine import Engine, Timings
-from lab.aws.faults import Faults, LostAnswer, Page
+from lab.aws.faults import Faults, LostAnswer, Page, Swallowed
 from lab.aws.groups import Attached, Groups
 from lab.aws.listeners import Listeners, forwarded
 from lab.aws.metrics import Metrics
@@ -50,7 +50,8 @@ class Call:
     """Epoch seconds by the lab's clock."""
     mutating: bool
     error: str | None
-    """The error code that it was answered with; "LostAnswer" when the connection was cut after the effect."""
+    """The error code that it was answered with; "LostAnswer" when the connection was cut after the effect, "Swallowed"
+    when nothing came of it."""
 
     @property
     def name(self) -> str:
@@ -143,7 +144,7 @@ class PretendAws:
             self.engine.advance()
 
     def answer(self, request: Incoming, recorded: bool = True) -> Answer:
-        """Answer one request. LostAnswer: the effect happened, but the connection is to be cut."""
+        """Answer one request. LostAnswer: it had its effect, the connection is to be cut. Swallowed: it had none."""
         with self.lock:
             if self._server is None or not isinstance(self.clock, RealClock):
                 self.engine.advance()
@@ -153,8 +154,8 @@ class PretendAws:
             try:
                 answer = self._struck(request, number)
                 error = answer.error_code or ""
-            except LostAnswer:
-                error = "LostAnswer"
+            except (LostAnswer, Swallowed) as lost:
+                error = type(lost).__name__
                 raise
             finally:
                 where = (request.service, request.operation, request.region)

@@ -10,10 +10,13 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
-from lab.aws.faults import LostAnswer
+from lab.aws.faults import LostAnswer, Swallowed
 from lab.aws.wire import Answer, AwsError, Incoming, incoming
 from lab.clock import Clock
 from lab.machines import Machines
+
+#: A connection on which nothing is answered is kept for so long, in seconds.
+SILENCE = 60.0
 
 Looks = list[tuple[str, str]]
 
@@ -98,6 +101,9 @@ def _handler(pretend: Served) -> type[BaseHTTPRequestHandler]:
             except LostAnswer:
                 self.close_connection = True
                 return
+            except Swallowed:
+                self._wait_for_its_end()
+                return
             self._reply(status, dict(headers), content)
 
         do_GET = do_POST  # noqa: N815 - the base class's naming
@@ -105,6 +111,13 @@ def _handler(pretend: Served) -> type[BaseHTTPRequestHandler]:
         def date_time_string(self, timestamp: float | None = None) -> str:
             """The lab's time, which is not the computer's in every world."""
             return formatdate(pretend.clock.now() if timestamp is None else timestamp, usegmt=True)
+
+        def _wait_for_its_end(self) -> None:
+            """Until the client has waited long enough."""
+            self.close_connection = True
+            self.connection.settimeout(SILENCE)
+            with contextlib.suppress(OSError):
+                self.connection.recv(1)
 
         def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)

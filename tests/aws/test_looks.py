@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bluegreen.errors import AwsError
+from bluegreen.aws import Cloud
+from bluegreen.errors import AwsError, Conflict
 from bluegreen.observation import Delays, Observation
 from bluegreen.release import EventKind, Phase, Reason, Verb
+from lab.aws.client import PretendSession
+from lab.aws.faults import LostAnswer
+from lab.aws.wire import Answer, Incoming
 from tests.worlds.account import AwsStage
 
 GROUPS = "autoscaling:DescribeAutoScalingGroups"
@@ -582,3 +587,55 @@ def test_who_else_serves_is_looked_up_only_when_somebody_does() -> None:
     seen = stage.observe()
     assert sorted(seen.beside.values()) == ["web-production-v0", "worker"]
     assert seen.strayed == ("web-production-v0",)
+
+
+def often() -> float:
+    """Asked again soon."""
+    return 0.01
+
+
+def test_a_look_beside_its_driver_sees_and_fails_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In threads, and where there are no more of them."""
+    stage = AwsStage(ami=True).go_to(Phase.OVERLAPPING)
+    now = stage.clock.now()
+    seen = stage.another_cloud().observe(stage.release, now)
+    assert stage.another_cloud().observe(stage.release, now, often) == seen
+    stage.pretend.faults.deny(GROUPS)
+    with pytest.raises(AwsError, match=f"not allowed: {GROUPS}"):
+        stage.another_cloud().observe(stage.release, now, often)
+    stage.pretend.faults.clear()
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert stage.another_cloud().observe(stage.release, now, often) == seen
+
+
+def test_a_call_that_is_abandoned_asks_nothing_more() -> None:
+    """The look ends while AWS is silent; botocore would send again what it gets no answer to."""
+    stage = AwsStage(ami=True).go_to(Phase.LAUNCHING)
+    before, asked, answers = set(threading.enumerate()), list[str](), threading.Event()
+
+    def answer(request: Incoming, recorded: bool) -> Answer:
+        asked.append(request.name)
+        answers.wait(30)
+        raise LostAnswer
+
+    heeded = iter(range(3))
+
+    def heed() -> float:
+        if next(heeded, None) is None:
+            raise Conflict("there is news")
+        return 0.01
+
+    cloud = Cloud(stage.config, PretendSession(answer, stage.clock, stage.pretend.region, recorded=True))
+    with pytest.raises(Conflict):
+        cloud.observe(stage.release, stage.clock.now(), heed)
+    (thread,) = set(threading.enumerate()) - before
+    answers.set()
+    thread.join(30)
+    assert len(asked) == 1
+    with pytest.raises(AwsError, match="Connection was closed"):
+        cloud.observe(stage.release, stage.clock.now(), often)
+    assert len(asked) == 1 + 3, "the next look asks as ever"

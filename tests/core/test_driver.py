@@ -6,11 +6,12 @@ import re
 import time
 from dataclasses import dataclass, replace
 from itertools import groupby, repeat
+from typing import Any
 
 import pytest
 
 from bluegreen import Engine, Until, sentence
-from bluegreen.driver import ANSWERS, SystemClock, TableClock
+from bluegreen.driver import ANSWERS, LOOK_MAX, SystemClock, TableClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
 from bluegreen.journal import SKEW, Journal
 from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Phase, Reason, Release, Verb
@@ -126,7 +127,7 @@ class Slow:
 
         def answer(request: Incoming, recorded: bool) -> Answer:
             if request.name.startswith(self.service):
-                self.clock.sleep(self.seconds)
+                self.clock.late(self.seconds)
             return answers(request, recorded)
 
         return answer
@@ -134,7 +135,7 @@ class Slow:
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_an_order_ends_a_look_that_takes_long(weighted: bool) -> None:
-    """It is heard after the call that is out, whatever else the look would have asked, and needs no look of its own."""
+    """It waits for no call that is out, whatever else the look would have asked, and needs no look of its own."""
     o = fast(20, weighted=weighted, rules=weighted, checks=[], listen=LISTEN)
     release, slow = o.start(), Slow(o.clock)
     given: list[float] = []
@@ -153,8 +154,91 @@ def test_an_order_ends_a_look_that_takes_long(weighted: bool) -> None:
     assert done is not None
     assert done.outcome is Outcome.ROLLED_BACK
     began = next(e for e in o.told if e.kind is EventKind.ENTERED and e.facts["phase"] == Phase.ROLLING_BACK)
-    assert began.at - given[0] <= 8.0 + LISTEN
+    assert began.at - given[0] <= LISTEN
     assert o.wrong(done) == []
+
+
+ALARM = {"name": "errors", "alarm": "web-5xx", "every": "2s"}
+CPU = {"name": "cpu", "metric": "CPUUtilization", "namespace": "AWS/EC2", "statistic": "Average", "at_most": 50}
+COMMAND = {"name": "unit", "run": "true", "every": "2s"}
+
+
+@pytest.mark.parametrize(
+    ("call", "checks"),
+    [
+        ("cloudwatch:DescribeAlarms", [ALARM]),
+        ("cloudwatch:GetMetricData", [{**CPU, "dimensions": {"AutoScalingGroupName": "web-production"}}]),
+        ("ssm:*", [COMMAND]),
+        ("autoscaling:DescribeAutoScalingGroups", []),
+        ("elbv2:DescribeTargetHealth", []),
+    ],
+)
+@pytest.mark.parametrize("after", [0.1, 17.0])
+def test_an_order_is_heard_whatever_aws_does_with_the_calls_of_a_look(
+    call: str, checks: list[Any], after: float
+) -> None:
+    """They get lost on their way, each until its timeout, one attempt after another."""
+    o = fast(60, checks=checks, listen=LISTEN)
+    release, given = o.start(), list[float]()
+
+    def order() -> None:
+        given.append(o.clock.now())
+        o.engine().roll_back("web/production", who="slack:U1")
+
+    def lost() -> None:
+        o.aws.faults.swallow(call, times=None)
+        o.clock.after(after, order)
+
+    def when(seen: Release) -> None:
+        at_the_overlap(seen)
+        rolls_back(seen)
+
+    at_the_overlap = once(lambda seen: seen.phase is Phase.OVERLAPPING, lost)
+    rolls_back = once(lambda seen: seen.phase is Phase.ROLLING_BACK, o.aws.faults.clear)
+    done = o.drive(release.id, when=when)
+    assert done is not None
+    assert done.entered[Phase.ROLLING_BACK] - given[0] <= LISTEN
+    assert "Swallowed" in {one.error for one in o.aws.calls}
+    assert (done.outcome, done.reason, o.wrong(done)) == (Outcome.ROLLED_BACK, Reason.ORDERED, [])
+
+
+def test_a_look_ends_though_aws_never_does() -> None:
+    """One answer comes a byte at a time: the look is given up, and counts as one that saw nothing."""
+    o = fast(20, checks=[], timeouts={"healthy": 600})
+    release, slow = o.start(), Slow(o.clock)
+
+    def stuck() -> None:
+        slow.seconds = 1e6
+        o.clock.after(LOOK_MAX, lambda: setattr(slow, "seconds", 0.0))
+
+    done = o.drive(release.id, death=slow, when=once(lambda seen: seen.phase is Phase.OVERLAPPING, stuck))
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    (blind,) = [one for one in o.told if one.kind is EventKind.BLINDED]
+    assert blind.facts["message"] == "AWS: no answer for 120 s"
+
+
+def test_a_look_ends_when_the_lease_may_be_anothers() -> None:
+    """The journal is out of reach for as long as the lease lasts: nothing is done on what is seen then."""
+    o = fast(20, checks=[])
+    release, slow = o.start(), Slow(o.clock)
+    ended: list[float] = []
+
+    def away() -> None:
+        slow.seconds = 1e6
+        o.aws.faults.fail("dynamodb:*", "ThrottlingException", "slow down", times=None)
+        o.clock.after(50, back)
+
+    def back() -> None:
+        slow.seconds = 0.0
+        o.aws.faults.clear()
+        ended.append(o.clock.now())
+
+    done = o.drive(release.id, death=slow, when=once(lambda seen: seen.phase is Phase.OVERLAPPING, away))
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert EventKind.BLINDED not in kinds(o.told)
+    assert next(one for one in o.told if one.at > ended[0]).at - ended[0] < 10
 
 
 def test_no_look_outlives_the_lease() -> None:

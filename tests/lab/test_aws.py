@@ -12,7 +12,7 @@ import boto3
 import moto.backends
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
 from lab.aws import Crashed, PretendAws, Timings
@@ -1262,6 +1262,17 @@ class TestFaults:
             single.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=6)
         assert (6, "LostAnswer") == (lab.group()["DesiredCapacity"], lab.pretend.calls[-1].error)
 
+    def test_a_call_that_is_swallowed_has_no_effect_and_no_answer(self, lab: Lab) -> None:
+        """The client waits as long as it was told to, and boto3 sends it again."""
+        lab.pretend.faults.swallow("autoscaling:SetDesiredCapacity", times=2)
+        patient = lab.client("autoscaling", read_timeout=8, retries={"mode": "standard", "total_max_attempts": 2})
+        began = lab.clock.now()
+        with pytest.raises(ReadTimeoutError):
+            patient.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
+        assert 16 <= lab.clock.now() - began < 17
+        assert 4 == lab.group()["DesiredCapacity"]
+        assert ["Swallowed", "Swallowed"] == [call.error for call in lab.pretend.calls]
+
     def test_a_page_of_html_breaks_a_call_off(self, lab: Lab) -> None:
         """Where XML is due boto3 cannot parse it and does not try again; where JSON is due it is a 500."""
         lab.pretend.faults.page("autoscaling:SetDesiredCapacity")
@@ -1414,6 +1425,10 @@ class TestWaysIn:
             pretend.faults.lose_answer("ec2:DescribeImages")
             with pytest.raises(ConnectionClosedError):
                 outside.client("ec2", config=Config(retries={"total_max_attempts": 1})).describe_images()
+            pretend.faults.swallow("ec2:DescribeImages")
+            hasty = Config(read_timeout=0.2, retries={"total_max_attempts": 1})
+            with pytest.raises(ReadTimeoutError):
+                outside.client("ec2", config=hasty).describe_images()
         finally:
             pretend.close()
 

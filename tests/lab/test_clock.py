@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from lab.clock import RealClock, VirtualClock
 
 
@@ -43,6 +45,46 @@ def test_a_callback_may_sleep_and_put_more_on_the_clock() -> None:
     clock.after(5, again)
     clock.sleep(20)
     assert (seen, clock.now()) == ([5, 12], 20)
+
+
+def test_work_beside_somebody_takes_its_time() -> None:
+    """Whoever waits is asked meanwhile; what is late alone is slept."""
+    clock, asked = VirtualClock(1000), list[float]()
+
+    def heed() -> float:
+        asked.append(clock.now())
+        return 0.5
+
+    def work() -> str:
+        clock.late(1.2)
+        return "done"
+
+    assert clock.beside(work, heed) == "done"
+    assert (asked, clock.now()) == ([1000.0, 1000.5, 1001.0], 1001.2)
+    clock.late(3)
+    assert clock.now() == 1004.2
+
+
+def test_work_beside_somebody_is_ended_by_what_heed_raises_and_raises_when_it_is_over() -> None:
+    """Nobody waits for the rest of it; an error comes as late as an answer."""
+    clock = VirtualClock(1000)
+
+    def fails() -> None:
+        clock.late(2)
+        raise ValueError("late")
+
+    with pytest.raises(ValueError, match="late"):
+        clock.beside(fails, lambda: 0.5)
+    assert clock.now() == 1002
+
+    def heed() -> float:
+        if clock.now() > 1003:
+            raise KeyError
+        return 0.5
+
+    with pytest.raises(KeyError):
+        clock.beside(lambda: clock.late(60), heed)
+    assert clock.now() == 1003.5
 
 
 def test_the_real_clock_waits() -> None:

@@ -36,6 +36,10 @@ class LateClock:
             time.sleep(max(0.0, seconds))
         self._late = max(0.0, self._late - max(0.0, seconds))
 
+    def late(self, seconds: float) -> None:
+        """As long as anything else."""
+        self.sleep(seconds)
+
     def catch_up(self) -> None:
         """Be on time from now on."""
         self._late = 0.0

@@ -150,7 +150,8 @@ class Ops:
         if death:
             session = PretendSession(death.watch(self.aws.answer), self.clock, self.aws.region, recorded=True)
         clock = Skewed(self.clock, next(self.skews))
-        return Engine(session=session, clock=clock, listen=self.listen, fetch=Pages(self.clock).fetch)
+        mine: dict[str, Any] = {"fetch": Pages(self.clock).fetch, "beside": self.clock.beside}
+        return Engine(session=session, clock=clock, listen=self.listen, **mine)
 
     def start(self, commit: str = GOOD, **changes: Any) -> Release:
         """Somebody orders a release."""

@@ -59,9 +59,12 @@ from bluegreen.release import (
 if TYPE_CHECKING:
     import boto3
 
-#: A call ends within 18 s (three times connecting and reading, and the pauses between): less than the 20 s
-#: of its lease that a driver keeps in hand.
+#: A call ends within 19 s (three times connecting and reading, the pauses between, and before them one hasty attempt):
+#: less than the 20 s of its lease that a driver keeps in hand.
 _CLIENT = ClientConfig(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
+#: What stands between an order and its driver is tried in haste first: DynamoDB answers within milliseconds, across an
+#: ocean within a quarter of a second, so what has not come by then was lost on its way.
+_HASTY = ClientConfig(connect_timeout=0.4, read_timeout=0.4, retries={"mode": "standard", "total_max_attempts": 1})
 
 #: Another's lease counts as lapsed only so long after its end: two machines go by the table's time, which they know to
 #: some two seconds (`driver.TableClock`).
@@ -194,12 +197,16 @@ class Journal:
     ) -> None:
         self.table, self._heard = table, heard
         try:
-            # Any: boto3-stubs type the client of DynamoDB only with an extra package, which we do without.
-            self._client: Any = session.client("dynamodb", config=_CLIENT)
-            self._client.meta.events.register("after-call.dynamodb", _no_page)
-            self._client.meta.events.register("after-call.dynamodb", self._hear)
+            self._client, self._hasty = (self._made(session, config) for config in (_CLIENT, _HASTY))
         except NoRegionError as error:
             raise ConfigError("no AWS region is set", hint="Set `region` in bluegreen.yml, or AWS_REGION.") from error
+
+    def _made(self, session: boto3.Session, config: ClientConfig) -> Any:
+        # Any: boto3-stubs type the client of DynamoDB only with an extra package, which we do without.
+        client: Any = session.client("dynamodb", config=config)
+        client.meta.events.register("after-call.dynamodb", _no_page)
+        client.meta.events.register("after-call.dynamodb", self._hear)
+        return client
 
     def _hear(self, http_response: Any, **_: object) -> None:
         """Every answer tells the time (HTTP, Date)."""
@@ -344,8 +351,8 @@ class Journal:
     def read(self, release: str, after: int = 0) -> list[Event]:
         """The events with a higher number than `after`, in order, as they are at this moment."""
         first, last = _event_key(after + 1), "event/~"
-        return [_event(item) for item in self._query("pk = :pk AND sk BETWEEN :first AND :last", {
-            ":pk": release, ":first": first, ":last": last})]  # fmt: skip
+        values = {":pk": release, ":first": first, ":last": last}
+        return list(map(_event, self._query("pk = :pk AND sk BETWEEN :first AND :last", values, hasty=True)))
 
     def load(self, release: str) -> Release:
         """The release that its events tell. Refused (nothing_to_do) when there are none."""
@@ -361,7 +368,7 @@ class Journal:
         """
         event, write = _new(release, seq, kind, facts, now), uuid4().hex
         try:
-            self._call("put_item", **self._new_item(_event_item(event, write)))
+            self._call("put_item", hasty=True, **self._new_item(_event_item(event, write)))
         except _UnmetError as unmet:
             if not unmet.ours(write):
                 raise _taken(event) from unmet
@@ -678,7 +685,7 @@ class Journal:
             condition="#holder = :me AND #token = :token",
         )
         try:
-            self._update_lease(lease.release, expressed)
+            self._update_lease(lease.release, expressed, hasty=True)
         except _UnmetError as unmet:
             hint = "It drives the release on; `bluegreen status` shows it."
             raise LeaseLost("another driver has taken over", where=lease.release, hint=hint) from unmet
@@ -708,9 +715,9 @@ class Journal:
         lease = self.lease(release)
         return lease.holder if lease and lease.lives(now()) else ""
 
-    def _update_lease(self, release: str, expressed: Item) -> Item:
-        key = _key(release, "lease")
-        answer = self._call("update_item", TableName=self.table, Key=key, ReturnValues="ALL_NEW", **expressed)
+    def _update_lease(self, release: str, expressed: Item, *, hasty: bool = False) -> Item:
+        arguments = {"TableName": self.table, "Key": _key(release, "lease"), "ReturnValues": "ALL_NEW", **expressed}
+        answer = self._call("update_item", hasty=hasty, **arguments)
         return _plain(answer["Attributes"])
 
     # --- calls -----------------------------------------------------------------------------------
@@ -769,10 +776,14 @@ class Journal:
             page = self._call("query", ExclusiveStartKey=last, **arguments)
             yield from map(_plain, page["Items"])
 
-    def _call(self, method: str, **arguments: Any) -> Item:  # Any: boto3's own arguments
-        """One call to DynamoDB. Its errors become ours here: _UnmetError, _NoTableError, AwsError."""
+    def _call(self, method: str, *, hasty: bool = False, **arguments: Any) -> Item:  # Any: boto3's own arguments
+        """One call to DynamoDB. Its errors become ours here: _UnmetError, _NoTableError, AwsError.
+
+        `hasty`: so that one request that is lost costs less than half a second; the call must bear being made twice.
+        """
         try:
-            return self._send(method, arguments)
+            soon = self._sent_in_haste(method, arguments) if hasty else None
+            return self._send(method, arguments) if soon is None else soon
         except ClientError as error:
             raise self._translated(error) from error
         except (BotoCoreError, ResponseParserError, Urllib3Error, OSError) as error:
@@ -782,6 +793,17 @@ class Journal:
             operation = self._client.meta.method_to_api_mapping[method]
             code = type(error).__name__
             raise AwsError(str(error), code=code, operation=operation, transient=transient, hint=hint) from error
+
+    def _sent_in_haste(self, method: str, arguments: Item) -> Item | None:
+        """None when there is no answer, or none that lasts: then it is asked again, with patience."""
+        try:
+            return dict(getattr(self._hasty, method)(**arguments))
+        except ClientError as error:
+            if "ConditionalCheckFailedException" in _codes(error):
+                raise
+        except (AwsError, BotoCoreError, ResponseParserError, Urllib3Error, OSError):
+            pass
+        return None
 
     def _send(self, method: str, arguments: Item) -> Item:
         for _ in range(_CLASHES):

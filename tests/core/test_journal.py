@@ -135,17 +135,22 @@ def before(journal: Journal, operation: str, act: Callable[[], object], times: i
         if next(left, None) is not None:
             act()
 
-    journal._client.meta.events.register(f"before-call.dynamodb.{operation}", handler)
+    for client in (journal._hasty, journal._client):
+        client.meta.events.register(f"before-call.dynamodb.{operation}", handler)
 
 
 def on_send(journal: Journal, operation: str, handler: Handler, times: int = 1) -> None:
-    """Stand in for the network at the journal's next requests of the operation."""
-    left = iter(range(times))
+    """Stand in for the network at the journal's next requests of the operation; hasty ones before them do not count."""
+    left = list(range(times))
 
-    def first(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
-        return handler(event_name, request) if next(left, None) is not None else None
+    def hasty(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        return handler(event_name, request) if left else None
 
-    journal._client.meta.events.register_first(f"before-send.dynamodb.{operation}", first)
+    def patient(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        return handler(event_name, request) if left and left.pop() is not None else None
+
+    journal._hasty.meta.events.register_first(f"before-send.dynamodb.{operation}", hasty)
+    journal._client.meta.events.register_first(f"before-send.dynamodb.{operation}", patient)
 
 
 def lose_answer(journal: Journal, operation: str, times: int = 1) -> None:
@@ -306,9 +311,31 @@ def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_call_is_shorter_than_what_is_left_of_a_lease() -> None:
     """All tries of one call, with their pauses (at most 1 s, then 2 s), end within a driver's 20 s margin."""
-    config = another()._client.meta.config
-    tries = config.retries["total_max_attempts"]
-    assert tries * (config.connect_timeout + config.read_timeout) + 1 + 2 < 20
+    journal = another()
+    configs = [client.meta.config for client in (journal._hasty, journal._client)]
+    tries = sum(c.retries["total_max_attempts"] * (c.connect_timeout + c.read_timeout) for c in configs)
+    assert tries + 1 + 2 < 20
+
+
+def test_what_is_lost_on_its_way_costs_less_than_half_a_second() -> None:
+    """One reading, one writing, one renewal, by the lab's clock: an order is to be heard within a second."""
+    aws = PretendAws()
+    journal = Journal(aws.session(), TABLE)
+    journal.ensure_table(aws.clock.sleep)
+    opened(journal)
+    lease = journal.take_lease(FIRST, "ann", T)
+    assert lease is not None
+    calls: dict[str, Callable[[], object]] = {
+        "Query": lambda: journal.read(FIRST),
+        "PutItem": lambda: journal.append(FIRST, 2, EventKind.BLINDED, {}, T),
+        "UpdateItem": lambda: journal.renew(lease, T + 1),
+    }
+    for operation, call in calls.items():
+        aws.faults.swallow(f"dynamodb:{operation}")
+        began = aws.clock.now()
+        call()
+        assert 0.1 < aws.clock.now() - began < 0.5
+    assert [event.seq for event in journal.read(FIRST)] == [1, 2]
 
 
 # --- starting a release ------------------------------------------------------------------------------
@@ -515,7 +542,8 @@ def test_reading_after_the_newest_is_one_small_call(journal: Journal) -> None:
     """What a waiting driver does every second is one query, strongly consistent, of the new events only."""
     opened(journal)
     calls: list[dict[str, Any]] = []
-    journal._client.meta.events.register("provide-client-params.dynamodb", lambda params, **_: calls.append(params))
+    for client in (journal._hasty, journal._client):
+        client.meta.events.register("provide-client-params.dynamodb", lambda params, **_: calls.append(params))
     journal.read(FIRST, after=1)
     assert len(calls) == 1
     assert calls[0]["ConsistentRead"] is True
@@ -962,7 +990,8 @@ def test_a_page_of_html_in_place_of_an_answer(journal: Journal, status: int) -> 
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials the error points at them."""
     journal = Journal(boto3.Session("KEY", "secret", region_name=REGION), TABLE)
-    monkeypatch.setattr(journal._client._request_signer, "_credentials", None)
+    for client in (journal._hasty, journal._client):
+        monkeypatch.setattr(client._request_signer, "_credentials", None)
     with pytest.raises(AwsError, match="Check the AWS credentials") as caught:
         journal.read(FIRST)
     assert (caught.value.code, caught.value.transient) == ("NoCredentialsError", False)

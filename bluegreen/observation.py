@@ -119,6 +119,7 @@ class Template:
     default: int
     latest: int
     ours: int | None = None
+    name: str = field(default="", compare=False)  # others may refer to it by this, too
 
 
 @dataclass(frozen=True)
@@ -243,14 +244,15 @@ class Verdict(StrEnum):
 class FindingKey(StrEnum):
     """What a look before a release can find; docs/findings.md tells of each."""
 
-    SHARED_TEMPLATE = "shared_template"  # another group follows the launch template, and would launch the new image
-    DEFAULT_FOLLOWED = "default_followed"  # another group follows its default version, which therefore stays
+    SHARED_TEMPLATE = "shared_template"  # somebody follows the launch template, and would launch the new image
+    DEFAULT_FOLLOWED = "default_followed"  # somebody follows its default version, which therefore stays
     DEFAULT_ELSEWHERE = "default_elsewhere"  # its default version is not blue's, and stays what it is
-    TEMPLATE_USERS = "template_users"  # another group launches from a numbered version of it
+    TEMPLATE_USERS = "template_users"  # somebody launches from a numbered version of it
     TEMPLATE_LOST = "template_lost"  # blue is on a version that does not exist
     TEMPLATE_DRIFT = "template_drift"  # blue's instances run another version than the group is on
     SHARED_BUILDER = "shared_builder"  # the builder is more than a builder
     VOLUME_TOO_SMALL = "volume_too_small"  # the template gives a volume less room than the builder's has
+    KEY_UNUSABLE = "key_unusable"  # the KMS key of a volume is disabled, to be deleted, or gone
     INSTANCE_REFRESH = "instance_refresh"  # one is under way on blue
     BOUND_ALARM = "bound_alarm"  # the alarm of a check watches blue, and cannot follow green
     KEPT_ELSEWHERE = "kept_elsewhere"  # blue was made by a tool that keeps what it made

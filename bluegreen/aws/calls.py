@@ -118,6 +118,11 @@ class Calls:
         return self._client("cloudwatch")
 
     @cached_property
+    def kms(self) -> Any:
+        """Key Management Service."""
+        return self._client("kms")
+
+    @cached_property
     def sts(self) -> Any:
         """Security Token Service."""
         return self._client("sts")

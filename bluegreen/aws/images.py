@@ -195,7 +195,14 @@ def droppable(calls: Calls, release: Release, config: Config, groups: Iterable[A
     spare = [*failed, *_beyond(images, release, config.image.keep)]
     if not spare:
         return ()
-    used = {release.image} | _of_templates(calls, release, groups, spare) | _of_instances(calls, spare)
+    fleets = templates.every_fleet(calls)
+    if fleets is None:
+        return ()  # what they launch cannot be seen
+    followed = [
+        *(one for group in groups for one in templates.references(group)),
+        *(one for _, on in fleets for one in on),
+    ]
+    used = {release.image} | _of_templates(calls, release, followed, spare) | _of_instances(calls, spare)
     return tuple(id_ for id_ in spare if id_ not in used and not _shared(calls, id_))
 
 
@@ -233,18 +240,17 @@ def _of_instances(calls: Calls, images: list[str]) -> set[str]:
     return found
 
 
-def _of_templates(calls: Calls, release: Release, groups: Iterable[Answer], spare: list[str]) -> set[str]:
-    """Those images that a group may launch: by the template version that it is on, in whatever way it says so.
+def _of_templates(calls: Calls, release: Release, followed: list[tuple[str, str]], spare: list[str]) -> set[str]:
+    """Those images that a group or fleet may launch: by the template version that it is on, in whatever way it says so.
 
-    Of the templates that groups are on, also those of the default and the latest version, and of each that somebody
+    Of the templates that they are on, also those of the default and the latest version, and of each that somebody
     else made.
     """
     wanted: dict[str, set[str]] = {}
     if release.blue is not None:
         wanted[release.blue.template] = {release.blue.resolved_version}
-    for group in groups:
-        for template, version in templates.references(group):
-            wanted.setdefault(template, set()).add(version)
+    for template, version in followed:
+        wanted.setdefault(template, set()).add(version)
     used: set[str] = set()
     for template, versions in wanted.items():
         left = [id_ for id_ in spare if id_ not in used]

@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import groups, tags, templates
-from bluegreen.aws.calls import Answer, Calls, lacking
+from bluegreen.aws.calls import Answer, Calls, code, lacking
 from bluegreen.config import AlarmCheck, Config
 from bluegreen.observation import Finding, FindingKey, Group, Template, Verdict
 from bluegreen.release import is_name_of
@@ -42,6 +42,18 @@ KEPT = {
 _NAMED = re.compile(r"\b(?:ALARM|OK|INSUFFICIENT_DATA)\(\s*\"?([^\")]+?)\"?\s*\)")
 
 
+_KEEP = "Keep it: `aws kms cancel-key-deletion --key-id {key}`, then `aws kms enable-key --key-id {key}`."
+#: States in which a key encrypts and decrypts nothing (KMS developer guide, key states), in words and what to do.
+UNUSABLE: Mapping[str, tuple[str, str]] = {
+    "Absent": ("does not exist", "Name one that exists, and put volumes that need it on another one."),
+    "Disabled": ("is disabled", "Enable it: `aws kms enable-key --key-id {key}`."),
+    "PendingDeletion": ("is to be deleted", _KEEP),
+    "PendingReplicaDeletion": ("is to be deleted once its replicas are", _KEEP),
+    "PendingImport": ("has no key material", "Import its key material."),
+    "Unavailable": ("is in a key store that is disconnected", "Connect its key store."),
+}
+
+
 @dataclass(frozen=True)
 class Beside:
     """What the looks are about, as the preflight has seen it."""
@@ -59,6 +71,15 @@ class Beside:
     image: str  # AMI id that is released, "" when one is baked
 
 
+@dataclass(frozen=True)
+class _Of:
+    """Whose key it is, and what follows when it cannot be used."""
+
+    what: str
+    harm: str
+    verdict: Verdict
+
+
 Looking = Callable[[Calls, Beside], Iterator[Finding]]
 
 
@@ -68,16 +89,18 @@ def look(calls: Calls, at: Beside) -> tuple[Finding, ...]:
 
 
 def _permitted(calls: Calls, at: Beside, what: str, one: Looking) -> tuple[Finding, ...]:
-    """What a look finds; that it may not look, when AWS does not let it."""
+    """What a look finds; that it may not look, or no further, when AWS does not let it."""
+    seen: list[Finding] = []
     try:
-        return tuple(one(calls, at))
+        seen.extend(one(calls, at))  # keeps what came before a refusal
     except ClientError as error:
         action = lacking(error)
         if not action:
             raise
         found = f"bluegreen may not look at {what}"
         hint = f"Add {action} to the policy of its role."
-        return (Finding(FindingKey.UNSEEN, found, "what stands there is not known", Verdict.NOTED, hint),)
+        seen.append(Finding(FindingKey.UNSEEN, found, "what stands there is not known", Verdict.NOTED, hint))
+    return tuple(seen)
 
 
 # --- who else launches from the template ---------------------------------------------------------
@@ -85,39 +108,51 @@ def _permitted(calls: Calls, at: Beside, what: str, one: Looking) -> tuple[Findi
 
 def followers(calls: Calls, at: Beside) -> Iterator[Finding]:
     """Groups that launch from blue's template, too."""
-    return _followers(at, [one for one in groups.everything(calls) if one["AutoScalingGroupName"] != at.blue.name])
+    others = [one for one in groups.everything(calls) if one["AutoScalingGroupName"] != at.blue.name]
+    shown = ((one["AutoScalingGroupName"], tuple(templates.references(one))) for one in others)
+    return _followers(at, "group", shown)
 
 
-def _followers(at: Beside, others: Iterable[Answer]) -> Iterator[Finding]:
+def fleets(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """EC2 Fleets that do; what AWS shows of them is the number that their reference meant when they were made."""
+    return _followers(at, "fleet", templates.fleets(calls))
+
+
+def spot_fleets(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Spot Fleet requests that do."""
+    return _followers(at, "Spot Fleet request", templates.spot_fleets(calls))
+
+
+def _followers(at: Beside, kind: str, others: Iterable[templates.Follower]) -> Iterator[Finding]:
     by: dict[str, list[str]] = {}
-    for group in others:
-        for id_, version in templates.references(group):
-            if id_ == at.blue.template:
-                by.setdefault(version, []).append(group["AutoScalingGroupName"])
+    for name, references in others:
+        for version in templates.versions_of(at.template, references):
+            by.setdefault(version, []).append(name)
     latest, default = by.pop(templates.LATEST, []), by.pop(templates.DEFAULT, [])
     if latest:
-        yield _follows(at, latest, templates.LATEST, "would launch the new image from when green is made, unreleased")
+        harm = "would launch the new image from when green is made, unreleased"
+        yield _follows(at, kind, latest, templates.LATEST, harm)
     if default and "shared_template" in at.config.allow:
         harm = "launch the new image once the release is live, as its version is made the default"
-        yield _follows(at, default, templates.DEFAULT, harm)
+        yield _follows(at, kind, default, templates.DEFAULT, harm)
     elif default:
-        yield _default_followed(at, default)
+        yield _default_followed(at, kind, default)
     if by:
         numbered = [name for names in by.values() for name in names]
-        found = f"{_named('group', numbered)} launch{_es(numbered)} from a numbered version of {at.blue.template}, too"
+        found = f"{_named(kind, numbered)} launch{_es(numbered)} from a numbered version of {at.blue.template}, too"
         yield Finding(FindingKey.TEMPLATE_USERS, found, verdict=Verdict.NOTED)
 
 
-def _follows(at: Beside, names: list[str], version: str, harm: str) -> Finding:
-    found = f"{_named('group', names)} launch{_es(names)} by {version} from blue's launch template {at.blue.template}"
+def _follows(at: Beside, kind: str, names: list[str], version: str, harm: str) -> Finding:
+    found = f"{_named(kind, names)} launch{_es(names)} by {version} from blue's launch template {at.blue.template}"
     hint = f"Put {'it' if len(names) == 1 else 'them'} on a version number, or on a launch template of their own."
     who = "it" if len(names) == 1 else "they"
     return Finding(FindingKey.SHARED_TEMPLATE, found, f"{who} {harm}", Verdict.REFUSED, hint)
 
 
-def _default_followed(at: Beside, names: list[str]) -> Finding:
+def _default_followed(at: Beside, kind: str, names: list[str]) -> Finding:
     """They are spared by leaving the default where it is."""
-    found = f"{_named('group', names)} launch{_es(names)} by $Default from blue's launch template {at.blue.template}"
+    found = f"{_named(kind, names)} launch{_es(names)} by $Default from blue's launch template {at.blue.template}"
     stays = f", and green stays on its version number, as {templates.DEFAULT} would mean the old one"
     on_default = at.blue.template_version == templates.DEFAULT
     harm = f"so the default version is left as it is{stays if on_default else ''}"
@@ -289,6 +324,74 @@ def _too_small(at: Beside, device: str, size: int, wanted: int, *, sure: bool) -
     verdict = Verdict.REFUSED if sure else Verdict.WARNED
     hint = f"Give {device} at least {size} GiB in the launch template."
     return Finding(FindingKey.VOLUME_TOO_SMALL, f"{device} of {whose} has {size} GiB, and {gives}", harm, verdict, hint)
+
+
+# --- keys of the volumes -------------------------------------------------------------------------
+
+
+def keys(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """KMS keys that cannot be used. One that may not be looked at does not hide the others."""
+    denied: ClientError | None = None
+    asked: set[str] = set()
+    for key, of in _keys(calls, at):
+        if key in asked:
+            continue
+        asked.add(key)
+        try:
+            shown = _key(calls, key)
+        except ClientError as error:
+            if not lacking(error):
+                raise
+            denied = error
+            continue
+        asked.add(str(shown.get("Arn", key)))
+        if found := _unusable(key, shown, of):
+            yield found
+    if denied:
+        raise denied
+
+
+def _keys(calls: Calls, at: Beside) -> Iterator[tuple[str, _Of]]:
+    """Those that must work first."""
+    for device in at.launched.get("BlockDeviceMappings", []):
+        if key := device.get("Ebs", {}).get("KmsKeyId"):
+            where = f"{device.get('DeviceName', 'a volume')} in version {at.version} of {at.blue.template}"
+            yield key, _Of(where, "no instance can launch from it", Verdict.REFUSED)
+    builders = [at.builder] if at.builder else []
+    for key in _attached_keys(calls, builders):
+        yield key, _Of(f"the builder {at.builder}", "it cannot start, and no image of it can be made", Verdict.REFUSED)
+    for key in _attached_keys(calls, [instance.id for instance in at.blue.instances]):
+        yield key, _Of(f"the volumes of {at.blue.name}", "neither it nor green may be able to launch", Verdict.WARNED)
+
+
+def _attached_keys(calls: Calls, instances: list[str]) -> list[str]:
+    """Of the volumes that are attached to them, each once."""
+    found: set[str] = set()
+    for batch in groups.batches(instances, templates.FILTER_VALUES):
+        filters = [{"Name": "attachment.instance-id", "Values": batch}]
+        pages = calls.ec2.get_paginator("describe_volumes").paginate(Filters=filters)
+        found |= {one["KmsKeyId"] for page in pages for one in page["Volumes"] if one.get("KmsKeyId")}
+    return sorted(found)
+
+
+def _key(calls: Calls, key: str) -> Answer:
+    """What KMS says of it, by id, ARN or alias; nothing when there is none (KMS API, DescribeKey)."""
+    try:
+        shown: Answer = calls.kms.describe_key(KeyId=key)["KeyMetadata"]
+    except ClientError as error:
+        if code(error) not in ("NotFoundException", "InvalidArnException"):
+            raise
+        return {}
+    return shown
+
+
+def _unusable(key: str, shown: Answer, of: _Of) -> Finding | None:
+    state = shown.get("KeyState", "Absent")
+    if state not in UNUSABLE:
+        return None
+    says, hint = UNUSABLE[state]
+    found = f"the KMS key {key} of {of.what} {says}"
+    return Finding(FindingKey.KEY_UNUSABLE, found, of.harm, of.verdict, hint.format(key=shown.get("Arn", key)))
 
 
 # --- what is under way on blue -------------------------------------------------------------------
@@ -481,9 +584,12 @@ def _es(names: Iterable[str]) -> str:
 
 _LOOKS: Mapping[str, Looking] = {
     "other groups' launch templates": followers,
+    "EC2 Fleets' launch templates": fleets,
+    "Spot Fleet requests' launch templates": spot_fleets,
     "blue's launch template": template,
     "the builder": shared_builder,
     "the builder's volumes": volumes,
+    "the KMS keys of volumes": keys,
     "blue's instance refreshes": refresh,
     "the alarms of the checks": alarms,
     "blue": own,

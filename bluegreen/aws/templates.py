@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.aws.calls import Answer, Calls, code, lacking
 from bluegreen.errors import AwsError
 from bluegreen.observation import Template
 from bluegreen.release import Release
@@ -17,6 +18,14 @@ DEFAULT, LATEST = "$Default", "$Latest"
 #: A filter takes this many values (EC2 API, filters).
 FILTER_VALUES = 200
 ABSENT = "InvalidLaunchTemplateId.VersionNotFound"
+#: A template that is gone, by id or by name.
+GONE = ("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.Malformed", "InvalidLaunchTemplateName.NotFound")
+_ID = re.compile(r"lt-[0-9a-f]{8,17}")
+#: States in which a fleet may launch instances (EC2 API, FleetData and SpotFleetRequestConfig).
+_LAUNCHING = frozenset({"submitted", "active", "modifying"})
+
+#: Who launches from templates: a name, and each template (id or name) with the version.
+Follower = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def reference(group: Answer) -> tuple[str, str]:
@@ -36,6 +45,46 @@ def references(group: Answer) -> Iterator[tuple[str, str]]:
             yield said.get("LaunchTemplateId", ""), said.get("Version") or DEFAULT
 
 
+def fleets(calls: Calls) -> Iterator[Follower]:
+    """EC2 Fleets that may launch instances. Those of type instant never do again (EC2 API, DescribeFleets)."""
+    pages = calls.ec2.get_paginator("describe_fleets").paginate()
+    for fleet in (one for page in pages for one in page["Fleets"]):
+        if _may_launch(fleet["FleetState"], fleet.get("Type", ""), fleet):
+            yield fleet["FleetId"], tuple(_of_fleet(fleet))
+
+
+def spot_fleets(calls: Calls) -> Iterator[Follower]:
+    """Spot Fleet requests that may launch instances."""
+    pages = calls.ec2.get_paginator("describe_spot_fleet_requests").paginate()
+    for shown in (one for page in pages for one in page["SpotFleetRequestConfigs"]):
+        config = shown["SpotFleetRequestConfig"]
+        if _may_launch(shown["SpotFleetRequestState"], config.get("Type", ""), shown):
+            yield shown["SpotFleetRequestId"], tuple(_of_fleet(config))
+
+
+def _may_launch(state: str, kind: str, shown: Answer) -> bool:
+    """A one-time request that got its instances does not replace them."""
+    return state in _LAUNCHING and not (kind == "request" and shown.get("ActivityStatus") == "fulfilled")
+
+
+def _of_fleet(config: Answer) -> Iterator[tuple[str, str]]:
+    for one in config.get("LaunchTemplateConfigs", []):
+        if said := one.get("LaunchTemplateSpecification"):
+            template = said.get("LaunchTemplateId") or said.get("LaunchTemplateName", "")
+            yield template, said.get("Version") or DEFAULT
+
+
+def every_fleet(calls: Calls) -> tuple[Follower, ...] | None:
+    """Of both kinds; None where AWS does not let us look at one of them."""
+    kinds: tuple[Callable[[Calls], Iterator[Follower]], ...] = (fleets, spot_fleets)
+    try:
+        return tuple(one for kind in kinds for one in kind(calls))
+    except ClientError as error:
+        if not lacking(error):
+            raise
+        return None
+
+
 def look(calls: Calls, template: str, release: Release | None = None) -> Template:
     """The template's numbers; `ours` by its recorded number, else by its description."""
     recorded = release.template_version if release else None
@@ -47,7 +96,7 @@ def look(calls: Calls, template: str, release: Release | None = None) -> Templat
         ours = next((v["VersionNumber"] for v in versions if _is_ours(v, release)), None)
         if ours is None and recorded is None and release.blue is not None:
             ours = next((v["VersionNumber"] for v in _since(calls, release) if _is_ours(v, release)), None)
-    return Template(template, default, latest, ours)
+    return Template(template, default, latest, ours, versions[0].get("LaunchTemplateName", ""))
 
 
 def resolved(template: Template, version: str) -> str:
@@ -67,9 +116,9 @@ def naming(calls: Calls, template: str, versions: Collection[str], images: list[
             named += _all(calls, template, Filters=filters)
         newest = [v["VersionNumber"] for v in _versions(calls, template, [LATEST])] if named else []
     except ClientError as error:
-        if not code(error).startswith(("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.Malformed")):
+        if not code(error).startswith(GONE):
             raise
-        return set()  # a group may be on a template that is gone
+        return set()  # somebody may be on a template that is gone
     return {
         version["LaunchTemplateData"]["ImageId"]
         for version in named
@@ -92,7 +141,7 @@ def data(calls: Calls, template: str, version: str) -> Answer:
 def _versions(calls: Calls, template: str, wanted: list[str]) -> list[Answer]:
     """The versions that exist of those wanted; AWS refuses the whole call when one does not."""
     try:
-        answer = calls.ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=wanted)
+        answer = calls.ec2.describe_launch_template_versions(**_called(template), Versions=wanted)
     except ClientError as error:
         if code(error) != ABSENT:
             raise
@@ -102,8 +151,13 @@ def _versions(calls: Calls, template: str, wanted: list[str]) -> list[Answer]:
 
 
 def _all(calls: Calls, template: str, **span: Any) -> list[Answer]:
-    pages = calls.ec2.get_paginator("describe_launch_template_versions").paginate(LaunchTemplateId=template, **span)
+    pages = calls.ec2.get_paginator("describe_launch_template_versions").paginate(**_called(template), **span)
     return [version for page in pages for version in page["LaunchTemplateVersions"]]
+
+
+def _called(template: str) -> dict[str, str]:
+    """Which it is: by id, or by name as fleets may say it."""
+    return {"LaunchTemplateId" if _ID.fullmatch(template) else "LaunchTemplateName": template}
 
 
 def _since(calls: Calls, release: Release) -> list[Answer]:
@@ -166,10 +220,11 @@ def set_default(calls: Calls, release: Release) -> Answer:
 def _default_of_others(calls: Calls, release: Release) -> str:
     """Who has set it, or has begun to follow it, since the release was started; "" when nobody has."""
     assert release.blue is not None
-    now = look(calls, release.blue.template).default if release.default_version else 0
+    template = look(calls, release.blue.template)
+    now = template.default if release.default_version else 0
     if now not in (release.default_version, release.template_version):
         return f"somebody has made version {now} the default"
-    others = [name for name in _others_on(calls, release, DEFAULT) if name != release.blue_group]
+    others = [name for name in _others_on(calls, release, template, DEFAULT) if name != release.blue_group]
     if others and "shared_template" not in (release.config.get("allow") or ()):
         return f"{', '.join(others)} launches by it"
     return ""
@@ -183,7 +238,7 @@ def delete(calls: Calls, release: Release) -> Answer:
         return {}
     if template.ours == template.default:
         raise _kept(template.ours, template.id, "is the default one", "VersionIsDefault")
-    if others := _others_on(calls, release, str(template.ours)):
+    if others := _others_on(calls, release, template, str(template.ours)):
         raise _kept(template.ours, template.id, f"{', '.join(others)} launches from it", "VersionInUse")
     answer = calls.ec2.delete_launch_template_versions(LaunchTemplateId=template.id, Versions=[str(template.ours)])
     for refused in answer.get("UnsuccessfullyDeletedLaunchTemplateVersions", []):
@@ -192,14 +247,18 @@ def delete(calls: Calls, release: Release) -> Answer:
     return {}
 
 
-def _others_on(calls: Calls, release: Release, version: str) -> list[str]:
-    """Names of the groups on this version that are not green, which may be shown although it is gone."""
-    assert release.blue is not None
-    ours = (release.blue.template, version)
+def _others_on(calls: Calls, release: Release, template: Template, version: str) -> list[str]:
+    """Names of the groups and fleets on this version; of green not, which may be shown although it is gone."""
     pages = calls.autoscaling.get_paginator("describe_auto_scaling_groups").paginate()
     everything = (group for page in pages for group in page["AutoScalingGroups"])
-    names = sorted(one["AutoScalingGroupName"] for one in everything if ours in references(one))
-    return [name for name in names if name != release.green_group]
+    groups = ((one["AutoScalingGroupName"], tuple(references(one))) for one in everything)
+    found = [name for name, on in (*groups, *(every_fleet(calls) or ())) if version in versions_of(template, on)]
+    return sorted(name for name in found if name != release.green_group)
+
+
+def versions_of(template: Template, references: Iterable[tuple[str, str]]) -> list[str]:
+    """Of these references the versions of this template, whether they name it by its id or its name."""
+    return [version for named, version in references if named and named in (template.id, template.name)]
 
 
 def _kept(version: int, template: str, why: str, said: str) -> AwsError:

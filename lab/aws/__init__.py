@@ -5,8 +5,8 @@
     url = pretend.serve()                            # or by HTTP, for AWS_ENDPOINT_URL
 
 What has time in it is ours: instances, images, launch templates, Auto Scaling groups, targets and their health, SSM
-commands, metrics and alarms. What has none is moto's: networks, parameters, all of DynamoDB; and load balancers and
-their rules, before which stands a stricter gatekeeper of ours.
+commands, metrics and alarms. What has none is moto's: networks, parameters, keys, all of DynamoDB; and load balancers
+and their rules, before which stands a stricter gatekeeper of ours.
 """
 
 from lab.aws.engine import Timings

@@ -163,16 +163,18 @@ class Ec2:
         attached = {"InstanceId": instance.id, "Device": ROOT, "State": "attached", "DeleteOnTermination": True}
         volume = f"vol-{instance.id.removeprefix('i-')}"
         size = self._root_size(instance.launch, self.engine.state.images.get(instance.image))
-        return {"VolumeId": volume, "Size": size, "State": "in-use", "Attachments": [attached]}
+        shown: Params = {"VolumeId": volume, "Size": size, "State": "in-use", "Attachments": [attached]}
+        key = self._root_disk(instance.launch).get("KmsKeyId")
+        return {**shown, "Encrypted": bool(key), **({"KmsKeyId": key} if key else {})}
 
     def _root_size(self, launch: Params, image: Image | None) -> int:
         """GiB: what the launch says of the root volume, else what the image's snapshot takes."""
-        said = (
-            one.get("Ebs", {}).get("VolumeSize")
-            for one in launch.get("BlockDeviceMappings") or []
-            if one["DeviceName"] == ROOT
-        )
-        return int(next((size for size in said if size), image.size if image else 8))
+        return int(self._root_disk(launch).get("VolumeSize") or (image.size if image else 8))
+
+    def _root_disk(self, launch: Params) -> Params:
+        """What the launch says of the root volume."""
+        disks = (one.get("Ebs", {}) for one in launch.get("BlockDeviceMappings") or [] if one["DeviceName"] == ROOT)
+        return next(disks, {})
 
     def describe_instance_status(self, params: Params) -> Params:
         """Status checks: initializing until the machine is on."""

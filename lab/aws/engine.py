@@ -213,6 +213,8 @@ class State:
     images: dict[str, Image] = field(default_factory=dict)
     snapshots: dict[str, Params] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
+    fleets: dict[str, Params] = field(default_factory=dict)
+    spot_fleets: dict[str, Params] = field(default_factory=dict)
     configurations: dict[str, Params] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     targets: dict[str, dict[str, Target]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ THROTTLES = {
     "dynamodb": ("ThrottlingException", "Rate exceeded", 400),
 }
 DENIALS = {"ec2": ("UnauthorizedOperation", 403), "ssm": ("AccessDeniedException", 400)}
-DENIALS["dynamodb"] = DENIALS["ssm"]
+DENIALS["dynamodb"] = DENIALS["kms"] = DENIALS["ssm"]
 BREAKDOWNS = {"ec2": "InternalError", "ssm": "InternalServerError", "dynamodb": "InternalServerError"}
 NO_CAPACITY = (
     "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone}). Our system "

@@ -20,6 +20,7 @@ from lab.aws.commands import Commands
 from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
 from lab.aws.engine import Engine, Timings
 from lab.aws.faults import Faults, LostAnswer, Page, Swallowed
+from lab.aws.fleets import Fleets
 from lab.aws.groups import Attached, Groups
 from lab.aws.listeners import Listeners, forwarded
 from lab.aws.metrics import Metrics
@@ -94,7 +95,7 @@ class PretendAws:
         self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
         self.traffic = Traffic(self.engine, self.metrics, self._targets, self.weights)
         self._operations: dict[str, dict[str, Handler]] = {
-            "ec2": {**ec2.operations(), **templates.operations()},
+            "ec2": {**ec2.operations(), **templates.operations(), **Fleets(self.engine, templates).operations()},
             "autoscaling": {
                 **groups.operations(),
                 **self._attached.operations(),

@@ -467,9 +467,9 @@ def on_image(stage: AwsStage, image: str, template: str = "") -> dict[str, str]:
 
 
 def test_an_image_that_any_group_launches_is_not_dropped() -> None:
-    """By a number, by a word, in an override, and at size 0; nor one that another account may launch."""
+    """By a number, by a word, in an override, and at size 0; by a fleet; nor one that another account may launch."""
     stage = AwsStage(config=builder(1))
-    old = old_images(stage, 8)
+    old = old_images(stage, 9)
     numbered, override, unused = (on_image(stage, image) for image in old[:3])
     default, latest = (on_image(stage, image, f"other-{image}") for image in old[3:5])
     kept_empty(stage, "nightly", LaunchTemplate=numbered)
@@ -485,12 +485,19 @@ def test_an_image_that_any_group_launches_is_not_dropped() -> None:
     share = {"Add": [{"UserId": "210987654321"}]}
     stage.client("ec2").modify_image_attribute(ImageId=old[5], LaunchPermission=share)
     assert unused["Version"] == "4"
+    on_image(stage, old[8], "fleets")
+    stage.client("ec2").create_fleet(
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": {"LaunchTemplateName": "fleets", "Version": "1"}}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 0},
+    )
     retired(stage)
     stage.clock.sleep(90)
     assert stage.observe().droppable == (old[2], old[6], old[7])
-    stage.pretend.faults.deny("ec2:DescribeImageAttribute")
-    stage.clock.sleep(90)
-    assert stage.observe().droppable == ()
+    for action in ("ec2:DescribeImageAttribute", "ec2:DescribeFleets", "ec2:DescribeSpotFleetRequests"):
+        stage.pretend.faults.deny(action)
+        stage.clock.sleep(90)
+        assert stage.observe().droppable == ()
+        stage.pretend.faults.allow(action)
 
 
 def test_images_that_went_live_are_kept_before_all_others() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bluegreen.aws import surroundings
 from bluegreen.errors import AwsError
 from bluegreen.observation import Finding, FindingKey, Verdict
 from bluegreen.release import Phase, Reason, Verb
@@ -181,6 +182,187 @@ def test_green_that_cannot_follow_latest_says_so() -> None:
     stage = AwsStage(template_version="$Latest").go_to(Phase.RETIRING)
     version(stage, InstanceType="t3.large")
     assert stage.perform(Verb.RESTORE_GREEN) == {"stays_on_version": 2}
+
+
+# --- fleets ---
+
+
+def fleet(stage: AwsStage, version: str = "$Latest", *, named: bool = False, kind: str = "maintain") -> str:
+    """Somebody's EC2 Fleet on the same launch template."""
+    way = {"LaunchTemplateName": stage.world.template_name} if named else {"LaunchTemplateId": stage.world.template}
+    made = stage.client("ec2").create_fleet(
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": {**way, "Version": version}}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 1},
+        Type=kind,
+    )
+    return str(made["FleetId"])
+
+
+def spot_fleet(stage: AwsStage, version: str) -> str:
+    """Somebody's Spot Fleet request on it."""
+    spec = {"LaunchTemplateId": stage.world.template, "Version": version}
+    config = {
+        "IamFleetRole": "arn:aws:iam::1:role/fleet",
+        "TargetCapacity": 1,
+        "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": spec}],
+    }
+    made = stage.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
+    return str(made["SpotFleetRequestId"])
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_fleet_on_the_template(*, named: bool) -> None:
+    """By whatever reference it was made, it is on a number: noted, by id and by name alike."""
+    stage = AwsStage()
+    made = fleet(stage, named=named)
+    said = told(stage, FindingKey.TEMPLATE_USERS, NOTED)
+    assert said == f"the fleet {made} launches from a numbered version of {stage.world.template}, too. "
+    assert stage.baseline().sets_default
+
+
+def test_fleets_that_launch_nothing_any_more() -> None:
+    """Ended ones, what had its instances once, an instant one, and one on another template."""
+    stage = AwsStage()
+    ended = fleet(stage)
+    stage.client("ec2").delete_fleets(FleetIds=[ended], TerminateInstances=False)
+    once = fleet(stage, kind="request")
+    fleet(stage, kind="instant")
+    said = told(stage, FindingKey.TEMPLATE_USERS, NOTED)
+    assert said.startswith(f"the fleet {once} launches")  # it has no instances yet
+    cancelled = spot_fleet(stage, "$Latest")
+    stage.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[cancelled], TerminateInstances=False)
+    data = {"ImageId": stage.world.image}
+    stage.client("ec2").create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+    spec = {"LaunchTemplateName": "other", "Version": "$Latest"}
+    stage.client("ec2").create_fleet(
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": spec}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 1},
+    )
+    stage.clock.sleep(60)
+    assert stage.baseline().findings == ()
+
+
+def test_a_spot_fleet_request_that_follows() -> None:
+    """What says $Latest or $Default is taken by its word."""
+    stage = AwsStage()
+    made = spot_fleet(stage, "$Latest")
+    said = told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)
+    assert said.startswith(f"the Spot Fleet request {made} launches by $Latest from blue's launch template")
+    stage = AwsStage()
+    spot_fleet(stage, "$Default")
+    assert "so the default version is left as it is" in told(stage, FindingKey.DEFAULT_FOLLOWED, WARNED)
+    assert not stage.baseline().sets_default
+
+
+def test_a_version_that_a_fleet_came_to_be_on_is_not_deleted() -> None:
+    """It was made during the release, by $Latest, which meant the release's own version."""
+    stage = AwsStage().go_to(Phase.CHECKING)
+    made = fleet(stage, named=True)
+    stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="")
+    with pytest.raises(AwsError, match=f"{made} launches from it"):
+        stage.go_to_the_end()
+
+
+def test_a_default_that_a_spot_fleet_request_came_to_follow_is_left() -> None:
+    """As one that a group has begun to follow; where nobody may look at fleets, they are not known."""
+    stage = AwsStage().go_to(Phase.RETIRING)
+    made = spot_fleet(stage, "$Default")
+    with pytest.raises(AwsError, match=f"stays as it is: {made} launches by it"):
+        stage.perform(Verb.SET_DEFAULT_VERSION)
+    stage.pretend.faults.deny("ec2:DescribeSpotFleetRequests")
+    assert stage.perform(Verb.SET_DEFAULT_VERSION) == {}
+
+
+# --- keys ---
+
+
+def a_key(stage: AwsStage, *, enabled: bool = False, dies: bool = False) -> str:
+    """The ARN of a key; disabled unless told."""
+    kms = stage.client("kms")
+    made = kms.create_key()["KeyMetadata"]
+    if dies:
+        kms.schedule_key_deletion(KeyId=made["KeyId"])
+    elif not enabled:
+        kms.disable_key(KeyId=made["KeyId"])
+    return str(made["Arn"])
+
+
+def disk(key: str) -> list[dict[str, Any]]:
+    """A root volume with this key."""
+    return [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8, "Encrypted": True, "KmsKeyId": key}}]
+
+
+def test_a_key_of_the_template_that_is_disabled() -> None:
+    """No instance would launch, after the whole bake."""
+    stage = AwsStage(template_version="$Latest")
+    made = a_key(stage)
+    version(stage, InstanceType="t3.micro", BlockDeviceMappings=disk(made))
+    said = told(stage, FindingKey.KEY_UNUSABLE, REFUSED)
+    where = f"/dev/xvda in version 2 of {stage.world.template}"
+    assert said == (
+        f"the KMS key {made} of {where} is disabled: no instance can launch from it. "
+        f"Enable it: `aws kms enable-key --key-id {made}`."
+    )
+
+
+def test_a_key_by_its_alias_is_told_once() -> None:
+    """The builder's volume has it by its ARN; the advice names that."""
+    stage = AwsStage(template_version="$Latest")
+    made = a_key(stage, dies=True)
+    stage.client("kms").create_alias(AliasName="alias/web", TargetKeyId=made.rpartition("/")[2])
+    version(stage, BlockDeviceMappings=disk("alias/web"))
+    attached(stage, stage.world.builder, made)
+    found = [one for one in stage.baseline().findings if one.key is FindingKey.KEY_UNUSABLE]
+    assert [one.found.split(" of ")[0] for one in found] == ["the KMS key alias/web"]
+    assert "is to be deleted" in found[0].found
+    assert f"`aws kms cancel-key-deletion --key-id {made}`, then `aws kms enable-key --key-id {made}`" in found[0].hint
+
+
+def attached(stage: AwsStage, instance: str, key: str) -> None:
+    """The instance's root volume is encrypted with this key."""
+    stage.pretend.engine.state.instances[instance].launch["BlockDeviceMappings"] = disk(key)
+
+
+def test_a_key_of_the_builder_that_is_gone() -> None:
+    """Nothing is baked when an image is given."""
+    stage = AwsStage()
+    attached(stage, stage.world.builder, "0123abcd-0000-0000-0000-000000000000")
+    said = told(stage, FindingKey.KEY_UNUSABLE, REFUSED)
+    assert f"of the builder {stage.world.builder} does not exist: it cannot start, and no image of it" in said
+    stage.ami = stage.world.image
+    assert found(stage, FindingKey.KEY_UNUSABLE) is None
+
+
+def test_a_key_of_blue_s_volumes() -> None:
+    """Green may have another one; nobody is refused for it. One that works is nothing."""
+    stage = AwsStage()
+    made = a_key(stage)
+    attached(stage, next(iter(stage.pretend.members("web-asg"))), made)
+    said = told(stage, FindingKey.KEY_UNUSABLE, WARNED)
+    assert f"the KMS key {made} of the volumes of web-asg is disabled: neither it nor green may be able" in said
+    stage.client("kms").enable_key(KeyId=made.rpartition("/")[2])
+    assert stage.baseline().findings == ()
+
+
+def test_every_state_that_is_told_is_one_of_aws_s() -> None:
+    """Those in which a key works, or soon does, are not."""
+    shape = AwsStage().client("kms").meta.service_model.shape_for("KeyState")
+    assert set(shape.enum) - set(surroundings.UNUSABLE) == {"Creating", "Enabled", "Updating"}
+    assert set(surroundings.UNUSABLE) - set(shape.enum) == {"Absent"}
+
+
+def test_a_key_that_may_not_be_looked_at_hides_no_other() -> None:
+    """Another account's key policy may refuse."""
+    stage = AwsStage()
+    made = a_key(stage)
+    attached(stage, stage.world.builder, a_key(stage, enabled=True))
+    attached(stage, next(iter(stage.pretend.members("web-asg"))), made)
+    stage.pretend.faults.deny("kms:DescribeKey", times=1)
+    assert made in told(stage, FindingKey.KEY_UNUSABLE, WARNED)
+    stage.pretend.faults.deny("kms:DescribeKey", times=1)
+    said = told(stage, FindingKey.UNSEEN, NOTED)
+    assert said.startswith("bluegreen may not look at the KMS keys of volumes")
+    assert "Add kms:DescribeKey to the policy" in said
 
 
 # --- blue's template ---
@@ -411,6 +593,8 @@ def test_what_is_special_about_blue() -> None:
     ("operation", "what"),
     [
         ("autoscaling:DescribeInstanceRefreshes", "blue's instance refreshes"),
+        ("ec2:DescribeFleets", "EC2 Fleets' launch templates"),
+        ("ec2:DescribeSpotFleetRequests", "Spot Fleet requests' launch templates"),
         ("ec2:DescribeVolumes", "the builder's volumes"),
     ],
 )

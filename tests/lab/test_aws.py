@@ -852,6 +852,17 @@ class TestGroups:
             ec2.run_instances(ImageId=made, MinCount=1, MaxCount=1, BlockDeviceMappings=small)
         ec2.run_instances(ImageId=made, MinCount=1, MaxCount=1)
 
+    def test_a_volume_shows_its_key(self, lab: Lab) -> None:
+        """As the launch said it; keys themselves are moto's."""
+        filters = [{"Name": "attachment.instance-id", "Values": [lab.world.builder]}]
+        show = lab.client("ec2").describe_volumes
+        assert not show(Filters=filters)["Volumes"][0]["Encrypted"]
+        key = lab.client("kms").create_key()["KeyMetadata"]["Arn"]
+        launch = lab.pretend.engine.state.instances[lab.world.builder].launch
+        launch["BlockDeviceMappings"] = [{"DeviceName": "/dev/xvda", "Ebs": {"KmsKeyId": key}}]
+        (volume,) = show(Filters=filters)["Volumes"]
+        assert (True, key) == (volume["Encrypted"], volume["KmsKeyId"])
+
     def test_a_warm_pool_is_filled_and_keeps_its_group_from_being_deleted(self, lab: Lab) -> None:
         """Up to the maximum, or what is to be prepared; stopped. With instances neither it nor its group goes."""
         groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": "green"}

@@ -38,7 +38,7 @@ def allowed() -> list[str]:
 
 def called() -> Iterator[str]:
     """Every operation that the source names, by a method or as what is paged through."""
-    clients = r"(autoscaling|ec2|elb|ssm|cloudwatch|sts)"
+    clients = r"(autoscaling|ec2|elb|kms|ssm|cloudwatch|sts)"
     for path in (ROOT / "bluegreen" / "aws").glob("*.py"):
         source = path.read_text()
         for client, method in re.findall(rf"[. ]{clients}\.(\w+)", source):
@@ -73,9 +73,11 @@ UNNAMEABLE = {
     "autoscaling:DescribeLoadBalancerTargetGroups",
     "autoscaling:DescribeScalingActivities",
     "cloudwatch:GetMetricData",
+    "ec2:DescribeFleets",
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeSpotFleetRequests",
     "ec2:DescribeVolumes",
     "elasticloadbalancing:DescribeListeners",
     "elasticloadbalancing:DescribeRules",
@@ -90,7 +92,7 @@ UNNAMEABLE = {
 }
 #: Others that are allowed on everything: what they are asked for is the user's, has no name that a policy could know
 #: beforehand, and bears no tag of ours. docs/permissions.md says why, one by one.
-WIDE = {"cloudwatch:DescribeAlarms", "ec2:RunInstances"}
+WIDE = {"cloudwatch:DescribeAlarms", "ec2:RunInstances", "kms:DescribeKey"}
 #: What is done to what a release made is asked for by the tag that it put there; by which condition key.
 BY_TAG = {
     "autoscaling:AttachLoadBalancerTargetGroups": "autoscaling:ResourceTag",

@@ -282,9 +282,10 @@ class Engine:
         if record is not None:
             self._journal.refuse_second(record)
             admit(record, commit, ami)
-        takes = self._taken_along(config, record, cure=cure or order is Order.RELEASE_AGAIN)
-        standing, baseline = self._ground(config, record, commit, ami, str(takes.get("group", "")))
-        if baseline.unwell and not (cure or order is Order.RELEASE_AGAIN):
+        cure = cure or order is Order.RELEASE_AGAIN
+        takes = self._taken_along(config, record, cure=cure)
+        standing, baseline = self._ground(config, record, commit, ami, takes)
+        if baseline.unwell and not cure:
             raise _not_whole(baseline)
         judged = _judged(baseline.findings, config, order)
         baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
@@ -684,18 +685,24 @@ class Engine:
         return self._journal.service(service)
 
     def _ground(
-        self, config: Config, record: ServiceRecord | None, commit: str, ami: str, serves: str = ""
+        self,
+        config: Config,
+        record: ServiceRecord | None,
+        commit: str,
+        ami: str,
+        takes: Facts = MappingProxyType({}),
     ) -> tuple[Standing, Baseline]:
         """Who serves and which number comes next, by the journal and by what AWS shows; and what that starts from.
 
-        `serves`: the group that a failed release left serving.
+        `takes`: what is taken along of a failed release.
         """
         from bluegreen.adoption import stand
 
+        serves, rest = str(takes.get("group", "")), [one["group"] for one in takes.get("rest", ())]
         live, known = record.live if record else None, record.next if record else 1
         recorded, cloud = serves or (live.group if live else config.group), self._cloud(config)
         standing = stand(config.id, recorded, known, cloud.traces(recorded, known), journaled=bool(live or serves))
-        baseline = cloud.baseline(standing.blue, commit, ami)
+        baseline = cloud.baseline(standing.blue, commit, ami, rest)
         return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
 
     def _started(
@@ -753,14 +760,16 @@ class Engine:
 
     def _cure(self, baseline: Baseline, record: ServiceRecord | None, takes: Facts) -> Facts:
         """What is to be recorded of a blue that is not whole; one at size 0 says less than green needs."""
-        if not baseline.unwell:
+        if not (baseline.unwell or baseline.rest):
             return {}
-        blue, wanted = baseline.blue, 0
+        blue, wanted = baseline.blue, max((one.desired for one in baseline.rest), default=0)
         if not blue.desired:
             live = record.live if record else None
             before = self._size_of(record.service, live.number) if record and live else 0
-            wanted = max(blue.minimum, takes.get("size", before), 1)
-        return {"cure": baseline.unwell, "borne": baseline.borne, "wanted": wanted}
+            wanted = max(blue.minimum, takes.get("size", before), wanted, 1)
+        beside = f"{' and '.join(one.name for one in baseline.rest)} is in the target groups beside {blue.name}"
+        ill = "; ".join([baseline.unwell] * bool(baseline.unwell) + [beside] * bool(baseline.rest))
+        return {"cure": ill, "borne": baseline.borne, "wanted": wanted if wanted > blue.desired else 0}
 
     def _size_of(self, service: str, number: int) -> int:
         """How large its green was; 0 when the journal does not know."""
@@ -861,6 +870,8 @@ class Engine:
         if cure:
             return taken_along(last, seen)
         left = ", ".join(last.left_behind) or last.green_group
+        if last.outcome is not Outcome.FAILED:
+            raise _not_whole_either(last, seen)
         back = f"`bluegreen rollback {config.id}` returns to blue and tidies up, " if last.can_roll_back else ""
         anew = "a release with `--cure`, in a workflow `cure: true`, replaces whatever serves and takes it along."
         lost = f" If the journal is behind, `bluegreen adopt {config.id}` puts it right."
@@ -873,13 +884,14 @@ class Engine:
         if record is None or not record.last or record.under_way or record.repaired:
             return None
         last = self._journal.load(release_id(config.id, record.last))
-        if last.outcome is not Outcome.FAILED or last.phase is Phase.BAKING or last.left is Phase.BAKING:
+        failed = last.outcome is Outcome.FAILED and Phase.BAKING not in (last.phase, last.left)
+        if not (failed or (last.rest and last.outcome is not Outcome.LIVE)):
             return None
         look = replace(last, phase=Phase.ROLLING_BACK, left=last.left or Phase.SWITCHING)  # without checks
         seen = self._cloud(_config(last)).observe(look, self.clock.now())
         pinned = bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
         left = seen.green is not None and last.owns(seen.green.release, seen.green.token)
-        return (last, seen) if pinned or left else None
+        return (last, seen) if (failed and (pinned or left)) or seen.crowding else None
 
     def _last(self, record: ServiceRecord | None) -> Release | None:
         """The newest release of the service, settled or not; None before the first."""
@@ -1156,6 +1168,14 @@ def _not_whole(baseline: Baseline) -> Refused:
         "soon as green is healthy."
     )
     return Refused(baseline.unwell, reason=Reason.BLUE_UNHEALTHY, where="group", hint=hint)
+
+
+def _not_whole_either(last: Release, seen: Observation) -> Refused:
+    """A cure that was rolled back took nobody out."""
+    names = " and ".join(group.name for group in seen.crowding)
+    what = f"was rolled back, and {names} is in the target groups beside {last.blue_group} still"
+    hint = "A release with `--cure`, in a workflow `cure: true`, takes out both once green is healthy."
+    return Refused(what, reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
 
 def _must_look_the_same(release: Release, by: Caller) -> None:

@@ -10,6 +10,12 @@ def delete_group(name: str) -> str:
     return f"aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {name} --force-delete"
 
 
+def empty_group(name: str) -> str:
+    """Ends a group's instances and keeps the group."""
+    sizes = "--min-size 0 --max-size 0 --desired-capacity 0"
+    return f"aws autoscaling update-auto-scaling-group {sizes} --auto-scaling-group-name {name}"
+
+
 def attach(name: str, target_groups: Iterable[str]) -> str:
     """Puts a group into target groups (ARNs)."""
     return f"aws autoscaling attach-load-balancer-target-groups {_between(name, target_groups)}"

@@ -158,6 +158,8 @@ class Observation:
     #: launching, before blue is pinned: somebody's instance refresh of blue that is under way, in one clause
     refresh: str = ""
     green: Group | None = None
+    #: groups beside blue and green that earlier releases left, as far as they exist; None: not looked for
+    rest: tuple[Group, ...] | None = None
     #: target group ARN -> instance id -> target state; exactly the release's target groups
     targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: how the load balancer reaches the target groups, one line a listener or rule, sorted; None: not looked at.
@@ -198,7 +200,7 @@ class Observation:
         They can bear traffic; with weights, whatever share they are given. A group that is detached serves nobody:
         its targets may be shown healthy until they begin to drain.
         """
-        if group is None or not self.targets or not group.target_groups >= self.home(group):
+        if group is None or not self.targets or not group.target_groups >= self.home(group) > frozenset():
             return ()
         members = [self.targets.get(arn, {}) for arn in self.home(group)]
         return tuple(id_ for id_ in group.in_service if all(m.get(id_) == HEALTHY for m in members))
@@ -215,6 +217,11 @@ class Observation:
             return False
         attached = bool(group.target_groups & self.targets.keys())
         return attached or any(state in IN_TRAFFIC for state in self.states(group))
+
+    @property
+    def crowding(self) -> tuple[Group, ...]:
+        """Those that earlier releases left and that are in the target groups still."""
+        return tuple(group for group in self.rest or () if self.registered(group))
 
     def share(self, which: str) -> float | None:
         """Percent of the traffic that `blue` or `green` is given by every listener; None unless all say the same."""
@@ -352,7 +359,8 @@ class Baseline:
     idle_target_group: str = ""  # weighted: ARN of the one that gets no traffic now
     stickiness: float = 0.0  # weighted: seconds for which clients stay with a target group, whatever its weight
     unwell: str = ""  # what is wrong with blue, in one sentence; "" when it is whole
-    borne: int = 0  # how many of blue are in service and healthy wherever it serves
+    borne: int = 0  # how many of blue, and of the rest, are in service and healthy wherever they serve
+    rest: tuple[Group, ...] = ()  # what failed releases left in the target groups, which a cure takes out
     sets_default: bool = True  # whether the released version may become the template's default
     findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning
 

@@ -96,6 +96,7 @@ class Verb(StrEnum):
     SHIFT = "shift"  # weighted: green's share of the traffic, on every listener; the rest is blue's
     GROW_GREEN = "grow_green"  # blue grew during the overlap
     TAKE_BLUE_OUT = "take_blue_out"  # detach blue from its target groups
+    TAKE_REST_OUT = "take_rest_out"  # of a cure: detach the groups that failed releases left in the target groups
     JOIN_BLUE = "join_blue"  # attach blue again
     TAKE_GREEN_OUT = "take_green_out"
     UNPROTECT_BLUE = "unprotect_blue"  # lift scale-in protection, so that blue can be emptied
@@ -544,6 +545,17 @@ class Release:
         return not (settled or self.rollback_by) and self.can_roll_back
 
     @property
+    def rest(self) -> tuple[Facts, ...]:
+        """Groups that failed releases left in the target groups, each with the `release` and `token` that it bore."""
+        return tuple(self.takes.get("rest", ()))
+
+    @property
+    def known_groups(self) -> tuple[str, ...]:
+        """Names of the groups beside blue and green that earlier releases left, in traffic or without."""
+        left = [one["group"] for one in self.takes.get("left", ()) if not isinstance(one, str)]
+        return tuple(dict.fromkeys([*(one["group"] for one in self.rest), *left]))
+
+    @property
     def short(self) -> bool:
         """Whether what serves is known to be the worse one: two looks, no overlap, no steps, then the switch."""
         return bool(self.cure) or self.goes_back
@@ -760,7 +772,8 @@ def _began(release: Release, event: Event) -> Release:
         return replace(changed, size=event.facts["size"], grew_from=release.grew_from or release.size)
     if verb is Verb.SHIFT:
         changed = _shifting(changed, event.facts["share"])
-    switching = verb is Verb.TAKE_BLUE_OUT or (verb is Verb.SHIFT and changed.share > 0)
+    out = verb is Verb.TAKE_BLUE_OUT or (verb is Verb.TAKE_REST_OUT and release.phase is Phase.SWITCHING)
+    switching = out or (verb is Verb.SHIFT and changed.share > 0)
     return replace(changed, left_whole=release.blue_whole) if switching and release.left_whole is None else changed
 
 

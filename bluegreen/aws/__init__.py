@@ -13,7 +13,7 @@ No sleep, no clock and no environment in here; boto3 and its errors go no furthe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import boto3
@@ -63,10 +63,13 @@ class Cloud:
         with self._calls.told():
             return self._calls.account
 
-    def baseline(self, blue_group: str, commit: str, ami: str = "") -> Baseline:
-        """What a release of the group would start from; ConfigError or Refused when it may not start."""
+    def baseline(self, blue_group: str, commit: str, ami: str = "", rest: Collection[str] = ()) -> Baseline:
+        """What a release of the group would start from; ConfigError or Refused when it may not start.
+
+        `rest`: names of the groups in the target groups that it would take out.
+        """
         with self._calls.told():
-            return preflight.baseline(self._calls, self._config, blue_group, commit, ami)
+            return preflight.baseline(self._calls, self._config, blue_group, commit, ami, rest)
 
     def images(self, ids: Iterable[str]) -> dict[str, Image]:
         """Those of these images that exist and can be launched, by id; `Image.good` says which went live."""
@@ -126,6 +129,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.SHIFT: lambda calls, config, release, facts: traffic.shift(calls, release, facts),
     Verb.GROW_GREEN: lambda calls, config, release, facts: groups.grow(calls, release, facts["size"]),
     Verb.TAKE_BLUE_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.blue_group),
+    Verb.TAKE_REST_OUT: lambda calls, config, release, facts: traffic.leave_rest(calls, release, facts["groups"]),
     Verb.JOIN_BLUE: lambda calls, config, release, facts: traffic.join(calls, release, release.blue_group),
     Verb.TAKE_GREEN_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.green_group),
     Verb.UNPROTECT_BLUE: lambda calls, config, release, facts: groups.unprotect(calls, release, facts["instances"]),

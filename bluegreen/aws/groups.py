@@ -467,6 +467,15 @@ def must_be_ours(group: Mapping[str, Any], release: Release, operation: str) -> 
         raise AwsError(what, code="NotOurs", operation=operation)
 
 
+def must_be_known(group: Mapping[str, Any], known: Facts, operation: str) -> None:
+    """AwsError when the group is not the one that was found in the target groups: another bears its name by now."""
+    borne = tags.as_dict(group.get("Tags"))
+    if (borne.get(tags.RELEASE, ""), borne.get(tags.OWNER, "")) != (known["release"], known["token"]):
+        name = group["AutoScalingGroupName"]
+        what = f"the group {name} is another than was found when this release began, so it is left as it is"
+        raise AwsError(what, code="NotOurs", operation=operation)
+
+
 # --- processes -----------------------------------------------------------------------------------
 
 

@@ -111,15 +111,15 @@ class Looks:
 
     def _retiring(self, release: Release, now: float) -> Seen:
         shown = self._shown(release)
-        blue = groups.seen(shown.get(release.blue_group))
-        green = groups.seen(shown.get(release.green_group))
+        seen = {**self._fleets(release, shown), **self._traffic(release)}
+        blue: Group | None = seen["blue"]
         # Images are tidied up last, so they are not looked for before blue is out of the way.
         done = blue is None or all(one.parked for one in blue.instances)
         spare = self._spares(release, now) if done else _NOTHING_SPARE
-        seen: Seen = {"blue": blue, "green": green, **self._traffic(release), **spare}
+        seen |= spare
         seen |= self._lost(release, seen, now)
         if Verb.EMPTY_BLUE not in release.began:
-            seen |= self._detached(release, blue, green)
+            seen |= self._detached(release, blue, seen["green"])
         elif done:
             seen |= self._still_outside(release)
         seen |= self._beside(release, seen, now)
@@ -146,10 +146,9 @@ class Looks:
         seen: Seen = {"targets": traffic.targets(self._calls, release.target_groups)}
         if not release.weighted:
             return seen
-        homes = {name: frozenset(release.targets_of(name)) for name in (release.blue_group, release.green_group)}
         ways = traffic.ways(self._calls, set(release.target_groups), self._balancers_of(release))
         routes = traffic.lines(ways, release)
-        return {**seen, "shares": traffic.shares(ways, release), "routes": routes, "homes": homes}
+        return {**seen, "shares": traffic.shares(ways, release), "routes": routes}
 
     def _lost(self, release: Release, seen: Seen, now: float) -> Seen:
         """What AWS, or a person's hand, took of a green that was whole and is not."""
@@ -192,7 +191,7 @@ class Looks:
         return {"beside": {id_: owners.get(id_, "") for id_ in others}, "strayed": tuple(sorted(ours))}
 
     def _shown(self, release: Release) -> dict[str, Answer]:
-        return groups.describe(self._calls, release.blue_group, release.green_group)
+        return groups.describe(self._calls, release.blue_group, release.green_group, *release.known_groups)
 
     def _groups(self, release: Release, *, why_not: bool = False) -> Seen:
         shown = self._shown(release)
@@ -200,7 +199,21 @@ class Looks:
         up = groups.seen(green)
         lacking = why_not and up is not None and len(up.in_service) < up.desired
         failed = groups.failed(self._calls, release.green_group) if lacking else groups.NOTHING
-        return {"blue": groups.seen(shown.get(release.blue_group)), "green": groups.seen(green, failed)}
+        return self._fleets(release, shown, failed)
+
+    def _fleets(self, release: Release, shown: dict[str, Answer], failed: groups.Failed = groups.NOTHING) -> Seen:
+        """Blue, green, and what earlier releases left; and where each of them has to be."""
+        left = (groups.seen(shown.get(name)) for name in release.known_groups)
+        rest = tuple(group for group in left if group and not group.deleting)
+        own = (release.blue_group, release.green_group) if release.weighted else ()
+        every = frozenset(release.target_groups)
+        return {
+            "blue": groups.seen(shown.get(release.blue_group)),
+            "green": groups.seen(shown.get(release.green_group), failed),
+            "rest": rest,
+            "homes": {name: frozenset(release.targets_of(name)) for name in own}
+            | {group.name: group.target_groups & every for group in rest},
+        }
 
     def _routes(self, release: Release, now: float, overdue: float = 0.0) -> tuple[str, ...] | None:
         """None when they were looked at lately; `overdue` seconds of impatience."""

@@ -6,7 +6,7 @@ Refused here is what would go wrong later, when green is up or blue half gone.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from botocore.exceptions import ClientError
@@ -23,27 +23,32 @@ NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")
 _ARN = "arn:"
 
 
-def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) -> Baseline:
-    """What a release of the group starts from; ConfigError or Refused when it cannot start."""
+def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, rest: Collection[str] = ()) -> Baseline:
+    """What a release of the group starts from; ConfigError or Refused when it cannot start.
+
+    `rest`: names of groups in the target groups that it will take out, as failed releases left them there.
+    """
     blue = _group(calls, config, group)
     _must_be_plain(blue, config)
     shown = _target_groups(calls, config)
     arns = tuple(arn for arn, _ in shown)
     ways = traffic.ways(calls, set(arns), traffic.balancers_of(described for _, described in shown))
-    weighing = weights.weigh(calls, config, arns, ways)
+    left = _left(calls, rest)
+    idle = next((arn for arn in arns if arn not in groups.target_groups(blue)), "") if left else ""
+    weighing = weights.weigh(calls, config, arns, ways, idle)
     serving = tuple(arn for arn in arns if arn != weighing.idle)
     _must_be_attached(blue, serving)
     fleet = groups.seen(blue)
     assert fleet is not None
     targets = traffic.targets(calls, arns)
     if weighing.idle:
-        weights.must_be_empty(weighing.idle, targets[weighing.idle])
+        weights.must_be_empty(weighing.idle, targets[weighing.idle], {i.id for one in left for i in one.instances})
     image, bakes = _image(calls, config, commit, ami)
     template, version, launched = _template(calls, fleet)
     beside = surroundings.Beside(
         config, blue, fleet, template, version, launched, targets, serving, weighing.idle, bakes, image
     )
-    found = (*surroundings.look(calls, beside), *_strangers(calls, config, fleet, targets), *weighing.findings)
+    found = (*surroundings.look(calls, beside), *_strangers(calls, config, (fleet, *left), targets), *weighing.findings)
     return Baseline(
         blue=fleet,
         target_groups=arns,
@@ -59,7 +64,8 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str) ->
         image=image,
         blue_image=str(launched.get("ImageId", "")),
         unwell=_unwell(fleet, {arn: targets[arn] for arn in serving}),
-        borne=len(_borne(fleet, [targets[arn] for arn in serving])),
+        borne=len(_borne(fleet, [targets[arn] for arn in serving])) + sum(_bears(one, targets) for one in left),
+        rest=left,
         account=calls.account[0],
         region=calls.account[1],
         sets_default=surroundings.default_is_free(found),
@@ -79,6 +85,13 @@ def _group(calls: Calls, config: Config, name: str) -> Answer:
     if blue.get("Status"):
         _unfit(name, f"is being deleted ({blue['Status']})", "Set `group` to the group that serves now.")
     return blue
+
+
+def _left(calls: Calls, names: Collection[str]) -> tuple[Group, ...]:
+    """Those of these groups that are in the target groups, or may be again: they exist and stay."""
+    shown = groups.describe(calls, *names) if names else {}
+    found = (groups.seen(shown.get(name)) for name in names)
+    return tuple(group for group in found if group and not group.deleting)
 
 
 def _must_be_plain(blue: Answer, config: Config) -> None:
@@ -213,6 +226,12 @@ def _borne(blue: Group, targets: Sequence[dict[str, str]]) -> list[str]:
     return [id_ for id_ in blue.in_service if all(states.get(id_) == HEALTHY for states in targets)]
 
 
+def _bears(group: Group, targets: dict[str, dict[str, str]]) -> int:
+    """How many of what was left are healthy wherever it is attached."""
+    home = [states for arn, states in targets.items() if arn in group.target_groups]
+    return len(_borne(group, home)) if home else 0
+
+
 def _out_of_order(blue: Group) -> Iterator[str]:
     if blue.desired == 0:
         yield "its desired size is 0"
@@ -230,9 +249,11 @@ def _untargeted(blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str
                 yield f"{id_} is {states.get(id_, 'not registered')} in {_short(arn)}"
 
 
-def _strangers(calls: Calls, config: Config, blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[Finding]:
+def _strangers(
+    calls: Calls, config: Config, known: Sequence[Group], targets: dict[str, dict[str, str]]
+) -> Iterator[Finding]:
     """Who else serves there. A group of ours is what an earlier release left: it is refused."""
-    own = {instance.id for instance in blue.instances}
+    own = {instance.id for group in known for instance in group.instances}
     staying = {id_ for states in targets.values() for id_, state in states.items() if state != "draining"}
     others = sorted(staying - own)
     if not others:

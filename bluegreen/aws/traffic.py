@@ -318,18 +318,33 @@ def leave(calls: Calls, release: Release, name: str) -> Answer:
     group = groups.describe(calls, name).get(name, {})
     if group and name == release.green_group:
         groups.must_be_ours(group, release, "DetachLoadBalancerTargetGroups")
-    attached = [arn for arn in release.targets_of(name) if arn in groups.target_groups(group)]
+    _leave(calls, group, release.targets_of(name))
+    return {}
+
+
+def leave_rest(calls: Calls, release: Release, names: Iterable[str]) -> Answer:
+    """Detach groups that failed releases left; only what still bears what it bore when this release began."""
+    there = groups.describe(calls, *names)
+    for known in release.rest:
+        if group := there.get(known["group"]):
+            groups.must_be_known(group, known, "DetachLoadBalancerTargetGroups")
+            _leave(calls, group, release.target_groups)
+    return {}
+
+
+def _leave(calls: Calls, group: Answer, target_groups: Iterable[str]) -> None:
+    name, home = group.get("AutoScalingGroupName", ""), set(target_groups)
+    attached = sorted(home & groups.target_groups(group))
     sources = _traffic_sources(calls, group) if attached else set()
-    with _unless_out(calls, release, name):
+    with _unless_out(calls, home, name):
         for batch in groups.batches([arn for arn in attached if arn not in sources], BATCH):
             calls.autoscaling.detach_load_balancer_target_groups(AutoScalingGroupName=name, TargetGroupARNs=batch)
         for batch in groups.batches([arn for arn in attached if arn in sources], BATCH):
             calls.autoscaling.detach_traffic_sources(AutoScalingGroupName=name, TrafficSources=_sources(batch))
-    return {}
 
 
 @contextmanager
-def _unless_out(calls: Calls, release: Release, name: str) -> Iterator[None]:
+def _unless_out(calls: Calls, home: set[str], name: str) -> Iterator[None]:
     """Detaching what is not attached is refused; it was done if an earlier attempt's answer was lost.
 
     What a look shows may be older than that answer, so AWS's words count first.
@@ -340,7 +355,7 @@ def _unless_out(calls: Calls, release: Release, name: str) -> Iterator[None]:
         if code(error) != "ValidationError":
             raise
         shown = groups.describe(calls, name).get(name, {})
-        if _NOT_ATTACHED not in str(error) and groups.target_groups(shown) & set(release.targets_of(name)):
+        if _NOT_ATTACHED not in str(error) and groups.target_groups(shown) & home:
             raise
 
 

@@ -6,7 +6,7 @@ must be named, or retiring blue would cut it off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -33,8 +33,11 @@ class Weighing:
     findings: tuple[Finding, ...] = ()
 
 
-def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Route]) -> Weighing:
-    """What the listeners' weights say now; ConfigError or Refused when a release could not move them."""
+def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Route], idle: str = "") -> Weighing:
+    """What the listeners' weights say now; ConfigError or Refused when a release could not move them.
+
+    `idle`: the target group that is green's whatever it gets now, as a cure takes out whoever is in it.
+    """
     listeners, previews = config.traffic.listeners or (), config.traffic.preview or ()
     if not listeners:
         return Weighing()
@@ -42,15 +45,15 @@ def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Rout
     for where, named in ((_LISTENERS, listeners), (_PREVIEW, previews)):
         for n, arn in enumerate(named):
             _must_forward(shown.get(arn), arn, arns, f"{where}.{n}")
-    idle = _idle({arn: traffic.forwarded(shown[arn]) for arn in listeners}, arns)
+    idle = idle or _idle({arn: traffic.forwarded(shown[arn]) for arn in listeners}, arns)
     _must_be_all((*listeners, *previews), arns, ways, idle)
     sticky = {arn: _stickiness(shown[arn]) for arn in listeners}
     return Weighing(listeners, previews, idle, max(sticky.values()), tuple(_surprises(sticky, config.soak)))
 
 
-def must_be_empty(idle: str, members: dict[str, str]) -> None:
-    """Green joins a target group in which nobody is: whoever is would get green's share."""
-    there = [id_ for id_, state in members.items() if state != "draining"]
+def must_be_empty(idle: str, members: dict[str, str], leaving: Collection[str]) -> None:
+    """Green joins a target group in which nobody stays: whoever does would get green's share."""
+    there = [id_ for id_, state in members.items() if state != "draining" and id_ not in leaving]
     if there:
         what = f"the idle target group {_short(idle)} holds {', '.join(sorted(there)[:3])}"
         more = f" and {len(there) - 3} more" if len(there) > 3 else ""

@@ -6,7 +6,7 @@ from bluegreen.observation import Group
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.outside import intruded, rerouted
-from bluegreen.phases.scene import TRIES, Act, Decision, Enter, RollBack, Scene
+from bluegreen.phases.scene import TRIES, Act, Decision, Enter, RollBack, Scene, rest_out
 from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration
 
 
@@ -90,7 +90,12 @@ def checking(s: Scene) -> Decision:
 
 
 def _join_idle(s: Scene) -> Decision | None:
-    """With weights green joins the idle target group, where it is checked while its share is 0."""
+    """With weights green joins the idle target group, where it is checked while its share is 0.
+
+    What a failed release left there leaves before; where that gets traffic, green joins beside it in the overlap.
+    """
     if not s.release.weighted or s.did(Verb.JOIN_GREEN):
         return None
+    if s.seen.crowding:
+        return None if s.seen.in_traffic("green") else rest_out(s)
     return Act(Verb.JOIN_GREEN) if s.did(Verb.SHIFT) else Act(Verb.SHIFT, {"share": 0})

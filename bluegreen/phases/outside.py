@@ -33,7 +33,8 @@ def not_ours(s: Scene) -> str:
 
 def _strayed(s: Scene) -> str:
     """A group of an earlier release was put back: what it serves is not what was released."""
-    told = " ".join(s.release.takes.get("left", ()))  # what a cure takes along was there before
+    sentences = (one for one in s.release.takes.get("left", ()) if isinstance(one, str))
+    told = " ".join(sentences)  # of a cure by an older version, which took nobody out: it was there before
     found = [name for name in s.seen.strayed if name not in told]
     return f"the group {found[0]}, of an earlier release, was put into the load balancer again" if found else ""
 
@@ -100,6 +101,8 @@ def _green_resized(s: Scene) -> str:
 
 def _weights_changed(s: Scene) -> str:
     """What AWS shows may lag behind a shift that was just made, or was made in part."""
+    if s.release.rest and not s.settled(Verb.SHIFT):
+        return ""  # they are as the release that failed left them
     fitting = {s.release.share} if s.settled(Verb.SHIFT) else {s.release.share, s.release.share_before}
     for listener, share in (s.seen.shares or {}).items():
         if share is None or share not in fitting:

@@ -19,6 +19,7 @@ from bluegreen.phases.scene import (
     drained,
     halt,
 )
+from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, Outcome, Reason, Release, Verb, duration
 
 #: The processes that start instances of a group by themselves. ReplaceUnhealthy replaces none in a group of size 0.
@@ -169,7 +170,7 @@ def _told(s: Scene) -> str:
 
 
 def _kept(s: Scene) -> tuple[str, ...]:
-    kept = list(s.release.takes.get("left", ()))
+    kept = list(remaining(s.release, s.seen))
     kept += [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
     kept += left_outside(s.release, s.seen, s.seen.green)
     if Verb.DROP_GROUP in s.release.gave_up:

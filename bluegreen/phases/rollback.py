@@ -11,6 +11,7 @@ from bluegreen.phases.baking import free_builder
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.outside import not_ours
 from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
+from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
 
 
@@ -117,8 +118,11 @@ def _blue_may_be_leaving(s: Scene) -> bool:
 
 
 def _take_green_out(s: Scene) -> Decision | None:
-    """S4: green is out when the load balancer shows it. Weights go back first: one call a listener."""
-    if s.seen.in_traffic("green"):
+    """S4: green is out when the load balancer shows it. Weights go back first: one call a listener.
+
+    Beside what a failed release left weights stay as they were found: that share is not green's to give.
+    """
+    if s.seen.in_traffic("green") and (s.seen.registered(s.seen.green) or not s.seen.crowding):
         return _give_blue_everything(s) if s.green_may_go else _wait_for_blue(s)
     if _previewed(s):
         return _shift_back(s)
@@ -126,7 +130,7 @@ def _take_green_out(s: Scene) -> Decision | None:
 
 
 def _give_blue_everything(s: Scene) -> Decision:
-    act = _shift_back(s) if s.release.weighted else Act(Verb.TAKE_GREEN_OUT)
+    act = _shift_back(s) if s.release.weighted and not s.seen.crowding else Act(Verb.TAKE_GREEN_OUT)
     if s.settled(act.verb) and _late(s):
         return halt(s, Reason.CHANGED_OUTSIDE, "green still gets traffic, however often it was taken out")
     return act
@@ -231,7 +235,7 @@ def _made(s: Scene, image: Image) -> bool:
 def _rolled_back(s: Scene) -> Rest:
     reason = s.release.reason or Reason.ORDERED
     made = s.release.made_image or (s.seen.image.id if s.seen.image and _made(s, s.seen.image) else "")
-    left = list(s.release.takes.get("left", ()))
+    left = list(remaining(s.release, s.seen))
     left += left_outside(s.release, s.seen, s.seen.blue)
     left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:

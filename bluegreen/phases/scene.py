@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bluegreen.aws_commands import delete_group, delete_version
 from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.phases.obstacles import left_outside
+from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, BlueBefore, CheckState, Facts, Outcome, Phase, Reason, Release, Verb
 
 if TYPE_CHECKING:
@@ -188,7 +189,8 @@ class Scene:
     @property
     def targets_judged(self) -> bool:
         """Whether green is in target groups in this phase: with weights it is before it gets any traffic."""
-        return self.release.weighted or self.release.phase is not Phase.CHECKING
+        joined = self.release.weighted and Verb.JOIN_GREEN in self.release.did
+        return joined or self.release.phase is not Phase.CHECKING
 
     def shifted(self, share: int) -> bool:
         """Whether every listener gives green exactly this share (S4)."""
@@ -207,9 +209,21 @@ class Scene:
     @property
     def green_may_go(self) -> bool:
         """Nobody is served worse without green: blue is whole or, before the switch of a cure, as well as it was."""
-        blue, green = (len(self.seen.serving(group)) for group in (self.seen.blue, self.seen.green))
-        as_it_was = bool(self.release.cure) and self.release.left_whole is None and blue >= self.release.borne
-        return self.blue_serves or (as_it_was and (blue > 0 or green == 0))
+        green = len(self.seen.serving(self.seen.green))
+        others = sum(len(self.seen.serving(group)) for group in (self.seen.blue, *self.seen.crowding))
+        as_it_was = bool(self.release.cure) and self.release.left_whole is None and others >= self.release.borne
+        return self.blue_serves or (as_it_was and (others > 0 or green == 0))
+
+
+def rest_out(s: Scene) -> Decision:
+    """Take what failed releases left out of the target groups; whoever puts it back again and again is told of."""
+    names = [group.name for group in s.seen.crowding]
+    if s.phase_age >= s.config.timeouts.healthy:
+        still = f"{' and '.join(names)} is in the target groups still, however often it was taken out"
+        return RollBack(Reason.CHANGED_OUTSIDE, still)
+    if s.did(Verb.TAKE_REST_OUT) and s.fresh(Verb.TAKE_REST_OUT):
+        return s.wait(Awaited.READ_BACK)
+    return Act(Verb.TAKE_REST_OUT, {"groups": names})
 
 
 def halt(s: Scene, reason: Reason, message: str) -> Rest:
@@ -222,7 +236,7 @@ def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, .
 
     What gets traffic, or may get it as far as was `seen`, is no leftover: neither the group nor its image and version.
     """
-    left = list(release.takes.get("left", ()))
+    left = list(remaining(release, seen))
     if _green_may_serve(release, seen):
         left += _half_emptied(release, seen)
         if Verb.TAKE_BLUE_OUT not in release.began and release.share < ALL:
@@ -316,7 +330,8 @@ def judged(release: Release, config: Config) -> tuple[Check, ...]:
 
 def _of_green_alone(check: Check, release: Release) -> bool:
     """Whether blue has no part in the answer: a command on green, or a page asked of green while it has no traffic."""
-    return hasattr(check, "run") or (hasattr(check, "http") and release.phase is Phase.CHECKING)
+    alone = release.phase is Phase.CHECKING and Verb.JOIN_GREEN in release.did
+    return hasattr(check, "run") or (hasattr(check, "http") and alone)
 
 
 def when_word(phase: Phase) -> str:

@@ -1,52 +1,45 @@
-"""What a release takes along of one that failed: who serves, what was pinned on it, what else is still there."""
+"""What a cure takes along of a release that failed: who serves, what was pinned on it, what else is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bluegreen.aws_commands import delete_version, detach
-from bluegreen.errors import Refused
+from bluegreen.aws_commands import delete_group, delete_version, empty_group
 from bluegreen.observation import Group, Observation
-from bluegreen.release import Facts, Reason, Release, Verb
-
-_DELETE = "delete-auto-scaling-group --force-delete"
+from bluegreen.release import Facts, Outcome, Release, Verb
 
 
-def taken_along(failed: Release, seen: Observation) -> dict[str, Any]:
-    """JSON-ready: `group` serves and is to be replaced, `before` is what it had unpinned, `left` what else is there.
+def taken_along(last: Release, seen: Observation) -> dict[str, Any]:
+    """JSON-ready: `group` serves and is to be replaced, `before` is what it had unpinned.
 
-    `left` holds one sentence a thing, with the command that removes it. Refused, with what to do by hand, when both
-    groups are in the target groups: the other one would go on serving, or get green's share.
+    `rest` names who else is in the target groups, with the marks that prove it: a cure takes them out. `left` is what
+    will be without use then, see `remaining`. What is not proved to be the service's own is in neither.
     """
-    group, other = _who_serves(failed, seen)
-    if other is not None and seen.registered(other):
-        raise _still_in(failed, other, sorted(other.target_groups & set(failed.target_groups)))
-    green_serves = group == failed.green_group
+    group, other = _who_serves(last, seen)
+    green_serves = group == last.green_group
+    crowd = [one for one in (other, *(seen.rest or ())) if one and one.name != group and seen.registered(one)]
+    left = [*_known(last, group), *_left(last, other, green=green_serves)]
     return {
-        "release": failed.id,
+        "release": last.id,
         "group": group,
-        "before": _before(failed, green=green_serves),
-        "left": list(_left(failed, other, green=green_serves)),
-        "commit": failed.commit if green_serves else failed.blue_commit,
-        "number": failed.number,
-        "size": failed.size,
+        "before": _before(last, green=green_serves),
+        "rest": [{"group": one.name, "release": one.release, "token": one.token} for one in crowd],
+        "left": list({_key(one): one for one in left}.values()),
+        "commit": last.commit if green_serves else last.blue_commit,
+        "number": last.number,
+        "size": last.size,
     }
 
 
-def _who_serves(failed: Release, seen: Observation) -> tuple[str, Group | None]:
+def _who_serves(last: Release, seen: Observation) -> tuple[str, Group | None]:
     """The group that gets all traffic, and the other one; of two that share it the one that serves better."""
-    blue, green = (len(seen.serving(group)) for group in (seen.blue, seen.green))
-    green_in, blue_in = (seen.green is not None and seen.in_traffic("green")), seen.in_traffic("blue")
+    own = seen.green if seen.green and last.owns(seen.green.release, seen.green.token) else None
+    blue, green = (len(seen.serving(group)) for group in (seen.blue, own))
+    green_in, blue_in = (own is not None and seen.in_traffic("green")), seen.in_traffic("blue")
     if green_in and (not blue_in or green > blue):
-        return failed.green_group, seen.blue
-    return failed.blue_group, seen.green
-
-
-def _still_in(failed: Release, other: Group, arns: list[str]) -> Refused:
-    what = f"{failed.id} failed and left {other.name} in the target groups, too"
-    hint = f"Take it out, then order it again: `{detach(other.name, arns)}`."
-    return Refused(what, reason=Reason.UNRESOLVED, where=failed.id, hint=hint)
+        return last.green_group, seen.blue
+    return last.blue_group, own
 
 
 def _before(failed: Release, *, green: bool) -> Facts:
@@ -62,13 +55,52 @@ def _before(failed: Release, *, green: bool) -> Facts:
     return facts if resumed else {**facts, "suspended": list(blue.suspended)}
 
 
-def _left(failed: Release, other: Group | None, *, green: bool) -> Iterator[str]:
-    yield from failed.takes.get("left", ())
+# --- what is left ----------------------------------------------------------------------------------
+
+
+def _known(last: Release, serves: str) -> Iterator[Any]:
+    """What was left before, but for who serves now."""
+    yield from (one for one in last.takes.get("left", ()) if isinstance(one, str) or one["group"] != serves)
+
+
+def _left(last: Release, other: Group | None, *, green: bool) -> Iterator[Facts]:
     if other is not None:
-        kept = green and failed.config.get("retire") == "empty"
-        what = "update-auto-scaling-group --min-size 0 --desired-capacity 0" if kept else _DELETE
-        remove = f"aws autoscaling {what} --auto-scaling-group-name {other.name}"
-        yield f"group {other.name} of {failed.id}, which served nobody when this began: {remove}"
-    if not green and failed.template_version is not None and failed.blue is not None:
-        template, number = failed.blue.template, failed.template_version
-        yield f"version {number} of the launch template {template}: {delete_version(template, number)}"
+        yield {"group": other.name, "of": last.id, "keep": green and last.config.get("retire") == "empty"}
+    if not green and last.outcome is Outcome.FAILED and last.template_version is not None and last.blue is not None:
+        version = {"template": last.blue.template, "version": last.template_version}
+        yield {"group": last.green_group, "of": last.id, **version}
+
+
+def _key(one: Any) -> str:
+    return one if isinstance(one, str) else f"{one['group']} {one.get('version', '')}"
+
+
+def remaining(release: Release, seen: Observation | None = None) -> tuple[str, ...]:
+    """What earlier releases left and this one took along, a sentence each, with the command that removes it.
+
+    By what was `seen`: who is gone is not named, and who may get traffic is not named as safe to delete.
+    """
+    there = None if seen is None or seen.rest is None else {group.name: group for group in seen.rest}
+    return tuple(said for one in release.takes.get("left", ()) if (said := _said(release, one, there)))
+
+
+def _said(release: Release, one: Any, there: Mapping[str, Group] | None) -> str:
+    """Of what older versions recorded the sentence stands there."""
+    if isinstance(one, str) or one["group"] == release.blue_group:
+        return one if isinstance(one, str) else ""
+    name, in_traffic = one["group"], _may_serve(release, one["group"], there)
+    if "version" in one:
+        said = f"version {one['version']} of the launch template {one['template']}"
+        return "" if in_traffic else f"{said}: {delete_version(one['template'], one['version'])}"
+    if there is not None and name not in there:
+        return ""
+    if in_traffic:
+        return f"group {name} of {one['of']}, which may get traffic: a release with `--cure` takes it out"
+    remove = empty_group(name) if one["keep"] else delete_group(name)
+    return f"group {name} of {one['of']}, which gets no traffic: {remove}"
+
+
+def _may_serve(release: Release, name: str, there: Mapping[str, Group] | None) -> bool:
+    if there is not None:
+        return name in there and bool(there[name].target_groups & set(release.target_groups))
+    return Verb.TAKE_REST_OUT not in release.did and any(one["group"] == name for one in release.rest)

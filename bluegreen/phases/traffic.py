@@ -5,7 +5,7 @@ from __future__ import annotations
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.losses import loss
 from bluegreen.phases.outside import intruded
-from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, Wait
+from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, Wait, rest_out
 from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 
 
@@ -31,7 +31,7 @@ def holding(s: Scene) -> Decision:
 
 def switching(s: Scene) -> Decision:
     """Blue is taken out, once green alone can bear what blue bears now."""
-    return intruded(s) or check_failed(s) or _blue_out(s) or _grow_green(s) or _take_blue_out(s)
+    return intruded(s) or check_failed(s) or _rest_out(s) or _blue_out(s) or _grow_green(s) or _take_blue_out(s)
 
 
 def soaking(s: Scene) -> Decision:
@@ -98,6 +98,11 @@ def _await_promotion(s: Scene) -> Decision:
     if s.config.promotion.on_timeout == "promote":
         return Enter(Phase.SWITCHING)
     return RollBack(Reason.HOLD_EXPIRED, f"nobody promoted within {duration(s.config.promotion.timeout)}")
+
+
+def _rest_out(s: Scene) -> Decision | None:
+    """What failed releases left in the target groups goes first, once green alone can bear everything."""
+    return rest_out(s) if s.seen.crowding and s.green_serves else None
 
 
 def _blue_out(s: Scene) -> Decision | None:

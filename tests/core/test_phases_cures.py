@@ -8,15 +8,21 @@ from typing import Any
 import pytest
 
 from bluegreen import phases
-from bluegreen.errors import Refused
-from bluegreen.observation import CheckResult, Instance
+from bluegreen.aws_commands import delete_group, delete_version
+from bluegreen.observation import CheckResult, Group, Instance
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.phases.scene import leftovers
-from bluegreen.phases.takeover import taken_along
+from bluegreen.phases.takeover import remaining, taken_along
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from tests.worlds.release import TG, Stage, group
 
 ILL = "the group web-asg is not wholly healthy: web-asg-3 is unhealthy in web"
+GREEN, FAILED = "web-production-v42", "web/production#42"
+GREEN_LEFT: dict[str, Any] = {"group": GREEN, "of": FAILED, "keep": False}
+OLD: dict[str, Any] = {"group": "old", "of": "web/production#41", "keep": False}
+OLD_VERSION: dict[str, Any] = {"group": "old", "of": "web/production#41", "template": "lt-1", "version": 6}
+DELETE_OLD_VERSION = f"version 6 of the launch template lt-1: {delete_version('lt-1', 6)}"
+REST = {"group": "old", "release": FAILED, "token": "old"}
 CHECKS: list[dict[str, Any]] = [
     {"name": "unit", "run": "true", "every": 1},
     {"name": "home", "http": "https://web.example.com", "every": 1},
@@ -51,6 +57,12 @@ def ended(s: Stage) -> Rest:
     decision = s.decision
     assert isinstance(decision, Rest)
     return decision
+
+
+def awaited(s: Stage) -> Awaited | None:
+    """What is waited for."""
+    decision = s.decision
+    return decision.awaited if isinstance(decision, Wait) else None
 
 
 def test_two_looks_and_the_sick_are_out() -> None:
@@ -200,11 +212,10 @@ def test_the_group_that_serves_is_taken_along_with_what_was_pinned_on_it() -> No
     """Blue, before the switch: its own sizes, reference and processes; green and its version are named."""
     s = failed(Stage().launched())
     found = taken_along(s.release, s.seen)
-    assert (found["group"], found["release"], found["size"]) == ("web-asg", "web/production#42", 4)
+    assert (found["group"], found["release"], found["size"], found["rest"]) == ("web-asg", FAILED, 4, [])
     assert found["before"] == {"minimum": 2, "maximum": 8, "template_version": "$Latest", "suspended": []}
-    group, version = found["left"]
-    assert group.startswith("group web-production-v42 of web/production#42, which served nobody when this began: aws ")
-    assert "delete-launch-template-versions --launch-template-id lt-1 --versions 8" in version
+    version = {"template": "lt-1", "version": 8}
+    assert found["left"] == [{**GREEN_LEFT}, {"group": GREEN, "of": FAILED, **version}]
     unpinned = failed(Stage().launched().did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE).sees(green=None))
     assert taken_along(unpinned.release, unpinned.seen)["before"] == {}
 
@@ -213,32 +224,143 @@ def test_green_that_serves_alone_is_taken_along() -> None:
     """It gets what was to be handed to it; blue is removed as it would have been."""
     s = failed(Stage().switched())
     found = taken_along(s.release, s.seen)
-    assert (found["group"], found["commit"]) == ("web-production-v42", "abcdef1234")
+    assert (found["group"], found["commit"]) == (GREEN, "abcdef1234")
     assert found["before"] == {"minimum": 2, "maximum": 8, "suspended": []}
-    assert "delete-auto-scaling-group --force-delete --auto-scaling-group-name web-asg" in found["left"][0]
+    assert found["left"] == [{"group": "web-asg", "of": FAILED, "keep": False}]
     kept = failed(Stage(retire="empty").switched().did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN))
     found = taken_along(kept.release, kept.seen)
-    assert found["before"] == {}
-    assert "--min-size 0 --desired-capacity 0 --auto-scaling-group-name web-asg" in found["left"][0]
+    assert (found["before"], found["left"][0]["keep"]) == ({}, True)
 
 
 @pytest.mark.parametrize(
-    ("blue", "green", "out"), [("healthy", "unhealthy", "web-production-v42"), ("unhealthy", "healthy", "web-asg")]
+    ("blue", "green", "serves", "out"),
+    [("healthy", "unhealthy", "web-asg", GREEN), ("unhealthy", "healthy", GREEN, "web-asg")],
 )
-def test_of_two_in_the_target_groups_the_worse_has_to_leave_by_hand(blue: str, green: str, out: str) -> None:
-    """It would go on serving; the command is given."""
-    s = failed(Stage().joined().targets(blue=blue, green=green))
-    with pytest.raises(Refused) as refused:
-        taken_along(s.release, s.seen)
-    command = f"--auto-scaling-group-name {out} --target-group-arns arn:web"
-    assert (refused.value.reason, command in refused.value.hint) == (Reason.UNRESOLVED, True)
+def test_of_two_in_the_target_groups_the_better_is_taken_for_blue(blue: str, green: str, serves: str, out: str) -> None:
+    """The other one is taken out, too, by the marks that it bears; whoever else bears green's name is not touched."""
+    s = failed(Stage(started={"token": "t"}).joined().targets(blue=blue, green=green))
+    found = taken_along(s.release, s.seen)
+    marks = {"release": FAILED, "token": "t"} if out == GREEN else {"release": "", "token": ""}
+    assert (found["group"], found["rest"]) == (serves, [{"group": out, **marks}])
+    found = taken_along(s.release, s.alter("green", token="theirs").seen)
+    assert (found["group"], found["rest"]) == ("web-asg", [])
+    assert GREEN_LEFT not in found["left"]
 
 
-def test_what_was_left_before_is_handed_on() -> None:
-    """A cure that fails, too, loses nothing; nor one that failed before it pinned anything."""
-    before = {"takes": {"release": "web/production#41", "left": ["group old: aws x"], "before": {"minimum": 1}}}
-    s = Stage(started=before).enters(Phase.LAUNCHING, image="ami-1")
-    assert taken_along(failed(s).release, s.seen)["left"] == ["group old: aws x"]
+def crowded(*, healthy: int = 0, **more: Any) -> Stage:
+    """A cure over a blue of which so many are healthy, beside a group that a failed release left with one healthy."""
+    s = cure(healthy=healthy, borne=healthy + 1, **more, started={"takes": {"rest": [REST], "left": [OLD]}})
+    return ailing(s, healthy)
+
+
+def beside(s: Stage, *states: str) -> Stage:
+    """What was left is in the target group, with weights in green's, and its targets are so."""
+    home = s.release.green_targets
+    old = group(OLD["group"], len(states), target_groups=frozenset(home), release=FAILED, token="old")
+    members = {one.id: state for one, state in zip(old.instances, states, strict=True)}
+    targets = {arn: {**there, **members} if arn in home else there for arn, there in s.seen.targets.items()}
+    return s.sees(targets=targets, rest=(old,), homes={**s.seen.homes, old.name: frozenset(home)})
+
+
+def gone(s: Stage) -> Stage:
+    """It is out, and drains."""
+    left = {
+        arn: {id_: "draining" if id_.startswith("old") else state for id_, state in there.items()}
+        for arn, there in s.seen.targets.items()
+    }
+    return s.sees(targets=left, rest=(replace(group(OLD["group"], 2), target_groups=frozenset()),))
+
+
+def test_what_was_left_is_taken_out_first_and_not_before_green_is_whole() -> None:
+    """One boot after the order; the driver waits until the load balancer shows it."""
+    s = beside(joined(crowded(), 0), "healthy", "unhealthy")
+    assert s.decision == Enter(Phase.SWITCHING)
+    s.enters(Phase.SWITCHING)
+    assert s.decision == Act(Verb.TAKE_REST_OUT, {"groups": [OLD["group"]]})
+    assert beside(ailing(s, 0, green="unhealthy"), "healthy", "unhealthy").verb is None
+    beside(ailing(s, 0, green="healthy"), "healthy", "unhealthy").did(Verb.TAKE_REST_OUT, groups=[OLD["group"]])
+    assert awaited(s) is Awaited.READ_BACK
+    assert not s.release.can_return
+    assert gone(s).verb is Verb.TAKE_BLUE_OUT
+
+
+def test_whoever_puts_it_back_again_and_again_is_told_of() -> None:
+    """The wait has a limit; blue that was whole is returned to."""
+    s = beside(joined(crowded(healthy=4), 4), "healthy").enters(Phase.SWITCHING).did(Verb.TAKE_REST_OUT).passes(600)
+    decision = s.decision
+    assert isinstance(decision, RollBack)
+    assert decision.message == f"{OLD['group']} is in the target groups still, however often it was taken out"
+
+
+@pytest.mark.parametrize(("states", "verb"), [(["healthy"], Verb.TAKE_GREEN_OUT), (["unhealthy"], None)])
+def test_before_that_going_back_counts_who_served_beside_blue(states: list[str], verb: Verb | None) -> None:
+    """Green leaves when as many serve without it as when it began."""
+    s = beside(joined(crowded(healthy=1), 1), *states).rolls_back()
+    assert s.verb is verb
+
+
+def test_by_weights_what_gets_nothing_leaves_before_green_joins() -> None:
+    """Then green is checked without traffic, as ever; and a rollback is possible still."""
+    s = beside(crowded(steps=[10]).gives(0), "healthy").enters(Phase.CHECKING)
+    assert s.verb is Verb.TAKE_REST_OUT
+    assert s.did(Verb.TAKE_REST_OUT).release.can_return
+    assert awaited(s) is Awaited.READ_BACK
+    assert gone(s).decision == Act(Verb.SHIFT, {"share": 0})
+
+
+@pytest.mark.parametrize("shares", [(50, 50), (100, 0)], ids=["split", "listeners that do not agree"])
+def test_by_weights_that_are_split_green_joins_beside_what_was_left(shares: tuple[int, int]) -> None:
+    """Nobody is taken out before green is whole; then the rest leaves, and green gets everything in one step."""
+    pages = [{**CHECKS[1], "when": ["checking", "soaking"]}, CHECKS[0]]
+    s = beside(crowded(steps=[10], checks=pages).gives(*shares), "healthy").enters(Phase.CHECKING)
+    assert s.sees(checks=(CheckResult("home", False, "503", s.now),)).notices().release.checks == {}
+    assert s.checks("unit").decision == Enter(Phase.OVERLAPPING)
+    assert s.enters(Phase.OVERLAPPING).verb is Verb.JOIN_GREEN
+    s.did(Verb.JOIN_GREEN).attach("green")
+    for _ in range(2):
+        beside(ailing(s.passes(5), 0, green="healthy"), "healthy")
+    assert s.decision == Enter(Phase.SWITCHING)
+    assert s.enters(Phase.SWITCHING).passes(70).verb is Verb.TAKE_REST_OUT
+    assert gone(s.did(Verb.TAKE_REST_OUT)).decision == Act(Verb.SHIFT, {"share": 100})
+
+
+# --- what is named as left ---
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (None, ["group old of web/production#41, which may get traffic: a release with `--cure` takes it out"]),
+        ((), [DELETE_OLD_VERSION]),
+        (
+            (group("old"),),
+            [f"group old of web/production#41, which gets no traffic: {delete_group('old')}", DELETE_OLD_VERSION],
+        ),
+        (
+            (group("old", target_groups=frozenset({TG})),),
+            ["group old of web/production#41, which may get traffic: a release with `--cure` takes it out"],
+        ),
+    ],
+    ids=["not looked at", "gone", "out", "in"],
+)
+def test_what_is_left_is_said_by_what_is_there(there: tuple[Group, ...] | None, said: list[str]) -> None:
+    """What serves is never named as safe to delete, and what is gone is not named."""
+    s = Stage(started={"takes": {"rest": [REST], "left": [OLD, OLD_VERSION]}}).sees(rest=there)
+    assert list(remaining(s.release, s.seen)) == said
+
+
+def test_what_was_left_and_is_kept_empty_is_emptied() -> None:
+    """`retire: empty`; without a look what was in no target group is named as it was."""
+    s = Stage(started={"takes": {"left": [{**OLD, "keep": True}]}})
+    (said,) = remaining(s.release)
+    assert said.endswith("--min-size 0 --max-size 0 --desired-capacity 0 --auto-scaling-group-name old")
+
+
+def test_what_was_left_before_is_handed_on_once() -> None:
+    """A cure that fails, too, loses nothing and names nothing twice; who serves by now is no leftover."""
+    takes = {"release": "web/production#41", "left": [OLD, OLD_VERSION, "image ami-0: x"], "before": {"minimum": 1}}
+    s = Stage(started={"takes": takes}).enters(Phase.LAUNCHING, image="ami-1")
+    assert taken_along(failed(s).release, s.seen)["left"] == takes["left"]
     assert taken_along(failed(s).release, s.seen)["before"] == {}
     s.sees(blue=group("web-asg", target_groups=frozenset({TG})), routes=())
     decision = s.decision
@@ -248,4 +370,8 @@ def test_what_was_left_before_is_handed_on() -> None:
         1,
         8,
     )
-    assert leftovers(s.release)[0] == "group old: aws x"
+    assert leftovers(s.release)[-1] == "image ami-0: x"
+    again = failed(
+        Stage(started={"takes": {"left": [GREEN_LEFT, {**GREEN_LEFT, "version": 8, "template": "lt-1"}]}}).switched()
+    )
+    assert taken_along(again.release, again.seen)["left"] == [{"group": "web-asg", "of": FAILED, "keep": False}]

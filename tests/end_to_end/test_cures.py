@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bluegreen.aws_commands import delete_group
 from bluegreen.release import Outcome, Phase, Reason, Release, Verb
 from tests.worlds import CHANGES, FAST, GOOD, HEALTH, Ops, fast, once
 from tests.worlds.orders import ON_CALL, WEB, lives, refusal
@@ -172,3 +173,49 @@ def test_a_cure_of_a_failed_release_that_goes_back_leaves_its_green_live() -> No
     assert (status.record.live.group, status.record.live.commit) == (failed.green_group, GOOD)
     assert sizes(o, failed.green_group) == (1, o.before["MaxSize"], [])  # type: ignore[index]  # there was one
     assert o.start("0fee0004dddd").blue_group == failed.green_group
+
+
+def failed_with_both(weighted: bool) -> tuple[Ops, Release]:
+    """Blue and green share the traffic when somebody changes what the release works on."""
+    o = fast(200.0, weighted=weighted, checks=[])
+    o.instances = 0
+    lives(o, commit=FIRST)
+
+    def meddle() -> None:
+        _resize(o, release.blue_group, MinSize=1)
+
+    release = o.start(SECOND)
+    shared = once(lambda seen: seen.share > 0 or (not weighted and Verb.JOIN_GREEN in seen.did), meddle)
+    failed = o.drive(release.id, when=shared)
+    assert failed is not None
+    assert (failed.outcome, o.serving()) == (Outcome.FAILED, {failed.blue_group, failed.green_group})
+    return o, failed
+
+
+@pytest.mark.parametrize(
+    ("weighted", "ill"),
+    [(False, (FIRST, SECOND)), (False, (SECOND,)), (True, (FIRST,)), (True, ())],
+    ids=["both ill", "green ill", "weighted, blue ill", "weighted, both whole"],
+)
+def test_a_cure_takes_out_both_that_a_failed_release_left(weighted: bool, ill: tuple[str, ...]) -> None:
+    """Also after a cure that was rolled back: never fewer healthy than before, or than are needed; out in one boot."""
+    o, failed = failed_with_both(weighted)
+    for commit in ill:
+        o.machines.sick(commit)
+    o.clock.sleep(30)
+    two, enough = o.serving(), min(healthy(o), failed.size)
+    back = o.drive(o.start("0fee0004dddd", cure=True).id, when=o.order_back(Phase.CHECKING))
+    assert back is not None
+    assert (back.outcome, o.serving(), healthy(o) >= enough) == (Outcome.ROLLED_BACK, two, True)
+    assert "takes it out" in " ".join(back.left_behind)
+    assert "aws autoscaling delete" not in " ".join(back.left_behind)
+    assert "--cure" in refusal(o, lambda: o.start(HOTFIX), Reason.UNRESOLVED).hint
+    began = o.clock.now()
+    release = o.start(HOTFIX, cure=True)
+    fewest, out = _driven(o, release, enough, "")
+    assert (fewest, out - began < 25 + 20) == (enough, True)
+    live = o.engine().load(release.id)
+    assert (live.outcome, o.serving()) == (Outcome.LIVE, {release.green_group})
+    (other,) = {failed.blue_group, failed.green_group} - {release.blue_group}
+    said = [one for one in live.left_behind if one.startswith(f"group {other} ")]
+    assert said == [f"group {other} of {failed.id}, which gets no traffic: {delete_group(other)}"]

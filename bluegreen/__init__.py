@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ __all__ = [
     "EventKind",
     "Frozen",
     "Interrupted",
+    "Kept",
     "LeaseLost",
     "NotPermitted",
     "Order",
@@ -133,6 +135,9 @@ Session = Any
 
 #: Characters of the reason why something is overridden.
 LONGEST_REASON = 300
+
+#: So many images of a list are looked for, the newest: what one call takes (EC2 API, values of a filter).
+LISTED = 200
 
 #: A freeze that begins within so many seconds is worth a warning.
 SOON = 86_400.0
@@ -189,6 +194,18 @@ class Previous:
     image: str
     number: int | None
     commit: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Whether images are still there: id -> that it can be launched; `untold` is why AWS could not be asked."""
+
+    there: Mapping[str, bool]
+    untold: str = ""
+
+    def gone(self, image: str) -> bool:
+        """Whether AWS was asked and shows no such image."""
+        return self.there.get(image) is False
 
 
 class Engine:
@@ -286,7 +303,7 @@ class Engine:
         takes = self._taken_along(config, record, cure=cure)
         standing, baseline = self._ground(config, record, commit, ami, takes)
         if baseline.unwell and not cure:
-            raise _not_whole(baseline)
+            raise self._not_whole(config, record, standing, baseline)
         judged = _judged(baseline.findings, config, order)
         baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
         _refuse_what_is_in_the_way(baseline.findings, config.id)
@@ -333,9 +350,7 @@ class Engine:
         from bluegreen.driver import Driver
 
         loaded = self._journal.load(release)
-        config = _config(loaded)
-        if config.region is None and loaded.region:  # where it began, wherever whoever drives it now may be
-            config = config.model_copy(update={"region": loaded.region})
+        config = _placed(loaded)
         driver = Driver(
             loaded,
             journal=self._journal,
@@ -428,6 +443,9 @@ class Engine:
             return Previous(last, live.image, live.number, live.commit)
         if not last.blue_image or last.cure:
             raise Refused("the image before is not known", reason=Reason.NOTHING_TO_DO, where=service)
+        if self._kept(last, [last.blue_image]).gone(last.blue_image):
+            what = f"the image before, {last.blue_image}, is not there any more"
+            raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=self._offered(service))
         return Previous(last, last.blue_image, None, last.blue_commit)
 
     def release_again(
@@ -488,7 +506,7 @@ class Engine:
         """The release to drive on; one that failed is reopened where it stopped, by whoever may."""
         release = self._last(self._record(service))
         if release is None:
-            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
+            raise self._nothing_known(service, "nothing was ever released")
         if release.outcome is Outcome.FAILED:
             self._order(service, EventKind.RESUMED, Order.RESUME, _caller(who), _has_failed, failed=True)
             return self._journal.load(release.id)
@@ -515,9 +533,17 @@ class Engine:
         record = self._record(config.id) or ServiceRecord(config.id)
         under_way = self._journal.load(release_id(config.id, record.under_way)) if record.under_way else None
         self._refuse_driven(under_way)
-        traces = self._cloud(config).everybody(record.next)
-        recorded = record.live.group if record.live else ""
-        made = adopted(config.id, recorded, record.next, under_way, traces, group)
+        cloud = self._cloud(config)
+        made = adopted(
+            config.id,
+            record.live.group if record.live else "",
+            record.next,
+            under_way,
+            cloud.everybody(record.next),
+            group,
+            configured=config.group,
+            images=cloud.own_images(),
+        )
         if made.found:
             self._repair(record, under_way, made, by.who)
         return made
@@ -548,11 +574,15 @@ class Engine:
             self._journal.drop(lease)
 
     def image_of(self, service: str, number: int) -> str:
-        """The AMI of an earlier release, for returning to it. ConfigError when there is none."""
-        summary = self._journal.summary(service, number)
+        """The AMI of an earlier release, for returning to it. ConfigError when there is none, or it is gone."""
+        summary, name = self._journal.summary(service, number), release_id(service, number)
+        if summary is None and self._last(self._record(service)) is None:
+            raise self._nothing_known(service, f"there is no image of {name}")
         if summary is None or not summary.image:
-            hint = f"`bluegreen history {service}` lists those that have an image."
-            raise ConfigError(f"there is no image of {release_id(service, number)}", hint=hint)
+            raise ConfigError(f"there is no image of {name}", hint=self._offered(service))
+        if self._kept(self._journal.load(summary.id), [summary.image]).gone(summary.image):
+            what = f"the image {summary.image} of {name} is not there any more"
+            raise ConfigError(what, hint=self._offered(service))
         return summary.image
 
     # --- looking ---------------------------------------------------------------------------------
@@ -575,6 +605,25 @@ class Engine:
     def history(self, service: str, limit: int = 20) -> list[Summary]:
         """The service's releases, the newest first."""
         return self._journal.history(service, limit)
+
+    def kept(self, rows: Sequence[Summary]) -> Kept:
+        """Which images of these releases of a service are still there: one call, the newest 200 of them."""
+        images = list(dict.fromkeys(row.image for row in rows if row.image))[:LISTED]
+        try:
+            return self._kept(self._journal.load(rows[0].id), images) if images else Kept({})
+        except BlueGreenError as error:
+            return Kept({}, one_line(str(error)))
+
+    def lost(self, service: str) -> Refused | None:
+        """What AWS shows of a service of which the journal knows no release; None where it shows nothing, either."""
+        from bluegreen.adoption import unknown
+        from bluegreen.aws import remains
+
+        try:
+            there, record = remains(service, self._region, self._session), self._record(service)
+        except BlueGreenError:
+            return None  # that AWS cannot be asked is no news here
+        return unknown(service, self.table, there, repaired=bool(record and record.repaired))
 
     def freeze(self, service: str, *, who: str | Caller, why: str, until: float | None = None) -> Release | None:
         """Refuse releases and promotions of the service until then (epoch seconds), or until it is lifted.
@@ -673,13 +722,55 @@ class Engine:
             self._made_journal = Journal(self._session, self.table, heard=self.clock.heard)
         return self._made_journal
 
-    def _cloud(self, config: Config) -> Cloud:
+    def _cloud(self, config: Config, attempts: int = 0) -> Cloud:
         from bluegreen.aws import Cloud
         from bluegreen.masking import mask, secrets_of
 
         secrets = secrets_of(os.environ)
         hide, stopwatch = (lambda text: mask(text, secrets)), time.monotonic
-        return Cloud(config, self._session, mask=hide, stopwatch=stopwatch, fetch=self._fetch, beside=self._beside)
+        ways = partial(Cloud, config, self._session, mask=hide, stopwatch=stopwatch, fetch=self._fetch)
+        return ways(beside=self._beside, attempts=attempts) if attempts else ways(beside=self._beside)
+
+    def _kept(self, release: Release, images: Sequence[str]) -> Kept:
+        """Which of these images are there, asked once, where the release was made."""
+        try:
+            shown = self._cloud(_placed(release), attempts=1).images(images) if images else {}
+        except BlueGreenError as error:
+            return Kept({}, one_line(str(error)))
+        return Kept({image: image in shown for image in images})
+
+    def _offered(self, service: str) -> str:
+        """Which release's image can be released again, of those that are good, in a sentence."""
+        record = self._record(service)
+        rows = self._journal.history(service, 50)
+        good = [row for row in rows if row.outcome is Outcome.LIVE and row.image]
+        good = [row for row in good if record and record.rolled_back(row.commit, row.image) is None]
+        kept, live = self.kept(good), record.live.image if record and record.live else ""
+        which = next((row for row in good if row.image != live and not kept.gone(row.image)), None)
+        listed = f"`bluegreen history {service}` shows whose images are still there."
+        if which is None:
+            return listed
+        return f"`bluegreen rollback {service} --to {which.number}` releases {which.image} again; {listed}"
+
+    def _nothing_known(self, service: str, what: str) -> Refused:
+        """The journal knows no release of it: what AWS shows of lost ones, else just that."""
+        return self.lost(service) or Refused(what, reason=Reason.NOTHING_TO_DO, where=service)
+
+    def _not_whole(
+        self, config: Config, record: ServiceRecord | None, standing: Standing, baseline: Baseline
+    ) -> Refused:
+        """With what a lost journal leaves to go back to."""
+        from bluegreen.adoption import command, images_said, ways_on
+
+        refusal = _not_whole(baseline)
+        if not standing.findings and self._last(record) is not None:
+            return refusal
+        own, ill = self._cloud(config).own_images(), baseline.blue_image
+        named = f"earlier images: {images_said(own, ill)}" if images_said(own, ill) else ""
+        what = "; ".join(part for part in (refusal.what, *(one.said for one in standing.findings), named) if part)
+        repair = f"{command(config.id)} puts the record right." if standing.findings else ""
+        hint = " ".join(part for part in (refusal.hint, ways_on(own, ill), repair) if part)
+        return Refused(what, reason=Reason.BLUE_UNHEALTHY, where=refusal.where, hint=hint)
 
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)
@@ -751,6 +842,7 @@ class Engine:
                 "region": baseline.region,
                 "again": again,
                 "back": good.number if good else None,
+                "back_image": good.image if good else "",
                 **cure,
                 "token": token,
                 **names(config.id, number, commit),
@@ -901,7 +993,7 @@ class Engine:
         """The newest release, when the caller may release an earlier image in its place; else Refused."""
         last = self._last(self._record(service))
         if last is None:
-            raise Refused("nothing was ever released", reason=Reason.NOTHING_TO_DO, where=service)
+            raise self._nothing_known(service, "nothing was ever released")
         judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
         return last
 
@@ -972,18 +1064,17 @@ class Engine:
         return self._good(self._record(release.service), release.number, ill)
 
     def _good(self, record: ServiceRecord | None, before: int, ill: str) -> Summary | None:
-        """The last one before that number that went live, was not rolled back, and has not the image that is ill."""
+        """The last one before that number that went live, was not rolled back, and whose image is there and not ill."""
         if record is None:
             return None
-        return next(
-            (
-                one
-                for one in self._journal.history(record.service, 50)
-                if one.number < before and one.outcome == Outcome.LIVE and one.image not in ("", ill)
-                if record.rolled_back(one.commit, one.image) is None
-            ),
-            None,
-        )
+        good = [
+            one
+            for one in self._journal.history(record.service, 50)
+            if one.number < before and one.outcome == Outcome.LIVE and one.image not in ("", ill)
+            if record.rolled_back(one.commit, one.image) is None
+        ]
+        kept = self.kept(good)
+        return next((one for one in good if not kept.gone(one.image)), None)
 
     def _current(self, service: str, *, failed: bool = False) -> str:
         record = self._record(service)
@@ -994,6 +1085,8 @@ class Engine:
             if last.outcome is Outcome.FAILED:
                 return last.id
             self._may_be_rolled_back(last)
+        if record is None or not record.last:
+            raise self._nothing_known(service, "no release is under way")
         hint = f"`bluegreen history {service}` shows what was."
         raise Refused("no release is under way", reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
 
@@ -1223,6 +1316,12 @@ def _has_failed(release: Release) -> None:
 
 def _held(config: Config) -> bool:
     return config.promotion.by == "person"
+
+
+def _placed(release: Release) -> Config:
+    """Its configuration, with the region in which it began, wherever whoever looks now may be."""
+    config = _config(release)
+    return config.model_copy(update={"region": release.region}) if config.region is None and release.region else config
 
 
 def _config(release: Release) -> Config:

@@ -6,12 +6,12 @@ serves is taken for blue when only one can be meant, and every number and name t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bluegreen.aws_commands import delete_group, detach
+from bluegreen.aws_commands import delete_group, detach, empty
 from bluegreen.errors import Refused
-from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Traces
+from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Image, Remains, Traces
 from bluegreen.release import Phase, Reason, Release, names, release_id
 
 
@@ -70,7 +70,7 @@ def _free(service: str, traces: Traces) -> int:
 def _takers(service: str, number: int, traces: Traces) -> list[str]:
     """Who bears a name that the release of this number would give."""
     green = names(service, number, "")["green_group"]
-    groups = [f"the group {one.name} of {_maker(one)}" for one in traces.groups if one.name == green]
+    groups = [f"the group {one.name} of {one.maker}" for one in traces.groups if one.name == green]
     return groups + [f"the image {image}" for image in traces.images if image.startswith(f"{green}-")]
 
 
@@ -87,6 +87,27 @@ def _behind(service: str, recorded: str, known: int, found: Footprint | None, tr
         said = f"the journal knows nothing of {last}, and AWS shows what it made"
         hint = "Look whether BLUEGREEN_TABLE names the right table, or whether it was restored."
         yield Finding(FindingKey.JOURNAL_BEHIND, said, f"numbers go on after {traces.first - 1}", hint=hint)
+    if found or traces.first > known:
+        yield from _running_on(recorded, found.name if found else recorded, traces)
+
+
+def _running_on(recorded: str, blue: str, traces: Traces) -> Iterator[Finding]:
+    """Who runs beside blue without traffic, as the blue of a release whose record was lost may."""
+    for one in traces.groups:
+        if one.name != blue and one.size and not one.serves and (one.number or one.name == recorded):
+            hint = f"Once you know that nobody needs it: `{_ending(one)}`."
+            yield Finding(FindingKey.JOURNAL_BEHIND, _idle(one), "it runs on, and this release leaves it", hint=hint)
+
+
+def _idle(group: Footprint) -> str:
+    return (
+        f"{group.name}{f' of {group.release}' if group.release else ''} has {group.size} instances and gets no traffic"
+    )
+
+
+def _ending(group: Footprint) -> str:
+    """What a release made goes; whatever else there is, such as Terraform's, is only emptied."""
+    return delete_group(group.name) if group.number else empty(group.name)
 
 
 def _skipped(service: str, number: int, traces: Traces) -> Iterator[Finding]:
@@ -94,10 +115,6 @@ def _skipped(service: str, number: int, traces: Traces) -> Iterator[Finding]:
         takers = " and ".join(_takers(service, passed, traces))
         said = f"{takers} bears a name that {release_id(service, passed)} would give"
         yield Finding(FindingKey.NAME_TAKEN, said, f"number {passed} is passed over, and nothing is done to it")
-
-
-def _maker(group: Footprint) -> str:
-    return group.release or "somebody else"
 
 
 def command(service: str) -> str:
@@ -118,14 +135,24 @@ class Adoption:
     found: tuple[str, ...]  # what was wrong, a clause each; empty when the record is right
     left: tuple[str, ...]  # what nobody needs, and the command that removes it, a sentence each
     ended: str = ""  # a release that was under way by the journal alone: it is settled as failed
+    images: tuple[Image, ...] = ()  # of earlier releases, which can be released; those that went live first
 
 
 def adopted(
-    service: str, recorded: str, known: int, under_way: Release | None, traces: Traces, named: str = ""
+    service: str,
+    recorded: str,
+    known: int,
+    under_way: Release | None,
+    traces: Traces,
+    named: str = "",
+    *,
+    configured: str = "",
+    images: tuple[Image, ...] = (),
 ) -> Adoption:
     """What to record of a service; `named` says who of several is live. Refused when that cannot be told.
 
-    `recorded`: the group that is live by the journal, "" when it names none; `known`: the next number by the journal.
+    `recorded`: the group that is live by the journal, "" when it names none; `known`: the next number by the journal;
+    `configured`: the group of before the first release; `images`: the service's own that can be launched.
     """
     live = _live(service, traces, named)
     if under_way and _fits(under_way, traces):
@@ -140,8 +167,9 @@ def adopted(
         )
     if under_way:
         found.append(f"{under_way.id} is under way by the journal alone: what AWS shows does not fit it")
-    left = tuple(_leftovers(service, live, traces))
-    return Adoption(service, live, _free(service, traces), tuple(found), left, under_way.id if under_way else "")
+    left, ended = tuple(_leftovers(live, configured, traces)), under_way.id if under_way else ""
+    others = tuple(image for image in _best_first(images) if image.id != live.image)
+    return Adoption(service, live, _free(service, traces), tuple(found), left, ended, others)
 
 
 def _live(service: str, traces: Traces, named: str) -> Footprint:
@@ -153,7 +181,7 @@ def _live(service: str, traces: Traces, named: str) -> Footprint:
     if not serving:
         hint = "Attach the group that is to serve to the target groups, then adopt it."
         raise Refused("no group serves in its target groups", reason=Reason.UNRESOLVED, where=service, hint=hint)
-    there = " and ".join(f"{one.name} (of {_maker(one)}, {one.size} instances)" for one in serving)
+    there = " and ".join(f"{one.name} (of {one.maker}, {one.size} instances)" for one in serving)
     what = (
         f"{named} does not serve in the target groups, {there} do" if named else f"{there} serve in the target groups"
     )
@@ -178,7 +206,7 @@ def _fits(release: Release, traces: Traces) -> bool:
     return blue is not None and blue.size > 0 and (blue.serves or reached in _AFTER_THE_SWITCH)
 
 
-def _leftovers(service: str, live: Footprint, traces: Traces) -> Iterator[str]:
+def _leftovers(live: Footprint, configured: str, traces: Traces) -> Iterator[str]:
     """What earlier releases left, and the commands that are safe; what serves alone is never among it."""
     for one in traces.groups:
         if one.name == live.name or not one.size:
@@ -188,9 +216,8 @@ def _leftovers(service: str, live: Footprint, traces: Traces) -> Iterator[str]:
             first = "" if set(one.targets) & set(live.targets) else _WEIGHT_FIRST
             then = f"{first}{detach(one.name, one.targets)}"
             yield f"{one.name}{whose} serves beside {live.name}; if it should not: {then}"
-        elif one.number:
-            what = f"{one.name} of {one.release} has {one.size} instances and gets no traffic"
-            yield f"{what}; to remove it: {delete_group(one.name)}"
+        elif one.number or one.name == configured:
+            yield f"{_idle(one)}; once you know that nobody needs it: {_ending(one)}"
     if live.pinned:
         yield f"{_pinned(live)} {_unpin(live)}"
 
@@ -210,3 +237,64 @@ def _unpin(group: Footprint) -> str:
     name = f"--auto-scaling-group-name {group.name}"
     resume = f"aws autoscaling resume-processes {name} --scaling-processes AZRebalance ScheduledActions"
     return f"If that is not meant: {resume}; and aws autoscaling update-auto-scaling-group {name} --min-size NUMBER"
+
+
+# --- a journal that knows nothing ----------------------------------------------------------------
+
+
+#: So many images are named; of more the number is told.
+NAMED = 5
+
+
+def unknown(service: str, table: str, there: Remains, *, repaired: bool) -> Refused | None:
+    """That the journal knows no release of a service, though some made what is `there`; None when nothing is.
+
+    `repaired`: the record was put right, and what came before stays lost.
+    """
+    if not (there.groups or there.images):
+        return None
+    found = [*(_group_said(one) for one in there.groups if one.size), *_images_said(there.images)]
+    what = f"the journal `{table}` knows no release, and AWS shows what some have made: {'; '.join(found)}"
+    serving = {one.release for one in there.groups if one.size and one.targets}
+    back = ways_on(image for image in there.images if image.tagged_release not in serving)
+    table_ = "Look whether BLUEGREEN_TABLE names the right table."
+    repair = "" if repaired else f"{table_} {command(service)} puts the record right, and changes nothing else."
+    hint = f"{repair} {back}".strip()
+    return Refused(what, reason=Reason.UNRESOLVED, where=service, hint=hint)
+
+
+def ways_on(images: Iterable[Image], ill: str = "") -> str:
+    """How to release an image that is known by its tags alone, over whatever serves, in a sentence."""
+    image = next((one for one in _best_first(images) if one.id != ill), None)
+    if image is None:
+        return ""
+    return f"`bluegreen release --ami {image.id} --cure` releases {_image_said(image)}, whatever serves."
+
+
+def images_said(images: Iterable[Image], ill: str = "") -> str:
+    """Which images there are, in a clause; "" for none. `ill`: what serves."""
+    named = [_image_said(image) for image in _best_first(images) if image.id != ill]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return f"{', '.join(named[:NAMED])}{more}"
+
+
+def _best_first(images: Iterable[Image]) -> list[Image]:
+    """Those that went live before all others, each kind as it comes: the newest first."""
+    return sorted(images, key=lambda image: not image.good)
+
+
+def _image_said(image: Image) -> str:
+    """`ami-1 (web/production#3, commit c0ffee01, went live)`."""
+    marks = (image.tagged_release, f"commit {image.commit[:8]}" if image.commit else "")
+    told = ", ".join(part for part in (*marks, "went live" if image.good else "") if part)
+    return f"{image.id} ({told})" if told else image.id
+
+
+def _group_said(group: Footprint) -> str:
+    where = "in a target group" if group.targets else "in no target group"
+    return f"the group {group.name} of {group.release}, {group.size} instances {where}"
+
+
+def _images_said(images: Sequence[Image]) -> list[str]:
+    named = images_said(images)
+    return [f"the images {named}"] if named else []

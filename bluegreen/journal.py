@@ -687,9 +687,21 @@ class Journal:
         try:
             self._update_lease(lease.release, expressed, hasty=True)
         except _UnmetError as unmet:
-            hint = "It drives the release on; `bluegreen status` shows it."
-            raise LeaseLost("another driver has taken over", where=lease.release, hint=hint) from unmet
+            raise self._lost(lease) from unmet
+        except _NoTableError as gone:
+            raise _vanished(f"the journal's table `{self.table}` is gone", lease.release) from gone
         return renewed
+
+    def _lost(self, lease: Lease) -> LeaseLost:
+        """Another has it, or the journal is not what it was: its table was deleted, emptied or restored meanwhile."""
+        try:
+            there = self._get(lease.release, "lease")
+        except _NoTableError:
+            there = None
+        if there is None:
+            return _vanished(f"the journal `{self.table}` knows nothing of this release any more", lease.release)
+        hint = "It drives the release on; `bluegreen status` shows it."
+        return LeaseLost("another driver has taken over", where=lease.release, hint=hint)
 
     def drop(self, lease: Lease) -> None:
         """Let others drive at once; nothing happens when another has the lease already."""
@@ -700,7 +712,7 @@ class Journal:
         )
         try:
             self._update_lease(lease.release, expressed)
-        except _UnmetError:
+        except (_UnmetError, _NoTableError):
             return
 
     def lease(self, release: str) -> Lease | None:
@@ -820,7 +832,10 @@ class Journal:
             return _UnmetError(reasons)
         cause: Item = next((reason for reason in reasons if reason["Code"] != "None"), _said(error))
         if cause["Code"] == "ResourceNotFoundException":
-            hint = "Look at the name (BLUEGREEN_TABLE) and the region; the first release makes the table."
+            hint = (
+                "Look at the name (BLUEGREEN_TABLE) and the region; the first release makes the table. If it was there "
+                "before, what serves goes on serving, and `bluegreen adopt` puts the record right."
+            )
             region = self._client.meta.region_name
             return _NoTableError(f"there is no journal table `{self.table}` in {region}", hint=hint)
         return self._aws_error(cause["Code"], cause.get("Message", ""), error)
@@ -1064,6 +1079,14 @@ def _time(at: float) -> str:
 
 def _taken(event: Event) -> Conflict:
     return Conflict(f"event {event.seq} is taken", where=event.release)
+
+
+def _vanished(what: str, release: str) -> LeaseLost:
+    """A driver's lease that is nowhere: nobody has taken over."""
+    service, _, number = release.rpartition("#")
+    repair = f" `bluegreen adopt {service}` puts the record right, by what AWS shows." if number.isdigit() else ""
+    hint = f"It was deleted, emptied or restored; what serves goes on serving.{repair}"
+    return LeaseLost(what, where=release, hint=hint)
 
 
 def _no_release(release: str) -> Refused:

@@ -55,6 +55,7 @@ class Image:
     state: str  # pending | available | failed | …
     reason: str = ""
     tagged_release: str = ""
+    commit: str = ""  # tag bluegreen:commit
     good: bool = False  # a release with it went live
     token: str = ""  # tag bluegreen:token
 
@@ -328,6 +329,19 @@ class Footprint:
     commit: str = ""
     image: str = ""  # AMI id that its template version carries; "" when it was not looked for
     version: int | None = None  # of its launch template; None when it was not looked for
+
+    @property
+    def maker(self) -> str:
+        """Which release made it, as far as it was one."""
+        return self.release or "somebody else"
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What bears a service's tags: its groups, by name, and its images that can be launched, the newest first."""
+
+    groups: tuple[Footprint, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -404,6 +404,7 @@ class Release:
     goes_back: bool = False  # to an image that was live before: no freeze is in its way
     takes: Facts = field(default_factory=dict)  # of a release that failed: see `phases.takeover`
     back: int | None = None  # number of the release that is good and was live before, once blue is gone
+    back_image: str = ""  # AMI id of that release
     again: int | None = None  # number of the release whose image and commit it has once more
     cure: str = ""  # what was wrong with blue when it was started: no promise to return to it; "" when it was whole
     borne: int = 0  # of a cure: how many of blue were healthy then
@@ -437,6 +438,7 @@ class Release:
     stumble: Stumble | None = None
     mistake: Mistake | None = None
     left_behind: tuple[str, ...] = ()  # what the last event names as still there
+    dropped_images: tuple[str, ...] = ()  # ids of images of the service that this release deregistered
     dropped_groups: tuple[str, ...] = ()  # groups that earlier releases had kept empty, deleted by this one
     gave_up: Mapping[Verb, str] = field(default_factory=dict)  # optional acts that AWS lastingly refused, and its words
     blind_since: float | None = None
@@ -733,6 +735,7 @@ def _started(event: Event) -> Release:
         goes_back=bool(f.get("goes_back")),
         takes=f.get("takes", {}),
         back=f.get("back"),
+        back_image=f.get("back_image", ""),
         again=f.get("again"),
         cure=f.get("cure", ""),
         borne=f.get("borne", 0),
@@ -788,8 +791,10 @@ def _did(release: Release, event: Event) -> Release:
     verb = Verb(event.facts["verb"])
     first = verb is Verb.SHIFT and release.share > 0 and release.share_since is None
     dropped = {event.facts.get("group", "")} - {"", *release.dropped_groups} if verb is Verb.DROP_GROUP else ()
+    image = (str(event.facts.get("image", "")),) if verb is Verb.DROP_IMAGE else ()
     return replace(
         release,
+        dropped_images=(*release.dropped_images, *image),
         dropped_groups=(*release.dropped_groups, *dropped),
         did={**release.did, verb: event},
         share_since=event.at if first else release.share_since,

@@ -508,6 +508,8 @@ def _back_by_release(release: Release) -> str:
 def way_back(release: Release) -> str:
     """The command that brings back what was good before this release, once blue is emptied; "" when nothing was."""
     number = release.back if release.back or release.cure else previous_number(release)
+    if (release.back_image if release.back else release.blue_image) in release.dropped_images:
+        return ""
     if number:
         return f"bluegreen rollback {release.service} --to {number}"
     return "" if release.cure or not release.blue_image else f"bluegreen release --ami {release.blue_image} --cure"

@@ -360,7 +360,7 @@ class Desk:
         said = messages.overview(found, now)
         if len(found) == 1:
             rows = self._engine.history(found[0].service, messages.MOST_RELEASES)
-            said = Said(said.text, (*said.blocks, messages.history(rows, now)))
+            said = Said(said.text, (*said.blocks, messages.history(rows, now, self._engine.kept(rows))))
         return Answer(said)
 
     def _freeze(self, words: Sequence[str], asked: Asked) -> Answer:

@@ -21,6 +21,7 @@ from bluegreen import (
     Door,
     Event,
     EventKind,
+    Kept,
     Order,
     Outcome,
     Phase,
@@ -608,13 +609,14 @@ def _stands(status: ServiceStatus) -> str:
     return f"{outcome_line(release)}{driven}"
 
 
-def history(rows: Iterable[Any], now: float) -> Block:
-    """The last releases, one line each."""
+def history(rows: Iterable[Any], now: float, kept: Kept | None = None) -> Block:
+    """The last releases, one line each, and whose images are not there any more, as far as that was asked."""
     made = []
     for row in rows:
         outcome = row.outcome.value.replace("_", " ") if row.outcome else "under way"
         what = row.commit[:8] or row.image
-        made.append(f"#{row.number}  {_code(what)}  *{outcome}*  {age(now - row.started)}  by {who(row.who)}")
+        gone = ", its image is gone" if kept and kept.gone(row.image) else ""
+        made.append(f"#{row.number}  {_code(what)}  *{outcome}*  {age(now - row.started)}  by {who(row.who)}{gone}")
     return section(_cut("\n".join(made), SECTION) if made else "No release yet.")
 
 

@@ -221,7 +221,7 @@ class Step:
         """One service with its last releases, or all of them."""
         found = self.engine.status(self.asked.service() if self.inputs.service else None)
         rows = self.engine.history(found[0].service, STATUS_RELEASES) if len(found) == 1 else []
-        page = summary.status(found, rows, time.time())
+        page = summary.status(found, rows, self.engine.kept(rows), time.time())
         self.workflow.say(page)
         self.workflow.summary(page)
         told = [doors.result(one.release) for one in found if one.release]

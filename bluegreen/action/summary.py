@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bluegreen import Door, ServiceStatus, advised, wording
+from bluegreen import Door, Kept, ServiceStatus, advised, wording
 from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, moment
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def comment(release: Release, commits: Sequence[str] = ()) -> str:
     return f"{heading(release)}\n\n{_facts(release)}{between}\n\n{_next(release)}".rstrip()
 
 
-def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], now: float) -> str:
-    """What serves and what is under way; of a single service also its last releases."""
+def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], kept: Kept, now: float) -> str:
+    """What serves and what is under way; of a single service also its last releases, and whose images are gone."""
     if not statuses:
         return "No service has been released yet."
     rows = [
@@ -56,7 +56,8 @@ def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], now: 
         for one in statuses
     ]
     made = [
-        (f"#{one.number}", one.outcome.replace("_", " ") if one.outcome else "under way", one.commit[:8], one.image,
+        (f"#{one.number}", one.outcome.replace("_", " ") if one.outcome else "under way", one.commit[:8],
+         f"{one.image}, gone" if kept.gone(one.image) else one.image,
          f"{_stamp(one.started)} UTC", wording.person(one.who))
         for one in releases
     ]  # fmt: skip

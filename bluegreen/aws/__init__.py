@@ -23,10 +23,17 @@ from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, 
 from bluegreen.aws.looks import Looks
 from bluegreen.aws.probes import Asked, Fetch, Mask, Page, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
-from bluegreen.observation import Baseline, Image, Observation, Traces
+from bluegreen.observation import Baseline, Image, Observation, Remains, Traces
 from bluegreen.release import Facts, Release, Verb
 
-__all__ = ["Asked", "Beside", "Cloud", "Fetch", "Page", "caller", "session", "web_identity_session"]
+__all__ = ["Asked", "Beside", "Cloud", "Fetch", "Page", "caller", "remains", "session", "web_identity_session"]
+
+
+def remains(service: str, region: str | None, session: boto3.Session | None) -> Remains:
+    """What bears a service's tags, asked of each once."""
+    calls = Calls(region, session, attempts=1)
+    with calls.told():
+        return tracks.remains(calls, service)
 
 
 class Cloud:
@@ -75,6 +82,11 @@ class Cloud:
         """Those of these images that exist and can be launched, by id; `Image.good` says which went live."""
         with self._calls.told():
             return images.available(self._calls, ids)
+
+    def own_images(self) -> tuple[Image, ...]:
+        """The service's own images that can be launched, the newest first."""
+        with self._calls.told():
+            return images.of_service(self._calls, self._config.id)
 
     def traces(self, recorded: str, next_number: int) -> Traces:
         """What AWS shows of the service's releases, and of the group that is recorded as live."""

@@ -39,6 +39,7 @@ def _seen(image: Answer | None) -> Image | None:
         state=image["State"],
         reason=image.get("StateReason", {}).get("Message", ""),
         tagged_release=marks.get(tags.RELEASE, ""),
+        commit=marks.get(tags.COMMIT, ""),
         token=marks.get(tags.OWNER, ""),
         good=_went_live(image),
     )
@@ -108,6 +109,12 @@ def available(calls: Calls, ids: Iterable[str]) -> dict[str, Image]:
     filters = [{"Name": "image-id", "Values": sorted(ids)}, {"Name": "state", "Values": ["available"]}]
     seen = [_seen(image) for image in _pages(calls, "describe_images", "Images", Filters=filters)]
     return {image.id: image for image in seen if image is not None}
+
+
+def of_service(calls: Calls, service: str) -> tuple[Image, ...]:
+    """The service's own images that can be launched, the newest first."""
+    found = (_seen(image) for image in reversed(_own(calls, {tags.SERVICE: service})))
+    return tuple(image for image in found if image is not None and image.state == "available")
 
 
 def of_commit(calls: Calls, service: str, commit: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from bluegreen.aws import groups, images, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.config import Config
-from bluegreen.observation import NEAR, Footprint, Traces
+from bluegreen.observation import NEAR, Footprint, Remains, Traces
 from bluegreen.release import names, number_of, prefixes
 
 
@@ -20,8 +20,7 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
 
     `next_number`: of the release that comes, as far as the journal knows.
     """
-    tagged = groups.everything(calls, Filters=[{"Name": f"tag:{tags.SERVICE}", "Values": [config.id]}])
-    mine = {group["AutoScalingGroupName"]: group for group in tagged}
+    mine = {group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)}
     own = _images(calls, config)
     numbers = [_number(one.get("Tags"), config) for one in (*mine.values(), *own)]
     first = max(next_number, max(numbers, default=0) + 1)
@@ -43,6 +42,25 @@ def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
     others = tuple(_whole(calls, _footprint(group, config, serving), group) for group in shown)
     names = {one.name for one in others}
     return Traces((*others, *(one for one in known.groups if one.name not in names)), known.first, known.images)
+
+
+def remains(calls: Calls, service: str) -> Remains:
+    """What bears the service's tags, whoever serves."""
+    groups_ = [_marked(group) for group in groups.of_service(calls, service) if not group.get("Status")]
+    return Remains(tuple(sorted(groups_, key=lambda one: one.number)), images.of_service(calls, service))
+
+
+def _marked(group: Answer) -> Footprint:
+    borne = tags.as_dict(group.get("Tags"))
+    return Footprint(
+        name=group["AutoScalingGroupName"],
+        service=borne.get(tags.SERVICE, ""),
+        number=number_of(borne.get(tags.RELEASE, "")),
+        release=borne.get(tags.RELEASE, ""),
+        targets=tuple(sorted(groups.target_groups(group))),
+        size=group["DesiredCapacity"],
+        commit=borne.get(tags.COMMIT, ""),
+    )
 
 
 def _images(calls: Calls, config: Config) -> list[Answer]:

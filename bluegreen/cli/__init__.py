@@ -216,10 +216,16 @@ def status(at: Door, service: str | None) -> None:
     if service:
         engine, meant = at.meant(service)
         if not (found := engine.status(meant)):
-            raise ConfigError("was never released", where=meant, hint="`bluegreen status` lists what was.")
+            never = ConfigError("was never released", where=meant, hint="`bluegreen status` lists what was.")
+            raise engine.lost(meant) or never
         listing.print_status(found, as_json=at.as_json)
         return
-    listing.print_status(at.engine(at.config_if_any()).status(), as_json=at.as_json)
+    config = at.config_if_any()
+    engine = at.engine(config)
+    statuses = engine.status()
+    if config and not statuses and (lost := engine.lost(config.id)):
+        raise lost
+    listing.print_status(statuses, as_json=at.as_json)
 
 
 @command()
@@ -230,7 +236,10 @@ def history(at: Door, service: str | None, limit: int) -> None:
     from bluegreen.cli import listing
 
     engine, meant = at.meant(service)
-    listing.print_history(meant, engine.history(meant, limit), as_json=at.as_json)
+    rows = engine.history(meant, limit)
+    if not rows and (lost := engine.lost(meant)):
+        raise lost
+    listing.print_history(meant, rows, engine.kept(rows), as_json=at.as_json)
 
 
 @command()

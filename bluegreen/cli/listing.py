@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import Frozen, ServiceStatus, doors, wording
+from bluegreen import Frozen, Kept, ServiceStatus, doors, wording
+from bluegreen.adoption import images_said, ways_on
 from bluegreen.cli import output
 from bluegreen.release import Release, duration
 
@@ -96,10 +97,10 @@ def _decision(release: Release) -> str:
 # --- history -----------------------------------------------------------------------------------------------
 
 
-def print_history(service: str, releases: Sequence[Summary], *, as_json: bool) -> None:
-    """A table of releases, the newest first."""
+def print_history(service: str, releases: Sequence[Summary], kept: Kept, *, as_json: bool) -> None:
+    """A table of releases, the newest first, and whose images are not there any more."""
     if as_json:
-        rows = [vars(summary) for summary in releases]
+        rows = [{**vars(summary), "image_there": kept.there.get(summary.image)} for summary in releases]
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, "releases": rows})
         return
     if not releases:
@@ -107,15 +108,18 @@ def print_history(service: str, releases: Sequence[Summary], *, as_json: bool) -
         return
     now = time.time()
     heads = ("release", "outcome", "when", "took", "commit", "image", "by")
-    output.table(heads, [_history_row(summary, now) for summary in releases])
+    output.table(heads, [_history_row(summary, kept, now) for summary in releases])
+    if kept.untold:
+        output.hint(f"AWS could not be asked whose images are still there: {kept.untold}")
 
 
-def _history_row(summary: Summary, now: float) -> tuple[str, ...]:
+def _history_row(summary: Summary, kept: Kept, now: float) -> tuple[str, ...]:
     outcome = summary.outcome.value.replace("_", " ") if summary.outcome else "under way"
     took = duration((summary.settled or now) - summary.started)
     by = wording.person(summary.who)
     when = wording.age(now - summary.started)
-    return (f"#{summary.number}", outcome, when, took, summary.commit[:8] or "-", summary.image or "-", by)
+    image = f"{summary.image}, gone" if kept.gone(summary.image) else summary.image or "-"
+    return (f"#{summary.number}", outcome, when, took, summary.commit[:8] or "-", image, by)
 
 
 # --- adopt -------------------------------------------------------------------------------------------------
@@ -127,6 +131,7 @@ def print_adoption(made: Adoption, *, as_json: bool) -> None:
     if as_json:
         shown = {"live": live.name, "image": live.image, "commit": live.commit, "next": made.number}
         lists = {"found": list(made.found), "left": list(made.left), "ended": made.ended}
+        lists |= {"images": [image.id for image in made.images]}
         output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": made.service, **shown, **lists})
         return
     for found in made.found:
@@ -138,3 +143,6 @@ def print_adoption(made: Adoption, *, as_json: bool) -> None:
     output.say("The journal says so now." if made.found else "The journal said so already; nothing was changed.")
     for left in made.left:
         output.say(f"also: {left}")
+    if said := images_said(made.images):
+        output.say(f"earlier images: {said}")
+        output.hint(f"go back to one: {ways_on(made.images)}")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bluegreen import Previous, ServiceStatus
+from bluegreen import Kept, Previous, ServiceStatus
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
 from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Verb
 from bot import messages
@@ -1293,6 +1293,13 @@ def test_an_overview_of_trouble_fits() -> None:
 def test_a_line_of_the_history(one: Summary, said: str) -> None:
     """Which, what, how it ended, when, by whom."""
     assert messages.history([one, row(40)], NOW)["text"]["text"].split("\n")[0] == said
+
+
+def test_a_line_of_the_history_says_that_its_image_is_gone() -> None:
+    """Where AWS was asked, and shows it no more."""
+    said = messages.history([row(41), row(40)], NOW, Kept({"ami-0abc": False}))["text"]["text"]
+    assert said.split("\n")[0].endswith("by <@U0PROMOTER>, its image is gone")
+    assert "gone" not in messages.history([row(41)], NOW, Kept({}, "no credentials"))["text"]["text"]
 
 
 def test_no_history() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bluegreen.adoption import Adoption, adopted, stand
+from bluegreen.adoption import Adoption, adopted, images_said, stand, unknown, ways_on
 from bluegreen.errors import Refused
-from bluegreen.observation import Footprint, Traces
+from bluegreen.observation import Footprint, Image, Remains, Traces
 from bluegreen.release import Phase, Reason, Release
 from tests.worlds.release import Stage
 
@@ -55,7 +55,65 @@ def test_what_serves_is_blue_whatever_a_lost_journal_says() -> None:
             "web/production#4, is taken for blue"
         ),
         "the journal knows nothing of web/production#4, and AWS shows what it made: numbers go on after 4",
+        (
+            "web-production-v3 of web/production#3 has 2 instances and gets no traffic: it runs on, and this release "
+            "leaves it"
+        ),
     ]
+    ends = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name web-production-v3 --force-delete"
+    assert standing.findings[2].hint == f"Once you know that nobody needs it: `{ends}`."
+
+
+def test_an_old_blue_of_before_the_first_release_is_named_too() -> None:
+    """It may be Terraform's: it is emptied, not deleted. Who is empty, or a stranger, is not named."""
+    there = (made(1), replace(ORIGINAL, serves=False), out(2, size=0), Footprint("web-production-v3", size=2))
+    found = stand(WEB, "web-asg", 1, traces(*there, first=2), journaled=False).findings
+    (idle,) = (one for one in found if "gets no traffic" in one.found)
+    assert idle.found == "web-asg has 2 instances and gets no traffic"
+    empties = "aws autoscaling update-auto-scaling-group --auto-scaling-group-name web-asg"
+    assert idle.hint == f"Once you know that nobody needs it: `{empties} --min-size 0 --desired-capacity 0`."
+    (left,) = adopted(WEB, "web-production-v1", 2, None, traces(*there, first=2), configured="web-asg").left
+    assert left.startswith("web-asg has 2 instances and gets no traffic; once you know that nobody needs it: ")
+
+
+# --- what tags know ------------------------------------------------------------------------------
+
+
+def image(number: int, **more: Any) -> Image:
+    """An image that release `number` made."""
+    marks: dict[str, Any] = {"tagged_release": f"{WEB}#{number}", "commit": f"c0ffee0{number}aaaa", **more}
+    return Image(f"ami-{number}", f"web-production-v{number}-c0ffee0{number}", "available", **marks)
+
+
+def test_images_are_named_by_their_tags_the_good_ones_first() -> None:
+    """Never what is ill; of many the first, and how many more."""
+    known = [image(3), image(2, good=True), image(1, commit="", tagged_release="")]
+    assert images_said(known) == (
+        "ami-2 (web/production#2, commit c0ffee02, went live), ami-3 (web/production#3, commit c0ffee03), ami-1"
+    )
+    assert ways_on(known, ill="ami-2").startswith("`bluegreen release --ami ami-3 --cure` releases ami-3 (")
+    assert (images_said([image(2)], ill="ami-2"), ways_on([image(2)], ill="ami-2")) == ("", "")
+    assert images_said(image(n) for n in range(7)).endswith("ami-4 (web/production#4, commit c0ffee04) and 2 more")
+
+
+def test_a_journal_that_knows_nothing_is_told_of_what_there_is() -> None:
+    """And what to do; of what serves the image is not advised. Where nothing is, nothing is said."""
+    there = Remains((out(1), made(2), out(3, size=0)), (image(2, good=True), image(1, good=True)))
+    told = unknown(WEB, "bluegreen", there, repaired=False)
+    assert told is not None
+    assert told.what == (
+        "the journal `bluegreen` knows no release, and AWS shows what some have made: the group web-production-v1 of "
+        "web/production#1, 2 instances in no target group; the group web-production-v2 of web/production#2, 2 "
+        "instances in a target group; the images ami-2 (web/production#2, commit c0ffee02, went live), ami-1 "
+        "(web/production#1, commit c0ffee01, went live)"
+    )
+    way = "`bluegreen release --ami ami-1 --cure` releases ami-1 (web/production#1, commit c0ffee01, went live)"
+    repair = "`bluegreen adopt web/production` puts the record right, and changes nothing else."
+    assert told.hint == f"Look whether BLUEGREEN_TABLE names the right table. {repair} {way}, whatever serves."
+    after = unknown(WEB, "bluegreen", Remains((made(2),), ()), repaired=True)
+    assert after is not None
+    assert after.hint == ""
+    assert unknown(WEB, "bluegreen", Remains(), repaired=False) is None
 
 
 def test_a_recorded_group_that_serves_is_blue_whoever_else_does() -> None:
@@ -152,8 +210,8 @@ def test_what_is_left_is_told_with_the_command_that_removes_it() -> None:
     there = (made(5, pinned=True), out(4), made(3), out(2, size=0), replace(ORIGINAL, serves=False), ORIGINAL)
     left = repair(*there, named="web-production-v5").left
     assert left[0].endswith(
-        "gets no traffic; to remove it: aws autoscaling delete-auto-scaling-group --auto-scaling-group-name "
-        "web-production-v4 --force-delete"
+        "gets no traffic; once you know that nobody needs it: aws autoscaling delete-auto-scaling-group "
+        "--auto-scaling-group-name web-production-v4 --force-delete"
     )
     assert left[1].endswith(
         "serves beside web-production-v5; if it should not: aws autoscaling detach-load-balancer-target-groups "

@@ -1178,6 +1178,28 @@ def test_lease_that_is_lost(journal: Journal, rival: Journal) -> None:
     assert rival.lease(FIRST) == taken
 
 
+def test_lease_that_vanished_with_its_journal(journal: Journal) -> None:
+    """Nobody has taken over: the table was emptied, or is gone, and it is said what repairs it."""
+    lease, duty = journal.take_lease(FIRST, "ann", T), journal.take_lease("duty/follow", "ann", T)
+    assert lease is not None
+    assert duty is not None
+    for one in (FIRST, "duty/follow"):
+        journal._client.delete_item(TableName=journal.table, Key={"pk": {"S": one}, "sk": {"S": "lease"}})
+    with pytest.raises(LeaseLost, match="knows nothing of this release any more") as lost:
+        journal.renew(lease, T + 1)
+    assert lost.value.hint == (
+        "It was deleted, emptied or restored; what serves goes on serving. `bluegreen adopt web/production` puts the "
+        "record right, by what AWS shows."
+    )
+    with pytest.raises(LeaseLost) as lost:
+        journal.renew(duty, T + 1)
+    assert lost.value.hint.endswith("what serves goes on serving.")
+    journal._client.delete_table(TableName=journal.table)
+    with pytest.raises(LeaseLost, match="is gone"):
+        journal.renew(lease, T + 1)
+    journal.drop(lease)
+
+
 def test_lease_is_dropped(journal: Journal, rival: Journal) -> None:
     """A dropped lease is free at once, cannot be renewed, and its token is not used again."""
     lease = journal.take_lease(FIRST, "ann", T)

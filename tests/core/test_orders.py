@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bluegreen import Caller, Engine, Until, wording
+from bluegreen import Caller, Engine, Kept, Until, wording
 from bluegreen.errors import ConfigError, LeaseLost, NotPermitted
 from bluegreen.journal import Freeze
 from bluegreen.permission import authors_of
@@ -521,6 +521,15 @@ def test_before_any_release_nothing_was_before(o: Ops) -> None:
     refusal(o, lambda: o.engine().release_again(WEB, "ami-1", who=ADMIN), Reason.NOTHING_TO_DO)
 
 
+def test_aws_that_cannot_be_asked_for_what_was_lost_is_no_news(o: Ops) -> None:
+    """The order is refused for its own reason."""
+    lives(o)
+    o.world.client("dynamodb").delete_table(TableName=o.engine().table)
+    o.aws.faults.deny("autoscaling:DescribeAutoScalingGroups")
+    refused = refusal(o, lambda: o.engine().previous(WEB, who=ADMIN), Reason.NOTHING_TO_DO)
+    assert refused.what == "nothing was ever released"
+
+
 def test_what_came_before(o: Ops) -> None:
     """First the image that the group ran, then the release before, and it comes back although all is frozen."""
     first = lives(o, source=SOURCE)
@@ -551,6 +560,52 @@ def test_what_came_before(o: Ops) -> None:
     assert {o.machines.commit(i) for i in o.aws.routes(o.world.target_group)} == {GOOD}
     refusal(o, o.start, Reason.FROZEN)
     assert o.engine().previous(WEB, who=ON_CALL).number == 2
+
+
+def drop(o: Ops, image: str) -> None:
+    """The image is not there any more, as when `keep` has removed it."""
+    o.world.client("ec2").deregister_image(ImageId=image)
+
+
+def test_only_what_is_still_there_is_offered(o: Ops) -> None:
+    """Everywhere where an earlier image is offered: one whose image is gone is passed over, and said to be gone."""
+    first, second = lives(o), lives(o, commit="c0ffee02bbbb")
+    third = lives(o, commit="c0ffee03cccc")
+    assert (third.back, third.back_image) == (2, second.image)
+    drop(o, second.image)
+    rows = o.engine().history(WEB)
+    kept = o.engine().kept(rows)
+    assert kept.there == {third.image: True, second.image: False, first.image: True}
+    assert [row.number for row in rows if kept.gone(row.image)] == [2]
+    assert o.engine().previous(WEB, who=ON_CALL).number == 1
+    refused = refusal(o, lambda: o.engine().roll_back(WEB, who=ON_CALL))
+    assert refused.hint == f"`bluegreen rollback {WEB} --to 1` releases {first.image} again."
+    with pytest.raises(ConfigError) as gone:
+        o.engine().image_of(WEB, 2)
+    listed = f"`bluegreen history {WEB}` shows whose images are still there."
+    said = f"the image {second.image} of {WEB}#2 is not there any more. `bluegreen rollback {WEB} --to 1` releases"
+    assert str(gone.value) == f"{said} {first.image} again; {listed}"
+    assert o.engine().image_of(WEB, 1) == first.image
+    drop(o, first.image)
+    for number in (1, 7):
+        with pytest.raises(ConfigError) as gone:
+            o.engine().image_of(WEB, number)
+        assert gone.value.hint == listed
+    drop(o, o.world.image)
+    refused = refusal(o, lambda: o.engine().previous(WEB, who=ON_CALL), Reason.NOTHING_TO_DO)
+    assert refused.what == f"the image before, {second.image}, is not there any more"
+
+
+def test_aws_that_cannot_be_asked_keeps_no_list_back(o: Ops) -> None:
+    """What is offered is then as the journal has it, and the list says that nobody could tell."""
+    first, _ = lives(o), lives(o, commit="c0ffee02bbbb")
+    o.aws.faults.deny("ec2:DescribeImages")
+    kept = o.engine().kept(o.engine().history(WEB))
+    assert kept.there == {}
+    assert "DescribeImages" in kept.untold
+    assert not kept.gone(first.image)
+    assert o.engine().image_of(WEB, 1) == first.image
+    assert o.engine().kept([]) == Kept({})
 
 
 def test_an_image_that_the_journal_does_not_know(o: Ops) -> None:

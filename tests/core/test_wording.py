@@ -223,6 +223,16 @@ def test_before_the_first_release_there_is_no_number_to_go_back_to() -> None:
     assert wording.next_step(known) == "go back: bluegreen release --ami ami-0old --cure"
 
 
+def test_nobody_is_sent_back_to_an_image_that_the_release_itself_removed(telling: Telling) -> None:
+    """`keep` may be one; what made blue, or what is good before it."""
+    telling.enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).does(Verb.DROP_IMAGE, image="ami-0old").settles("live")
+    live = replace(telling.release, blue_image="ami-0blue")
+    assert wording.next_step(live) == "go back: bluegreen rollback web/production --to 41"
+    assert wording.next_step(replace(live, back=40, back_image="ami-0good")).endswith(" --to 40")
+    assert wording.next_step(replace(live, blue_image="ami-0old")) == ""
+    assert wording.next_step(replace(live, back=40, back_image="ami-0old")) == ""
+
+
 def test_nobody_is_sent_back_to_what_was_ill() -> None:
     """A cure goes back to the good one before that, or nowhere; what failed past the return has a way, too."""
     cure = replace(Telling().serves_both().settles("live").release, cure="ill", blue_image="ami-0ill")

@@ -24,13 +24,13 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import bluegreen
-from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Refused, Release, ServiceStatus, doors
+from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Kept, Refused, Release, ServiceStatus, doors
 from bluegreen.adoption import Adoption
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
-from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Template, Verdict
+from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Image, Template, Verdict
 from bluegreen.phases import Act
 from bluegreen.rehearsal import Step
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
@@ -76,6 +76,9 @@ class _Engine:
         (),
         (),
     )
+
+    images = Kept({})
+    unknown: Refused | None = None
 
     def __init__(self, *, table: str | None = None, region: str | None = None) -> None:
         self.where = (table, region)
@@ -155,6 +158,12 @@ class _Engine:
     def history(self, service: str, limit: int) -> list[Summary]:
         self._ask("history", service, limit)
         return [Summary(service, 42, "9f8e7d6c5b4a", "ami-0abc", ALICE, time.time() - 7200, "web-asg", "g")]
+
+    def kept(self, rows: Any) -> Kept:
+        return self.images
+
+    def lost(self, service: str) -> Refused | None:
+        return self.unknown
 
     def freeze(self, service: str, *, who: str, why: str, until: float | None) -> Release | None:
         self._ask("freeze", service, why, until)
@@ -587,7 +596,41 @@ def test_adopt_as_json(engine: type[_Engine]) -> None:
         "found": [],
         "left": [],
         "ended": "",
+        "images": [],
     }
+
+
+def test_adopt_names_the_images_that_can_be_released(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that does it."""
+    images = (Image("ami-3", "x", "available", tagged_release="web/production#3", good=True),)
+    monkeypatch.setattr(engine, "adopted", replace(engine.adopted, images=images))
+    said, way = run("adopt").stdout.splitlines()[-2:]
+    assert said == "earlier images: ami-3 (web/production#3, went live)"
+    assert way.strip().startswith("go back to one: `bluegreen release --ami ami-3 --cure` releases ami-3")
+    assert json.loads(run("adopt", "--json").stdout)["images"] == ["ami-3"]
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "web/production"), ("history",)])
+def test_a_lost_journal_is_told(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch, arguments: Any) -> None:
+    """In place of that nothing was ever released; not where AWS shows nothing either."""
+    monkeypatch.setattr(engine, "history", lambda *_: [])
+    monkeypatch.setattr(engine, "unknown", Refused("AWS shows v3", reason=Reason.UNRESOLVED, where=ID))
+    result = run(*arguments)
+    assert (result.exit_code, f"{ID}: AWS shows v3" in result.stderr) == (4, True)
+    monkeypatch.setattr(engine, "unknown", None)
+    assert run(*arguments).exit_code == (2 if arguments == ("status", "web/production") else 0)
+
+
+def test_history_says_whose_image_is_gone(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that nobody could tell."""
+    monkeypatch.setattr(engine, "images", Kept({"ami-0abc": False}))
+    assert "ami-0abc, gone" in run("history").stdout
+    assert last_object(run("history", "--json"))["releases"][0]["image_there"] is False
+    monkeypatch.setattr(engine, "images", Kept({}, "no credentials"))
+    said = run("history").stdout
+    assert "AWS could not be asked whose images are still there: no credentials" in said
+    assert "gone" not in said
+    assert last_object(run("history", "--json"))["releases"][0]["image_there"] is None
 
 
 def test_adopt_needs_the_configuration_of_the_service(engine: type[_Engine]) -> None:

@@ -5,6 +5,7 @@ The world is forked where the journal is lost, so that each story begins in the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.worlds.crashes import Crashes, Point
 BOTH = pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
 ANN = "arn:aws:iam::1:user/ann"
 TABLE, THIRD = "bluegreen", "c0ffee03cccc"
+WEB = "web/production"
 
 
 def kept(o: Ops) -> list[dict[str, Any]]:
@@ -128,6 +130,44 @@ def test_a_journal_that_is_deleted_in_the_middle(weighted: bool) -> None:
     o.drive(release.id, when=when)
     worlds.end(list)
     assert (len(worlds.points), worlds.results) == (3 if weighted else 7, [])
+
+
+def test_a_journal_that_is_deleted_while_what_serves_is_ill() -> None:
+    """It is said which images there are by their tags, and the command that is advised brings one of them back.
+
+    Two builds, for only images that are built bear tags.
+    """
+    o = fast(checks=[])
+    first, second = (o.drive(o.start(commit).id) for commit in (GOOD, "c0ffee02bbbb"))
+    assert first is not None
+    assert second is not None
+    for instance in o.aws.members(second.green_group):
+        o.machines.kill(instance)
+    o.world.client("dynamodb").delete_table(TableName=TABLE)
+    o.clock.sleep(60)
+    engine = o.engine()
+    command = f"`bluegreen release --ami {first.image} --cure` releases {first.image} ({WEB}#1, commit c0ffee01"
+    orders: list[Callable[[], object]] = [
+        lambda: engine.roll_back(WEB, who=ANN),
+        lambda: engine.image_of(WEB, 1),
+        lambda: engine.previous(WEB, who=ANN),
+        lambda: engine.resume(WEB, who=ANN),
+        lambda: o.start(THIRD, ami=first.image),
+    ]
+    for order in orders:
+        with pytest.raises(Refused) as refused:
+            order()
+        assert command in refused.value.hint
+        assert f"`bluegreen adopt {WEB}` puts the record right" in refused.value.hint
+        assert second.green_group in refused.value.what
+    engine.adopt(o.config, who=ANN)
+    for order in orders:
+        with pytest.raises(Refused) as refused:
+            order()
+        assert command in refused.value.hint
+    done = o.drive(engine.start(o.config, ami=first.image, who=ANN, cure=True).id)
+    assert done is not None
+    assert (done.outcome, done.number, o.serving()) == (Outcome.LIVE, 3, {done.green_group})
 
 
 @BOTH

@@ -52,6 +52,7 @@ from bluegreen.wording import (
     awaiting,
     beforehand,
     count_of,
+    flaps,
     needed,
     next_step,
     one_line,
@@ -112,6 +113,7 @@ __all__ = [
     "count_of",
     "duration",
     "end_of",
+    "flaps",
     "fold",
     "listed",
     "moment_by",
@@ -342,14 +344,16 @@ class Engine:
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
         clock: Clock | None = None,
+        known: Release | None = None,
     ) -> Release:
         """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises.
 
         A `clock` of the caller's own may end a wait early, so that an order which the caller knows of is seen at once.
+        `known`: the release as the caller has it; only what was written since is read, and told.
         """
         from bluegreen.driver import Driver
 
-        loaded = self._journal.load(release)
+        loaded = known or self._journal.load(release)
         config = _placed(loaded)
         driver = Driver(
             loaded,
@@ -373,19 +377,21 @@ class Engine:
         until: Until = Until.LIVE,
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
+        known: Release | None = None,
     ) -> Release:
-        """Show a release to its end: drive it when nobody does, else follow whoever does."""
+        """Show a release to its end: drive it when nobody does, else follow whoever does. `known`: as for `drive`."""
         while True:
-            seen = self._follow_driver(release, tell, stop)
-            if seen.outcome:
-                return seen
+            known = self._follow_driver(known or self._journal.load(release), tell, stop)
+            if known.outcome:
+                return known
             try:
-                return self.drive(release, until=until, tell=tell, stop=stop)
+                return self.drive(release, until=until, tell=tell, stop=stop, known=known)
             except LeaseLost:
-                continue  # another driver took over: follow it
+                known = None  # another driver took over: follow it
             except Refused as refusal:
                 if refusal.reason != Reason.UNDER_WAY:
                     raise
+                known = None
 
     def follow(self, release: str, *, after: int = 0) -> Iterator[Event]:
         """The events of a release as they come, until it has settled."""
@@ -1128,9 +1134,8 @@ class Engine:
         driver = self._journal.driver(release.id, self.clock.now) if release and record.under_way else ""
         return ServiceStatus(record.service, record, release, driver)
 
-    def _follow_driver(self, release_id_: str, tell: Tell, stop: Callable[[], bool]) -> Release:
+    def _follow_driver(self, release: Release, tell: Tell, stop: Callable[[], bool]) -> Release:
         """Tell what another driver does, for as long as it lives."""
-        release = self._journal.load(release_id_)
         while not release.outcome and self._journal.driver(release.id, self.clock.now):
             checked = self.clock.now()
             while self.clock.now() - checked < TAKE_OVER and not release.outcome:

@@ -1,7 +1,8 @@
 """The loop: look, decide, record, act. The one place where decisions meet effects, sleep and the clock.
 
-Nothing is kept in memory that the journal does not hold: a driver may die at any line, and the next one
-that takes the lease goes on from the events and a fresh look. The order inside a round matters:
+Nothing that decides is kept in memory alone: a driver may die at any line, and the next one that takes the lease
+goes on from the events and a fresh look. (Of what flaps a part is not recorded; see `phases.Lately`.) The order inside
+a round matters:
 
     look → decide → append `began` → act → append `did`
 
@@ -16,7 +17,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -221,6 +222,7 @@ class Driver:
         self.stop = stop
         self.ahead = ahead
         self._lease: Any = None  # the journal's own kind of lease
+        self._lately = phases.Lately()
         self._looked = 0.0
         self._looking = 0.0  # since when
         self._heard_at = 0.0  # when the journal was last read, or shown to have nothing new
@@ -275,19 +277,39 @@ class Driver:
     # --- look and decide -------------------------------------------------------------------------
 
     def _decide(self) -> Decision:
-        if ordered := phases.ordered(self.release):
+        if ordered := phases.ordered(self._known):
             return ordered
         self._looking = self.clock.now()
         try:
-            seen = self.cloud.observe(self.release, self._looking, self._heed)
+            seen = self.cloud.observe(self._known, self._looking, self._heed)
         except AwsError as error:
             if error.expired:
                 raise
             return self._blind(error)
         self._looked = self.clock.now()
-        for facts in phases.noticed(self.release, seen, self.config):
+        self._notice(phases.noticed(self._known, seen, self.config))
+        return phases.decide(self._known, seen, self.config, self._looked)
+
+    @property
+    def _known(self) -> Release:
+        """What the journal says, and what was seen since."""
+        return self._lately.known(self.release)
+
+    def _notice(self, changed: Iterable[Facts]) -> None:
+        for facts in changed:
+            if facts["subject"] in phases.ALWAYS:
+                self._append(EventKind.OBSERVED, facts)
+            else:
+                self._lately = self._lately.also(self._known, facts)
+        self._write_down(self._lately.due(self.release, self._looked))
+
+    def _write_down(self, observed: Iterable[Facts]) -> None:
+        for facts in observed:
             self._append(EventKind.OBSERVED, facts)
-        return phases.decide(self.release, seen, self.config, self._looked)
+            self._lately = self._lately.without(facts["subject"])
+
+    def _write_all_down(self) -> None:
+        self._write_down(self._lately.all(self.release, self.clock.now()))
 
     def _heed(self) -> float:
         """In the middle of a look: keep the lease, and end the look when the journal has news, such as an order.
@@ -311,7 +333,7 @@ class Driver:
     def _blind(self, error: AwsError) -> Decision:
         if self.release.blind_since is None:
             self._append(EventKind.BLINDED, {"code": error.code, "message": str(error)})
-        return phases.blind(self.release, self.clock.now(), denied=error.denied, message=str(error))
+        return phases.blind(self._known, self.clock.now(), denied=error.denied, message=str(error))
 
     def _own_mistake(self, error: Exception, until: Until) -> None:
         """Told to people, tried again a few times, then given up as the phase allows.
@@ -319,11 +341,14 @@ class Driver:
         What goes wrong in here ends this driver: there is nobody left to tell it to but its door.
         """
         self._record(EventKind.ERRED, {"code": type(error).__name__, "message": _mistake(error)})
-        self._carry_out(phases.erred(self.release, self.clock.now()), until)
+        self._carry_out(phases.erred(self._known, self.clock.now()), until)
 
     # --- carry out -------------------------------------------------------------------------------
 
     def _carry_out(self, decision: Decision, until: Until) -> None:
+        ordered = isinstance(decision, RollBack) and decision.reason is Reason.ORDERED
+        if not (ordered or isinstance(decision, Wait)):
+            self._write_all_down()  # whoever reads what is done can see why; an order is not kept waiting by it
         match decision:
             case Act():
                 self._act(decision)
@@ -380,6 +405,7 @@ class Driver:
         self._say(None, wait.awaited, wait.deadline)
         self._record_wait(wait)
         if wait.awaited in _NOT_OURS[until]:
+            self._write_all_down()
             self._parked = True
             return
         ends = self.clock.now() + wait.seconds
@@ -457,6 +483,7 @@ class Driver:
         try:
             self._catch_up()
             if not self.release.outcome:
+                self._write_all_down()
                 self._append(EventKind.INTERRUPTED, {"holder": self.holder})
         except (AwsError, Conflict):
             log.warning("the interruption could not be recorded; the release can be resumed all the same")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -210,6 +210,10 @@ LONGEST = 30 * 86_400.0
 #: Two mistakes of bluegreen's own that are so many seconds apart are not in a row.
 APART = 300.0
 
+#: So many changes of one subject are recorded at once in a phase, then one in so many seconds: what flaps for hours
+#: leaves few hundred events. What decides is always recorded; see `phases.Lately`.
+BURST, EVERY = 20, 120.0
+
 #: Acts whose lasting failure must not fail a release: their leftovers are named in its last event.
 OPTIONAL = frozenset(
     {
@@ -332,6 +336,28 @@ class CheckState:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast one subject's changes were recorded in this phase, by the times of its events alone.
+
+    `changes` is how often it changed in the `over` seconds before `at` (epoch seconds), when some went unrecorded.
+    """
+
+    at: float
+    left: float = BURST - 1.0  # so many more may be recorded at once, as of `at`
+    changes: int = 0
+    over: float = 0.0
+
+    def left_by(self, now: float) -> float:
+        """How many may be recorded at once by then."""
+        return min(float(BURST), self.left + max(0.0, now - self.at) / EVERY)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether what came next may have been left unrecorded."""
+        return self.left < 1
+
+
+@dataclass(frozen=True)
 class Stumble:
     """Failures of one act in a row."""
 
@@ -431,6 +457,7 @@ class Release:
     did: Mapping[Verb, Event] = field(default_factory=dict)
     checks: Mapping[str, CheckState] = field(default_factory=dict)
     sights: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
+    paces: Mapping[str, Pace] = field(default_factory=dict)  # how fast that was recorded in this phase
     promoters: tuple[str, ...] = ()
     awaits: Awaiting | None = None  # what its driver waits for, or waited for when it stopped
     held_by: str = ""  # who ordered the hold, "" when the configuration or the start did
@@ -752,6 +779,7 @@ def _entered(release: Release, event: Event) -> Release:
         release,
         phase=phase,
         entered={**release.entered, phase: event.at},
+        paces={},
         image=event.facts.get("image", release.image),
         stumble=None,
         awaits=None,
@@ -831,19 +859,28 @@ def _observed(release: Release, event: Event) -> Release:
     f = event.facts
     if f["subject"] == SIGHT:
         return _sighted(release, event)
-    sights = {**release.sights, f["subject"]: f}
-    if "passed" not in f:
+    changes, over = int(f.get("changes", 0)), float(f.get("over", 0.0))
+    before = release.paces.get(f["subject"])
+    left = max(before.left_by(event.at) - 1, 0.0) if before else BURST - 1.0
+    paces = {**release.paces, f["subject"]: Pace(event.at, left, changes, over)}
+    return seeing(replace(release, paces=paces), {key: f[key] for key in f if key not in ("changes", "over")})
+
+
+def seeing(release: Release, facts: Facts) -> Release:
+    """The release with one more thing seen of it: `facts` of an `observed` event, recorded or not yet."""
+    sights = {**release.sights, facts["subject"]: facts}
+    if "passed" not in facts:
         return replace(release, sights=sights)
     state = CheckState(
-        name=f["subject"],
-        passed=f["passed"],
-        streak=f["streak"],
-        since=f["since"],
-        value=f["value"],
-        held_since=f["held_since"],
-        lost=f["lost"],
-        certain=f.get("certain", False),
-        failures=tuple(f.get("failures", ())),
+        name=facts["subject"],
+        passed=facts["passed"],
+        streak=facts["streak"],
+        since=facts["since"],
+        value=facts["value"],
+        held_since=facts["held_since"],
+        lost=facts["lost"],
+        certain=facts.get("certain", False),
+        failures=tuple(facts.get("failures", ())),
     )
     return replace(release, sights=sights, checks={**release.checks, state.name: state})
 
@@ -892,7 +929,14 @@ def _interrupted(release: Release, event: Event) -> Release:
 
 
 def _taken_up(release: Release, event: Event) -> Release:
-    return replace(release, watched_since=event.at, interrupted=False)
+    return reduce(seeing, _unsure(release, event.at), replace(release, watched_since=event.at, interrupted=False))
+
+
+def _unsure(release: Release, at: float) -> Iterator[Facts]:
+    """Runs of answers that a driver which died may have seen the end of, unrecorded: a new one counts them anew."""
+    for name in release.checks:
+        if (pace := release.paces.get(name)) and pace.exhausted:
+            yield {**release.sights[name], "streak": 0, "since": at}
 
 
 def _resumed(release: Release, event: Event) -> Release:
@@ -906,6 +950,7 @@ def _resumed(release: Release, event: Event) -> Release:
         blind_since=None,
         gave_up={},
         checks={},
+        paces={},
         watched_since=event.at,
     )
 

@@ -239,8 +239,22 @@ def _stumbled(event: Event, release: Release) -> str:
 
 def _observed(event: Event, release: Release) -> str:
     f = event.facts
-    if "passed" in f:
-        return _answer(f, release)
+    said = _answer(f, release) if "passed" in f else _seen(event, release)
+    return f"{said}; it flaps: {_changes(f['changes'], f['over'])}" if f.get("changes") else said
+
+
+def flaps(release: Release, subject: str) -> str:
+    """`changed 12 times in 2m` of what changed too often to record each change; empty of anything else."""
+    pace = release.paces.get(subject)
+    return _changes(pace.changes, pace.over) if pace and pace.changes else ""
+
+
+def _changes(changes: int, over: float) -> str:
+    return f"changed {count_of(changes, 'time')} in {duration(over)}"
+
+
+def _seen(event: Event, release: Release) -> str:
+    f = event.facts
     subject, value = f["subject"], f.get("value", "")
     if subject in ("blue", "green"):
         return f"{subject}: {_group(f)}"

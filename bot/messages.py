@@ -35,6 +35,7 @@ from bluegreen import (
     beforehand,
     count_of,
     duration,
+    flaps,
     listed,
     moment_by,
     needed,
@@ -355,13 +356,14 @@ def _checks(release: Release) -> list[Block]:
     states = sorted(release.checks.values(), key=lambda state: (state.passed, state.held))
     if not states:
         return []
-    lines = [_check(state, needed(release, state.name)) for state in states[:MOST_CHECKS]]
+    lines = [_check(state, needed(release, state.name), flaps(release, state.name)) for state in states[:MOST_CHECKS]]
     more = [f"and {len(states) - MOST_CHECKS} more"] if len(states) > MOST_CHECKS else []
     return [context("\n".join([*lines, *more]))]
 
 
-def _check(state: CheckState, needs: int) -> str:
-    value = f": {quoted(state.value, 200)}" if state.value else ""
+def _check(state: CheckState, needs: int, changes: str) -> str:
+    value = f", it flaps ({changes})" if changes else ""
+    value += f": {quoted(state.value, 200)}" if state.value else ""
     if not state.passed:
         return f"✗ *{quoted(state.name)}* fails{f' {state.streak} times' if state.streak > 1 else ''}{value}"
     held = "holds" if state.held else f"passes ({state.streak} of {needs})" if needs else "passes"

@@ -199,7 +199,7 @@ class Step:
     ) -> tuple[int, str]:
         self.workflow.state({"release": id_, "holder": self.engine.holder})
         self.telling.from_the_start(self.engine.events(id_))
-        release = self.engine.attend(id_, until=until, tell=self.telling.tell, stop=stop)
+        release = self.engine.attend(id_, until=until, tell=self.telling.tell, stop=stop, known=self.telling.release)
         result = doors.result(release)
         self.telling.output(result)
         return code(release), str(result["decision"])

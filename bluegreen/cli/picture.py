@@ -209,14 +209,15 @@ def _checks(release: Release, width: int) -> Table:
     grid.add_column(no_wrap=True, max_width=width - 48, overflow="ellipsis")
     grid.add_column(no_wrap=True)
     for state in states[:_MOST_CHECKS]:
-        grid.add_row(*_check_row(state, wording.needed(release, state.name)))
+        grid.add_row(*_check_row(state, wording.needed(release, state.name), wording.flaps(release, state.name)))
     if len(states) > _MOST_CHECKS:
         grid.add_row(Text(f"  and {len(states) - _MOST_CHECKS} more", "dim"), Text(), Text())
     return grid
 
 
-def _check_row(state: CheckState, needs: int) -> tuple[Text, Text, Text]:
-    value = Text(wording.one_line(state.value), "dim" if state.held else "")
+def _check_row(state: CheckState, needs: int, flaps: str) -> tuple[Text, Text, Text]:
+    said = wording.one_line(state.value)
+    value = Text(f"{flaps}: {said}" if flaps else said, "dim" if state.held and not flaps else "")
     if not state.passed:
         times = f"failed {state.streak}×" if state.streak > 1 else "failed"
         return Text.assemble(("  ✗ ", "bold red"), state.name), value, Text(times, "red")

@@ -1,9 +1,14 @@
-"""What a look shows that is worth an event: only what has changed."""
+"""What a look shows that is worth an event: only what has changed, and at a bounded rate what changes all the time.
+
+Decisions are made from all that was seen; the journal is told of each change as long as there are few. Of what flaps it
+has every change that decides at once, and else the newest state now and then, with how often it changed meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import TARGETS, CheckResult, Group, Observation
@@ -11,7 +16,7 @@ from bluegreen.phases.losses import judged_well, noticed_losses
 from bluegreen.phases.obstacles import seen_in_the_way
 from bluegreen.phases.outside import beside
 from bluegreen.phases.scene import JUDGED, LOOKS, judged
-from bluegreen.release import SIGHT, CheckState, Phase, Release, Verb
+from bluegreen.release import DETACHED, EVERY, PARKED, SIGHT, TAKEN, CheckState, Facts, Phase, Release, Verb, seeing
 
 if TYPE_CHECKING:
     from bluegreen.config import Check, Config
@@ -25,6 +30,73 @@ def noticed(release: Release, seen: Observation, config: Config) -> list[dict[st
     told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
     again = [] if release.blind_since is None else [{"subject": SIGHT, "value": "AWS answers again"}]
     return again + told + _answers(release, seen, config)
+
+
+#: Subjects whose every fact is recorded at once: later facts are told from the earlier ones, and none flaps by itself.
+ALWAYS = frozenset({SIGHT, TAKEN, "hold", *DETACHED.values(), *(f"{PARKED} {which}" for which in DETACHED)})
+
+
+@dataclass(frozen=True)
+class Lately:
+    """What looks have shown that the journal does not have yet: by subject the newest facts, and how many changes.
+
+    It is lost with its driver. Whatever decides is in the journal; see `release._unsure` for the rest.
+    """
+
+    seen: Mapping[str, tuple[Facts, int]] = field(default_factory=dict)
+
+    def known(self, release: Release) -> Release:
+        """The release with all that was seen of it, to decide from."""
+        return reduce(seeing, (facts for facts, _ in self.seen.values()), release)
+
+    def also(self, release: Release, facts: Facts) -> Lately:
+        """One more change; `release` is what was known before it."""
+        subject = facts["subject"]
+        before = release.sights.get(subject)
+        turned = before is None or "passed" not in facts or before["passed"] is not facts["passed"]
+        return Lately({**self.seen, subject: (facts, self.seen.get(subject, ({}, 0))[1] + turned)})
+
+    def without(self, subject: str) -> Lately:
+        """It is recorded."""
+        return Lately({name: facts for name, facts in self.seen.items() if name != subject})
+
+    def due(self, release: Release, now: float) -> list[Facts]:
+        """Facts of the events that are to be written now; `release` is as the journal has it."""
+        told = [_told(release, subject, now, *self.seen[subject]) for subject in self.seen]
+        return [one for one in told if _may_be_told(release, one, now)] + list(self._steady(release, now))
+
+    def all(self, release: Release, now: float) -> list[Facts]:
+        """Facts of everything that is not recorded: before something is done that follows from it."""
+        return [_told(release, subject, now, *self.seen[subject]) for subject in self.seen]
+
+    def _steady(self, release: Release, now: float) -> Iterator[Facts]:
+        """What flapped and has been the same for a while is told once more: it flaps no longer."""
+        for subject, pace in release.paces.items():
+            if pace.changes and subject not in self.seen and now - pace.at >= EVERY:
+                yield release.sights[subject]
+
+
+def _told(release: Release, subject: str, now: float, facts: Facts, changes: int) -> Facts:
+    pace = release.paces.get(subject)
+    if pace is None or not changes or (changes == 1 and not pace.changes):
+        return facts
+    return {**facts, "changes": changes, "over": round(now - pace.at, 1)}
+
+
+def _may_be_told(release: Release, facts: Facts, now: float) -> bool:
+    pace = release.paces.get(facts["subject"])
+    return pace is None or pace.left_by(now) >= 1 or _decides(release, facts)
+
+
+def _decides(release: Release, facts: Facts) -> bool:
+    """Whether more than a decision of this driver's may depend on it: an order of a person's, or the next driver's."""
+    after = seeing(release, facts)
+    was, now = (_standing(one.checks.get(facts["subject"])) for one in (release, after))
+    return was != now or release.can_return is not after.can_return
+
+
+def _standing(state: CheckState | None) -> tuple[float | None, bool, bool] | None:
+    return (state.held_since, state.lost, state.certain) if state else None
 
 
 def _others(release: Release, seen: Observation) -> list[dict[str, Any]]:

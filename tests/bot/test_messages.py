@@ -373,6 +373,16 @@ def test_checks_with_their_values() -> None:
     ]
 
 
+def test_a_check_that_flaps_says_how_often() -> None:
+    """Behind its last answer's word, before its value."""
+    story = at(Phase.OVERLAPPING).checks("home", passed=False, value="503", changes=40, over=600.4)
+    story.checks("unit", passed=True, held=True, changes=40, over=600.4)
+    assert check_lines(story.card) == [
+        "✗ *home* fails, it flaps (changed 40 times in 10m): 503",
+        "✓ unit holds, it flaps (changed 40 times in 10m): 200",
+    ]
+
+
 def test_a_check_on_its_way_says_how_far() -> None:
     """As often as the frozen configuration wants it."""
     check = {"name": "home", "http": "https://web.example.com/", "needs": 3}

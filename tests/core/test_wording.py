@@ -124,6 +124,10 @@ def test_a_group_is_told_by_numbers(telling: Telling, seen: tuple[int, int, int 
         ({"passed": True, "streak": 2}, "check home passes (2 of 3): 200"),
         ({"passed": True, "streak": 3, "held": True}, "check home holds: 200"),
         ({"passed": False, "streak": 2}, "check home fails, 2 times in a row: 200"),
+        (
+            {"passed": False, "changes": 40, "over": 598.0},
+            "check home fails: 200; it flaps: changed 40 times in 9m 58s",
+        ),
     ],
 )
 def test_a_check_is_told_by_its_run(answer: dict[str, Any], expected: str) -> None:

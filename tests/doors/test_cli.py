@@ -1037,6 +1037,8 @@ def test_the_picture_shows_groups_checks_and_what_is_awaited() -> None:
     assert any(row.startswith("blue") and row.endswith("4/4  50 % of traffic") for row in found)
     assert any(row.startswith("green") and row.endswith("3/4  43 % of traffic") for row in found)
     assert "· home  200 in 12 ms  2 of 3" in found
+    telling.checks("home", passed=False, value="503", changes=40, over=600)
+    assert "✗ home  changed 40 times in 10m: 503  failed" in rows(drawn(telling.waits(Awaited.OVERLAP, 192)))
     assert any(row.startswith("waiting for the overlap") and row.endswith("3m 12s to go") for row in found)
     assert "go back: bluegreen rollback web/production" in found
 

@@ -111,9 +111,20 @@ class Telling:
         sizes = {"desired": desired, "in_service": up, "serving": serving, "share": share}
         return self.happens(EventKind.OBSERVED, subject=which, value=f"{up} of {desired}", **sizes)
 
-    def checks(self, name: str, *, passed: bool, streak: int = 1, held: bool = False, value: str = "200") -> Self:
-        """A check answers."""
-        since = {"since": self.now, "held_since": self.now if held else None, "lost": False}
+    def checks(
+        self,
+        name: str,
+        *,
+        passed: bool,
+        streak: int = 1,
+        held: bool = False,
+        value: str = "200",
+        changes: int = 0,
+        over: float = 0.0,
+    ) -> Self:
+        """A check answers; of one that flaps, how often it changed and in how many seconds."""
+        since: dict[str, Any] = {"since": self.now, "held_since": self.now if held else None, "lost": False}
+        since |= {"changes": changes, "over": over} if changes else {}
         return self.happens(EventKind.OBSERVED, subject=name, value=value, passed=passed, streak=streak, **since)
 
     def settles(self, outcome: str, reason: str = "completed", message: str = "", left: tuple[str, ...] = ()) -> Self:

@@ -77,10 +77,12 @@ class Pages:
     """Answers to HTTP checks that take the lab's time: what a URL's path says, in seconds, or `never`, or `lost`.
 
     One that never comes is given up when its time is over; a lost one is not even that, like a name that hangs.
+    `flaps`: at once, and each second one is a 503.
     """
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
+        self._flapped = False
 
     def fetch(self, questions: Sequence[Asked]) -> list[Future[Page]]:
         """Answers that come as the clock moves on."""
@@ -89,6 +91,10 @@ class Pages:
     def _ask(self, asked: Asked) -> Future[Page]:
         answer: Future[Page] = Future()
         how = asked.url.rpartition("/")[2]
+        if how == "flaps":
+            self._flapped = not self._flapped
+            answer.set_result(Page(503 if self._flapped else 200, b"", 0.0))
+            return answer
         seconds = asked.timeout if how == "never" else 0.0 if how == "lost" else float(how)
         if how == "never" or seconds >= asked.timeout:
             self._clock.after(asked.timeout, lambda: answer.set_exception(TimeoutError()))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bluegreen.release import Phase, Release
-from tests.benchmark import bot, orders, siege, traffic
+from tests.benchmark import bot, orders, siege, takeover, traffic
 from tests.simulation import play_many
 from tests.worlds import Ops
 from tests.worlds.runner import image, image_size
@@ -46,6 +46,7 @@ def main() -> None:
         *_traffic(),
         *_bot(),
         *_orders(),
+        *_takeover(),
         *_siege(),
         *_container(),
     ]:
@@ -171,6 +172,11 @@ def _traffic() -> list[Row]:
 def _orders() -> list[Row]:
     """Rollbacks ordered while checks are out, in real time: some eight minutes."""
     return [Row(*one) for one in orders.rows()]
+
+
+def _takeover() -> list[Row]:
+    """What a release with thousands of events costs the next driver: half a minute."""
+    return [Row(*one) for one in takeover.rows()]
 
 
 def _bot() -> list[Row]:

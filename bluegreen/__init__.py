@@ -299,7 +299,7 @@ class Engine:
         commit = commit or (made.commit if made else "")
         admit = self._admission(config, by, order, override, hold=hold)
         if record is not None:
-            self._journal.refuse_second(record)
+            self._refuse_under_way(record, config)
             admit(record, commit, ami)
         cure = cure or order is Order.RELEASE_AGAIN
         takes = self._taken_along(config, record, cure=cure)
@@ -355,6 +355,7 @@ class Engine:
 
         loaded = known or self._journal.load(release)
         config = _placed(loaded)
+        self._refuse_elsewhere(loaded, config)
         driver = Driver(
             loaded,
             journal=self._journal,
@@ -967,6 +968,7 @@ class Engine:
         last, seen = found
         if cure:
             return taken_along(last, seen)
+        self._refuse_what_does_not_fit(last, config, record)
         left = ", ".join(last.left_behind) or last.green_group
         if last.outcome is not Outcome.FAILED:
             raise _not_whole_either(last, seen)
@@ -977,6 +979,34 @@ class Engine:
         hint = f"{back}`bluegreen resume {config.id}` goes on, {anew}{behind}"
         raise Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
+    def _refuse_under_way(self, record: ServiceRecord, config: Config) -> None:
+        """There is one at a time; what was begun in another account is under way by the journal alone."""
+        if record.under_way:
+            self._refuse_elsewhere(self._journal.load(release_id(record.service, record.under_way)), config)
+        self._journal.refuse_second(record)
+
+    def _refuse_elsewhere(self, release: Release, config: Config) -> None:
+        """Refused when it was begun in another account; what cannot be asked is met again by the driver."""
+        from bluegreen.adoption import another_account
+
+        try:
+            account, _ = self._cloud(config).account()
+        except AwsError:
+            return
+        if another_account(release, account):
+            what = f"was begun in the account {release.account}, and these credentials are of {account}"
+            raise Refused(what, reason=Reason.UNRESOLVED, where=release.id, hint=_put_right(release.service))
+
+    def _refuse_what_does_not_fit(self, failed: Release, config: Config, record: ServiceRecord | None) -> None:
+        """A failed release of another world is not gone on with, nor back from: the journal is put right."""
+        from bluegreen.adoption import elsewhere
+
+        live = record.live if record else None
+        traces = self._cloud(config).traces(live.group if live else config.group, record.next if record else 1)
+        if elsewhere(failed, traces):
+            what = "failed, and what AWS shows does not fit it: the journal is of another time, or another's"
+            raise Refused(what, reason=Reason.UNRESOLVED, where=failed.id, hint=_put_right(config.id))
+
     def _unresolved(self, config: Config, record: ServiceRecord | None) -> tuple[Release, Observation] | None:
         """The last release, if it failed and has left something, and what AWS shows of it."""
         if record is None or not record.last or record.under_way or record.repaired:
@@ -985,9 +1015,11 @@ class Engine:
         failed = last.outcome is Outcome.FAILED and Phase.BAKING not in (last.phase, last.left)
         if not (failed or (last.rest and last.outcome is not Outcome.LIVE)):
             return None
+        self._refuse_elsewhere(last, config)
         look = replace(last, phase=Phase.ROLLING_BACK, left=last.left or Phase.SWITCHING)  # without checks
         seen = self._cloud(_config(last)).observe(look, self.clock.now())
-        pinned = bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
+        held = bool(last.blue and seen.blue) and last.holds(seen.blue.held_by if seen.blue else "")
+        pinned = held and bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
         left = seen.green is not None and last.owns(seen.green.release, seen.green.token)
         return (last, seen) if (failed and (pinned or left)) or seen.crowding else None
 
@@ -1208,6 +1240,12 @@ def _refuse_what_is_in_the_way(findings: Iterable[Finding], where: str) -> None:
     mend = " ".join(dict.fromkeys(one.hint for one in refused if one.hint))
     hint = f"{mend} `allow: [{', '.join(allow)}]` in bluegreen.yml lets it pass." if allow else mend
     raise Refused("; ".join(one.said for one in refused), reason=Reason.IN_THE_WAY, where=where, hint=hint.strip())
+
+
+def _put_right(service: str) -> str:
+    return (
+        f"`bluegreen adopt {service}` puts the journal right; look first whether BLUEGREEN_TABLE names the right table."
+    )
 
 
 _IN_SPITE = "`--override REASON` goes on in spite of it."

@@ -195,15 +195,29 @@ _AFTER_THE_SWITCH = (Phase.SWITCHING, Phase.SOAKING, Phase.RETIRING)
 
 def _fits(release: Release, traces: Traces) -> bool:
     """Whether AWS shows what a release of this journal would have come to: then it is driven on, not given up."""
+    if elsewhere(release, traces):
+        return False
     there = {one.name: one for one in traces.groups}
     blue, green = there.get(release.blue_group), there.get(release.green_group)
-    strange = green is not None and (blue == green or not release.owns(green.release, green.token))
-    if strange or traces.first > release.number + 1:
-        return False
     if release.phase is Phase.RETIRING:
         return green is not None and green.serves
     reached = release.left or release.phase
     return blue is not None and blue.size > 0 and (blue.serves or reached in _AFTER_THE_SWITCH)
+
+
+def elsewhere(release: Release, traces: Traces) -> bool:
+    """Whether a release of this journal was of another world: another account, another time, another's groups."""
+    green = next((one for one in traces.groups if one.name == release.green_group), None)
+    strange = green is not None and (
+        release.blue_group == release.green_group or not release.owns(green.release, green.token)
+    )
+    later = traces.first > release.number + 1
+    return strange or later or another_account(release, traces.account)
+
+
+def another_account(release: Release, account: str) -> bool:
+    """Whether it was begun in another account than this; not in journals of old, which do not say."""
+    return bool(release.account and account) and release.account != account
 
 
 def _leftovers(live: Footprint, configured: str, traces: Traces) -> Iterator[str]:

@@ -101,6 +101,7 @@ class Group:
     deleting: bool = False
     release: str = ""  # tag bluegreen:release
     token: str = ""  # tag bluegreen:token
+    held_by: str = ""  # tag bluegreen:held-by: the mark of the release that changed its settings and will put them back
     warm: int | None = None  # instances in its warm pool, None: it has none
     warm_leaving: bool = False  # the warm pool is being deleted
     activity: str = ""  # why its last launch failed, in AWS's words; "" when nothing failed
@@ -351,6 +352,7 @@ class Traces:
     groups: tuple[Footprint, ...]
     first: int  # the first number that no release which left anything bears, and none before the journal's next one
     images: tuple[str, ...] = ()
+    account: str = ""  # id of the account that they are in
 
 
 @dataclass(frozen=True)

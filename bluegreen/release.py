@@ -293,6 +293,7 @@ class BlueBefore:
     held: float | None = None  # seconds for which its terminating hooks may hold an instance; None: nobody looked
     drain: float = LONGEST_DRAIN  # seconds: the longest deregistration delay of its target groups
     hooks: tuple[str, ...] = ()  # names of its terminating hooks
+    marked: bool = False  # whether blue and green bear the mark of the release that holds them; not in journals of old
 
     @property
     def leaves_within(self) -> float:
@@ -505,6 +506,17 @@ class Release:
         Its token proves it: numbers begin again when a journal is lost, and then another release may bear the same id.
         """
         return token == self.token and (bool(token) or release == self.id)
+
+    def holds(self, held_by: str) -> bool:
+        """Whether the settings of a group that bears this mark are this release's to put back.
+
+        Only what it changed itself: a journal that was restored, or is another's, knows values of another time.
+        """
+        return not (self.blue and self.blue.marked) or held_by == self.mark
+
+    def held_by_another(self, held_by: str) -> bool:
+        """Whether the mark is another release's: blue, or green since it is live, is part of that one by now."""
+        return bool(held_by) and not self.holds(held_by)
 
     @property
     def weighted(self) -> bool:

@@ -120,7 +120,8 @@ def _tags(blue: Shown, release: Release) -> list[dict[str, Any]]:
     """Blue's tags without AWS's own, which callers may not set, and with this release's."""
     kept = [t for t in blue.get("Tags", []) if not t["Key"].startswith(("aws:", "bluegreen:"))]
     own = [{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.ours(release).items()]
-    plain = [{k: tag.get(k, "") for k in ("Key", "Value", "PropagateAtLaunch")} for tag in [*kept, *own]]
+    held = {"Key": tags.HELD, "Value": release.mark, "PropagateAtLaunch": False}
+    plain = [{k: tag.get(k, "") for k in ("Key", "Value", "PropagateAtLaunch")} for tag in [*kept, *own, held]]
     return [{**tag, "ResourceId": release.green_group, "ResourceType": "auto-scaling-group"} for tag in plain]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import copy, tags, templates
-from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.aws.calls import Answer, Calls, code, lacking
 from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.observation import Delays, Group, Instance
@@ -95,6 +95,7 @@ def seen(group: Answer | None, failed: Failed = NOTHING) -> Group | None:
         deleting=bool(group.get("Status")),
         release=marks.get(tags.RELEASE, ""),
         token=marks.get(tags.OWNER, ""),
+        held_by=marks.get(tags.HELD, ""),
         warm=group.get("WarmPoolSize", 0) if group.get("WarmPoolConfiguration") else None,
         warm_leaving=bool(group.get("WarmPoolConfiguration", {}).get("Status")),
         activity=failed.said,
@@ -242,11 +243,25 @@ def _drain(calls: Calls, arn: str) -> float:
 
 
 def pin(calls: Calls, release: Release, facts: Facts) -> Answer:
-    """Blue's minimum to its desired size and its template reference to a number, in one call."""
+    """Blue's minimum to its desired size and its template reference to a number, in one call; first it is marked."""
     before = release.blue or BlueBefore.from_facts(facts["blue"])
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
+    if before.marked and _held_by(blue) != release.mark:
+        _must_be_as_before(dict(blue), before, release)
+        calls.autoscaling.create_or_update_tags(Tags=[{**_mark(release.blue_group), **_marked(release)}])
     _update(calls, release.blue_group, MinSize=before.desired, **copy.on_version(blue, before.resolved_version))
     return {}
+
+
+def _must_be_as_before(blue: Answer, before: BlueBefore, release: Release) -> None:
+    """A journal from before may say what blue was then, and that pinning it was begun."""
+    now = (blue["MinSize"], templates.reference(blue)[1])
+    if release.takes or (
+        now == (before.minimum, before.template_version) and blue["DesiredCapacity"] >= before.desired
+    ):
+        return
+    what = f"the group {release.blue_group} is not as it was when it was looked at, so it is left as it is"
+    raise AwsError(what, code="Changed", operation="UpdateAutoScalingGroup")
 
 
 def unpin(calls: Calls, release: Release) -> Answer:
@@ -257,6 +272,7 @@ def unpin(calls: Calls, release: Release) -> Answer:
     """
     before = _before(release)
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
+    _must_be_held(blue, release, "UpdateAutoScalingGroup")
     version = before.template_version
     if version != before.resolved_version:
         template = templates.look(calls, before.template, release)
@@ -268,7 +284,9 @@ def unpin(calls: Calls, release: Release) -> Answer:
 
 def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Answer:
     """Lift the scale-in protection of these instances, as far as they are still there and protected."""
-    blue = seen(describe(calls, release.blue_group).get(release.blue_group))
+    shown = describe(calls, release.blue_group).get(release.blue_group, {})
+    must_not_be_anothers(shown, release, "SetInstanceProtection")
+    blue = seen(shown or None)
     still = {i.id for i in blue.instances if i.protected} if blue else set()
     wanted = [id_ for id_ in ids if id_ in still]
     for batch in batches(wanted, PROTECTION_BATCH):
@@ -282,6 +300,7 @@ def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Answ
     """Suspend what starts instances of blue by itself; a blue that is gone starts none."""
     blue = describe(calls, release.blue_group).get(release.blue_group)
     if blue is not None and not blue.get("Status"):
+        must_not_be_anothers(blue, release, "SuspendProcesses")
         _suspend(calls, release.blue_group, processes)
     return {}
 
@@ -310,7 +329,9 @@ def delete_warm_pool(calls: Calls, release: Release) -> Answer:
 
 def _has_warm_pool(calls: Calls, release: Release) -> bool:
     """Whether blue has one that is not on its way out."""
-    blue = seen(describe(calls, release.blue_group).get(release.blue_group))
+    shown = describe(calls, release.blue_group).get(release.blue_group, {})
+    must_not_be_anothers(shown, release, "PutWarmPool")
+    blue = seen(shown or None)
     return blue is not None and blue.warm is not None and not blue.warm_leaving and not blue.deleting
 
 
@@ -325,6 +346,7 @@ def delete_blue(calls: Calls, release: Release) -> Answer:
 
 def _must_be_out(blue: Answer, release: Release, operation: str) -> None:
     """What is in the load balancer serves, whatever the journal says: it is neither emptied nor deleted."""
+    must_not_be_anothers(blue, release, operation)
     still = target_groups(blue) & set(release.target_groups)
     if still or release.blue_group == release.green_group:
         what = f"the group {release.blue_group} is in the load balancer, so it is left as it is"
@@ -417,6 +439,7 @@ def grow(calls: Calls, release: Release, size: int) -> Answer:
     """Green to this size; never smaller."""
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
     must_be_ours(green, release, "UpdateAutoScalingGroup")
+    _must_be_held(green, release, "UpdateAutoScalingGroup")
     size = max(size, green["DesiredCapacity"])
     _update(calls, release.green_group, MinSize=size, DesiredCapacity=size, MaxSize=max(size, green["MaxSize"]))
     return {"size": size}
@@ -430,6 +453,7 @@ def restore(calls: Calls, release: Release) -> Answer:
     before = _before(release)
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
     must_be_ours(green, release, "UpdateAutoScalingGroup")
+    _must_be_held(green, release, "UpdateAutoScalingGroup")
     sizes: Answer = {"MinSize": before.minimum, "MaxSize": max(before.maximum, green["DesiredCapacity"])}
     if before.template_version not in _SYMBOLIC:
         _update(calls, release.green_group, **sizes)
@@ -481,23 +505,71 @@ def must_be_known(group: Mapping[str, Any], known: Facts, operation: str) -> Non
 
 def suspend_blue(calls: Calls, release: Release) -> Answer:
     """Suspend what would change blue by itself; alarms may still make it grow."""
+    _must_be_held(_must_exist(calls, release.blue_group, "SuspendProcesses"), release, "SuspendProcesses")
     _suspend(calls, release.blue_group, OWN_MIND)
     return {}
 
 
 def suspend_green(calls: Calls, release: Release) -> Answer:
     """Suspend on green what blue had suspended, and what would change it by itself."""
+    _must_be_held(_must_exist(calls, release.green_group, "SuspendProcesses"), release, "SuspendProcesses")
     _suspend(calls, release.green_group, sorted({*OWN_MIND, *_before(release).suspended}))
     return {}
 
 
 def resume(calls: Calls, release: Release, name: str) -> Answer:
-    """Resume what only we suspended."""
+    """Resume what only we suspended, and take our mark off."""
+    group = _must_exist(calls, name, "ResumeProcesses")
+    _must_be_held(group, release, "ResumeProcesses")
     suspended = {*OWN_MIND, *(release.began[Verb.STILL_BLUE].facts["processes"] if _stilled(release, name) else ())}
     ours = sorted(suspended - {*_before(release).suspended})
     if ours:
         calls.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
+    if _held_by(group) == release.mark:
+        _take_mark_off(calls, name)
     return {}
+
+
+def _take_mark_off(calls: Calls, name: str) -> None:
+    """The mark of a release that is over does no harm, so it stays where we may not remove it."""
+    try:
+        calls.autoscaling.delete_tags(Tags=[_mark(name)])
+    except ClientError as error:
+        if not lacking(error):
+            raise
+
+
+# --- whose settings ------------------------------------------------------------------------------
+
+
+def _held_by(group: Mapping[str, Any]) -> str:
+    return tags.as_dict(group.get("Tags")).get(tags.HELD, "")
+
+
+def _mark(name: str) -> Answer:
+    return {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": tags.HELD}
+
+
+def _marked(release: Release) -> Answer:
+    return {"Value": release.mark, "PropagateAtLaunch": False}
+
+
+def _must_be_held(group: Mapping[str, Any], release: Release, operation: str) -> None:
+    """Only its holder changes it. A read may be older than the mark, so the error passes: a later look decides."""
+    if not release.holds(_held_by(group)):
+        raise _of_another(group, operation)
+
+
+def must_not_be_anothers(group: Mapping[str, Any], release: Release, operation: str) -> None:
+    """AwsError when another release holds the group: an old journal may take for its blue what serves by now."""
+    if release.held_by_another(_held_by(group)):
+        raise _of_another(group, operation)
+
+
+def _of_another(group: Mapping[str, Any], operation: str) -> AwsError:
+    holder = _held_by(group).partition(" ")[0] or "nobody"
+    what = f"the group {group['AutoScalingGroupName']} is held by {holder}, not by this release, so it is left as it is"
+    return AwsError(what, code="NotHeld", operation=operation, transient=True)
 
 
 def _stilled(release: Release, name: str) -> bool:

@@ -12,6 +12,8 @@ SERVICE, RELEASE, COMMIT = "bluegreen:service", "bluegreen:release", "bluegreen:
 OUTCOME, LIVE = "bluegreen:outcome", "live"
 #: A random word of the release, which no other release bears: by it what was made is known as its own.
 OWNER = "bluegreen:token"
+#: Of a group whose settings a release has changed and will put back: that release's mark (`Release.mark`).
+HELD = "bluegreen:held-by"
 
 
 def ours(release: Release) -> dict[str, str]:

@@ -31,6 +31,7 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
         groups=tuple(_footprint(group, config, serving) for group in {**mine, **there}.values()),
         first=first,
         images=tuple(image.get("Name", "") for image in own),
+        account=calls.account[0],
     )
 
 
@@ -41,7 +42,7 @@ def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
     shown = [group for group in groups.everything(calls) if _in(group, config.traffic.target_groups)]
     others = tuple(_whole(calls, _footprint(group, config, serving), group) for group in shown)
     names = {one.name for one in others}
-    return Traces((*others, *(one for one in known.groups if one.name not in names)), known.first, known.images)
+    return replace(known, groups=(*others, *(one for one in known.groups if one.name not in names)))
 
 
 def remains(calls: Calls, service: str) -> Remains:

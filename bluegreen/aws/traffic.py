@@ -318,6 +318,7 @@ def leave(calls: Calls, release: Release, name: str) -> Answer:
     group = groups.describe(calls, name).get(name, {})
     if group and name == release.green_group:
         groups.must_be_ours(group, release, "DetachLoadBalancerTargetGroups")
+    groups.must_not_be_anothers(group, release, "DetachLoadBalancerTargetGroups")
     _leave(calls, group, release.targets_of(name))
     return {}
 

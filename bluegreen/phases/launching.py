@@ -16,9 +16,13 @@ def launching(s: Scene) -> Decision:
 
 
 def _pin_blue(s: Scene) -> Decision | None:
-    if s.did(Verb.PIN_BLUE):
-        return None if s.did(Verb.SUSPEND_BLUE) else Act(Verb.SUSPEND_BLUE)
     blue = s.seen.blue
+    if s.did(Verb.PIN_BLUE) and not s.did(Verb.SUSPEND_BLUE):
+        lost = blue is not None and s.settled(Verb.PIN_BLUE) and not s.release.holds(blue.held_by)
+        gone = f"the group {s.release.blue_group} is not held by this release any more"
+        return RollBack(Reason.CHANGED_OUTSIDE, gone) if lost else Act(Verb.SUSPEND_BLUE)
+    if s.did(Verb.PIN_BLUE):
+        return None
     if blue is None:
         return RollBack(Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
     if changed := _changed_during_the_bake(s, blue):
@@ -60,6 +64,7 @@ def _snapshot(s: Scene, blue: Group) -> BlueBefore:
         suspended=tuple(pinned.get("suspended", sorted(blue.suspended))),
         routes=s.seen.routes or (),
         **(vars(s.seen.delays) if s.seen.delays else {}),
+        marked=True,
     )
 
 

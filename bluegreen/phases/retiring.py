@@ -106,8 +106,10 @@ def _empty_blue(s: Scene) -> Decision | None:
 
 
 def _restore_green(s: Scene) -> Decision | None:
+    """What is not held any more was handed over before: others have set it since."""
+    held = s.seen.green is not None and s.release.holds(s.seen.green.held_by)
     default = (Verb.SET_DEFAULT_VERSION,) if s.release.sets_default else ()
-    for verb in (*default, Verb.RESTORE_GREEN, Verb.RESUME_GREEN):
+    for verb in (*default, *((Verb.RESTORE_GREEN, Verb.RESUME_GREEN) if held else ())):
         if not s.did(verb) and verb not in s.release.gave_up:
             return Act(verb)
     return None

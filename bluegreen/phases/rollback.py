@@ -33,7 +33,9 @@ def undo_launching(s: Scene) -> Decision:
     """Blue never stopped serving alone: remove green, unpin blue. Before it was pinned nothing was made."""
     if s.release.never_done(Verb.PIN_BLUE):
         return _blue_serves_no_more(s) or _rolled_back(s)
-    return _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
+    gave_nothing = s.release.weighted and not s.began(Verb.SHIFT)  # whoever has the weights has them of another release
+    out = None if gave_nothing else _take_green_out(s)
+    return out or _remove_what_was_made(s) or _rolled_back(s)
 
 
 def _blue_serves_no_more(s: Scene) -> Rest | None:
@@ -189,10 +191,10 @@ def _remove_template_version(s: Scene) -> Decision | None:
 def _unpin_blue(s: Scene) -> Decision | None:
     if s.seen.blue is None:
         return halt(s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
-    for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE):
-        if not s.did(verb):
-            return Act(verb)
-    return None
+    undone = [verb for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE) if not s.did(verb)]
+    if undone and not s.release.holds(s.seen.blue.held_by):
+        return s.wait(Awaited.READ_BACK) if s.fresh(Verb.PIN_BLUE) else None
+    return Act(undone[0]) if undone else None
 
 
 def _stop_builder(s: Scene) -> Decision | None:
@@ -240,7 +242,14 @@ def _rolled_back(s: Scene) -> Rest:
     left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
-    unpinned = s.release.did.get(Verb.UNPIN_BLUE)
+    blue, unpinned = s.seen.blue, s.release.did.get(Verb.UNPIN_BLUE)
+    if (
+        blue is not None
+        and unpinned is None
+        and not (s.release.never_done(Verb.PIN_BLUE) or s.release.holds(blue.held_by))
+    ):
+        holder = blue.held_by.partition(" ")[0] or "nobody"
+        left.append(f"group {s.release.blue_group} as it is, held by {holder} by now and not by this release")
     if unpinned is not None and "stays_on_version" in unpinned.facts:
         left.append(f"group {s.release.blue_group} on template version {unpinned.facts['stays_on_version']}")
     return Rest(Outcome.ROLLED_BACK, reason, s.release.message, tuple(left))

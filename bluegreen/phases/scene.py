@@ -249,7 +249,7 @@ def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, .
         stop = f"aws ec2 stop-instances --instance-ids {release.builder}"
         left.append(f"builder {release.builder}, perhaps running: {stop}")
     pinned = not release.never_done(Verb.PIN_BLUE) and not {Verb.UNPIN_BLUE, Verb.EMPTY_BLUE} & release.did.keys()
-    if pinned and release.blue is not None and not (seen and seen.blue is None):
+    if pinned and release.blue is not None and not (seen and not _held(release, seen.blue)):
         left.append(_pins(release, release.blue))
     return tuple(left)
 
@@ -289,6 +289,10 @@ def _half_emptied(release: Release, seen: Observation | None) -> list[str]:
     if not emptying or seen is None or seen.in_traffic("blue"):
         return []
     return [f"group {release.blue_group}, which serves nobody: {delete_group(release.blue_group)}"]
+
+
+def _held(release: Release, blue: Group | None) -> bool:
+    return blue is not None and release.holds(blue.held_by)
 
 
 #: Green's share of the traffic, in percent, once blue has none.

@@ -23,7 +23,7 @@ def taken_along(last: Release, seen: Observation) -> dict[str, Any]:
     return {
         "release": last.id,
         "group": group,
-        "before": _before(last, green=green_serves),
+        "before": _before(last, seen, green=green_serves),
         "rest": [{"group": one.name, "release": one.release, "token": one.token} for one in crowd],
         "left": list({_key(one): one for one in left}.values()),
         "commit": last.commit if green_serves else last.blue_commit,
@@ -42,10 +42,10 @@ def _who_serves(last: Release, seen: Observation) -> tuple[str, Group | None]:
     return last.blue_group, own
 
 
-def _before(failed: Release, *, green: bool) -> Facts:
+def _before(failed: Release, seen: Observation, *, green: bool) -> Facts:
     """What was not put back yet; green bears blue's sizes and processes once it is live."""
-    blue, undone = failed.blue, failed.did
-    if blue is None:
+    blue, undone, serves = failed.blue, failed.did, seen.green if green else seen.blue
+    if blue is None or (serves is not None and not failed.holds(serves.held_by)):
         return {}
     sizes: dict[str, Any] = {"minimum": blue.minimum, "maximum": blue.maximum}
     if not green:

@@ -99,6 +99,10 @@ def test_every_act_may_be_repeated() -> None:
             assert verb is not None
             if verb not in (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER):
                 facts = {k: v for k, v in stage.release.began[verb].facts.items() if k != "verb"}
+                if verb is Verb.RESUME_GREEN:  # the mark is off, and a look shows that
+                    with pytest.raises(AwsError, match="is held by nobody"):
+                        stage.perform(verb)
+                    continue
                 again = stage.perform(verb, **facts)
                 assert again == {k: v for k, v in last.facts.items() if k != "verb"}, verb
     assert stage.release.phase is Phase.RETIRING
@@ -248,7 +252,7 @@ def test_what_a_lost_journal_made_is_not_this_release_s() -> None:
     before = stage.release.began[Verb.PIN_BLUE].facts["blue"]
     stage.begins_again(token="second")
     stage.enters(Phase.LAUNCHING, image=image)
-    stage.act(Verb.PIN_BLUE, blue=before)
+    stage.act(Verb.PIN_BLUE, blue={**before, "minimum": before["desired"]})
     for verb in (Verb.CREATE_GREEN, Verb.DELETE_GREEN, Verb.TAKE_GREEN_OUT):
         with pytest.raises(AwsError, match="of web/production#1"):
             stage.perform(verb)
@@ -260,6 +264,51 @@ def test_what_a_lost_journal_made_is_not_this_release_s() -> None:
         f"template version {version}",
         *[f"instance {one}" for one in stage.pretend.members("web-production-v1")],
     ]
+
+
+def test_what_a_journal_from_before_says_of_blue_is_not_put_back() -> None:
+    """It was pinned and unpinned long since, and is somebody's own again; each act that changes it finds that out."""
+    stage = AwsStage(ami=True, token="first").go_to(Phase.CHECKING)
+    for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE):
+        stage.perform(verb)
+    asg = stage.client("autoscaling")
+    own = {"MinSize": 3, "MaxSize": 9}
+    asg.update_auto_scaling_group(AutoScalingGroupName="web-asg", **own)
+    made = len(stage.changes())
+    for verb in (Verb.PIN_BLUE, Verb.SUSPEND_BLUE, Verb.UNPIN_BLUE, Verb.RESUME_BLUE):
+        with pytest.raises(AwsError, match="so it is left as it is") as refused:
+            stage.perform(verb, blue=stage.release.began[Verb.PIN_BLUE].facts["blue"])
+        assert refused.value.transient == (verb is not Verb.PIN_BLUE), "a read may be older than the mark"
+    assert stage.changes()[made:] == []
+    shown = stage.world.describe("web-asg")
+    assert {key: shown[key] for key in own} == own
+    assert [tag for tag in shown["Tags"] if tag["Key"].startswith("bluegreen:")] == []
+
+
+def test_a_group_that_another_release_holds_is_not_touched() -> None:
+    """An old journal takes for its blue, or for its green, what is part of a later release by now."""
+    stage = AwsStage(ami=True, token="first").go_to(Phase.SOAKING)
+    asg, later = stage.client("autoscaling"), "web/production#7 9f86"
+    for name in ("web-asg", "web-production-v1"):
+        mark = {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": "bluegreen:held-by", "Value": later}
+        asg.create_or_update_tags(Tags=[{**mark, "PropagateAtLaunch": False}])
+    made = len(stage.changes())
+    acts: list[tuple[Verb, dict[str, Any]]] = [(verb, {}) for verb in (Verb.TAKE_BLUE_OUT, Verb.EMPTY_BLUE)]
+    acts += [(verb, {}) for verb in (Verb.DRAIN_WARM_POOL, Verb.DELETE_BLUE, Verb.SUSPEND_GREEN)]
+    acts += [(verb, {}) for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE, Verb.RESTORE_GREEN, Verb.RESUME_GREEN)]
+    acts += [(Verb.STILL_BLUE, {"processes": ["AZRebalance"]}), (Verb.UNPROTECT_BLUE, {"instances": ["i-1"]})]
+    for verb, facts in [*acts, (Verb.GROW_GREEN, {"size": 9})]:
+        with pytest.raises(AwsError, match="is held by web/production#7, not by this release"):
+            stage.perform(verb, **facts)
+    assert stage.changes()[made:] == []
+
+
+def test_a_mark_that_may_not_be_taken_off_stays() -> None:
+    """It says of a release that is over that it held the group, which harms nobody; other errors are errors."""
+    stage = AwsStage(ami=True, token="first").go_to(Phase.CHECKING)
+    stage.pretend.faults.deny("autoscaling:DeleteTags")
+    assert stage.perform(Verb.RESUME_BLUE) == {}
+    assert "bluegreen:held-by" in {tag["Key"] for tag in stage.world.describe("web-asg")["Tags"]}
 
 
 @pytest.mark.parametrize("verb", [Verb.EMPTY_BLUE, Verb.DELETE_BLUE])

@@ -96,6 +96,7 @@ def test_tags_are_blue_s_and_the_release_s() -> None:
         "bluegreen:service": ("web/production", True),
         "bluegreen:release": ("web/production#1", True),
         "bluegreen:commit": ("abcdef1234567890", True),
+        "bluegreen:held-by": ("web/production#1", False),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bluegreen.adoption import Adoption, adopted, images_said, stand, unknown, ways_on
+from bluegreen.adoption import Adoption, adopted, another_account, elsewhere, images_said, stand, unknown, ways_on
 from bluegreen.errors import Refused
 from bluegreen.observation import Footprint, Image, Remains, Traces
 from bluegreen.release import Phase, Reason, Release
@@ -293,3 +293,14 @@ def test_a_green_that_is_blue_fits_nothing() -> None:
     stage = Stage(started={"blue_group": "web-production-v42"}).launched()
     blue = made(42, token="")
     assert repair(blue, known=43, under_way=stage.release, recorded="web-production-v42").ended == "web/production#42"
+
+
+def test_a_release_of_another_account_fits_nothing() -> None:
+    """Whatever bears its names here; old journals name no account."""
+    stage = Stage(ami="ami-1", started={"account": "1", "token": "t42"}).launched()
+    blue, green = Footprint("web-asg", serves=True, size=4), out(42)
+    here = replace(traces(blue, green, first=43), account="1")
+    assert not elsewhere(stage.release, here)
+    assert elsewhere(stage.release, replace(here, account="2"))
+    assert adopted(WEB, "web-asg", 43, stage.release, replace(here, account="2")).ended == "web/production#42"
+    assert not another_account(Stage().release, "2")

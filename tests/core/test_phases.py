@@ -145,6 +145,7 @@ def test_blue_is_pinned_before_anything_is_made() -> None:
         "held": 900.0,
         "drain": 30.0,
         "hooks": ["drain-jobs"],
+        "marked": True,
     }
     s.told(EventKind.BEGAN, verb=Verb.PIN_BLUE, **decision.facts).alter("blue", minimum=4, template_version="8")
     again = s.decision
@@ -1725,3 +1726,66 @@ def test_who_was_set_aside_is_named_at_every_end() -> None:
     assert isinstance(decision, Rest), decision
     assert decision.outcome is Outcome.ROLLED_BACK
     assert decision.left == (outside, f"instance {STANDBY}")
+
+
+# --- whose settings ------------------------------------------------------------------------------
+
+
+def marked(mark: str = "") -> Stage:
+    """Green in service beside a blue that bears this release's mark, or another one."""
+    s = Stage(ami="ami-1", started={"token": "9f86"}).did(Verb.PIN_BLUE, blue={**BEFORE, "marked": True}).launched()
+    for which in ("blue", "green"):
+        s.alter(which, held_by=mark or s.release.mark, minimum=4)
+    return s.passes(phases.GRACE)
+
+
+@pytest.mark.parametrize("which", ["blue", "green"])
+def test_a_group_that_another_release_holds_stops_this_one(which: str) -> None:
+    """One of two journals is not of this world; what is pinned by then is no leftover of this release."""
+    s = marked()
+    assert isinstance(s.decision, Enter)
+    name = getattr(s.alter(which, held_by="web/production#43 beef").seen, which).name
+    stop = s.decision
+    assert isinstance(stop, Rest)
+    assert stop.message == f"the group {name} is held by web/production#43 by now, so nothing is done to it"
+    assert any(left.startswith("pins on group") for left in stop.left) == (which == "green")
+
+
+def test_a_mark_that_somebody_took_off_stops_nobody() -> None:
+    """A tool that keeps tags as it knows them; what is not held is not put back later, and that is told."""
+    s = marked()
+    s.alter("blue", held_by="")
+    assert isinstance(s.decision, Enter)
+    s.rolls_back().sees(green=None, template=Template("lt-1", 7, 7))
+    s.did(Verb.DELETE_GREEN, Verb.DELETE_TEMPLATE_VERSION)
+    end = s.decision
+    assert isinstance(end, Rest)
+    assert end.left == ("group web-asg as it is, held by nobody by now and not by this release",)
+    for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE):  # in a look that is older than the mark's end they are done again
+        s.alter("blue", held_by=s.release.mark)
+        assert s.verb is verb
+        s.did(verb).alter("blue", held_by="")
+        assert isinstance(s.decision, Rest)
+        assert s.decision.left == ()
+
+
+def test_a_mark_that_is_not_shown_yet_is_waited_for() -> None:
+    """A rollback so soon after blue was pinned must not leave it so."""
+    s = Stage(ami="ami-1", started={"token": "9f86"}).enters(Phase.LAUNCHING)
+    s.did(Verb.PIN_BLUE, blue={**BEFORE, "marked": True}).sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    assert s.verb is Verb.SUSPEND_BLUE
+    s.passes(phases.GRACE)
+    assert s.decision == RollBack(Reason.CHANGED_OUTSIDE, "the group web-asg is not held by this release any more")
+    s.passes(-phases.GRACE / 2).rolls_back()
+    assert s.decision == Wait(Awaited.READ_BACK, 5.0)
+    assert isinstance(s.passes(phases.GRACE).decision, Rest)
+
+
+def test_what_was_handed_over_before_is_not_set_again() -> None:
+    """A journal from before the end of a release: green is somebody's own since."""
+    s = Stage(ami="ami-1", started={"token": "9f86", "sets_default": False})
+    s.did(Verb.PIN_BLUE, blue={**BEFORE, "marked": True}).switched().enters(Phase.RETIRING)
+    s.alter("green", held_by=s.release.mark).sees(blue=None)
+    assert s.verb is Verb.RESTORE_GREEN
+    s.alter("green", held_by="")
+    assert s.verb is Verb.MARK_IMAGE

@@ -14,7 +14,7 @@ from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.phases.scene import leftovers
 from bluegreen.phases.takeover import remaining, taken_along
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
-from tests.worlds.release import TG, Stage, group
+from tests.worlds.release import BEFORE, TG, Stage, group
 
 ILL = "the group web-asg is not wholly healthy: web-asg-3 is unhealthy in web"
 GREEN, FAILED = "web-production-v42", "web/production#42"
@@ -218,6 +218,13 @@ def test_the_group_that_serves_is_taken_along_with_what_was_pinned_on_it() -> No
     assert found["left"] == [{**GREEN_LEFT}, {"group": GREEN, "of": FAILED, **version}]
     unpinned = failed(Stage().launched().did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE).sees(green=None))
     assert taken_along(unpinned.release, unpinned.seen)["before"] == {}
+
+
+def test_what_another_release_holds_is_taken_as_it_is() -> None:
+    """What the failed one knows of it is of another time."""
+    pinned = Stage().did(Verb.PIN_BLUE, blue={**BEFORE, "marked": True}).launched()
+    s = failed(pinned.alter("blue", held_by="web/production#43 beef"))
+    assert taken_along(s.release, s.seen)["before"] == {}
 
 
 def test_green_that_serves_alone_is_taken_along() -> None:

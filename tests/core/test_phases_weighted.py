@@ -434,3 +434,9 @@ def test_nobody_is_reminded_who_does_not_want_to_be() -> None:
     s = Stage(hold=True, promotion={"by": "person", "timeout": 60, "remind": 0}).joined().enters(Phase.HOLDING)
     s.passes(59).sees(at=s.now)
     assert "hold" not in [one["subject"] for one in phases.noticed(s.release, s.seen, s.config)]
+
+
+def test_weights_that_this_release_never_moved_are_not_given_back() -> None:
+    """They are another release's, when a journal is not of this world; green was never in its target group."""
+    s = Stage(ami="ami-1", steps=[50]).launched().rolls_back().gives(100)
+    assert s.verb is Verb.DELETE_GREEN

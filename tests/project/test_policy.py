@@ -26,7 +26,7 @@ GROUPS = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroup
 IAM = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
 #: No calls of ours, but asked for beside them (EC2 Auto Scaling user guide, launch templates; EC2 API, CreateImage
 #: and DeregisterImage with tags and snapshots): who makes a group must be allowed what the group then does.
-BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole", "autoscaling:CreateOrUpdateTags"}
+BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole"}
 #: A transaction needs the permissions of its parts (DynamoDB API).
 PARTS = {"dynamodb:TransactWriteItems"}
 
@@ -179,6 +179,12 @@ def test_the_first_blue_may_have_done_to_it_what_groups_may() -> None:
 def test_the_policy_fits() -> None:
     """AWS takes it as one managed policy, with room for longer names."""
     assert len(re.sub(r"\s", "", POLICY)) < LONGEST - 500
+
+
+def test_of_tags_only_the_mark_is_taken_off() -> None:
+    """Other tags of a group are their owner's."""
+    only = {"ForAllValues:StringEquals": {"aws:TagKeys": [tags.HELD]}}
+    assert [one["Condition"] for one in statements("autoscaling:DeleteTags")] == [only]
 
 
 def test_names_in_the_policy_are_those_of_the_example() -> None:

@@ -968,10 +968,10 @@ class Engine:
         last, seen = found
         if cure:
             return taken_along(last, seen)
-        self._refuse_what_does_not_fit(last, config, record)
         left = ", ".join(last.left_behind) or last.green_group
         if last.outcome is not Outcome.FAILED:
             raise _not_whole_either(last, seen)
+        self._refuse_what_does_not_fit(last, config, record)
         back = f"`bluegreen rollback {config.id}` returns to blue and tidies up, " if last.can_roll_back else ""
         anew = "a release with `--cure`, in a workflow `cure: true`, replaces whatever serves and takes it along."
         lost = f" If the journal is behind, `bluegreen adopt {config.id}` puts it right."

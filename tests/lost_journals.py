@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore import xform_name
+from botocore.exceptions import ClientError
 
 from bluegreen.errors import Refused
 from bluegreen.observation import FindingKey
@@ -300,7 +301,11 @@ class Night:
             elif isinstance(given[name], list):
                 given[name].append(int(word) if kind == "integer" else word)
         plain = {k: v if members[xform_name(k, "-")][1] in ("list", "boolean") else v[0] for k, v in given.items()}
-        getattr(client, verb.replace("-", "_"))(**plain)
+        try:
+            getattr(client, verb.replace("-", "_"))(**plain)
+        except ClientError as error:
+            if "pending delete" not in str(error):  # what was told twice was done the first time
+                raise
 
     def ended(self, done: Release | None) -> list[str]:
         """S1 and S8, and blue's own settings are green's."""

@@ -30,7 +30,7 @@ from rich.table import Table
 
 from lab.load import Visits
 from lab.stage import SERVICE, Stage, Teller
-from lab.theatre import open_page
+from lab.theatre import SOAK, open_page
 
 OPENING = """\
 [bold]bluegreen[/bold] releases a web service three times, while visitors use it.
@@ -222,6 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--act", type=int, action="append", choices=(1, 2, 3), help="there only this act (repeatable)")
     parser.add_argument("--port", type=int, default=8642, help="of the page (default: 8642, or a free one)")
     parser.add_argument("--minutes", type=float, default=30, help="after which the page closes (default: 30)")
+    parser.add_argument(
+        "--soak", type=float, default=SOAK, help="there seconds to go back at once (default: %(default)s)"
+    )
     parser.add_argument("--instances", type=int, default=4, help="servers in the group (default: 4)")
     parser.add_argument("--visitors", type=int, default=8, help="visitors at the same time (default: 8)")
     given = parser.parse_args(arguments)
@@ -229,7 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     try:
         if not (given.no_browser or given.act):
-            return open_page(Teller(console), given.instances, given.visitors, given.port, 60 * given.minutes)
+            seconds = {"seconds": 60 * given.minutes, "soak": given.soak}
+            return open_page(Teller(console), given.instances, given.visitors, given.port, **seconds)
         return 0 if play(Teller(console), given.act or (1, 2, 3), given.instances, given.visitors) else 1
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left behind.")

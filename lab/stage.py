@@ -282,7 +282,7 @@ class Stage:
         usual = {
             "image": {"builder": {"tag": "web-builder", "run": BUILD, "check": "test -s VERSION"}},
             "checks": [UNIT],
-            "poll": 1,
+            "poll": 0.5,
             "soak": 10,
             **self._settings,
             "traffic": {**world.config()["traffic"], "overlap": 8, **self._settings.get("traffic", {})},

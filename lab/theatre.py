@@ -248,7 +248,7 @@ class Page:
         return await asyncio.to_thread(act)
 
 
-def open_page(teller: Teller, instances: int, visitors: int, port: int, seconds: float) -> int:
+def open_page(teller: Teller, instances: int, visitors: int, port: int, *, seconds: float, soak: float = SOAK) -> int:
     """Build everything, open the browser, and keep the page until Ctrl-C or until the time is over."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bluegreen-demo-", ignore_cleanup_errors=True))
@@ -259,7 +259,7 @@ def open_page(teller: Teller, instances: int, visitors: int, port: int, seconds:
                 instances,
                 visitors,
                 seconds=seconds,
-                soak=SOAK,
+                soak=soak,
                 slack=RULES,
                 timeouts={"bake": 300},
             )

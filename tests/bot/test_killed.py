@@ -88,16 +88,14 @@ def killed_while_driving(folder: Path, number: int, when: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_at_eleven_points_and_more(tmp_path: Path) -> None:
-    """Eight while it follows, before or after the effect of a call, and four while it drives.
+def test_killed_at_six_points(tmp_path: Path) -> None:
+    """Four while it follows, before or after the effect of a call, and two while it drives.
 
     A follower dies at every call in test_follower, a driver in test_crashes.
     """
-    cases = [(killed_while_following, 1 + n, ("before", "after")[n % 2]) for n in range(8)]
-    cases += [(killed_while_driving, 1 + n // 2, ("before", "after")[n % 2]) for n in range(4)]
+    cases = [(killed_while_following, 1 + n, ("before", "after")[n % 2]) for n in range(4)]
+    cases += [(killed_while_driving, 1 + n, ("before", "after")[n % 2]) for n in range(2)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ends = [pool.submit(case, tmp_path / f"{n}", call, when) for n, (case, call, when) in enumerate(cases)]
     found = [end.result() for end in ends]
-    there_was_none = [one for one in found if one and one[0].endswith("there was none")]
-    assert [text for one in found if one not in there_was_none for text in one] == []
-    assert len(found) - len(there_was_none) >= 11, there_was_none
+    assert [text for one in found for text in one] == []

@@ -250,7 +250,7 @@ def test_the_same_request_twice_two_bots_and_another(tmp_path: Path) -> None:
 
 
 def test_by_http(tmp_path: Path) -> None:
-    """Slack's signature is asked for, its time too, and a body that comes twice acts once."""
+    """Slack's signature is asked for, its time too, and a body that comes twice acts once, channel or no channel."""
     with chat(tmp_path / "at", **LONG) as c:
         bot = c.bot(SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET=c.slack.signing_secret)
         c.slack.request_url = f"http://127.0.0.1:{bot.port}/slack/events"
@@ -267,10 +267,23 @@ def test_by_http(tmp_path: Path) -> None:
             assert post(c.slack.request_url, body, headers) == 200
         c.shows("green serves alone; blue stays whole")
         assert len(events(c, "promoted")) == 1
+        c.slack.members.clear()
         assert c.slack.press(ON_CALL.id, card.ts, "roll_back").wait().trouble == ""
-        c.shows("was rolled back")
+        channel_is_lost(c, bot)
         assert bot.get("/healthz")[0] == 200
         assert bot.end() == 0
+
+
+def channel_is_lost(c: Chat, bot: BotProcess) -> None:
+    """What Slack refuses stops no release; the log says so once, and the card catches up."""
+    c.eventually(lambda: "not_in_channel" in bot.log)
+    c.eventually(lambda: events(c, "settled"))
+    assert "was rolled back" not in str(c.card().blocks)
+    assert c.at.wrong(live=False) == []
+    c.slack.members.add("C0DEPLOYS")
+    c.shows("was rolled back")
+    c.everything_told()
+    assert bot.log.count("not_in_channel") == 1
 
 
 def _typed(c: Chat, line: str) -> dict[str, Any]:
@@ -343,27 +356,6 @@ def nothing_answers(c: Chat, bot: BotProcess) -> None:
     c.at.aws.session(recorded=False).client("dynamodb").delete_table(TableName="bluegreen")
     c.at.aws.close()
     c.eventually(lambda: json.loads(bot.get("/healthz")[1])["table"] is False)
-
-
-def test_a_channel_that_is_lost(tmp_path: Path) -> None:
-    """What Slack refuses stops no release; the log says so once, and the card catches up."""
-    with chat(tmp_path / "at", **LONG) as c:
-        bot = c.ready_bot()
-        c.held()
-        c.shows("both serve until a person promotes")
-        c.slack.members.clear()
-        c.slack.command(PROMOTER.id, "/promote").wait()
-        c.whispered(PROMOTER.id, "Promoted")
-        c.eventually(lambda: "not_in_channel" in bot.log)
-        c.eventually(lambda: any(one["phase"] == "soaking" for one in events(c, "entered")))
-        c.slack.command(ON_CALL.id, "/rollback").wait()
-        c.eventually(lambda: events(c, "settled"))
-        assert "was rolled back" not in str(c.card().blocks)
-        c.slack.members.add("C0DEPLOYS")
-        c.shows("was rolled back")
-        c.everything_told()
-        assert bot.log.count("not_in_channel") == 1
-        assert c.at.wrong(live=False) == []
 
 
 def test_without_settings() -> None:

@@ -33,6 +33,10 @@ from typing import IO, Any, Self
 
 #: Seconds of a driver's lease in what is forked: so that nobody waits half a minute for that of a killed one.
 LEASE = 6.0
+#: Seconds for which blue, just taken out, is not believed to be healthy: the lab settles in less, and nobody waits 30.
+SETTLING = 3.0
+#: Seconds without a socket, or without the table, until a bot says that it is not well: instead of 20 and 30.
+DEAF, BLIND = 5.0, 15.0
 #: Seconds for the server to import everything, on a busy machine.
 _PATIENCE = 120.0
 
@@ -273,7 +277,8 @@ class _Serving:
 
 def _run(asked: dict[str, Any]) -> None:
     """What `python -u -m` does."""
-    import bluegreen
+    import bluegreen.phases.rollback
+    import bot.running
 
     os.environ.clear()
     os.environ.update(asked["environment"])
@@ -284,6 +289,8 @@ def _run(asked: dict[str, Any]) -> None:
     defaults = bluegreen.Engine.__init__.__kwdefaults__
     assert defaults
     defaults["lease"] = LEASE
+    vars(bluegreen.phases.rollback)["SETTLING"] = SETTLING
+    bot.running.DEAF, bot.running.BLIND = DEAF, BLIND
     module, *words = asked["argv"]
     sys.argv = [module, *words]
     if module == "-c":

@@ -21,7 +21,7 @@ from lab.world import World
 from tests.worlds.forked import Forked
 
 #: A second or less for everything.
-TIMINGS = Timings(0.3, 0.5, 0.2, 0.3, 0.3, 0.5, 0.1, 0.2, 0.1, 0.2, 0.3, 1, 0.1)
+TIMINGS = Timings(0.2, 0.2, 0.1, 0.2, 0.2, 0.3, 0.1, 0.1, 0.1, 0.1, 0.2, 0.5, 0.1)
 HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthyThresholdCount": 2}
 #: Seconds until a command that has not ended is stuck.
 PATIENCE = 150
@@ -38,7 +38,7 @@ class Place:
         self.aws = PretendAws(self.clock, self.machines, TIMINGS)
         self.world = World.standard(self.aws, instances=2, health=HEALTH, drain=1)
         self.file = folder / "bluegreen.yml"
-        config = {**self.world.config(), "poll": 0.2, "soak": 2, "timeouts": {"bake": 60, "launch": 60, "healthy": 60}}
+        config = {**self.world.config(), "poll": 0.2, "soak": 1, "timeouts": {"bake": 60, "launch": 60, "healthy": 60}}
         config["traffic"]["overlap"] = 1
         config |= changes
         self.file.write_text(yaml.safe_dump(config))

@@ -182,8 +182,13 @@ class Cloud(Protocol):
         """
         ...
 
-    def perform(self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None]) -> dict[str, Any]:
-        """Do one act; `permit` is called before every changing call, and raises when it may not be made."""
+    def perform(
+        self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None], heed: Callable[[], float]
+    ) -> dict[str, Any]:
+        """Do one act; `permit` is called before every changing call, and raises when it may not be made.
+
+        Before the first of them `heed` may end the act, as it may end a look.
+        """
         ...
 
 
@@ -312,10 +317,10 @@ class Driver:
         self._write_down(self._lately.all(self.release, self.clock.now()))
 
     def _heed(self) -> float:
-        """In the middle of a look: keep the lease, and end the look when the journal has news, such as an order.
+        """In the middle of a look, or before an act's first change: keep the lease, and end it when there is an order.
 
-        Seconds until the journal is to be asked again. A look ends, too, when it takes too long, or when the lease may
-        be another's.
+        Any other news in the journal is as good. Seconds until it is to be asked again. A look ends, too, when it takes
+        too long, or when the lease may be another's.
         """
         if self.clock.now() - self._looking >= LOOK_MAX:
             raise AwsError(f"no answer for {LOOK_MAX:g} s", code="NoAnswer", operation="AWS", transient=True)
@@ -384,7 +389,7 @@ class Driver:
         if act.verb is Verb.FREE_BUILDER:
             self.journal.free_builder(self.release.builder, self.release.id)
             return {}
-        return self.cloud.perform(act.verb, self.release, act.facts, self._permit)
+        return self.cloud.perform(act.verb, self.release, act.facts, self._permit, self._heed)
 
     def _claim_builder(self) -> dict[str, Any]:
         builder = self.release.builder

@@ -55,6 +55,18 @@ STRUCK = (
     "dynamodb:Query",
     "dynamodb:TransactWriteItems",
 )
+#: What a look asks, and AWS may swallow.
+LOOKED_AT = (
+    "autoscaling:Describe*",
+    "elbv2:Describe*",
+    "ec2:Describe*",
+    "ssm:List*",
+    "cloudwatch:*",
+    "dynamodb:Query",
+)
+#: A rollback begins so many seconds after its order, at most, whatever AWS swallows of looks: a driver of these worlds
+#: reads the journal every two, and clocks may differ. One attempt of a call that is swallowed takes eight.
+HEARD = 7.0
 #: Drivers that a release may use up, one after another.
 DRIVERS = 40
 
@@ -94,6 +106,7 @@ class Story:
     did: list[str] = field(default_factory=list)  # what was done to it, for whoever reads a violation
     shaken: bool = False  # machines fall ill or die: what AWS itself loses is no violation
     meddled: bool = False  # somebody else's hand was in it
+    hindered: bool = False  # what an order may have to wait for: a driver that is dead or asleep, a change, the journal
     scaled: bool = False  # blue has grown, and green has followed it
     release: str = ""
     _told: int = 0
@@ -113,7 +126,11 @@ class Story:
             dice.choice([4.0, 20.0]),
             weighted=weighted,
             rules=weighted and dice.random() < 0.4,
-            checks=[*dice.choice([[], [{"name": "unit", "run": "true", "every": "2s"}]]), *self._pages()],
+            checks=[
+                *dice.choice([[], [{"name": "unit", "run": "true", "every": "2s"}]]),
+                *self._pages(),
+                *self._alarms(),
+            ],
             promotion={**promotion, "on_timeout": dice.choice(["rollback", "promote"])},
             soak=dice.choice([0, 4, 20]),
             retire=dice.choice(["delete", "delete", "empty"]),
@@ -137,6 +154,16 @@ class Story:
         self.did.append(f"a page answers: {how}")
         page = {"name": "page", "http": f"http://web.example.com/{how}", "timeout": "30s", "every": "2s"}
         return [{**page, "within": "2m"}]
+
+    @cached_property
+    def silence(self) -> random.Random:
+        """What is left to chance of calls that AWS swallows."""
+        return random.Random(f"{self.seed} silence")
+
+    def _alarms(self) -> list[dict[str, Any]]:
+        """A check that asks CloudWatch, which has no data."""
+        alarm = {"name": "alarm", "alarm": "web-5xx", "missing": "pass", "every": "2s"}
+        return [alarm] if self.silence.random() < 0.3 else []
 
     @cached_property
     def strangers(self) -> Strangers:
@@ -188,6 +215,7 @@ class Story:
 
     def _dooms(self) -> Iterator[Doom]:
         for _ in range(self.dice.choice([0, 0, 1, 3, 8])):
+            self.hindered = True
             doom = Doom(self.dice.randrange(1, 250), self.dice.random() < 0.5)
             self.did.append(f"a driver dies at call {doom.at}{' or after' if doom.heard else ''}")
             yield doom
@@ -231,9 +259,18 @@ class Story:
         ordered = any(one.kind is EventKind.ROLLBACK_ORDERED for one in self.ops.engine().events(done.id))
         if ordered and done.outcome is Outcome.LIVE:
             wrong.append("live, though a rollback was ordered")
+        wrong += [] if self.hindered else self._waited(done)
         if done.outcome is not Outcome.FAILED and not self.meddled:
             wrong += self._wrong(done)
         return wrong
+
+    def _waited(self, done: Release) -> Iterator[str]:
+        """S7: what an order to roll back waited for its driver, which was there all the time."""
+        events = self.ops.engine().events(done.id)
+        order = next((one for one in events if one.kind is EventKind.ROLLBACK_ORDERED), None)
+        back = done.entered.get(Phase.ROLLING_BACK)
+        if order and back and back - order.at > HEARD:
+            yield f"S7: a rollback was ordered {back - order.at:.1f} s before it began"
 
     def _way_on(self, failed: Release) -> list[str]:
         """A failed release can be brought to an end, once its cause is put right; what a hand broke, by that hand."""
@@ -269,6 +306,7 @@ def _calls_fail(story: Story) -> None:
     for _ in range(dice.choice([0, 0, 2, 6])):
         operation = dice.choice(["*", *STRUCK])
         skip = dice.randrange(150 if operation == "*" else 3)
+        story.hindered = True
         dice.choice([faults.throttle, faults.server_error])(operation, times=dice.randrange(1, 6), skip=skip)
         story.did.append(f"{operation} fails")
 
@@ -302,7 +340,26 @@ def _nothing_comes_of_it(story: Story) -> None:
         story.did.append(what)
 
 
-_STRIKES = (_calls_fail, _answers_are_lost, _reads_are_stale, _nothing_comes_of_it)
+def _calls_are_swallowed(story: Story) -> None:
+    """Those of looks, with no answer until their timeout; sometimes those that change something."""
+    dice, faults = story.silence, story.ops.aws.faults
+    if any("alarm" in vars(check) for check in story.ops.config.checks):
+        _make_alarm(story)
+    for _ in range(dice.choice([0, 0, 1, 3])):
+        operation = dice.choice(LOOKED_AT if dice.random() < 0.8 else CHANGES)
+        story.hindered |= operation in CHANGES
+        times = 1 if operation == "dynamodb:Query" else dice.randrange(1, 9)
+        faults.swallow(operation, times=times, skip=dice.randrange(40))
+        story.did.append(f"{operation} is swallowed")
+
+
+def _make_alarm(story: Story) -> None:
+    metric = {"Namespace": "web", "MetricName": "Errors", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+    rule = {"Threshold": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    story.ops.world.client("cloudwatch").put_metric_alarm(AlarmName="web-5xx", **metric, **rule)
+
+
+_STRIKES = (_calls_fail, _answers_are_lost, _reads_are_stale, _nothing_comes_of_it, _calls_are_swallowed)
 
 
 # --- what people and others do -----------------------------------------------------------------------------
@@ -377,6 +434,7 @@ def _start_another(story: Story, seen: Release) -> None:
 
 def _another_driver(story: Story, seen: Release) -> None:
     """The driver that tells of this moment sleeps past its lease; another takes over, and dies or ends the release."""
+    story.hindered = True
     story.ops.clock.sleep(35)
     story.ops.drive(seen.id, death=Doom(story.dice.randrange(1, 200), heard=True))
 

@@ -108,14 +108,17 @@ class Cloud:
         with self._calls.told(), self._calls.heeding(heed):
             return self._looks.observe(release, now)
 
-    def perform(self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None]) -> dict[str, Any]:
+    def perform(
+        self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None], heed: Heed | None = None
+    ) -> dict[str, Any]:
         """Do one act; what its `did` event records.
 
-        `permit` is called immediately before every attempt to change something, and raises when it may not.
+        `permit` is called immediately before every attempt to change something, and raises when it may not. Until the
+        act has changed something `heed` may end it, as it may end a look; from then on every answer is waited for.
         """
         if verb not in _ACTS:
             raise ValueError(f"{verb} is not done in AWS")
-        with self._calls.told(), self._calls.permitted(permit):
+        with self._calls.told(), self._calls.permitted(permit), self._calls.heeding(heed):
             done = _ACTS[verb](self._calls, self._config, release, facts)
         if verb in (Verb.DROP_IMAGE, Verb.DROP_GROUP):
             self._looks.dropped(release, image=facts.get("image", ""))

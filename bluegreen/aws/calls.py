@@ -159,10 +159,13 @@ class Calls:
     def _heeded(self, call: Callable[[str, Answer], Any]) -> Callable[[str, Answer], Any]:
         """The same; in a look beside the driver, whole: botocore's pauses, credentials that are fetched, and all.
 
+        So are the readings of an act before its first change: as long as there was none, nobody need know of the act.
         One that is abandoned asks nothing more: what it has sent may be answered, and nobody hears it.
         """
 
         def made(operation: str, arguments: Answer) -> Any:
+            if self._permit is not None and not _READING.match(operation):
+                self._heed = None  # an act changes something: whatever it asks from now on is waited for
             if self._heed is None:
                 return call(operation, arguments)
             mine = _Asking()

@@ -646,3 +646,19 @@ def test_a_call_that_is_abandoned_asks_nothing_more() -> None:
     with pytest.raises(AwsError, match="Connection was closed"):
         cloud.observe(stage.release, stage.clock.now(), often)
     assert len(asked) == 1 + 3, "the next look asks as ever"
+
+
+def test_an_act_is_left_only_before_it_has_changed_anything() -> None:
+    """Whatever it asks afterwards is waited for, so that the journal is told how it ended."""
+    stage = until(AwsStage(ami=True).go_to(Phase.LAUNCHING), Verb.MAKE_TEMPLATE_VERSION)
+    asked: list[bool] = []
+
+    def heed() -> float:
+        asked.append(any(call.mutating for call in stage.pretend.calls[before:]))
+        return 0.01
+
+    before = len(stage.pretend.calls)
+    stage.cloud.perform(Verb.CREATE_GREEN, stage.release, {}, lambda: None, heed)
+    assert any(call.mutating for call in stage.pretend.calls[before:])
+    assert asked
+    assert not any(asked)

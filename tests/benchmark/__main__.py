@@ -170,7 +170,7 @@ def _traffic() -> list[Row]:
 
 
 def _orders() -> list[Row]:
-    """Rollbacks ordered while checks are out, in real time: some eight minutes."""
+    """Rollbacks ordered while checks are out and AWS is silent, in real time: some fifteen minutes."""
     return [Row(*one) for one in orders.rows()]
 
 

@@ -1,20 +1,25 @@
-"""From an order to roll back to the first act of the rollback, in real time, while checks are out.
+"""From an order to roll back to the rollback, in real time, while checks are out and AWS is silent.
 
-`bluegreen` in processes of its own, one driver and two; a server whose pages hang, trickle, or come when the longest
-timeout is nearly over. The order is given at any moment of the overlap.
+`bluegreen` in processes of its own, one driver and two. The pages of checks hang, trickle, or come when the longest
+timeout is nearly over; or AWS swallows the calls of a look: of checks, or of what every look needs. The order is given
+at any moment of the overlap.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import random
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bluegreen import Engine, Event, EventKind, Phase, release_id
 from tests.worlds.forked import Forked
@@ -22,44 +27,75 @@ from tests.worlds.processes import Place, place
 from tests.worlds.waiting import eventually
 
 SERVICE = "web/production"
-#: Releases that are rolled back, with one driver and with two.
-ORDERS = 20
+#: Releases that are rolled back in each case, with one driver and with two; so many cases at once.
+ORDERS, AT_ONCE = 20, 4
 #: The order is given so many seconds after the overlap began, at most.
 WITHIN = 6.0
 #: Seconds: the longest timeout there is, and how soon before it a page comes.
 TIMEOUT, EARLY = 30.0, 0.2
 
 Row = tuple[str, str, str]
+OFTEN = {"every": "1s", "within": "10m"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is out when the order comes: pages, or calls that AWS swallows from the beginning of the overlap."""
+
+    what: str
+    pages: tuple[str, ...] = ()
+    checks: tuple[Mapping[str, Any], ...] = ()
+    swallowed: tuple[str, ...] = ()
+    until_begun: bool = False  # no act can be decided on before AWS answers again
+
+
+CPU = {"metric": "CPUUtilization", "namespace": "AWS/EC2", "statistic": "Average", "at_most": 50}
+CASES = (
+    Case("checks hang", pages=("hang",)),
+    Case("checks trickle", pages=("trickle",)),
+    Case("checks come at their bound", pages=("late",)),
+    Case(
+        "CloudWatch is silent",
+        checks=({"name": "alarm", "alarm": "web-5xx", "missing": "pass", **OFTEN}, {"name": "cpu", **CPU, **OFTEN}),
+        swallowed=("cloudwatch:*",),
+    ),
+    Case("SSM is silent", checks=({"name": "unit", "run": "true", **OFTEN},), swallowed=("ssm:*",)),
+    Case(
+        "groups and load balancers are silent",
+        swallowed=("autoscaling:Describe*", "elbv2:Describe*"),
+        until_begun=True,
+    ),
+)
 
 
 def rows() -> list[Row]:
-    """One row for one driver, one for two."""
-    return [
-        (f"order to first act while checks hang and trickle, {many}", _spread(_measured(drivers)), "at most 1 s (p99)")
-        for drivers, many in ((1, "one driver"), (2, "two"))
-    ]
+    """One row for one driver and one for two, of each case."""
+    whole = [(case, drivers) for case in CASES for drivers in (1, 2)]
+    with ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("spawn")) as pool:
+        measured = pool.map(_measured, *zip(*whole, strict=True))
+        return [_row(*one, seconds) for one, seconds in zip(whole, measured, strict=True)]
 
 
-def _spread(seconds: list[float]) -> str:
+def _row(case: Case, drivers: int, seconds: Sequence[float]) -> Row:
     ordered = sorted(seconds)
-    return f"median {ordered[len(ordered) // 2]:.2f} s, worst of {len(ordered)} {ordered[-1]:.2f} s"
+    to = "the rollback" if case.until_begun else "its first act"
+    what = f"order to {to}, {case.what}, {'one driver' if drivers == 1 else 'two'}"
+    said = f"median {ordered[len(ordered) // 2]:.2f} s, worst of {len(ordered)} {ordered[-1]:.2f} s"
+    return what, said, "at most 1 s (p99)"
 
 
-def _measured(drivers: int) -> list[float]:
-    dice = random.Random(drivers)
+def _measured(case: Case, drivers: int) -> list[float]:
+    dice = random.Random(f"{case.what} {drivers}")
     with tempfile.TemporaryDirectory() as folder, _server() as url:
-        pages = ("hang", "trickle", "late")
-        checks = [
-            {"name": page, "http": f"{url}/{page}", "timeout": f"{TIMEOUT:g}s", "every": "1s", "within": "10m"}
-            for page in pages
-        ]
+        pages = [{"name": page, "http": f"{url}/{page}", "timeout": f"{TIMEOUT:g}s", **OFTEN} for page in case.pages]
+        checks = [*pages, *case.checks]
         with place(Path(folder) / "world", checks=checks, slack={"rollbackers": ["*"]}, poll=1) as at:
             at.change(overlap=600)
-            return [_one(at, number, drivers, dice.uniform(0, WITHIN)) for number in range(1, ORDERS + 1)]
+            return [_one(at, case, number, drivers, dice.uniform(0, WITHIN)) for number in range(1, ORDERS + 1)]
 
 
-def _one(at: Place, number: int, drivers: int, after: float) -> float:
-    """One release until it is rolled back; the seconds from the order to the first act."""
+def _one(at: Place, case: Case, number: int, drivers: int, after: float) -> float:
+    """One release until it is rolled back; the seconds from the order to the rollback's first act, or its beginning."""
     ec2 = at.world.client("ec2")
     image = ec2.register_image(Name=f"next-{number}", RootDeviceName="/dev/xvda")["ImageId"]
     engine, id_ = Engine(session=at.aws.session(recorded=False), clock=at.clock), release_id(SERVICE, number)
@@ -67,13 +103,22 @@ def _one(at: Place, number: int, drivers: int, after: float) -> float:
     eventually(lambda: any(_phase(engine, id_) == one for one in (Phase.LAUNCHING, Phase.OVERLAPPING)), 60)
     processes += [at.command("resume", SERVICE) for _ in range(drivers - 1)]
     eventually(lambda: _phase(engine, id_) == Phase.OVERLAPPING, 60)
+    for call in case.swallowed:
+        at.aws.faults.swallow(call, times=None)
     time.sleep(after)
     order = engine.roll_back(SERVICE, who="slack:U1")
-    eventually(lambda: _first_act(engine, order) is not None, 240)
+    eventually(lambda: _after(engine, order, EventKind.ENTERED) is not None, 240)
+    begun = _after(engine, order, EventKind.ENTERED)
+    for call in case.swallowed if case.until_begun else ():
+        at.aws.faults.allow(call)
+    eventually(lambda: _after(engine, order, EventKind.BEGAN) is not None, 240)
+    act = _after(engine, order, EventKind.BEGAN)
     _ended(processes)
-    first = _first_act(engine, order)
-    assert first is not None
-    return first.at - order.at
+    for call in case.swallowed:
+        at.aws.faults.allow(call)
+    assert begun is not None
+    assert act is not None
+    return (begun if case.until_begun else act).at - order.at
 
 
 def _phase(engine: Engine, id_: str) -> Phase | None:
@@ -82,9 +127,8 @@ def _phase(engine: Engine, id_: str) -> Phase | None:
     return engine.load(id_).phase if there else None
 
 
-def _first_act(engine: Engine, order: Event) -> Event | None:
-    events = engine.events(order.release)
-    return next((one for one in events if one.seq > order.seq and one.kind is EventKind.BEGAN), None)
+def _after(engine: Engine, order: Event, kind: EventKind) -> Event | None:
+    return next((one for one in engine.events(order.release) if one.seq > order.seq and one.kind is kind), None)
 
 
 def _ended(processes: list[Forked]) -> None:

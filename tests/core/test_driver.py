@@ -202,6 +202,33 @@ def test_an_order_is_heard_whatever_aws_does_with_the_calls_of_a_look(
     assert (done.outcome, done.reason, o.wrong(done)) == (Outcome.ROLLED_BACK, Reason.ORDERED, [])
 
 
+@pytest.mark.parametrize("verb", [Verb.CREATE_GREEN, Verb.JOIN_GREEN])
+def test_an_order_ends_an_act_that_has_changed_nothing(verb: Verb) -> None:
+    """It asks first, and is not answered."""
+    o = fast(60, checks=[], listen=LISTEN)
+    release, given = o.start(), list[float]()
+
+    def order() -> None:
+        given.append(o.clock.now())
+        o.engine().roll_back("web/production", who="slack:U1")
+
+    def lost() -> None:
+        o.aws.faults.swallow("autoscaling:Describe*", times=None)
+        o.clock.after(3.0, order)
+
+    def when(seen: Release) -> None:
+        at_the_act(seen)
+        rolls_back(seen)
+
+    at_the_act = once(has(verb, done=False), lost)
+    rolls_back = once(lambda seen: seen.phase is Phase.ROLLING_BACK, o.aws.faults.clear)
+    done = o.drive(release.id, when=when)
+    assert done is not None
+    assert done.entered[Phase.ROLLING_BACK] - given[0] <= LISTEN
+    assert verb not in done.did
+    assert (done.outcome, done.reason, o.wrong(done)) == (Outcome.ROLLED_BACK, Reason.ORDERED, [])
+
+
 def test_a_look_ends_though_aws_never_does() -> None:
     """One answer comes a byte at a time: the look is given up, and counts as one that saw nothing."""
     o = fast(20, checks=[], timeouts={"healthy": 600})

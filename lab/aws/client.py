@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from email.utils import formatdate
 from functools import lru_cache
@@ -16,7 +17,7 @@ import botocore.session
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
-from botocore.endpoint import Endpoint
+from botocore.endpoint import Endpoint, convert_to_response_dict
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from botocore.hooks import first_non_none_response
 from botocore.parsers import ResponseParserFactory
@@ -24,7 +25,7 @@ from botocore.retries import standard
 from botocore.utils import parse_timestamp
 
 from lab.aws.faults import LostAnswer, Swallowed
-from lab.aws.wire import Answer, Incoming, incoming
+from lab.aws.wire import REQUEST_ID, Answer, Incoming, Params, incoming
 from lab.clock import Clock
 
 Answers = Callable[[Incoming, bool], Answer]
@@ -39,6 +40,15 @@ class Body(io.BytesIO):
     def stream(self, **_: object) -> Iterator[bytes]:
         """All of it at once."""
         yield self.read()
+
+
+class Response(AWSResponse):
+    """One answer; `said`: what is to be read in it, or None when its body is to be parsed."""
+
+    def __init__(self, url: str, headers: Any, answer: Answer) -> None:
+        """Take the answer with these headers."""
+        super().__init__(url, answer.status, headers, Body(answer.body))
+        self.said: Params | None = answer.read
 
 
 class NoSession:
@@ -69,20 +79,51 @@ class PretendEndpoint(Endpoint):
         sent: Any = urlencode(body) if isinstance(body, dict) else body
         return AWSPreparedRequest(params["method"], params["url"], params["headers"], sent, stream_output=False)
 
+    def _do_get_response(self, request: Any, operation_model: Any, context: Any) -> Any:
+        """As in botocore, without what only a server needs; an answer that says what is to be read is not parsed."""
+        service = operation_model.service_model.service_id.hyphenize()
+        try:
+            instead = self._emit(f"before-send.{service}.{operation_model.name}", request=request)
+            response = first_non_none_response(instead) or self._send(request)
+        except Exception as error:
+            return None, error
+        read = response.said if isinstance(response, Response) else None
+        if read is None:
+            return self._parsed(response, operation_model), None
+        meta = {"RequestId": REQUEST_ID, "HTTPStatusCode": response.status_code, "HTTPHeaders": dict(response.headers)}
+        return (response, {**read, "ResponseMetadata": meta}), None
+
+    def _get_response(self, request: Any, operation_model: Any, context: Any) -> Any:
+        """Nobody hears of `response-received` here."""
+        return self._do_get_response(request, operation_model, context)
+
+    def _parsed(self, response: AWSResponse, operation_model: Any) -> tuple[AWSResponse, Any]:
+        told: Any = convert_to_response_dict(response, operation_model)
+        parser: Any = _parsers().create_parser(operation_model.service_model.resolved_protocol)
+        parsed = parser.parse(told, operation_model.output_shape)
+        if response.status_code >= 300:
+            kind: Any = Endpoint
+            kind._add_modeled_error_fields(self, told, parsed, operation_model, parser)
+        return response, parsed
+
     def _send(self, request: AWSPreparedRequest) -> AWSResponse:
         body: Any = request.body or b""
         body = body.encode() if isinstance(body, str) else bytes(body)
         headers: Any = request.headers
         asked = incoming(str(request.method), str(request.url), headers, body, self._service, self._region)
         try:
-            answer = self._answers(asked, self._recorded)
+            answer = self._answers(replace(asked, direct=True), self._recorded)
         except LostAnswer:
             raise ConnectionClosedError(endpoint_url=request.url) from None
         except Swallowed:
             self._clock.late(self._patience)
             raise ReadTimeoutError(endpoint_url=request.url) from None
         told: Any = {**answer.headers, "date": formatdate(self._clock.now(), usegmt=True)}
-        return AWSResponse(str(request.url), answer.status, told, Body(answer.body))
+        return Response(str(request.url), told, answer)
+
+    def _emit(self, event: str, **facts: Any) -> Any:
+        emitter: Any = vars(self)["_event_emitter"]
+        return emitter.emit(event, **facts)
 
     def _needs_retry(
         self, attempts: int, operation_model: Any, request_dict: Any, response: Any = None, caught_exception: Any = None
@@ -90,8 +131,7 @@ class PretendEndpoint(Endpoint):
         """As in botocore, which would sleep by the computer's clock, and would ask about a success, too."""
         if response is not None and response[0].status_code < 300:
             return False
-        emitter: Any = vars(self)["_event_emitter"]
-        answers = emitter.emit(
+        answers = self._emit(
             f"needs-retry.{operation_model.service_model.service_id.hyphenize()}.{operation_model.name}",
             response=response,
             endpoint=self,
@@ -136,7 +176,9 @@ class PretendSession(boto3.Session):
         kind: Any = Config  # whose stubs do not know this option
         mine = kind(ignore_configured_endpoint_urls=True, signature_version=UNSIGNED)
         maker: Any = _maker()
-        return maker.client(service, region_name=region, config=mine.merge(config) if config else mine)
+        made = maker.client(service, region_name=region, config=mine.merge(config) if config else mine)
+        _forget_others(made)
+        return made
 
     def _copy(self, model: Any, service: str, region: str) -> Any:
         client: Any = object.__new__(type(model))  # copy.copy would ask it for attributes before it has any
@@ -160,6 +202,17 @@ def _renew_retries(client: Any) -> None:
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
     standard.register_retry_handler(client, retries.get("total_max_attempts", standard.DEFAULT_MAX_ATTEMPTS))
+
+
+def _forget_others(client: Any) -> None:
+    """Botocore gives every client its handlers for every service's events; each copy would copy them all."""
+    emitter = vars(client.meta.events)["_emitter"]
+    service = client.meta.service_model.service_id.hyphenize()
+    events = vars(emitter._handlers)["_root"]["children"]
+    del events["docs"], events["creating-client-class"]
+    for event in events.values():
+        event["children"] = {name: one for name, one in (event["children"] or {}).items() if name == service}
+    vars(emitter)["_lookup_cache"] = {}
 
 
 @lru_cache(maxsize=4096)

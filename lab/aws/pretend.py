@@ -30,7 +30,7 @@ from lab.aws.server import Server
 from lab.aws.tables import Tables
 from lab.aws.targets import Targets
 from lab.aws.traffic import Traffic
-from lab.aws.wire import Answer, AwsError, Incoming, for_moto, parse, refuse, serialise
+from lab.aws.wire import Answer, AwsError, Incoming, as_read, for_moto, parse, refuse, serialise
 from lab.clock import Clock, RealClock, VirtualClock
 from lab.machines import Machines, PretendMachines
 
@@ -183,7 +183,7 @@ class PretendAws:
         if handler is None and request.service in ("autoscaling", "cloudwatch"):
             return refuse(request, AwsError("InvalidAction", f"The lab does not know {request.name}"))
         if request.service == "dynamodb" and (answer := self._tables.answer(request)):
-            return answer
+            return as_read(request, answer)
         if handler is None:
             return self._by_moto(request)
         try:

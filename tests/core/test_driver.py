@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, repeat
 from typing import Any
 
@@ -675,7 +675,9 @@ class Unforeseen:
             if request.operation != "DescribeAutoScalingGroups" or not self.left:
                 return answered
             self.left -= 1
-            return replace(answered, body=re.sub(rb"<MinSize>\d+</MinSize>", b"", answered.body))
+            for group in (answered.read or {})["AutoScalingGroups"]:
+                del group["MinSize"]
+            return answered
 
         return answer
 

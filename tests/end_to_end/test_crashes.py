@@ -31,7 +31,7 @@ def test_dying_anywhere_on_the_good_path(weighted: bool) -> None:
     release = world.start(GOOD)
     told: list[Release] = [release]
     crashes = die_everywhere(world, release, Outcome.LIVE, told.append, after=lambda: new_here(told[-1], weighted))
-    assert len(crashes.points) > (80 if weighted else 100)
+    assert len(crashes.points) > (65 if weighted else 85)
     assert said(crashes) == ""
 
 
@@ -81,7 +81,7 @@ def test_dying_anywhere_then_a_rollback_is_ordered(weighted: bool) -> None:
         return told[-1].phase.can_roll_back and new_here(told[-1], weighted)
 
     crashes = die_everywhere(world, release, Outcome.LIVE, told.append, after=after, then=ordered_back)
-    assert len(crashes.points) > (60 if weighted else 80)
+    assert len(crashes.points) > (50 if weighted else 65)
     assert said(crashes) == ""
 
 

@@ -55,6 +55,7 @@ from bluegreen.wording import (
     flaps,
     needed,
     next_step,
+    number_of_group,
     one_line,
     outcome_line,
     person,
@@ -449,7 +450,9 @@ class Engine:
         if live is not None:
             return Previous(last, live.image, live.number, live.commit)
         if not last.blue_image or last.cure:
-            raise Refused("the image before is not known", reason=Reason.NOTHING_TO_DO, where=service)
+            hint = f"A release with `--cure` replaces what serves; `bluegreen history {service}` lists what there was."
+            what = "no good image from before is known" if last.cure else "the image before is not known"
+            raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
         if self._kept(last, [last.blue_image]).gone(last.blue_image):
             what = f"the image before, {last.blue_image}, is not there any more"
             raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=self._offered(service))
@@ -818,7 +821,8 @@ class Engine:
         takes: Facts = MappingProxyType({}),
     ) -> Callable[[int], Facts]:
         cure = self._cure(baseline, record, takes)
-        good = self._good(record, record.next if record else 1, baseline.blue_image if cure else "")
+        worse = {baseline.image, baseline.blue_image if cure else ""}
+        good = self._good(record, record.next if record else 1, worse)
         token, live = _token(), record.live if record else None
 
         def facts(number: int) -> Facts:
@@ -848,7 +852,7 @@ class Engine:
                 "account": baseline.account,
                 "region": baseline.region,
                 "again": again,
-                "back": good.number if good else None,
+                "back": self._back(baseline, config.id, good),
                 "back_image": good.image if good else "",
                 **cure,
                 "token": token,
@@ -856,6 +860,12 @@ class Engine:
             }
 
         return facts
+
+    def _back(self, baseline: Baseline, service: str, good: Summary | None) -> int | None:
+        """Number of the release to go back to; 0 when the journal knows no image of the one that made blue."""
+        made = number_of_group(service, baseline.blue.name)
+        known = self._journal.summary(service, made) if made and not good else None
+        return good.number if good else None if known and known.image else 0
 
     def _cure(self, baseline: Baseline, record: ServiceRecord | None, takes: Facts) -> Facts:
         """What is to be recorded of a blue that is not whole; one at size 0 says less than green needs."""
@@ -1098,19 +1108,22 @@ class Engine:
 
     def _live_before(self, release: Release) -> Summary | None:
         """The last release that went live before this one, and is good."""
-        ill = release.blue_image if release.cure else ""
-        return self._good(self._record(release.service), release.number, ill)
+        worse = {release.image, release.blue_image if release.cure else ""}
+        return self._good(self._record(release.service), release.number, worse)
 
-    def _good(self, record: ServiceRecord | None, before: int, ill: str) -> Summary | None:
-        """The last one before that number that went live, was not rolled back, and whose image is there and not ill."""
-        if record is None:
-            return None
-        good = [
-            one
-            for one in self._journal.history(record.service, 50)
-            if one.number < before and one.outcome == Outcome.LIVE and one.image not in ("", ill)
-            if record.rolled_back(one.commit, one.image) is None
-        ]
+    def _good(self, record: ServiceRecord | None, before: int, worse: set[str]) -> Summary | None:
+        """The last one before it that went live, was not rolled back, and whose image is there and not `worse`.
+
+        Those are what is to be left now, and what a cure has replaced since: nobody goes back to that.
+        """
+        good: list[Summary] = []
+        for one in self._journal.history(record.service, 50) if record else ():
+            if one.number >= before or one.outcome != Outcome.LIVE or record is None:
+                continue
+            if one.image not in {"", *worse} and record.rolled_back(one.commit, one.image) is None:
+                good.append(one)
+            elif (left := self._journal.load(one.id)).cure:
+                worse = {*worse, left.blue_image}
         kept = self.kept(good)
         return next((one for one in good if not kept.gone(one.image)), None)
 
@@ -1149,7 +1162,9 @@ class Engine:
     def _way_back(self, release: Release) -> str:
         command = way_back(replace(release, back=live.number if (live := self._live_before(release)) else None))
         first = "" if release.outcome else "Once it has settled, "
-        return f"{first}`{command}` releases {live.image if live else 'that image'} again." if command else ""
+        if not command:
+            return f"{first or 'No good image from before is known: '}a release with `--cure` replaces what serves."
+        return f"{first}`{command}` releases {live.image if live else 'that image'} again."
 
     def _status_of_many(self, record: ServiceRecord) -> ServiceStatus:
         try:

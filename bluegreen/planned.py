@@ -34,7 +34,16 @@ def lines(plan: Plan) -> Iterator[str]:
         yield "A rollback would, by the phase in which it is ordered:"
         yield from _rollbacks(plan, release)
     yield ""
-    yield "Once blue is emptied, the way back is a release of the image before."
+    yield _way_back(release)
+
+
+def _way_back(release: Release) -> str:
+    """A cure makes no promise to return to blue."""
+    if not release.cure:
+        return "Once blue is emptied, the way back is a release of the image before."
+    command = wording.way_back(release)
+    then = f"the way back is `{command}`" if command else "the way on is another release with `--cure`"
+    return f"Once {release.blue_group} is out, nothing returns to it, unless it was whole by then: {then}."
 
 
 def _leaving(found: Delays) -> str:

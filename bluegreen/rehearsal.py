@@ -37,11 +37,15 @@ def rehearse(release: Release, baseline: Baseline, config: Config) -> tuple[Step
 
 
 def rehearse_rollback(release: Release, baseline: Baseline, config: Config, left: Phase) -> tuple[Step, ...]:
-    """The steps of a rollback out of the phase `left`; with weights, at the last step of green's share."""
+    """The steps of a rollback out of the phase `left`; with weights, at the last step of green's share.
+
+    None where nothing returns to blue any more: after the switch of a cure.
+    """
     steps: list[Step] = []
     world = _scene(release, baseline)
     for moment in _moments(release, world, config):
-        if moment.release.phase is left and not isinstance(moment.decision, Act) and not _early(moment, config):
+        orderable = moment.release.phase is left and moment.release.can_roll_back
+        if orderable and not isinstance(moment.decision, Act) and not _early(moment, config):
             release = _told(moment.release, EventKind.ROLLBACK_ORDERED, {"who": "you"}, moment.seen.at)
             steps = list(_play(release, moment.seen, config))
             break

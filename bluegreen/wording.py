@@ -413,6 +413,8 @@ def phase_meaning(phase: Phase, release: Release | None = None) -> str:
     """What goes on in the phase, in one clause; of a release, how it does there."""
     if phase is Phase.SOAKING and release and not release.can_return:
         return "green serves alone; blue was ill when it was taken out, so nothing returns to it"
+    if phase is Phase.SOAKING and release and release.cure and release.left_whole is None:
+        return "green serves alone; nothing returns to a blue that was ill when it was taken out"
     if phase is Phase.SWITCHING and release and release.cure and release.left_whole is None:
         return "green gets all the traffic as soon as it can bear it"
     return _PHASES[phase]
@@ -498,6 +500,7 @@ def _next_after(release: Release, outcome: Outcome) -> str:
         case Outcome.FAILED:
             back = f"bluegreen rollback {release.service}" if release.can_roll_back else way_back(release)
             back = f"; go back: {back}" if back else ""
+            back += "" if release.can_roll_back else "; or replace what serves by a release with `--cure`"
             lost = release.reason is Reason.CHANGED_OUTSIDE
             behind = f"; if the journal is behind: bluegreen adopt {release.service}" if lost else ""
             return f"when that is put right: bluegreen resume {release.service}{back}{behind}"
@@ -515,13 +518,14 @@ def _back_by_release(release: Release) -> str:
     """Once blue is emptied, going back is a release of an image from before; never one of what was ill."""
     command = way_back(release)
     if not command:
-        return ""
+        return "no good version from before is known; replace it: bluegreen release" if release.outcome else ""
     return f"go back: {command}" if release.outcome else f"once it has settled, go back: {command}"
 
 
 def way_back(release: Release) -> str:
     """The command that brings back what was good before this release, once blue is emptied; "" when nothing was."""
-    number = release.back if release.back or release.cure else previous_number(release)
+    known = release.back is not None or bool(release.cure)
+    number = release.back if known else previous_number(release)
     if (release.back_image if release.back else release.blue_image) in release.dropped_images:
         return ""
     if number:
@@ -540,8 +544,13 @@ def serving(release: Release) -> str:
 
 def previous_number(release: Release) -> int | None:
     """Number of the release that made blue; None when blue is from before the first release."""
-    named = "|".join(map(re.escape, prefixes(release.service)))
-    made = re.fullmatch(rf"(?:{named})-v(\d+)", release.blue_group)
+    return number_of_group(release.service, release.blue_group)
+
+
+def number_of_group(service: str, group: str) -> int | None:
+    """Number of the service's release that made a group, by its name; None when none did."""
+    named = "|".join(map(re.escape, prefixes(service)))
+    made = re.fullmatch(rf"(?:{named})-v(\d+)", group)
     return int(made[1]) if made else None
 
 

@@ -205,6 +205,9 @@ def test_approvals_are_counted() -> None:
 # --- what can be done --------------------------------------------------------------------------------------
 
 
+NOTHING_GOOD = "no good version from before is known; replace it: bluegreen release"
+
+
 def test_the_next_step_fits_where_the_release_stands(telling: Telling) -> None:
     """The commands that would be refused are never named."""
     back = "bluegreen rollback web/production"
@@ -220,9 +223,9 @@ def test_the_next_step_fits_where_the_release_stands(telling: Telling) -> None:
 
 
 def test_before_the_first_release_there_is_no_number_to_go_back_to() -> None:
-    """Its image can be released all the same, by its name; where nobody knows it, nothing is advised."""
+    """Its image can be released all the same, by its name; where nobody knows it, that is said."""
     live = Telling(blue="web-asg").serves_both().settles("live").release
-    assert wording.next_step(live) == ""
+    assert wording.next_step(live) == NOTHING_GOOD
     known = replace(live, blue_image="ami-0old")
     assert wording.next_step(known) == "go back: bluegreen release --ami ami-0old --cure"
 
@@ -233,17 +236,20 @@ def test_nobody_is_sent_back_to_an_image_that_the_release_itself_removed(telling
     live = replace(telling.release, blue_image="ami-0blue")
     assert wording.next_step(live) == "go back: bluegreen rollback web/production --to 41"
     assert wording.next_step(replace(live, back=40, back_image="ami-0good")).endswith(" --to 40")
-    assert wording.next_step(replace(live, blue_image="ami-0old")) == ""
-    assert wording.next_step(replace(live, back=40, back_image="ami-0old")) == ""
+    assert wording.next_step(replace(live, blue_image="ami-0old")) == NOTHING_GOOD
+    assert wording.next_step(replace(live, back=40, back_image="ami-0old")) == NOTHING_GOOD
 
 
 def test_nobody_is_sent_back_to_what_was_ill() -> None:
     """A cure goes back to the good one before that, or nowhere; what failed past the return has a way, too."""
     cure = replace(Telling().serves_both().settles("live").release, cure="ill", blue_image="ami-0ill")
-    assert wording.next_step(cure) == ""
+    assert wording.next_step(cure) == NOTHING_GOOD
+    lost = replace(cure, cure="", back=0)
+    assert wording.next_step(lost) == "go back: bluegreen release --ami ami-0ill --cure"
     assert wording.next_step(replace(cure, back=39)) == "go back: bluegreen rollback web/production --to 39"
     failed = Telling().serves_both().enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).settles("failed", "check_failed")
-    assert wording.next_step(failed.release).endswith("; go back: bluegreen rollback web/production --to 41")
+    replaced = "; or replace what serves by a release with `--cure`"
+    assert wording.next_step(failed.release).endswith(f"; go back: bluegreen rollback web/production --to 41{replaced}")
 
 
 @pytest.mark.parametrize(

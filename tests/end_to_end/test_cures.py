@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bluegreen import planned, wording
 from bluegreen.aws_commands import delete_group
 from bluegreen.release import Outcome, Phase, Reason, Release, Verb
 from tests.worlds import CHANGES, FAST, GOOD, HEALTH, Ops, fast, once
@@ -219,3 +220,40 @@ def test_a_cure_takes_out_both_that_a_failed_release_left(weighted: bool, ill: t
     (other,) = {failed.blue_group, failed.green_group} - {release.blue_group}
     said = [one for one in live.left_behind if one.startswith(f"group {other} ")]
     assert said == [f"group {other} of {failed.id}, which gets no traffic: {delete_group(other)}"]
+
+
+def test_the_way_back_after_cures_is_what_no_cure_replaced() -> None:
+    """Of a cure that is cured itself, too; where nothing good is known that is said, and a plan says the same."""
+    o = fast(checks=[])
+    o.instances = 0
+    first, live = lives(o, commit=FIRST), lives(o, commit=SECOND)
+    for commit in (HOTFIX, "0fee0004dddd"):
+        sick(o, live)
+        said = list(planned.lines(o.engine().plan(o.config, commit=commit)))
+        back = f"the way back is `bluegreen rollback {WEB} --to 1`"
+        assert (
+            said[-1] == f"Once {live.green_group} is out, nothing returns to it, unless it was whole by then: {back}."
+        )
+        assert "soaking: green serves alone; nothing returns to a blue that was ill when it was taken out" in said
+        assert not any(
+            "soaking" in line for line in said[said.index("A rollback would, by the phase in which it is ordered:") :]
+        )
+        live = lives(o, commit=commit, cure=True)
+        assert wording.next_step(live) == f"go back: bluegreen rollback {WEB} --to 1"
+        assert o.engine().previous(WEB, who=ON_CALL).number == 1
+    sick(o, live)
+    back_again = o.drive(o.engine().release_again(WEB, first.image, who=ON_CALL).id)
+    assert back_again is not None
+    assert wording.next_step(back_again) == "no good version from before is known; replace it: bluegreen release"
+    assert "no good image" in refusal(o, lambda: o.engine().previous(WEB, who=ON_CALL), Reason.NOTHING_TO_DO).what
+
+
+def test_an_image_from_before_the_journal_was_lost_is_found() -> None:
+    """The way back names it by its id, and that can be released."""
+    o = fast(checks=[])
+    first = lives(o, commit=FIRST)
+    o.world.client("dynamodb").delete_table(TableName="bluegreen")
+    live = lives(o, commit=SECOND)
+    assert wording.next_step(live) == f"go back: bluegreen release --ami {first.image} --cure"
+    release = o.start("", ami=first.image, cure=True)
+    assert release.image == first.image

@@ -762,9 +762,9 @@ class Engine:
             return listed
         return f"`bluegreen rollback {service} --to {which.number}` releases {which.image} again; {listed}"
 
-    def _nothing_known(self, service: str, what: str) -> Refused:
+    def _nothing_known(self, service: str, what: str, hint: str = "") -> Refused:
         """The journal knows no release of it: what AWS shows of lost ones, else just that."""
-        return self.lost(service) or Refused(what, reason=Reason.NOTHING_TO_DO, where=service)
+        return self.lost(service) or Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
 
     def _not_whole(
         self, config: Config, record: ServiceRecord | None, standing: Standing, baseline: Baseline
@@ -1136,10 +1136,10 @@ class Engine:
             if last.outcome is Outcome.FAILED:
                 return last.id
             self._may_be_rolled_back(last)
+        what, hint = "no release is under way", f"`bluegreen history {service}` shows what was."
         if record is None or not record.last:
-            raise self._nothing_known(service, "no release is under way")
-        hint = f"`bluegreen history {service}` shows what was."
-        raise Refused("no release is under way", reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
+            raise self._nothing_known(service, what, hint)
+        raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
 
     def _may_be_rolled_back(self, release: Release) -> None:
         if release.outcome is Outcome.ROLLED_BACK or (release.phase is Phase.ROLLING_BACK and not release.outcome):

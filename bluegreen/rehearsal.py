@@ -207,13 +207,15 @@ def _pin(release: Release, seen: Observation) -> tuple[Observation, dict[str, An
     assert seen.blue is not None
     assert release.blue is not None
     before = release.blue
-    pinned = replace(seen.blue, minimum=before.desired, template_version=before.resolved_version)
+    version = before.resolved_version
+    pinned = replace(seen.blue, minimum=before.desired, template_version=version, held_by=release.mark)
     return replace(seen, blue=pinned), {}
 
 
 def _create(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
     size = release.size
-    green = Group(release.green_group, size, size, size, release=release.id, token=release.token)
+    made = Group(release.green_group, size, size, size, release=release.id, token=release.token)
+    green = replace(made, held_by=release.mark)
     return replace(seen, green=green), {"group": green.name}
 
 
@@ -276,6 +278,8 @@ _EFFECTS: Mapping[Verb, Effect] = {
     Verb.EMPTY_BLUE: _change("blue", desired=0, minimum=0, maximum=0),
     Verb.DRAIN_WARM_POOL: _change("blue", warm=0),
     Verb.DELETE_WARM_POOL: _change("blue", warm=None),
+    Verb.RESUME_BLUE: _change("blue", held_by=""),
+    Verb.RESUME_GREEN: _change("green", held_by=""),
     Verb.DELETE_BLUE: _change("blue", deleting=True),
     Verb.DELETE_GREEN: _change("green", deleting=True),
 }

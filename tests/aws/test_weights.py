@@ -461,6 +461,7 @@ HARMLESS = {
     "SuspendProcesses",
     "UpdateAutoScalingGroup",
     "CreateLaunchTemplateVersion",
+    "CreateOrUpdateTags",
     "CreateAutoScalingGroup",
 }
 EDITS = [edit_weights, edit_stickiness, add_rule, detach_blue, detach_green]

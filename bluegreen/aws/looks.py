@@ -28,7 +28,8 @@ def overdue(release: Release) -> float:
 def _grown(release: Release, seen: Seen, now: float) -> Seen:
     """While green grows, or what it lost is replaced, commands are for those who serve: others have not booted yet.
 
-    Before anybody serves they are for those who were there before the loss.
+    Before anybody serves they are for those who were there before the loss; when nobody of them is left, for everybody
+    in service, as after the launch.
     """
     green: Group | None = seen["green"]
     lost = release.sights.get(TAKEN, {})
@@ -36,7 +37,16 @@ def _grown(release: Release, seen: Seen, now: float) -> Seen:
     if green is None or not (lost.get("value") or new):
         return seen
     booted = {*Observation(at=now, **seen).serving(green), *(lost["remain"] if lost.get("value") else ())}
+    if not (booted or "targets" in seen):
+        return seen
     return {**seen, "green": replace(green, instances=tuple(one for one in green.instances if one.id in booted))}
+
+
+def _lacking(release: Release, seen: Seen) -> bool:
+    """Whether green lacks whom AWS or a hand took, as far as known: a command may find nobody to run on."""
+    green: Group | None = seen["green"]
+    told = release.sights.get(TAKEN, {}).get("value") or seen.get("taken")
+    return bool(told) or (green is not None and any(one.set_aside for one in green.instances))
 
 
 class Looks:
@@ -231,7 +241,7 @@ class Looks:
         return self._balancers[release.id]
 
     def _checks(self, release: Release, seen: Seen, now: float) -> Any:
-        return self._probes.look(release, seen["green"], now)
+        return self._probes.look(release, seen["green"], now, lacking=_lacking(release, seen))
 
     def _spares(self, release: Release, now: float) -> Seen:
         """Images and emptied groups of this service that may go."""

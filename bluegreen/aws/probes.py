@@ -111,13 +111,18 @@ class Probes:
         self._questions: dict[tuple[str, str], Question] = {}
         self._metrics = Metrics(calls)
 
-    def look(self, release: Release, green: Group | None, now: float) -> tuple[CheckResult, ...]:
-        """Results of the checks of this phase that are due, in the config's order."""
+    def look(
+        self, release: Release, green: Group | None, now: float, *, lacking: bool = False
+    ) -> tuple[CheckResult, ...]:
+        """Results of the checks of this phase that are due, in the config's order.
+
+        `lacking`: whoever is not there was taken, which says nothing of the version; commands wait for somebody else.
+        """
         due = [check for check in self._config.checks if self._due(check, release, now)]
         said = {
             **self._alarms([c for c in due if isinstance(c, AlarmCheck)]),
             **self._metrics.verdicts([c for c in due if isinstance(c, MetricCheck)], release, now),
-            **self._commands([c for c in due if isinstance(c, RunCheck)], release, green, now),
+            **self._commands(self._runnable(due, green, lacking=lacking), release, green, now),
             **self._pages([c for c in due if isinstance(c, HttpCheck)], release, now),
         }
         for check in due:
@@ -206,6 +211,10 @@ class Probes:
         return {check.name: _alarm(shown.get(check.alarm), check) for check in checks}
 
     # --- commands
+
+    def _runnable(self, due: list[Check], green: Group | None, *, lacking: bool) -> list[RunCheck]:
+        nobody = green is None or not green.in_service
+        return [] if lacking and nobody else [c for c in due if isinstance(c, RunCheck)]
 
     def _commands(
         self, checks: list[RunCheck], release: Release, green: Group | None, now: float

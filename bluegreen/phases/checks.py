@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bluegreen.config import RunCheck
 from bluegreen.observation import TARGETS
 from bluegreen.phases.losses import loss
 from bluegreen.phases.scene import RollBack, Scene, Wait, of_balancer, when_word
@@ -17,13 +18,11 @@ def check_failed(s: Scene) -> RollBack | None:
         return late
     for name, within in _limits(s):
         state = s.release.checks.get(name)
-        seen = state.value if state else "never answered"
-        reason = _never_whole(s) if name == TARGETS else Reason.CHECK_FAILED
         if state is not None and state.lost:
             how = "fails" if state.certain else "no longer holds"
-            return RollBack(Reason.CHECK_FAILED, f"{name} {how}: {seen}")
+            return RollBack(Reason.CHECK_FAILED, f"{name} {how}: {state.value}")
         if not (state and state.held) and s.now - _clock(s, name) >= within:
-            return RollBack(reason, f"{name} did not hold within {duration(within)}: {seen}")
+            return RollBack(_why_never(s, name), f"{name} did not hold within {duration(within)}: {_seen(s, name)}")
     return None
 
 
@@ -46,11 +45,27 @@ def _not_replaced(s: Scene) -> RollBack | None:
     return RollBack(gone.reason, f"{gone.named(s.seen.green)}, {within}: {remain} healthy")
 
 
-def _never_whole(s: Scene) -> Reason:
-    """Why green never came to be healthy: the version is not to blame while all that are there are well."""
+def _why_never(s: Scene, name: str) -> Reason:
+    """Why a check never came to hold: the version is not to blame while all that are there are well, or nobody is."""
     gone, green = loss(s.release, s.seen), s.seen.green
+    if name != TARGETS:
+        return gone.reason if gone and _nobody_to_ask(s, name) else Reason.CHECK_FAILED
     well = green is not None and len(s.seen.serving(green)) >= len(green.in_service)
     return gone.reason if gone and well else Reason.NEVER_HEALTHY
+
+
+def _seen(s: Scene, name: str) -> str:
+    """What it said last; and who took whom, where that left nobody to ask."""
+    state, gone = s.release.checks.get(name), loss(s.release, s.seen)
+    if gone and _nobody_to_ask(s, name):
+        return gone.named(s.seen.green)
+    return state.value if state else "never answered"
+
+
+def _nobody_to_ask(s: Scene, name: str) -> bool:
+    """A command runs on green's own instances."""
+    runs = any(check.name == name and isinstance(check, RunCheck) for check in s.checks)
+    return runs and not (s.seen.green and s.seen.green.in_service)
 
 
 def _limits(s: Scene) -> list[tuple[str, float]]:

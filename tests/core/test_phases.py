@@ -1597,6 +1597,18 @@ def test_nobody_is_waited_for_while_nobody_serves(by_hand: bool) -> None:
     assert s.release.checks["targets"].held, "blue serves: they are waited for"
 
 
+@pytest.mark.parametrize(("kind", "reason"), [("run", Reason.LAUNCH_LATE), ("alarm", Reason.CHECK_FAILED)])
+def test_a_check_that_finds_nobody_to_ask_blames_no_version(kind: str, reason: Reason) -> None:
+    """All of green was taken before it was in any target group, and nobody comes: what can be asked is judged."""
+    s = Stage(checks=[{"name": "unit", kind: "x", "when": ["checking"]}]).launched().enters(Phase.CHECKING)
+    taken(s.sees(targets={}), *(f"{GREEN}-{n}" for n in range(4))).notices()
+    decision = s.passes(700).decision
+    assert isinstance(decision, RollBack)
+    assert decision.reason is reason
+    assert decision.message.startswith("unit did not hold within ")
+    assert (f"AWS took {GREEN}-0, " in decision.message) is (kind == "run")
+
+
 def test_all_of_green_is_taken_while_blue_is_emptied() -> None:
     """Nothing can return to blue; green's group has the time of a boot, then the release makes room for its cure."""
     s = Stage().switched().enters(Phase.RETIRING).targets(green="healthy").did(Verb.STILL_BLUE, Verb.EMPTY_BLUE)

@@ -447,6 +447,26 @@ def test_what_aws_takes_is_not_the_version_s_fault(phase: Phase, weighted: bool)
     assert o.wrong(done) == []
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
+@pytest.mark.parametrize("held", [False, True], ids=["before it held", "after it held"])
+def test_all_of_green_is_taken_while_blue_serves(weighted: bool, held: bool) -> None:
+    """A command finds nobody to run on: that is no failure, and those who come instead are asked."""
+    o = fast(12.0, weighted=weighted)
+
+    def take(seen: Release) -> bool:
+        unit = "unit" in seen.checks and seen.checks["unit"].held
+        return seen.phase in (Phase.CHECKING, Phase.OVERLAPPING) and unit is held
+
+    def gone() -> None:
+        for one in o.aws.members("web-production-v1"):
+            o.aws.take(one)
+
+    done = ended(o, o.start(), once(take, gone))
+    assert (done.outcome, done.reason) == (Outcome.LIVE, Reason.COMPLETED)
+    assert any(e.facts.get("subject") == "taken" for e in o.told)
+    assert o.wrong(done) == []
+
+
 def set_aside(o: Ops, call: str, group: str) -> str:
     """Somebody puts an instance in service into Standby, or detaches it; AWS is to launch another in its place."""
     one = min(id_ for id_, state in o.aws.members(group).items() if state == "InService")

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -732,14 +731,22 @@ class Engine:
             self._made_journal = Journal(self._session, self.table, heard=self.clock.heard)
         return self._made_journal
 
-    def _cloud(self, config: Config, attempts: int = 0) -> Cloud:
-        from bluegreen.aws import Cloud
+    def _cloud(self, config: Config, attempts: int | None = None) -> Cloud:
+        """`attempts`: as for `aws.Cloud`, which knows how many are usual."""
+        from bluegreen.aws import ATTEMPTS, Cloud
         from bluegreen.masking import mask, secrets_of
 
         secrets = secrets_of(os.environ)
         hide, stopwatch = (lambda text: mask(text, secrets)), time.monotonic
-        ways = partial(Cloud, config, self._session, mask=hide, stopwatch=stopwatch, fetch=self._fetch)
-        return ways(beside=self._beside, attempts=attempts) if attempts else ways(beside=self._beside)
+        return Cloud(
+            config,
+            self._session,
+            mask=hide,
+            stopwatch=stopwatch,
+            fetch=self._fetch,
+            attempts=attempts or ATTEMPTS,
+            beside=self._beside,
+        )
 
     def _kept(self, release: Release, images: Sequence[str]) -> Kept:
         """Which of these images are there, asked once, where the release was made."""
@@ -752,11 +759,8 @@ class Engine:
     def _offered(self, service: str) -> str:
         """Which release's image can be released again, of those that are good, in a sentence."""
         record = self._record(service)
-        rows = self._journal.history(service, 50)
-        good = [row for row in rows if row.outcome is Outcome.LIVE and row.image]
-        good = [row for row in good if record and record.rolled_back(row.commit, row.image) is None]
-        kept, live = self.kept(good), record.live.image if record and record.live else ""
-        which = next((row for row in good if row.image != live and not kept.gone(row.image)), None)
+        live = record.live.image if record and record.live else ""
+        which = self._good(record, record.next if record else 1, {live})
         listed = f"`bluegreen history {service}` shows whose images are still there."
         if which is None:
             return listed
@@ -996,11 +1000,16 @@ class Engine:
         self._journal.refuse_second(record)
 
     def _refuse_elsewhere(self, release: Release, config: Config) -> None:
-        """Refused when it was begun in another account; what cannot be asked is met again by the driver."""
+        """Refused when it was begun in another account; what cannot be asked is met again by the driver.
+
+        Asked once: an order may wait for the driver that begins with this.
+        """
         from bluegreen.adoption import another_account
 
+        if not release.account:
+            return
         try:
-            account, _ = self._cloud(config).account()
+            account, _ = self._cloud(config, attempts=1).account()
         except AwsError:
             return
         if another_account(release, account):
@@ -1116,16 +1125,18 @@ class Engine:
 
         Those are what is to be left now, and what a cure has replaced since: nobody goes back to that.
         """
-        good: list[Summary] = []
-        for one in self._journal.history(record.service, 50) if record else ():
-            if one.number >= before or one.outcome != Outcome.LIVE or record is None:
-                continue
-            if one.image not in {"", *worse} and record.rolled_back(one.commit, one.image) is None:
-                good.append(one)
-            elif (left := self._journal.load(one.id)).cure:
-                worse = {*worse, left.blue_image}
-        kept = self.kept(good)
-        return next((one for one in good if not kept.gone(one.image)), None)
+        if record is None:
+            return None
+        rows = [one for one in self._journal.history(record.service, 50) if one.number < before]
+        rows = [one for one in rows if one.outcome is Outcome.LIVE and one.image]
+        kept = self.kept(rows)
+        there = [one for one in rows if not kept.gone(one.image) and record.rolled_back(one.commit, one.image) is None]
+        for one in rows if there else ():
+            if one in there and one.image not in worse:
+                return one
+            if (passed := self._journal.load(one.id)).cure:
+                worse = {*worse, passed.blue_image}
+        return None
 
     def _current(self, service: str, *, failed: bool = False) -> str:
         record = self._record(service)
@@ -1160,11 +1171,13 @@ class Engine:
             )
 
     def _way_back(self, release: Release) -> str:
-        command = way_back(replace(release, back=live.number if (live := self._live_before(release)) else None))
+        live = self._live_before(release)
+        image = live.image if live else release.blue_image
+        command = way_back(replace(release, back=live.number if live else 0, back_image=image))
         first = "" if release.outcome else "Once it has settled, "
-        if not command:
+        if not command or (live is None and self._kept(release, [image]).gone(image)):
             return f"{first or 'No good image from before is known: '}a release with `--cure` replaces what serves."
-        return f"{first}`{command}` releases {live.image if live else 'that image'} again."
+        return f"{first}`{command}` releases {image} again."
 
     def _status_of_many(self, record: ServiceRecord) -> ServiceStatus:
         try:

@@ -26,7 +26,18 @@ from bluegreen.config import Config
 from bluegreen.observation import Baseline, Image, Observation, Remains, Traces
 from bluegreen.release import Facts, Release, Verb
 
-__all__ = ["Asked", "Beside", "Cloud", "Fetch", "Page", "caller", "remains", "session", "web_identity_session"]
+__all__ = [
+    "ATTEMPTS",
+    "Asked",
+    "Beside",
+    "Cloud",
+    "Fetch",
+    "Page",
+    "caller",
+    "remains",
+    "session",
+    "web_identity_session",
+]
 
 
 def remains(service: str, region: str | None, session: boto3.Session | None) -> Remains:

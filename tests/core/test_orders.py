@@ -358,6 +358,17 @@ def test_the_way_back_is_open_to_every_card_of_the_release(phase: Phase) -> None
     assert o.wrong(done) == []
 
 
+def test_whose_account_it_is_keeps_no_order_waiting(o: Ops) -> None:
+    """A driver that begins asks once; AWS that swallows it has answered nobody, and the release goes back."""
+    release = o.start()
+    o.engine().roll_back(WEB, who=ON_CALL)
+    o.aws.faults.swallow("sts:GetCallerIdentity", times=None)
+    done = o.drive(release.id)
+    assert done is not None
+    assert done.outcome is Outcome.ROLLED_BACK
+    assert [call.error for call in o.aws.calls if call.name == "sts:GetCallerIdentity"][-2:] == [None, "Swallowed"]
+
+
 @pytest.mark.parametrize("face", [False, True])
 @pytest.mark.parametrize(
     ("phase", "says"), [(Phase.RETIRING, "blue is retired"), (Phase.ROLLING_BACK, "is rolled back already")]

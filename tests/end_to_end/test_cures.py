@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from bluegreen import planned, wording
 from bluegreen.aws_commands import delete_group
+from bluegreen.errors import ConfigError
 from bluegreen.release import Outcome, Phase, Reason, Release, Verb
 from tests.worlds import CHANGES, FAST, GOOD, HEALTH, Ops, fast, once
 from tests.worlds.orders import ON_CALL, WEB, lives, refusal
@@ -241,6 +243,14 @@ def test_the_way_back_after_cures_is_what_no_cure_replaced() -> None:
         live = lives(o, commit=commit, cure=True)
         assert wording.next_step(live) == f"go back: bluegreen rollback {WEB} --to 1"
         assert o.engine().previous(WEB, who=ON_CALL).number == 1
+    cured, live = live, lives(o, commit="0fee0005eeee")
+    assert live.back == cured.number
+    o.world.client("ec2").deregister_image(ImageId=cured.image)
+    assert o.engine().previous(WEB, who=ON_CALL).number == 1
+    back = f"`bluegreen rollback {WEB} --to 1` releases {first.image} again"
+    assert refusal(o, lambda: o.engine().roll_back(WEB, who=ON_CALL)).hint == f"{back}."
+    with pytest.raises(ConfigError, match=re.escape(back)):
+        o.engine().image_of(WEB, cured.number)
     sick(o, live)
     back_again = o.drive(o.engine().release_again(WEB, first.image, who=ON_CALL).id)
     assert back_again is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bluegreen.aws_commands import delete_group, detach, empty
+from bluegreen.aws_commands import delete_group, detach, empty_group
 from bluegreen.errors import Refused
 from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Image, Remains, Traces
 from bluegreen.release import Phase, Reason, Release, names, release_id
@@ -107,7 +107,7 @@ def _idle(group: Footprint) -> str:
 
 def _ending(group: Footprint) -> str:
     """What a release made goes; whatever else there is, such as Terraform's, is only emptied."""
-    return delete_group(group.name) if group.number else empty(group.name)
+    return delete_group(group.name) if group.number else empty_group(group.name)
 
 
 def _skipped(service: str, number: int, traces: Traces) -> Iterator[Finding]:

@@ -31,13 +31,6 @@ def terminate(ids: Iterable[str]) -> str:
     return f"aws ec2 terminate-instances --instance-ids {' '.join(ids)}"
 
 
-def empty(name: str) -> str:
-    """Ends the instances of a group, and keeps the group."""
-    return (
-        f"aws autoscaling update-auto-scaling-group --auto-scaling-group-name {name} --min-size 0 --desired-capacity 0"
-    )
-
-
 def _between(name: str, target_groups: Iterable[str]) -> str:
     return f"--auto-scaling-group-name {name} --target-group-arns {' '.join(target_groups)}"
 

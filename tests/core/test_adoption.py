@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bluegreen.adoption import Adoption, adopted, another_account, elsewhere, images_said, stand, unknown, ways_on
+from bluegreen.aws_commands import empty_group
 from bluegreen.errors import Refused
 from bluegreen.observation import Footprint, Image, Remains, Traces
 from bluegreen.release import Phase, Reason, Release
@@ -70,8 +71,7 @@ def test_an_old_blue_of_before_the_first_release_is_named_too() -> None:
     found = stand(WEB, "web-asg", 1, traces(*there, first=2), journaled=False).findings
     (idle,) = (one for one in found if "gets no traffic" in one.found)
     assert idle.found == "web-asg has 2 instances and gets no traffic"
-    empties = "aws autoscaling update-auto-scaling-group --auto-scaling-group-name web-asg"
-    assert idle.hint == f"Once you know that nobody needs it: `{empties} --min-size 0 --desired-capacity 0`."
+    assert idle.hint == f"Once you know that nobody needs it: `{empty_group('web-asg')}`."
     (left,) = adopted(WEB, "web-production-v1", 2, None, traces(*there, first=2), configured="web-asg").left
     assert left.startswith("web-asg has 2 instances and gets no traffic; once you know that nobody needs it: ")
 

@@ -12,6 +12,7 @@ import pytest
 
 from bluegreen.errors import Refused
 from bluegreen.release import Outcome, Phase, Release
+from tests.lost_journals import give_all
 from tests.worlds import GOOD, Ops, fast
 from tests.worlds.crashes import Crashes, Point
 
@@ -74,18 +75,6 @@ def tidied_up(o: Ops, serving: set[str]) -> set[str]:
             client.detach_load_balancer_target_groups(AutoScalingGroupName=named, TargetGroupARNs=arns)
     o.clock.sleep(30)
     return {live}
-
-
-def give_all(o: Ops, name: str) -> None:
-    """Every listener gives the group's target group everything."""
-    group = o.group(name)
-    assert group is not None
-    shares = [
-        {"TargetGroupArn": arn, "Weight": 100 if arn in group["TargetGroupARNs"] else 0}
-        for arn in o.world.target_groups
-    ]
-    action = {"Type": "forward", "ForwardConfig": {"TargetGroups": shares}}
-    o.world.client("elbv2").modify_listener(ListenerArn=o.world.listener, DefaultActions=[action])
 
 
 def goes_on(o: Ops) -> list[str]:

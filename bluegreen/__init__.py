@@ -780,11 +780,12 @@ class Engine:
         if not standing.findings and self._last(record) is not None:
             return refusal
         own, ill = self._cloud(config).own_images(), baseline.blue_image
-        named = f"earlier images: {images_said(own, ill)}" if images_said(own, ill) else ""
-        what = "; ".join(part for part in (refusal.what, *(one.said for one in standing.findings), named) if part)
+        found = [refusal.what, *(one.said for one in standing.findings)]
+        if named := images_said(own, ill):
+            found.append(f"earlier images: {named}")
         repair = f"{command(config.id)} puts the record right." if standing.findings else ""
         hint = " ".join(part for part in (refusal.hint, ways_on(own, ill), repair) if part)
-        return Refused(what, reason=Reason.BLUE_UNHEALTHY, where=refusal.where, hint=hint)
+        return Refused("; ".join(found), reason=Reason.BLUE_UNHEALTHY, where=refusal.where, hint=hint)
 
     def _record(self, service: str) -> ServiceRecord | None:
         return self._journal.service(service)
@@ -873,6 +874,8 @@ class Engine:
 
     def _cure(self, baseline: Baseline, record: ServiceRecord | None, takes: Facts) -> Facts:
         """What is to be recorded of a blue that is not whole; one at size 0 says less than green needs."""
+        from bluegreen.observation import in_target_groups
+
         if not (baseline.unwell or baseline.rest):
             return {}
         blue, wanted = baseline.blue, max((one.desired for one in baseline.rest), default=0)
@@ -880,8 +883,8 @@ class Engine:
             live = record.live if record else None
             before = self._size_of(record.service, live.number) if record and live else 0
             wanted = max(blue.minimum, takes.get("size", before), wanted, 1)
-        beside = f"{' and '.join(one.name for one in baseline.rest)} is in the target groups beside {blue.name}"
-        ill = "; ".join([baseline.unwell] * bool(baseline.unwell) + [beside] * bool(baseline.rest))
+        beside = f"{in_target_groups(baseline.rest)} beside {blue.name}" if baseline.rest else ""
+        ill = "; ".join(said for said in (baseline.unwell, beside) if said)
         return {"cure": ill, "borne": baseline.borne, "wanted": wanted if wanted > blue.desired else 0}
 
     def _size_of(self, service: str, number: int) -> int:
@@ -1336,8 +1339,9 @@ def _not_whole(baseline: Baseline) -> Refused:
 
 def _not_whole_either(last: Release, seen: Observation) -> Refused:
     """A cure that was rolled back took nobody out."""
-    names = " and ".join(group.name for group in seen.crowding)
-    what = f"was rolled back, and {names} is in the target groups beside {last.blue_group} still"
+    from bluegreen.observation import in_target_groups
+
+    what = f"was rolled back, and {in_target_groups(seen.crowding)} beside {last.blue_group} still"
     hint = "A release with `--cure`, in a workflow `cure: true`, takes out both once green is healthy."
     return Refused(what, reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 

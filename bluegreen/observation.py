@@ -113,6 +113,12 @@ class Group:
         return tuple(i.id for i in self.instances if i.in_service)
 
 
+def in_target_groups(groups: Iterable[Group]) -> str:
+    """`web-a and web-b are in the target groups`."""
+    names = [group.name for group in groups]
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} in the target groups"
+
+
 @dataclass(frozen=True)
 class Template:
     """The launch template's numbers: `ours` is the version that this release made, None if absent."""

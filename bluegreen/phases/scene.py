@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bluegreen.aws_commands import delete_group, delete_version
-from bluegreen.observation import TARGETS, Group, Observation
+from bluegreen.observation import TARGETS, Group, Observation, in_target_groups
 from bluegreen.phases.obstacles import left_outside
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, BlueBefore, CheckState, Facts, Outcome, Phase, Reason, Release, Verb
@@ -217,13 +217,12 @@ class Scene:
 
 def rest_out(s: Scene) -> Decision:
     """Take what failed releases left out of the target groups; whoever puts it back again and again is told of."""
-    names = [group.name for group in s.seen.crowding]
     if s.phase_age >= s.config.timeouts.healthy:
-        still = f"{' and '.join(names)} is in the target groups still, however often it was taken out"
+        still = f"{in_target_groups(s.seen.crowding)} still, however often taken out"
         return RollBack(Reason.CHANGED_OUTSIDE, still)
     if s.did(Verb.TAKE_REST_OUT) and s.fresh(Verb.TAKE_REST_OUT):
         return s.wait(Awaited.READ_BACK)
-    return Act(Verb.TAKE_REST_OUT, {"groups": names})
+    return Act(Verb.TAKE_REST_OUT, {"groups": [group.name for group in s.seen.crowding]})
 
 
 def halt(s: Scene, reason: Reason, message: str) -> Rest:

@@ -9,7 +9,7 @@ import pytest
 
 from bluegreen import phases
 from bluegreen.aws_commands import delete_group, delete_version
-from bluegreen.observation import CheckResult, Group, Instance
+from bluegreen.observation import CheckResult, Group, Instance, in_target_groups
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.phases.scene import leftovers
 from bluegreen.phases.takeover import remaining, taken_along
@@ -296,7 +296,12 @@ def test_whoever_puts_it_back_again_and_again_is_told_of() -> None:
     s = beside(joined(crowded(healthy=4), 4), "healthy").enters(Phase.SWITCHING).did(Verb.TAKE_REST_OUT).passes(600)
     decision = s.decision
     assert isinstance(decision, RollBack)
-    assert decision.message == f"{OLD['group']} is in the target groups still, however often it was taken out"
+    assert decision.message == f"{OLD['group']} is in the target groups still, however often taken out"
+
+
+def test_many_that_were_left_are_named_together() -> None:
+    """In good grammar."""
+    assert in_target_groups([Group(name, 1, 1, 1) for name in ("a", "b")]) == "a and b are in the target groups"
 
 
 @pytest.mark.parametrize(("states", "verb"), [(["healthy"], Verb.TAKE_GREEN_OUT), (["unhealthy"], None)])

@@ -269,10 +269,10 @@ class Engine:
     @contextlib.contextmanager
     def as_seen(self) -> Iterator[None]:
         """While inside, the state is the one that a stale read shows."""
-        seen = [picture for when, picture in self._pictures if when <= self.now - self.faults.staleness]
         if not self.faults.staleness or not self._pictures:
             yield
             return
+        seen = [picture for when, picture in self._pictures if when <= self.now - self.faults.staleness]
         real = self.state
         self.state = pickle.loads(seen[-1] if seen else self._pictures[0][1])  # noqa: S301 - our own bytes
         try:

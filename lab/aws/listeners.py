@@ -62,10 +62,17 @@ class Listeners:
 
     def actions(self, arn: str) -> list[Params]:
         """What a listener or rule does, secrets included; none if there is no such thing."""
+        return copy.deepcopy(self._actions(arn))
+
+    def weights(self, arn: str) -> dict[str, int]:
+        """The weight of each target group that a listener or rule forwards to."""
+        return dict(forwarded(self._actions(arn)))
+
+    def _actions(self, arn: str) -> list[Params]:
         for listener in self._listeners():
             for rule in listener.rules.values():
                 if arn in (rule.arn, listener.arn if rule.is_default else ""):
-                    return [copy.deepcopy(action.data) for action in rule.actions]
+                    return [action.data for action in rule.actions]
         return []
 
     def rules(self, listener_arn: str) -> list[tuple[str, list[Params], list[Params]]]:

@@ -22,7 +22,7 @@ from lab.aws.engine import Engine, Timings
 from lab.aws.faults import Faults, LostAnswer, Page, Swallowed
 from lab.aws.fleets import Fleets
 from lab.aws.groups import Attached, Groups
-from lab.aws.listeners import Listeners, forwarded
+from lab.aws.listeners import Listeners
 from lab.aws.metrics import Metrics
 from lab.aws.refreshes import Refreshes
 from lab.aws.scaling import Scaling
@@ -264,7 +264,8 @@ class PretendAws:
 
     def weights(self, listener_or_rule_arn: str) -> dict[str, int]:
         """The weight of each target group that a listener (its default action) or rule forwards to."""
-        return dict(forwarded(self.actions(listener_or_rule_arn)))
+        with self.lock:
+            return self._listeners.weights(listener_or_rule_arn)
 
     def actions(self, listener_or_rule_arn: str) -> list[dict[str, Any]]:
         """What a listener (by default) or rule does, secrets included; none if there is no such thing."""

@@ -518,6 +518,14 @@ class Release:
         """Whether the mark is another release's: blue, or green since it is live, is part of that one by now."""
         return bool(held_by) and not self.holds(held_by)
 
+    def is_behind(self, held_by: str) -> bool:
+        """Whether the mark is of a release of the service that began later, or in this one's place, by another journal.
+
+        What an earlier one left behind is not in the way.
+        """
+        service, _, number = held_by.partition(" ")[0].rpartition("#")
+        return held_by != self.mark and service == self.service and int(number) >= self.number
+
     @property
     def weighted(self) -> bool:
         """Whether weights decide who serves; otherwise being in the shared target groups does."""

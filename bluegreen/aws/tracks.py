@@ -22,10 +22,12 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
     """
     mine = {group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)}
     own = _images(calls, config)
+    live = groups.describe(calls, recorded)
     numbers = [_number(one.get("Tags"), config) for one in (*mine.values(), *own)]
+    numbers += [_holder(one.get("Tags"), config) for one in (*mine.values(), *live.values())]
     first = max(next_number, max(numbers, default=0) + 1)
     near = [names(config.id, n, "")["green_group"] for n in range(first, first + NEAR)]
-    there = groups.describe(calls, recorded, *near)
+    there = {**live, **groups.describe(calls, *near)}
     serving = _serving(calls, config)
     return Traces(
         groups=tuple(_footprint(group, config, serving) for group in {**mine, **there}.values()),
@@ -73,6 +75,12 @@ def _number(marks: Iterable[Answer] | None, config: Config) -> int:
     """Number of the service's release that made it; 0 when none did."""
     borne = tags.as_dict(marks)
     return number_of(borne.get(tags.RELEASE, "")) if borne.get(tags.SERVICE) == config.id else 0
+
+
+def _holder(marks: Iterable[Answer] | None, config: Config) -> int:
+    """Number of the service's release that holds it; 0 when none does."""
+    id_ = tags.as_dict(marks).get(tags.HELD, "").partition(" ")[0]
+    return number_of(id_) if id_.rpartition("#")[0] == config.id else 0
 
 
 def _serving(calls: Calls, config: Config) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ def _changed_during_the_bake(s: Scene, blue: Group) -> str:
     """Nothing was made beside an image yet, so nothing needs a person."""
     if not set(s.release.blue_targets) <= blue.target_groups:
         return f"{blue.name} was taken out of the load balancer"
+    if s.release.is_behind(blue.held_by):
+        return f"{blue.name} is held by {blue.held_by.partition(' ')[0]}, which the journal does not know"
     if s.release.routes and s.seen.routes not in (None, s.release.routes):
         return rerouted(s.release.routes, s.seen.routes or ())
     return ""

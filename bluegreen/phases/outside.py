@@ -14,7 +14,7 @@ def intruded(s: Scene) -> Rest | None:
     """Stop when something that we work on is not as we left it."""
     found = (
         not_ours(s)
-        or _held_by_another(s)
+        or held_by_another(s)
         or _blue_changed(s)
         or _green_changed(s)
         or _routes_changed(s)
@@ -25,7 +25,7 @@ def intruded(s: Scene) -> Rest | None:
 
 def displaced(s: Scene) -> Rest | None:
     """While blue is retired: stop when somebody else took green's traffic away; sizes and blue are in motion then."""
-    found = not_ours(s) or _held_by_another(s) or _green_left(s) or _weights_changed(s) or _strayed(s)
+    found = not_ours(s) or held_by_another(s) or _green_left(s) or _weights_changed(s) or _strayed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 
@@ -38,7 +38,7 @@ def not_ours(s: Scene) -> str:
     return f"the group {green.name} is {made} and was not made by this release, so nothing is done to it"
 
 
-def _held_by_another(s: Scene) -> str:
+def held_by_another(s: Scene) -> str:
     """Another release began from our blue, or from our green: one of the two journals is not of this world any more."""
     for verb, group in ((Verb.PIN_BLUE, s.seen.blue), (Verb.CREATE_GREEN, s.seen.green)):
         if group is not None and s.settled(verb) and s.release.held_by_another(group.held_by):

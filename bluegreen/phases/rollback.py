@@ -9,7 +9,7 @@ from bluegreen.aws_commands import attach
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
-from bluegreen.phases.outside import not_ours
+from bluegreen.phases.outside import held_by_another, not_ours
 from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
@@ -18,10 +18,15 @@ from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
 def rolling_back(s: Scene) -> Decision:
     """Return to blue; how depends on the phase that was left."""
     assert s.release.left is not None
-    if found := not_ours(s):
-        return halt(s, Reason.CHANGED_OUTSIDE, found)
     own = replace(s, seen=replace(s.seen, green=None)) if s.stranger else s
+    if found := not_ours(s) or _blue_of_another(own):
+        return halt(s, Reason.CHANGED_OUTSIDE, found)
     return _UNDO[s.release.left](own)
+
+
+def _blue_of_another(s: Scene) -> str:
+    """Green is gone, and another release began from our blue: whoever serves serves for that one."""
+    return held_by_another(s) if s.seen.green is None else ""
 
 
 def undo_baking(s: Scene) -> Decision:

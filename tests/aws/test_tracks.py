@@ -64,6 +64,16 @@ def test_an_image_alone_tells_of_a_release() -> None:
     assert (found.first, found.images) == (8, ("web-production-v7-c0ffee", "web-production-v9-x"))
 
 
+@pytest.mark.parametrize(("service", "first"), [("web/production", 8), ("api/production", 1)])
+def test_the_release_that_holds_a_group_tells_of_its_number(service: str, first: int) -> None:
+    """It may have made nothing yet."""
+    stage = AwsStage()
+    tag = {"ResourceId": "web-asg", "ResourceType": "auto-scaling-group", "Key": "bluegreen:held-by"}
+    mark = {**tag, "Value": f"{service}#7 beef", "PropagateAtLaunch": False}
+    stage.client("autoscaling").create_or_update_tags(Tags=[mark])
+    assert stage.cloud.traces("web-asg", 1).first == first
+
+
 def test_names_near_the_next_number_are_looked_at() -> None:
     """Whoever bears them."""
     stage = AwsStage()

@@ -1763,6 +1763,33 @@ def test_a_group_that_another_release_holds_stops_this_one(which: str) -> None:
     assert any(left.startswith("pins on group") for left in stop.left) == (which == "green")
 
 
+def test_a_rollback_takes_nothing_from_who_began_from_blue_since() -> None:
+    """Green is gone, so whoever gets the traffic, and whoever holds blue, is of another release."""
+    s = marked().rolls_back().sees(green=None).alter("blue", held_by="web/production#43 beef")
+    stop = s.decision
+    assert isinstance(stop, Rest)
+    assert (stop.outcome, stop.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
+    assert stop.message == "the group web-asg is held by web/production#43 by now, so nothing is done to it"
+
+
+@pytest.mark.parametrize(
+    ("mark", "behind"),
+    [
+        ("web/production#43 beef", True),
+        ("web/production#42 beef", True),
+        ("web/production#41 beef", False),
+        ("api/production#43 beef", False),
+        ("", False),
+    ],
+)
+def test_what_a_later_release_holds_is_not_pinned(mark: str, behind: bool) -> None:
+    """A journal from before knows nothing of it; what an earlier release left on the group stops nobody."""
+    blue = group("web-asg", target_groups=frozenset({TG}), held_by=mark)
+    s = Stage(ami="ami-1", started={"token": "9f86"}).enters(Phase.LAUNCHING).sees(blue=blue)
+    said = f"web-asg is held by {mark.partition(' ')[0]}, which the journal does not know"
+    assert s.decision == RollBack(Reason.CHANGED_OUTSIDE, said) if behind else s.verb is Verb.PIN_BLUE
+
+
 def test_a_mark_that_somebody_took_off_stops_nobody() -> None:
     """A tool that keeps tags as it knows them; what is not held is not put back later, and that is told."""
     s = marked()

@@ -207,7 +207,7 @@ def test_everybody_leaves_in_time(monkeypatch: pytest.MonkeyPatch, door: Door) -
         except OSError:
             break
     eventually(lambda: not any(map(is_open, waiting)), 5)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8  # each of them may stay for 10
     eventually(lambda: door.inside == 0)
     assert door.closed(SLOW) >= 4
 
@@ -243,7 +243,7 @@ def test_it_ends_with_strangers_in_it(door: Door) -> None:
         door.send(said)
     began = time.monotonic()
     door.server.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8  # each of them may stay for 10
     door.server = Server(0, lambda: {"ok": True}, door.metrics, None)
 
 

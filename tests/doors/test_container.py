@@ -205,6 +205,10 @@ MOMENTS = (
 )  # fmt: skip
 
 
+#: Seconds after which a runner kills a step that it cancelled: 7.5 until SIGTERM, 2.5 more (actions/runner).
+KILLED = 10.0
+
+
 def cancelled(folder: Path, moment: str, on_cancel: str) -> list[str] | None:
     """What does not hold after a run was cancelled there, cleaned up, and another run has ended the release.
 
@@ -217,7 +221,7 @@ def cancelled(folder: Path, moment: str, on_cancel: str) -> list[str] | None:
             ended = step.cancel()
         if ended.code == 0:
             return None
-        found = [] if ended.gone < 8 else [f"gone after {ended.gone:.1f} s"]
+        found = [] if ended.gone < KILLED else [f"gone after {ended.gone:.1f} s"]
         found += [] if ended.code == 130 else [f"exit {ended.code}: {ended.raw[-500:]}"]
         late = [c for c in at.aws.calls if c.mutating and c.service != "dynamodb" and c.when > signalled + 1.0]
         found += [f"begun after the signal: {c.name}" for c in late]
@@ -249,7 +253,7 @@ def turn() -> int:
 
 
 def test_cancelled_at_a_third_of_thirty_points_and_more(tmp_path: Path) -> None:
-    """Gone within 8 s, nothing new begun, cleaned up, and the next attempt ends right."""
+    """Gone before the runner would kill it, nothing new begun, cleaned up, and the next attempt ends right."""
     image()
     cases = [(moment, "rollback" if n % 2 else "park") for n, moment in enumerate(MOMENTS[turn() :: 3])]
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1126,14 +1126,15 @@ class Engine:
     def _good(self, record: ServiceRecord | None, before: int, worse: set[str]) -> Summary | None:
         """The last one before it that went live, was not rolled back, and whose image is there and not `worse`.
 
-        Those are what is to be left now, and what a cure has replaced since: nobody goes back to that.
+        Those are what is to be left now, and what a cure has replaced since, or failed to: nobody goes back to that.
         """
         if record is None:
             return None
         rows = [one for one in self._journal.history(record.service, 50) if one.number < before]
-        rows = [one for one in rows if one.outcome is Outcome.LIVE and one.image]
-        kept = self.kept(rows)
-        there = [one for one in rows if not kept.gone(one.image) and record.rolled_back(one.commit, one.image) is None]
+        rows = [one for one in rows if one.outcome in (Outcome.LIVE, Outcome.FAILED) and one.image]
+        good = [one for one in rows if one.outcome is Outcome.LIVE]
+        kept = self.kept(good)
+        there = [one for one in good if not kept.gone(one.image) and record.rolled_back(one.commit, one.image) is None]
         for one in rows if there else ():
             if one in there and one.image not in worse:
                 return one

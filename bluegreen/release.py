@@ -436,6 +436,7 @@ class Release:
     cure: str = ""  # what was wrong with blue when it was started: no promise to return to it; "" when it was whole
     borne: int = 0  # of a cure: how many of blue were healthy then
     wanted: int = 0  # of a cure: how many instances green gets at least, where blue is at size 0
+    goes_back_for: tuple[Reason, str] | None = None  # why it is rolled back; what stops that has a reason of its own
     left_whole: bool | None = None  # whether blue was whole when the switch began; None before that
     token: str = ""  # random, borne by everything that it makes; "" in journals of old
     seq: int = 1
@@ -809,7 +810,8 @@ def _entered(release: Release, event: Event) -> Release:
     )
     if phase is not Phase.ROLLING_BACK:
         return changed
-    return replace(changed, left=release.phase, reason=Reason(event.facts["reason"]), message=event.facts["message"])
+    reason, message = Reason(event.facts["reason"]), event.facts["message"]
+    return replace(changed, left=release.phase, reason=reason, message=message, goes_back_for=(reason, message))
 
 
 def _began(release: Release, event: Event) -> Release:
@@ -960,8 +962,11 @@ def _unsure(release: Release, at: float) -> Iterator[Facts]:
 
 
 def _resumed(release: Release, event: Event) -> Release:
+    reason, message = release.goes_back_for or (release.reason, release.message)
     return replace(
         release,
+        reason=reason,
+        message=message,
         outcome=None,
         settled_at=None,
         stumble=None,

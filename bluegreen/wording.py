@@ -508,10 +508,14 @@ def _next_after(release: Release, outcome: Outcome) -> str:
 
 def _after_a_rollback(release: Release) -> str:
     """What was rolled back for its own sake is refused the next time; after anything else it may be tried again."""
+    ill = release.cure or release.rest  # what serves is no better than before: only a cure may begin over it
+    again = f"bluegreen release{' --cure' if ill else ''}"
+    back = way_back(release) if release.cure and release.back != release.again else ""
+    again += f"; go back: {back}" if back else ""
     if release.reason not in TELLING:
-        return "try again once the cause is found: bluegreen release"
+        return f"try again once the cause is found: {again}"
     what = f"commit {release.commit[:8]}" if release.commit else f"image {release.image}"
-    return f"release another one, {what} is refused from now on: bluegreen release"
+    return f"release another one, {what} is refused from now on: {again}"
 
 
 def _back_by_release(release: Release) -> str:

@@ -208,11 +208,15 @@ class Scene:
 
     @property
     def green_may_go(self) -> bool:
-        """Nobody is served worse without green: blue is whole or, before the switch of a cure, as well as it was."""
+        """Nobody is served worse without green: blue is whole or, before the switch of a cure, as well as it was.
+
+        By weights a green that was given nothing bears nothing.
+        """
         green = len(self.seen.serving(self.seen.green))
         others = sum(len(self.seen.serving(group)) for group in (self.seen.blue, *self.seen.crowding))
         as_it_was = bool(self.release.cure) and self.release.left_whole is None and others >= self.release.borne
-        return self.blue_serves or (as_it_was and (others > 0 or green == 0))
+        idle = green == 0 or (self.release.weighted and not self.seen.in_traffic("green"))
+        return self.blue_serves or (as_it_was and (others > 0 or idle))
 
 
 def rest_out(s: Scene) -> Decision:
@@ -239,7 +243,8 @@ def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, .
     if _green_may_serve(release, seen):
         left += _half_emptied(release, seen)
         if Verb.TAKE_BLUE_OUT not in release.began and release.share < ALL:
-            back = f"bluegreen rollback {release.service}"
+            both = "a release with `--cure` takes out both"  # what is ill is not returned to
+            back = both if release.cure else f"bluegreen rollback {release.service}"
             left.append(f"group {release.green_group}, which gets traffic beside {release.blue_group}: {back}")
     else:
         left += _made(release, seen)

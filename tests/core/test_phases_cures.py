@@ -128,6 +128,21 @@ def test_blue_that_bears_what_it_bore_lets_a_healthy_green_go() -> None:
     assert joined(cure(healthy=2, borne=2), 2).rolls_back().verb is Verb.TAKE_GREEN_OUT
 
 
+def test_a_green_that_was_given_no_weight_goes_although_nobody_else_serves() -> None:
+    """Blue has all the traffic, ill as it is: nobody is served worse. Once green has a share it stays."""
+    s = cure(steps=[10]).enters(Phase.CHECKING).did(Verb.SHIFT, share=0).did(Verb.JOIN_GREEN).attach("green")
+    ailing(s, 0, green="healthy").enters(Phase.SWITCHING).rolls_back()
+    assert s.verb is Verb.TAKE_GREEN_OUT
+    assert awaited(s.gives(100)) is Awaited.BLUE_HEALTHY
+
+
+def test_a_green_that_must_stay_beside_what_is_ill_is_named_with_what_ends_it() -> None:
+    """A rollback would end as this one did."""
+    s = joined(cure(), 0).rolls_back().passes(600)
+    (named,) = (said for said in ended(s).left if said.startswith("group "))
+    assert named == f"group {GREEN}, which gets traffic beside web-asg: a release with `--cure` takes out both"
+
+
 @pytest.mark.parametrize(("healthy", "borne"), [(1, 2), (0, 0)])
 def test_green_stays_when_fewer_would_serve_without_it(healthy: int, borne: int) -> None:
     """S1 and S3: blue has become worse, or nobody else serves at all."""

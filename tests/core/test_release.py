@@ -20,6 +20,7 @@ from bluegreen.release import (
     EventKind,
     Outcome,
     Phase,
+    Reason,
     Verb,
     duration,
     fold,
@@ -132,6 +133,15 @@ def test_the_last_event_tells_outcome_reason_and_what_is_left() -> None:
     """S5, S8."""
     release = settled(Stage().passes(5), Outcome.FAILED).release
     assert (release.outcome, release.settled_at, release.left_behind) == (Outcome.FAILED, 1005.0, ("group g",))
+
+
+def test_a_rollback_that_is_resumed_is_one_for_the_reason_that_it_had() -> None:
+    """What stopped it says nothing of the version: the end tells, and the service remembers, why it began."""
+    s = Stage().joined().rolls_back("check_failed")
+    s.told(EventKind.SETTLED, outcome="failed", reason="blue_unhealthy", message="blue is ill", left=[])
+    assert (s.release.reason, s.release.message) == (Reason.BLUE_UNHEALTHY, "blue is ill")
+    s.told(EventKind.RESUMED, who="ann")
+    assert (s.release.reason, s.release.message) == (Reason.CHECK_FAILED, "because")
 
 
 @pytest.mark.parametrize("kind", [EventKind.RESUMED, EventKind.ROLLBACK_ORDERED])

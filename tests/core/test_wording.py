@@ -449,6 +449,18 @@ def test_after_a_cure_was_rolled_back_what_was_ill_is_not_said_to_serve_alone() 
     assert ", web-production-v41 serves alone: " in wording.outcome_line(telling.release)
 
 
+def test_after_a_cure_was_rolled_back_only_a_cure_may_begin() -> None:
+    """And the good version from before is a way on, unless that was what did not work."""
+    telling = Telling().serves_both()
+    back = telling.enters(Phase.ROLLING_BACK, reason="launch_late", message="").settles("rolled_back", "launch_late")
+    cure = replace(back.release, cure="ill", back=3)
+    again = "try again once the cause is found: bluegreen release --cure"
+    assert wording.next_step(cure) == f"{again}; go back: bluegreen rollback web/production --to 3"
+    assert wording.next_step(replace(cure, again=3)) == again
+    left = replace(back.release, takes={"rest": [{"group": "old"}]})
+    assert wording.next_step(left) == again
+
+
 def test_a_cure_says_what_is_wrong_and_that_nothing_returns() -> None:
     """In its first event, in the switch and in the soak; a blue that became whole is returned to."""
     said = wording.without_return(Stage(started=ILL).release)

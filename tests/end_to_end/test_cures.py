@@ -258,6 +258,21 @@ def test_the_way_back_after_cures_is_what_no_cure_replaced() -> None:
     assert "no good image" in refusal(o, lambda: o.engine().previous(WEB, who=ON_CALL), Reason.NOTHING_TO_DO).what
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
+def test_the_way_back_after_a_cure_that_failed_is_not_what_it_was_to_replace(weighted: bool) -> None:
+    """It failed when what was ill was out already: nobody goes back to that."""
+    o = fast(weighted=weighted, checks=[])
+    o.instances = 0
+    lives(o, commit=FIRST)
+    sick(o, lives(o, commit=SECOND))
+    ill = once(lambda seen: seen.phase is Phase.SOAKING, lambda: o.machines.sick(HOTFIX))
+    failed = o.drive(o.start(HOTFIX, cure=True).id, when=ill)
+    assert failed is not None
+    assert (failed.outcome, failed.can_roll_back) == (Outcome.FAILED, False)
+    live = lives(o, commit="0fee0004dddd", cure=True)
+    assert wording.next_step(live) == f"go back: bluegreen rollback {WEB} --to 1"
+
+
 def test_an_image_from_before_the_journal_was_lost_is_found() -> None:
     """The way back names it by its id, and that can be released."""
     o = fast(checks=[])

@@ -222,9 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--act", type=int, action="append", choices=(1, 2, 3), help="there only this act (repeatable)")
     parser.add_argument("--port", type=int, default=8642, help="of the page (default: 8642, or a free one)")
     parser.add_argument("--minutes", type=float, default=30, help="after which the page closes (default: 30)")
-    parser.add_argument(
-        "--soak", type=float, default=SOAK, help="there seconds to go back at once (default: %(default)s)"
-    )
+    soak = "seconds in which one can go back at once, on the page (default: %(default)s)"
+    parser.add_argument("--soak", type=float, default=SOAK, help=soak)
     parser.add_argument("--instances", type=int, default=4, help="servers in the group (default: 4)")
     parser.add_argument("--visitors", type=int, default=8, help="visitors at the same time (default: 8)")
     given = parser.parse_args(arguments)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bluegreen.config import RunCheck
 from bluegreen.observation import TARGETS
 from bluegreen.phases.losses import loss
-from bluegreen.phases.scene import RollBack, Scene, Wait, of_balancer, when_word
+from bluegreen.phases.scene import RollBack, Scene, Wait, of_balancer, runs_on_green, when_word
 from bluegreen.release import Awaited, Phase, Reason, duration
 
 #: Phases that go on for as long as it takes while blue serves, too.
@@ -63,8 +62,8 @@ def _seen(s: Scene, name: str) -> str:
 
 
 def _nobody_to_ask(s: Scene, name: str) -> bool:
-    """A command runs on green's own instances."""
-    runs = any(check.name == name and isinstance(check, RunCheck) for check in s.checks)
+    """What runs on green finds nobody there."""
+    runs = any(check.name == name and runs_on_green(check) for check in s.checks)
     return runs and not (s.seen.green and s.seen.green.in_service)
 
 

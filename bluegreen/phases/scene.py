@@ -318,6 +318,11 @@ def of_balancer(check: Check) -> bool:
     return getattr(check, "namespace", "") is None
 
 
+def runs_on_green(check: Check) -> bool:
+    """Whether the check is a command on each of green's instances."""
+    return hasattr(check, "run")
+
+
 def judged(release: Release, config: Config) -> tuple[Check, ...]:
     """The configured checks of the release's phase; the load balancer's metrics of green from when it has a share.
 
@@ -339,7 +344,7 @@ def judged(release: Release, config: Config) -> tuple[Check, ...]:
 def _of_green_alone(check: Check, release: Release) -> bool:
     """Whether blue has no part in the answer: a command on green, or a page asked of green while it has no traffic."""
     alone = release.phase is Phase.CHECKING and Verb.JOIN_GREEN in release.did
-    return hasattr(check, "run") or (hasattr(check, "http") and alone)
+    return runs_on_green(check) or (hasattr(check, "http") and alone)
 
 
 def when_word(phase: Phase) -> str:

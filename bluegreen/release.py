@@ -524,8 +524,8 @@ class Release:
 
         What an earlier one left behind is not in the way.
         """
-        service, _, number = held_by.partition(" ")[0].rpartition("#")
-        return held_by != self.mark and service == self.service and int(number) >= self.number
+        id_ = held_by.partition(" ")[0]
+        return held_by != self.mark and id_.rpartition("#")[0] == self.service and number_of(id_) >= self.number
 
     @property
     def weighted(self) -> bool:

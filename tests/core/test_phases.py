@@ -1779,6 +1779,7 @@ def test_a_rollback_takes_nothing_from_who_began_from_blue_since() -> None:
         ("web/production#42 beef", True),
         ("web/production#41 beef", False),
         ("api/production#43 beef", False),
+        ("web/production#x beef", False),
         ("", False),
     ],
 )

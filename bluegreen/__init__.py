@@ -672,9 +672,8 @@ class Engine:
     def take_duty(self, name: str, seconds: float) -> Lease | None:
         """The right to do, for so long, what only one of several processes should; None while another has it."""
         duty = f"duty/{name}"
-        has_it = self._journal.driver(
-            duty, self.clock.now
-        )  # whose answer tells the time before a lease is judged by it
+        # Its answer tells the table's time, by which the lease is judged.
+        has_it = self._journal.driver(duty, self.clock.now)
         if has_it not in ("", self.holder):
             return None
         return self._journal.take_lease(duty, self.holder, self.clock.now(), seconds)

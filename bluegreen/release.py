@@ -524,7 +524,7 @@ class Release:
 
         What an earlier one left behind is not in the way.
         """
-        id_ = held_by.partition(" ")[0]
+        id_ = holder_of(held_by)
         return held_by != self.mark and id_.rpartition("#")[0] == self.service and number_of(id_) >= self.number
 
     @property
@@ -679,6 +679,11 @@ def prefixes(service: str) -> tuple[str, ...]:
 def is_name_of(service: str, group: str) -> bool:
     """Whether some release of the service has, or had, a group of this name."""
     return any(re.fullmatch(rf"{re.escape(prefix)}-v\d+", group) for prefix in prefixes(service))
+
+
+def holder_of(mark: str) -> str:
+    """`web/production#42` of a group's mark (`Release.mark`); "" when it bears none."""
+    return mark.partition(" ")[0]
 
 
 def number_of(id_: str) -> int:

@@ -77,11 +77,11 @@ def items(ops: Ops) -> Items:
     return found
 
 
-def put_back(ops: Ops, backup: Items) -> None:
-    """The journal is this now; the leases in it have lapsed."""
+def put_back(ops: Ops, backup: Items, after: float = 900) -> None:
+    """The journal is this now, so many seconds later; the leases in it have lapsed."""
     client = ops.world.client("dynamodb")
     client.delete_table(TableName=TABLE)
-    ops.clock.sleep(900)
+    ops.clock.sleep(after)
     ops.engine().ensure_table()
     for item in backup:
         client.put_item(TableName=TABLE, Item=item)

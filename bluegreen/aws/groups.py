@@ -15,7 +15,7 @@ from bluegreen.aws.calls import Answer, Calls, code, lacking
 from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.observation import Delays, Group, Instance
-from bluegreen.release import BlueBefore, Facts, Release, Verb
+from bluegreen.release import BlueBefore, Facts, Release, Verb, holder_of
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
@@ -248,7 +248,8 @@ def pin(calls: Calls, release: Release, facts: Facts) -> Answer:
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
     if before.marked and _held_by(blue) != release.mark:
         _must_be_as_before(dict(blue), before, release)
-        calls.autoscaling.create_or_update_tags(Tags=[{**_mark(release.blue_group), **_marked(release)}])
+        marked = {**_mark(release.blue_group), "Value": release.mark, "PropagateAtLaunch": False}
+        calls.autoscaling.create_or_update_tags(Tags=[marked])
     _update(calls, release.blue_group, MinSize=before.desired, **copy.on_version(blue, before.resolved_version))
     return {}
 
@@ -284,9 +285,7 @@ def unpin(calls: Calls, release: Release) -> Answer:
 
 def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Answer:
     """Lift the scale-in protection of these instances, as far as they are still there and protected."""
-    shown = describe(calls, release.blue_group).get(release.blue_group, {})
-    must_not_be_anothers(shown, release, "SetInstanceProtection")
-    blue = seen(shown or None)
+    blue = _blue_to_change(calls, release, "SetInstanceProtection")
     still = {i.id for i in blue.instances if i.protected} if blue else set()
     wanted = [id_ for id_ in ids if id_ in still]
     for batch in batches(wanted, PROTECTION_BATCH):
@@ -329,9 +328,7 @@ def delete_warm_pool(calls: Calls, release: Release) -> Answer:
 
 def _has_warm_pool(calls: Calls, release: Release) -> bool:
     """Whether blue has one that is not on its way out."""
-    shown = describe(calls, release.blue_group).get(release.blue_group, {})
-    must_not_be_anothers(shown, release, "PutWarmPool")
-    blue = seen(shown or None)
+    blue = _blue_to_change(calls, release, "PutWarmPool")
     return blue is not None and blue.warm is not None and not blue.warm_leaving and not blue.deleting
 
 
@@ -550,10 +547,6 @@ def _mark(name: str) -> Answer:
     return {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": tags.HELD}
 
 
-def _marked(release: Release) -> Answer:
-    return {"Value": release.mark, "PropagateAtLaunch": False}
-
-
 def _must_be_held(group: Mapping[str, Any], release: Release, operation: str) -> None:
     """Only its holder changes it. A read may be older than the mark, so the error passes: a later look decides."""
     if not release.holds(_held_by(group)):
@@ -566,8 +559,15 @@ def must_not_be_anothers(group: Mapping[str, Any], release: Release, operation: 
         raise _of_another(group, operation)
 
 
+def _blue_to_change(calls: Calls, release: Release, operation: str) -> Group | None:
+    """Blue, None when it is gone; AwsError when another release holds it."""
+    shown = describe(calls, release.blue_group).get(release.blue_group, {})
+    must_not_be_anothers(shown, release, operation)
+    return seen(shown or None)
+
+
 def _of_another(group: Mapping[str, Any], operation: str) -> AwsError:
-    holder = _held_by(group).partition(" ")[0] or "nobody"
+    holder = holder_of(_held_by(group)) or "nobody"
     what = f"the group {group['AutoScalingGroupName']} is held by {holder}, not by this release, so it is left as it is"
     return AwsError(what, code="NotHeld", operation=operation, transient=True)
 

@@ -12,7 +12,7 @@ from bluegreen.aws import groups, images, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.config import Config
 from bluegreen.observation import NEAR, Footprint, Remains, Traces
-from bluegreen.release import names, number_of, prefixes
+from bluegreen.release import holder_of, names, number_of, prefixes
 
 
 def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Traces:
@@ -22,7 +22,7 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
     """
     mine = {group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)}
     own = _images(calls, config)
-    live = groups.describe(calls, recorded)
+    live = {} if recorded in mine else groups.describe(calls, recorded)
     numbers = [_number(one.get("Tags"), config) for one in (*mine.values(), *own)]
     numbers += [_holder(one.get("Tags"), config) for one in (*mine.values(), *live.values())]
     first = max(next_number, max(numbers, default=0) + 1)
@@ -79,7 +79,7 @@ def _number(marks: Iterable[Answer] | None, config: Config) -> int:
 
 def _holder(marks: Iterable[Answer] | None, config: Config) -> int:
     """Number of the service's release that holds it; 0 when none does."""
-    id_ = tags.as_dict(marks).get(tags.HELD, "").partition(" ")[0]
+    id_ = holder_of(tags.as_dict(marks).get(tags.HELD, ""))
     return number_of(id_) if id_.rpartition("#")[0] == config.id else 0
 
 
@@ -95,18 +95,13 @@ def _serving(calls: Calls, config: Config) -> tuple[str, ...]:
 
 
 def _footprint(group: Answer, config: Config, serving: Collection[str]) -> Footprint:
-    borne = tags.as_dict(group.get("Tags"))
-    return Footprint(
-        name=group["AutoScalingGroupName"],
-        service=borne.get(tags.SERVICE, ""),
+    return replace(
+        _marked(group),
         number=_number(group.get("Tags"), config),
-        release=borne.get(tags.RELEASE, ""),
-        token=borne.get(tags.OWNER, ""),
+        token=tags.as_dict(group.get("Tags")).get(tags.OWNER, ""),
         targets=_in(group, config.traffic.target_groups),
         serves=bool(_in(group, serving)) and not group.get("Status"),
-        size=group["DesiredCapacity"],
         pinned=_pinned(group),
-        commit=borne.get(tags.COMMIT, ""),
     )
 
 

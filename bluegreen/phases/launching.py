@@ -7,7 +7,7 @@ from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.obstacles import in_the_way
 from bluegreen.phases.outside import intruded, rerouted
 from bluegreen.phases.scene import TRIES, Act, Decision, Enter, RollBack, Scene, rest_out
-from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration
+from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of
 
 
 def launching(s: Scene) -> Decision:
@@ -46,7 +46,7 @@ def _changed_during_the_bake(s: Scene, blue: Group) -> str:
     if not set(s.release.blue_targets) <= blue.target_groups:
         return f"{blue.name} was taken out of the load balancer"
     if s.release.is_behind(blue.held_by):
-        return f"{blue.name} is held by {blue.held_by.partition(' ')[0]}, which the journal does not know"
+        return f"{blue.name} is held by {holder_of(blue.held_by)}, which the journal does not know"
     if s.release.routes and s.seen.routes not in (None, s.release.routes):
         return rerouted(s.release.routes, s.seen.routes or ())
     return ""

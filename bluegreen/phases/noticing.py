@@ -62,8 +62,8 @@ class Lately:
 
     def due(self, release: Release, now: float) -> list[Facts]:
         """Facts of the events that are to be written now; `release` is as the journal has it."""
-        told = [_told(release, subject, now, *self.seen[subject]) for subject in self.seen]
-        return [one for one in told if _may_be_told(release, one, now)] + list(self._steady(release, now))
+        told = [one for one in self.all(release, now) if _may_be_told(release, one, now)]
+        return [*told, *self._steady(release, now)]
 
     def all(self, release: Release, now: float) -> list[Facts]:
         """Facts of everything that is not recorded: before something is done that follows from it."""

@@ -7,7 +7,7 @@ from collections import Counter
 from bluegreen.observation import Group, Observation
 from bluegreen.phases.obstacles import with_who_is_in_the_way
 from bluegreen.phases.scene import Rest, Scene, halt
-from bluegreen.release import TAKEN, Phase, Reason, Verb
+from bluegreen.release import TAKEN, Phase, Reason, Verb, holder_of
 
 
 def intruded(s: Scene) -> Rest | None:
@@ -42,9 +42,7 @@ def held_by_another(s: Scene) -> str:
     """Another release began from our blue, or from our green: one of the two journals is not of this world any more."""
     for verb, group in ((Verb.PIN_BLUE, s.seen.blue), (Verb.CREATE_GREEN, s.seen.green)):
         if group is not None and s.settled(verb) and s.release.held_by_another(group.held_by):
-            return (
-                f"the group {group.name} is held by {group.held_by.partition(' ')[0]} by now, so nothing is done to it"
-            )
+            return f"the group {group.name} is held by {holder_of(group.held_by)} by now, so nothing is done to it"
     return ""
 
 

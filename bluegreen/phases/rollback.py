@@ -12,7 +12,7 @@ from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.outside import held_by_another, not_ours
 from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration
+from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration, holder_of
 
 
 def rolling_back(s: Scene) -> Decision:
@@ -253,7 +253,7 @@ def _rolled_back(s: Scene) -> Rest:
         and unpinned is None
         and not (s.release.never_done(Verb.PIN_BLUE) or s.release.holds(blue.held_by))
     ):
-        holder = blue.held_by.partition(" ")[0] or "nobody"
+        holder = holder_of(blue.held_by) or "nobody"
         left.append(f"group {s.release.blue_group} as it is, held by {holder} by now and not by this release")
     if unpinned is not None and "stays_on_version" in unpinned.facts:
         left.append(f"group {s.release.blue_group} on template version {unpinned.facts['stays_on_version']}")

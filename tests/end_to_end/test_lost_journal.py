@@ -6,13 +6,12 @@ The world is forked where the journal is lost, so that each story begins in the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from bluegreen.errors import Refused
 from bluegreen.release import Outcome, Phase, Release
-from tests.lost_journals import give_all
+from tests.lost_journals import give_all, items, put_back
 from tests.worlds import GOOD, Ops, fast
 from tests.worlds.crashes import Crashes, Point
 
@@ -20,22 +19,6 @@ BOTH = pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weight
 ANN = "arn:aws:iam::1:user/ann"
 TABLE, THIRD = "bluegreen", "c0ffee03cccc"
 WEB = "web/production"
-
-
-def kept(o: Ops) -> list[dict[str, Any]]:
-    """A backup of the journal."""
-    items: list[dict[str, Any]] = o.world.client("dynamodb").scan(TableName=TABLE)["Items"]
-    return items
-
-
-def put_back(o: Ops, items: list[dict[str, Any]]) -> None:
-    """The journal as it was then; leases of that time have lapsed."""
-    client = o.world.client("dynamodb")
-    client.delete_table(TableName=TABLE)
-    o.clock.sleep(40)
-    o.engine().ensure_table()
-    for item in items:
-        client.put_item(TableName=TABLE, Item=item)
 
 
 def driven_on(o: Ops) -> None:
@@ -163,11 +146,11 @@ def test_a_journal_that_is_deleted_while_what_serves_is_ill() -> None:
 def test_a_journal_that_is_put_back_as_it_was_before(weighted: bool) -> None:
     """From before the second release to its retiring, when that is live: what it says is under way does no harm."""
     o = second(weighted)
-    backups = {"before": kept(o)}
+    backups = {"before": items(o)}
     release = o.start("c0ffee02bbbb", ami=o.world.image)
 
     def when(seen: Release) -> None:
-        backups.setdefault(seen.phase, kept(o))
+        backups.setdefault(seen.phase, items(o))
 
     done = o.drive(release.id, when=when)
     assert done is not None
@@ -175,7 +158,7 @@ def test_a_journal_that_is_put_back_as_it_was_before(weighted: bool) -> None:
     worlds = Crashes()
     for number, (name, backup) in enumerate(backups.items()):
         if differs(name, weighted) and worlds.branch(Point(number, f"as it was {name}", heard=True)):
-            put_back(o, backup)
+            put_back(o, backup, after=40)
             worlds.end(lambda: goes_on(o))
     worlds.end(list)
     assert (len(worlds.points), worlds.results) == (3 if weighted else 8, [])

@@ -552,7 +552,6 @@ _ACTS: Mapping[str, Callable[[Story, Release], None]] = {
 
 def play(seed: int) -> tuple[str, list[str]]:
     """How a seed's release ended, and what did not hold."""
-    logging.getLogger("bluegreen").setLevel("CRITICAL")  # what a driver says of its bad days is no news here
     story = Story(seed)
     try:
         wrong = story.play()
@@ -563,9 +562,13 @@ def play(seed: int) -> tuple[str, list[str]]:
 
 def play_many(seeds: range, at_once: int = 2) -> tuple[Counter[str], list[str]]:
     """How often they ended so, and every violation."""
-    with ProcessPoolExecutor(at_once) as pool:
+    with ProcessPoolExecutor(at_once, initializer=_silent) as pool:
         ends = list(pool.map(play, seeds, chunksize=10))
     return Counter(outcome for outcome, _ in ends), [one for _, wrong in ends for one in wrong]
+
+
+def _silent() -> None:
+    logging.getLogger("bluegreen").setLevel("CRITICAL")  # what a driver says of its bad days is no news here
 
 
 def main() -> int:

@@ -15,10 +15,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
 from lab.aws.engine import Engine, page
 from lab.aws.metrics import Metrics, Name, check_statistic, name_of
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 MISSING = ("missing", "ignore", "breaching", "notBreaching")

@@ -1,21 +1,23 @@
-"""boto3 clients that are answered in this process: everything of botocore is at work but signature and socket."""
+"""boto3 clients that are answered in this process: botocore checks, tells its hooks, retries; nothing is sent."""
 
 from __future__ import annotations
 
 import copy
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import formatdate
-from functools import lru_cache
+from functools import cache, lru_cache, partial
+from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
 import boto3
 import botocore.session
 from botocore import UNSIGNED
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.endpoint import Endpoint, convert_to_response_dict
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
@@ -24,8 +26,9 @@ from botocore.parsers import ResponseParserFactory
 from botocore.retries import standard
 from botocore.utils import parse_timestamp
 
+from lab.aws.direct import Params, Reader, UnsureError, parameters
 from lab.aws.faults import LostAnswer, Swallowed
-from lab.aws.wire import REQUEST_ID, Answer, Incoming, Params, incoming
+from lab.aws.wire import REQUEST_ID, Answer, Incoming, Written
 from lab.clock import Clock
 
 Answers = Callable[[Incoming, bool], Answer]
@@ -51,8 +54,12 @@ class Response(AWSResponse):
         self.said: Params | None = answer.read
 
 
-class NoSession:
-    """No HTTP at all: whatever would use it fails."""
+@dataclass(frozen=True)
+class Sending:
+    """What hooks see that are called before a request is sent; `send` does it, whatever they answer then."""
+
+    url: str
+    send: Callable[[], AWSResponse]
 
 
 class Nobody:
@@ -63,88 +70,121 @@ class Nobody:
         return "lab"
 
 
-class PretendEndpoint(Endpoint):
-    """Where requests leave botocore: straight into the pretend AWS. Waits between retries are the lab's time."""
+class Asking:
+    """How a client asks in this process: as botocore does, without what only a server needs.
 
-    def attach(
-        self, service: str, region: str, patience: float, answers: Answers, clock: Clock, recorded: bool
+    `patience` is the read timeout, in seconds. Waits between retries are the lab's time.
+    """
+
+    def __init__(
+        self, client: Any, region: str, patience: float, answers: Answers, clock: Clock, recorded: bool
     ) -> None:
-        """Say who answers; `patience` is the read timeout, in seconds."""
-        self._service, self._region, self._patience, self._recorded = service, region, patience, recorded
-        self._answers, self._clock = answers, clock
+        """Say who answers this client."""
+        self._client, self._model = client, client.meta.service_model
+        self._events = vars(client.meta.events)["_emitter"]  # under the aliases that botocore looks up each time
+        self._name, self._service = self._model.service_id.hyphenize(), str(self._model.service_name)
+        self._region, self._patience, self._recorded = region, patience, recorded
+        self._answers, self._clock, self._url = answers, clock, client.meta.endpoint_url
 
-    def create_request(self, params: Any, operation_model: object = None) -> AWSPreparedRequest:
-        """As in botocore, without what only a server needs."""
-        body = params["body"]
-        sent: Any = urlencode(body) if isinstance(body, dict) else body
-        return AWSPreparedRequest(params["method"], params["url"], params["headers"], sent, stream_output=False)
+    def call(self, operation: str, params: Params) -> Params:
+        """What the client returns, in place of botocore's `_make_api_call`; or whatever that would raise."""
+        model, context = self._model.operation_model(operation), dict[str, Any]()
+        given = self._emit("provide-client-params", operation, params=params, model=model, context=context)
+        params = params if given is None else given
+        self._emit("before-parameter-build", operation, params=params, model=model, context=context)
+        asked = self._incoming(model, params)
+        written = {"headers": {}, "context": context}
+        read = self._emit("before-call", operation, model=model, params=written, request_signer=None, context=context)
+        response, said = read or self._answered(asked, model, written)
+        self._emit("after-call", operation, http_response=response, parsed=said, model=model, context=context)
+        if response.status_code >= 300:
+            raise self._client.exceptions.from_code(said.get("Error", {}).get("Code"))(said, operation)
+        return said
 
-    def _do_get_response(self, request: Any, operation_model: Any, context: Any) -> Any:
-        """As in botocore, without what only a server needs; an answer that says what is to be read is not parsed."""
-        service = operation_model.service_model.service_id.hyphenize()
+    def _incoming(self, model: Any, params: Params) -> Incoming:
+        def write() -> Written:
+            made = self._client._convert_to_request_dict(params, model, self._url)
+            body = made["body"]
+            sent = urlencode(body) if isinstance(body, dict) else body or b""
+            headers = {name.lower(): str(value) for name, value in made["headers"].items()}
+            return Written(made["method"], made["url"], headers, sent.encode() if isinstance(sent, str) else sent)
+
+        direct = _direct(self._service, model, params)
+        written = write() if direct is None else None
+        return Incoming(self._service, model.name, self._region, lambda: written or write(), direct)
+
+    def _answered(self, asked: Incoming, model: Any, written: Params) -> tuple[AWSResponse, Params]:
+        """With as many tries as the client makes."""
+        for tries in count(1):
+            response, error = self._tried(asked, model)
+            if response and response[0].status_code < 300:  # botocore would ask about a success, too
+                break
+            about = {"caught_exception": error, "request_dict": written, "endpoint": None, "attempts": tries}
+            seconds = self._emit("needs-retry", model.name, response=response, operation=model, **about)
+            if seconds is None or seconds is False:
+                break
+            self._clock.late(float(seconds))
+        if error is not None:
+            self._emit("after-call-error", model.name, exception=error, context=written["context"])
+            raise error
+        assert response is not None
+        response[1]["ResponseMetadata"]["RetryAttempts"] = tries - 1
+        return response
+
+    def _tried(self, asked: Incoming, model: Any) -> tuple[tuple[AWSResponse, Params] | None, Exception | None]:
         try:
-            instead = self._emit(f"before-send.{service}.{operation_model.name}", request=request)
-            response = first_non_none_response(instead) or self._send(request)
+            sending = Sending(self._url, partial(self._send, asked))
+            response = self._emit("before-send", model.name, request=sending) or self._send(asked)
+            return self._read(response, model), None
         except Exception as error:
             return None, error
-        read = response.said if isinstance(response, Response) else None
-        if read is None:
-            return self._parsed(response, operation_model), None
-        meta = {"RequestId": REQUEST_ID, "HTTPStatusCode": response.status_code, "HTTPHeaders": dict(response.headers)}
-        return (response, {**read, "ResponseMetadata": meta}), None
 
-    def _get_response(self, request: Any, operation_model: Any, context: Any) -> Any:
-        """Nobody hears of `response-received` here."""
-        return self._do_get_response(request, operation_model, context)
-
-    def _parsed(self, response: AWSResponse, operation_model: Any) -> tuple[AWSResponse, Any]:
-        told: Any = convert_to_response_dict(response, operation_model)
-        parser: Any = _parsers().create_parser(operation_model.service_model.resolved_protocol)
-        parsed = parser.parse(told, operation_model.output_shape)
-        if response.status_code >= 300:
-            kind: Any = Endpoint
-            kind._add_modeled_error_fields(self, told, parsed, operation_model, parser)
-        return response, parsed
-
-    def _send(self, request: AWSPreparedRequest) -> AWSResponse:
-        body: Any = request.body or b""
-        body = body.encode() if isinstance(body, str) else bytes(body)
-        headers: Any = request.headers
-        asked = incoming(str(request.method), str(request.url), headers, body, self._service, self._region)
+    def _send(self, asked: Incoming) -> AWSResponse:
         try:
-            answer = self._answers(replace(asked, direct=True), self._recorded)
+            answer = self._answers(asked, self._recorded)
         except LostAnswer:
-            raise ConnectionClosedError(endpoint_url=request.url) from None
+            raise ConnectionClosedError(endpoint_url=self._url) from None
         except Swallowed:
             self._clock.late(self._patience)
-            raise ReadTimeoutError(endpoint_url=request.url) from None
-        told: Any = {**answer.headers, "date": formatdate(self._clock.now(), usegmt=True)}
-        return Response(str(request.url), told, answer)
+            raise ReadTimeoutError(endpoint_url=self._url) from None
+        return Response(self._url, {**answer.headers, "date": formatdate(self._clock.now(), usegmt=True)}, answer)
 
-    def _emit(self, event: str, **facts: Any) -> Any:
-        emitter: Any = vars(self)["_event_emitter"]
-        return emitter.emit(event, **facts)
+    def _read(self, response: AWSResponse, model: Any) -> tuple[AWSResponse, Params]:
+        """What is to be read in an answer; one that says it is not parsed."""
+        said = response.said if isinstance(response, Response) else None
+        if said is None:
+            return response, _parsed(response, model)
+        meta = {"RequestId": REQUEST_ID, "HTTPStatusCode": response.status_code, "HTTPHeaders": dict(response.headers)}
+        return response, {**said, "ResponseMetadata": meta}
 
-    def _needs_retry(
-        self, attempts: int, operation_model: Any, request_dict: Any, response: Any = None, caught_exception: Any = None
-    ) -> bool:
-        """As in botocore, which would sleep by the computer's clock, and would ask about a success, too."""
-        if response is not None and response[0].status_code < 300:
-            return False
-        answers = self._emit(
-            f"needs-retry.{operation_model.service_model.service_id.hyphenize()}.{operation_model.name}",
-            response=response,
-            endpoint=self,
-            operation=operation_model,
-            attempts=attempts,
-            caught_exception=caught_exception,
-            request_dict=request_dict,
-        )
-        seconds = first_non_none_response(answers)
-        if seconds is None or seconds is False:
-            return False
-        self._clock.late(float(seconds))
-        return True
+    def _emit(self, event: str, to: str, /, **facts: Any) -> Any:
+        answers = self._events.emit(f"{event}.{self._name}.{to}", **facts)
+        return first_non_none_response(answers) if answers else None
+
+
+def _direct(service: str, model: Any, params: Params) -> Params | None:
+    """The parameters, if they need no writing."""
+    with suppress(UnsureError):
+        return dict(_reader(service, model)(params))
+    return None
+
+
+@cache
+def _reader(service: str, model: Any) -> Reader:
+    shape = model.input_shape
+    if shape is None:
+        return lambda params: {}
+    return parameters(shape, keeps_empty=model.service_model.resolved_protocol == "json")
+
+
+def _parsed(response: AWSResponse, model: Any) -> Params:
+    told: Any = convert_to_response_dict(response, model)
+    parser: Any = _parsers().create_parser(model.service_model.resolved_protocol)
+    parsed: Params = parser.parse(told, model.output_shape)
+    if response.status_code >= 300:
+        kind: Any = Endpoint
+        kind._add_modeled_error_fields(None, told, parsed, model, parser)
+    return parsed
 
 
 class PretendSession(boto3.Session):
@@ -186,10 +226,9 @@ class PretendSession(boto3.Session):
         client.meta = copy.copy(model.meta)
         client.meta.events = copy.copy(model.meta.events)
         vars(client.meta.events).update(_alias_name_cache=vars(model.meta.events)["_alias_name_cache"])
-        nothing: Any = NoSession()
-        endpoint = PretendEndpoint("https://lab.invalid", service, client.meta.events, _parsers(), nothing)
-        endpoint.attach(service, region, float(client.meta.config.read_timeout), *self._how)
-        vars(client).update(_endpoint=endpoint, _cache={}, _ruleset_resolver=None, _user_agent_creator=Nobody())
+        vars(client).update(_endpoint=None, _cache={}, _user_agent_creator=Nobody())
+        asking = Asking(client, region, float(client.meta.config.read_timeout), *self._how)
+        vars(client)["_make_api_call"] = asking.call
         _renew_retries(client)
         return client
 

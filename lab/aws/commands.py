@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
 from lab.aws.engine import Command, Engine, Invocation, page
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 from lab.machines import Result
 
 OUTPUT_LIMIT = 24_000

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from lab.aws.direct import Params
 from lab.aws.engine import Engine, Image, Instance, Template, Version, matches, page, tag_list, tag_values
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 IMAGE_NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")
 GONE_AFTER = 3600

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from lab.aws.direct import Params
 from lab.aws.faults import Faults
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 from lab.clock import Clock
 from lab.machines import Machines
 

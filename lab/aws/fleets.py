@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import copy
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler, Templates
 from lab.aws.engine import Engine, matches, page
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 UNDER_WAY = ("submitted", "active", "modifying")
 

@@ -6,10 +6,11 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler, Templates
 from lab.aws.engine import Engine, Group, Member, matches, page
 from lab.aws.scaling import Scaling
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 DEFAULTS: Params = {
     "DefaultCooldown": 300,

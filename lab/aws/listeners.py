@@ -14,8 +14,9 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 from moto.elbv2.models import FakeAction
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 MOST_GROUPS = 5
 """Target groups of one forward action; the quota cannot be raised."""

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
 from lab.aws.engine import Engine
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 MOST_POINTS = 100_800
 """Data points of one answer (botocore's model, MaxDatapoints)."""

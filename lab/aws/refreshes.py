@@ -7,10 +7,11 @@ They replace no instance here: what is looked at of them is that they are there.
 
 from __future__ import annotations
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
 from lab.aws.engine import page
 from lab.aws.groups import WAYS, Groups, invalid
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 UNDER_WAY = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
 

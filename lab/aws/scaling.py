@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Ec2, Templates
 from lab.aws.engine import Engine, Group, Instance, Member, Target
 from lab.aws.targets import Targets
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"

@@ -211,7 +211,7 @@ class Tables:
     def answer(self, request: Incoming) -> Answer | None:
         """None when it is about a table, and moto is to answer."""
         operation = self._operations.get(request.operation)
-        asked = json.loads(request.body)
+        asked = json.loads(request.written.body) if request.direct is None else request.direct
         try:
             if operation:
                 return operation(request.region, _understood(request.operation, asked))

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lab.aws.direct import Params
 from lab.aws.ec2 import Handler, missing
 from lab.aws.engine import Engine, Instance, Target
-from lab.aws.wire import AwsError, Params
+from lab.aws.wire import AwsError
 
 REASONS = {
     "Elb.RegistrationInProgress": "Target registration is in progress",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from xml.sax.saxutils import escape
@@ -21,8 +21,8 @@ from moto.core.request import Request
 from moto.core.serialize import ResponseSerializer, get_serializer_class
 from moto.core.utils import get_service_model
 
-Params = dict[str, Any]
-"""An AWS structure: parsed from requests, or to be serialised. Its types are in botocore's model, not in Python's."""
+from lab.aws import direct
+from lab.aws.direct import Params, Reader
 
 SIGNED_AS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
 """Services whose name in a signature is not the one boto3 uses."""
@@ -41,17 +41,34 @@ class AwsError(Exception):
 
 
 @dataclass(frozen=True)
-class Incoming:
-    """One request, not yet understood further than who is asked for what."""
+class Written:
+    """A request as it is sent; the names of its headers are in lower case."""
 
-    service: str
-    operation: str
-    region: str
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
-    direct: bool = False  # whoever asks is in this process, and takes what a client would read for the answer
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One request, not yet understood further than who is asked for what.
+
+    Who asks in this process gives the parameters as they are (`direct`), and takes what a client would read for the
+    answer: writing requests and answers, and reading them again, is most of a world's time. `tests/lab/test_wire.py`
+    compares both ways.
+    """
+
+    service: str
+    operation: str
+    region: str
+    write: Callable[[], Written]
+    direct: Params | None = None
+
+    @cached_property
+    def written(self) -> Written:
+        """As it is sent."""
+        return self.write()
 
     @property
     def name(self) -> str:
@@ -94,7 +111,8 @@ def incoming(
     lower = {key.lower(): _text(value) for key, value in headers.items()}
     if service is None or region is None:
         service, region = _signed_for(lower.get("authorization", ""), _operation(lower, url, body))
-    return Incoming(service, _operation(lower, url, body), region, method, url, lower, body)
+    written = Written(method, url, lower, body)
+    return Incoming(service, _operation(lower, url, body), region, lambda: written)
 
 
 def _signed_for(authorization: str, operation: str) -> tuple[str, str]:
@@ -130,21 +148,29 @@ def _service(service: str) -> Any:  # moto's ServiceModel: botocore's, with moto
     return get_service_model(service)
 
 
+@cache
+def _result(service: str, operation: str) -> Reader:
+    shape = _model(service, operation).output_shape
+    return direct.result(shape) if shape else lambda _: {}
+
+
 def _protocol(request: Incoming) -> str:
     """How this request is written. A service may know several ways, and its clients choose one (CloudWatch)."""
     protocol = str(_service(request.service).protocol)
     if protocol in PROTOCOL_PARSERS:
         return protocol
-    return "json" if "x-amz-target" in request.headers else "query"
+    return "json" if "x-amz-target" in request.written.headers else "query"
 
 
 def parse(request: Incoming) -> Params:
     """The parameters of a request, as boto3 callers write them (timestamps naive, in UTC)."""
+    if request.direct is not None:
+        return request.direct
     model = _model(request.service, request.operation)
     protocol = _protocol(request)
-    values = {} if protocol == "json" else dict(parse_qsl(request.body.decode(), keep_blank_values=True))
+    values = {} if protocol == "json" else dict(parse_qsl(request.written.body.decode(), keep_blank_values=True))
     raw: Any = {
-        "body": request.body,
+        "body": request.written.body,
         "headers": {},
         "method": "POST",
         "url_params": {},
@@ -157,10 +183,10 @@ def parse(request: Incoming) -> Params:
 
 def serialise(request: Incoming, result: Params) -> Answer:
     """What the client gets for a result. Times in it are epoch seconds."""
+    if request.direct is not None:
+        return Answer(200, {}, b"", _result(request.service, request.operation)(result))
     model = _model(request.service, request.operation)
     protocol, shape = _protocol(request), model.output_shape
-    if request.direct:
-        return Answer(200, {}, b"", _structure(shape, result) if shape else {})
     if protocol == "json":
         return _json(model, protocol, request, result)
     inside = _members(shape, result) if shape else ""
@@ -207,43 +233,11 @@ def _content(shape: Any, value: Any) -> str:
     return escape(str(value))
 
 
-# Writing an answer and reading it again is a quarter of a world's time; `tests/lab/test_wire.py` compares both ways.
-
-
 def as_read(request: Incoming, answer: Answer) -> Answer:
     """An answer in JSON whose values are all of types that JSON has."""
-    if not request.direct or answer.status != 200:
+    if request.direct is None or answer.status != 200:
         return answer
     return Answer(200, answer.headers, b"", json.loads(answer.body))
-
-
-def _structure(shape: Any, values: Params) -> Params:
-    """What botocore's parsers make of a structure."""
-    known = shape.members
-    return {key: _member(known[key], value) for key, value in values.items() if key in known and value is not None}
-
-
-def _member(shape: Any, value: Any) -> Any:
-    kind = shape.type_name
-    if kind == "structure":
-        return _structure(shape, value)
-    if kind == "list":
-        return [_member(shape.member, one) for one in value]
-    if kind == "map":
-        return {key: _member(shape.value, one) for key, one in value.items()}
-    if kind == "timestamp":
-        return datetime.fromtimestamp(float(value), UTC)
-    return _SCALARS[kind](value)
-
-
-_SCALARS: Mapping[str, Callable[[Any], Any]] = {
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "long": int,
-    "float": float,
-    "double": float,
-}
 
 
 def refuse(request: Incoming, error: AwsError) -> Answer:
@@ -267,6 +261,6 @@ def _xml(status: int, text: str) -> Answer:
 def for_moto(request: Incoming, account: str) -> Request:
     """The request as moto wants it: at AWS's own address, in the account that is ours alone."""
     prefix = _service(request.service).endpoint_prefix
-    path = urlsplit(request.url).path or "/"
-    url = f"https://{prefix}.{request.region}.amazonaws.com{path}"
-    return Request.from_primitives(request.method, url, {**request.headers, "x-moto-account-id": account}, request.body)
+    sent = request.written
+    url = f"https://{prefix}.{request.region}.amazonaws.com{urlsplit(sent.url).path or '/'}"
+    return Request.from_primitives(sent.method, url, {**sent.headers, "x-moto-account-id": account}, sent.body)

@@ -99,7 +99,7 @@ class NotingAws(PretendAws):
     def answer(self, request: Incoming, recorded: bool = True) -> Answer:
         """Answer one request."""
         began = time.time()
-        if request.mutating and request.service != "dynamodb" and (named := _NAMED.search(request.body)):
+        if request.mutating and request.service != "dynamodb" and (named := _NAMED.search(request.written.body)):
             self.changed.append((began, named[1].decode(), request.operation))
         try:
             return super().answer(request, recorded)

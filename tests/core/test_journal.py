@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HTTPHeaders
+from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
@@ -28,6 +28,7 @@ from bluegreen.release import (
     release_id,
 )
 from lab.aws import PretendAws
+from lab.aws.client import Sending
 from lab.clock import VirtualClock
 from tests.worlds.dynamodb import AMAZONS, REGION, amazons
 
@@ -143,10 +144,10 @@ def on_send(journal: Journal, operation: str, handler: Handler, times: int = 1) 
     """Stand in for the network at the journal's next requests of the operation; hasty ones before them do not count."""
     left = list(range(times))
 
-    def hasty(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+    def hasty(event_name: str, request: Sending, **_: Any) -> AWSResponse | None:
         return handler(event_name, request) if left else None
 
-    def patient(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+    def patient(event_name: str, request: Sending, **_: Any) -> AWSResponse | None:
         return handler(event_name, request) if left and left.pop() is not None else None
 
     journal._hasty.meta.events.register_first(f"before-send.dynamodb.{operation}", hasty)
@@ -156,8 +157,8 @@ def on_send(journal: Journal, operation: str, handler: Handler, times: int = 1) 
 def lose_answer(journal: Journal, operation: str, times: int = 1) -> None:
     """Let the next requests of the operation take effect, and their answers be lost."""
 
-    def handler(event_name: str, request: AWSPreparedRequest) -> None:
-        journal._client._endpoint._send(request)
+    def handler(event_name: str, request: Sending) -> None:
+        request.send()
         raise ReadTimeoutError(endpoint_url=request.url)
 
     on_send(journal, operation, handler, times)
@@ -178,7 +179,7 @@ def fail(journal: Journal, operation: str, code: str, *, status: int = 400, time
     said = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": f"{code} it is", **more}
     body = json.dumps(said).encode()
 
-    def handler(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
+    def handler(event_name: str, request: Sending) -> AWSResponse:
         return AWSResponse(request.url, status, HTTPHeaders(), _Raw(body))
 
     on_send(journal, operation, handler, times)
@@ -239,7 +240,7 @@ def test_table_that_never_becomes_usable(journal: Journal) -> None:
     keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
     stuck = {"Table": {"TableStatus": "DELETING", "KeySchema": keys}}
 
-    def handler(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
+    def handler(event_name: str, request: Sending) -> AWSResponse:
         return AWSResponse(request.url, 200, HTTPHeaders(), _Raw(json.dumps(stuck).encode()))
 
     on_send(journal, "DescribeTable", handler, times=1000)

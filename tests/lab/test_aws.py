@@ -17,7 +17,7 @@ from botocore.parsers import ResponseParserError
 
 from lab.aws import Crashed, PretendAws, Timings
 from lab.aws.engine import Instance
-from lab.aws.wire import Incoming, _json, _model, serialise
+from lab.aws.wire import _json, _model, incoming, serialise
 from lab.clock import RealClock, VirtualClock
 from lab.machines import PretendMachines
 from lab.world import World
@@ -1396,7 +1396,7 @@ class TestWaysIn:
         """Answers read back as boto3 reads them are the same, whichever serialiser wrote them."""
         checked = 0
         for service, operation in (("autoscaling", "DescribeAutoScalingGroups"), ("ec2", "DescribeInstances")):
-            request = Incoming(service, operation, "", "POST", "https://x/", {}, b"Action=" + operation.encode())
+            request = incoming("POST", "https://x/", {}, b"Action=" + operation.encode(), service, "")
             result = lab.pretend._operations[service][operation]({})
             model = _model(service, operation)
             from botocore.parsers import create_parser

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lab.aws import PretendAws
-from lab.aws.wire import Incoming, _json, _model, parse, serialise
+from lab.aws.wire import _json, _model, incoming, parse, serialise
 from lab.clock import VirtualClock
 from lab.machines import PretendMachines
 from lab.world import World
@@ -187,7 +187,7 @@ def test_answers_are_those_of_motos_serialiser(lab: Lab) -> None:
 
     for operation, form in (("DescribeListeners", "ListenerArns.member.1"), ("DescribeRules", "ListenerArn")):
         body = f"Action={operation}&{form}={lab.world.listener}".encode()
-        request = Incoming("elbv2", operation, "", "POST", "https://x/", {}, body)
+        request = incoming("POST", "https://x/", {}, body, "elbv2", "")
         result = lab.pretend._operations["elbv2"][operation](parse(request))
         model = _model("elbv2", operation)
         ours, theirs = (

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from lab.aws import PretendAws, Timings
 from lab.aws.traffic import arrivals
-from lab.aws.wire import Incoming
+from lab.aws.wire import incoming
 from lab.clock import VirtualClock
 from lab.machines import Disk, Manner, PretendMachines
 from lab.world import World
@@ -329,7 +329,7 @@ def test_older_clients_ask_in_the_query_protocol(lab: Lab) -> None:
         form += f"{stat}Metric.Dimensions.member.{n}.Value={one['Value']}"
 
     def answer(form: str) -> Any:
-        return lab.pretend.answer(Incoming("cloudwatch", "GetMetricData", "", "POST", "https://x/", {}, form.encode()))
+        return lab.pretend.answer(incoming("POST", "https://x/", {}, form.encode(), "cloudwatch", ""))
 
     good, bad = answer(form), answer(form.replace("Period=60", "Period=61"))
     assert b"<Values><member>9.0</member></Values>" in good.body

@@ -34,12 +34,13 @@ class Point:
 
 def _tells(request: Incoming) -> bool:
     """Whether it only writes down what was seen, what is awaited, or that the driver lives."""
+    asked = request.direct or {}
     if request.name == "dynamodb:UpdateItem":
-        return b'"lease"' in request.body
-    return request.name == "dynamodb:PutItem" and any(kind in request.body for kind in _TELLING)
+        return "lease" in asked["Key"].get("sk", {}).values()
+    return request.name == "dynamodb:PutItem" and asked["Item"].get("kind", {}).get("S") in _TELLING
 
 
-_TELLING = tuple(f'"kind": {{"S": "{kind}"}}'.encode() for kind in (EventKind.OBSERVED, EventKind.AWAITED))
+_TELLING = (EventKind.OBSERVED, EventKind.AWAITED)
 
 
 @dataclass

@@ -90,8 +90,11 @@ class Amazons:
         signed = (
             f"AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/dynamodb/aws4_request, SignedHeaders=, Signature="
         )
-        headers = {"X-Amz-Target": request.headers["x-amz-target"], "Content-Type": "application/x-amz-json-1.0"}
-        self._line.request("POST", "/", request.body, {**headers, "Authorization": signed})
+        headers = {
+            "X-Amz-Target": request.written.headers["x-amz-target"],
+            "Content-Type": "application/x-amz-json-1.0",
+        }
+        self._line.request("POST", "/", request.written.body, {**headers, "Authorization": signed})
         answer = self._line.getresponse()
         return Answer(answer.status, dict(answer.getheaders()), answer.read())
 

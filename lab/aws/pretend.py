@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -105,7 +106,7 @@ class PretendAws:
             "ssm": Commands(self.engine).operations(),
             "cloudwatch": {**self.metrics.operations(), **self.alarms.operations()},
         }
-        tables = moto.backends.get_backend("dynamodb")
+        tables = _backends("dynamodb")
         self._tables = Tables(lambda region: tables[self.account][region].tables, self.clock.now)
 
     # -- ways in -----------------------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ class PretendAws:
         self.traffic.balancing_changed()
 
     def _moto(self, service: str) -> Any:  # a moto backend: each has a class of its own
-        return moto.backends.get_backend(service)[self.account][self.region]  # type: ignore[call-overload]
+        return _backends(service)[self.account][self.region]
 
     def _zones(self) -> dict[str, str]:
         if self._subnets is None:
@@ -284,12 +285,18 @@ class PretendAws:
         return {i.id: tell(i.id) or f"http://{i.address}" for i in self.engine.state.instances.values()}
 
 
+@cache
+def _backends(service: str) -> Any:  # moto's accounts; it imports the service's module each time it is asked
+    named: Any = service
+    return moto.backends.get_backend(named)
+
+
 _handlers: dict[tuple[str, str], Any] = {}
 
 
 def _moto_handler(service: str, path: str) -> Any:  # moto's dispatch functions
     if (service, path) not in _handlers:
-        backend = moto.backends.get_backend(service)["123456789012"]  # type: ignore[call-overload]
+        backend = _backends(service)["123456789012"]
         backend = backend["aws" if "aws" in backend.regions and "us-east-1" not in backend.regions else "us-east-1"]
         _handlers[service, path] = next(h for pattern, h in backend.url_paths.items() if re.match(f"{pattern}$", path))
     return _handlers[service, path]

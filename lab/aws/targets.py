@@ -204,9 +204,11 @@ class Targets:
         target.failed = 0 if passed else target.failed + 1
         needed = 1 if target.state == "initial" else int(group.healthy_threshold_count)
         if passed and target.passed >= needed:
-            self._become(group.arn, target, "healthy", None)
+            if target.state != "healthy":
+                self._become(group.arn, target, "healthy", None)
         elif target.failed >= int(group.unhealthy_threshold_count):
-            self._become(group.arn, target, "unhealthy", "Target.FailedHealthChecks")
+            if target.state != "unhealthy":
+                self._become(group.arn, target, "unhealthy", "Target.FailedHealthChecks")
         elif target.state == "initial":
             target.reason = "Elb.InitialHealthChecking"
 

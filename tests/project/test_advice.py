@@ -34,11 +34,11 @@ WORKFLOWS = ROOT / "examples" / ".github" / "workflows"
 def sentences() -> Iterator[tuple[str, str]]:
     """Every text of ours that people may be shown: where it stands, and what it says with samples put in."""
     for path in sorted([*ROOT.glob("bluegreen/**/*.py"), *ROOT.glob("bot/*.py")]):
-        tree = ast.parse(path.read_text())
-        inside = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
-            if id(node) in documented or node in inside:
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        inside = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        documented = {node.value for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if node in documented or node in inside:
                 continue
             if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", _filled(node)

@@ -229,9 +229,8 @@ class _Builder:
         self.groups = world.client("autoscaling")
 
     def network(self) -> None:
-        subnets = self.ec2.describe_subnets()["Subnets"]  # every account begins with a default network
-        self.world.vpc = subnets[0]["VpcId"]
-        self.world.subnets = [one["SubnetId"] for one in subnets[:2]]
+        self.world.vpc, subnets = self.world.pretend.network()
+        self.world.subnets = subnets[:2]
 
     def balancer(self, kind: str) -> None:
         name = f"{self.world.service}-lb"

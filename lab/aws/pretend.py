@@ -227,6 +227,11 @@ class PretendAws:
             self._subnets = {s.id: s.availability_zone for zone in zones for s in zone.values()}
         return self._subnets
 
+    def network(self) -> tuple[str, list[str]]:
+        """The default network that every account begins with: its VPC and that one's subnets."""
+        found = [one for zone in self._moto("ec2").subnets.values() for one in zone.values()]
+        return found[0].vpc_id, [one.id for one in found]
+
     def take(self, instance_id: str) -> None:
         """AWS ends an instance, as it does when it wants spot capacity back."""
         with self.lock:

@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from botocore import xform_name
+from moto.elbv2.exceptions import ELBClientError
+
 from lab.aws.direct import Params
-from lab.aws.ec2 import Handler, missing
+from lab.aws.ec2 import ElsewhereError, Handler, missing
 from lab.aws.engine import Engine, Instance, Target
 from lab.aws.wire import AwsError
 
@@ -44,7 +47,23 @@ class Targets:
             "RegisterTargets": self.register_targets,
             "DeregisterTargets": self.deregister_targets,
             "DescribeTargetHealth": self.describe_target_health,
+            "DescribeTargetGroups": self.describe_target_groups,
+            "DescribeTargetGroupAttributes": self.describe_target_group_attributes,
         }
+
+    def describe_target_groups(self, params: Params) -> Params:
+        """Target groups, as moto keeps them; what it refuses it refuses itself."""
+        which = (params.get("LoadBalancerArn"), params.get("TargetGroupArns") or [], params.get("Names") or [])
+        try:
+            found = self.balancers().describe_target_groups(*which)
+        except ELBClientError as error:
+            raise ElsewhereError from error
+        return {"TargetGroups": [_described(group) for group in found]}
+
+    def describe_target_group_attributes(self, params: Params) -> Params:
+        """A target group's attributes. TargetGroupNotFound if there is none."""
+        attributes = self.group(params["TargetGroupArn"]).attributes
+        return {"Attributes": [{"Key": key, "Value": value} for key, value in attributes.items()]}
 
     def register_targets(self, params: Params) -> Params:
         """Register running instances. InvalidTarget if one is not there or does not run."""
@@ -221,6 +240,15 @@ class Targets:
         have = self.engine.state.targets.get(arn, {})
         if instance_id in have and have[instance_id].life == life:
             del have[instance_id]
+
+
+def _described(group: Any) -> Params:
+    """A target group of moto's: its names for the members are the API's own."""
+    alike = ("Protocol", "ProtocolVersion", "Port", "VpcId", "TargetType", "IpAddressType", "Matcher")
+    health = ("Protocol", "Port", "Enabled", "IntervalSeconds", "TimeoutSeconds", "Path")
+    names = [*alike, *(f"HealthCheck{one}" for one in health), "HealthyThresholdCount", "UnhealthyThresholdCount"]
+    shown = {name: getattr(group, xform_name(name), None) for name in [*names, "LoadBalancerArns"]}
+    return {"TargetGroupArn": group.arn, "TargetGroupName": group.name, **shown}
 
 
 def _routes(backend: Any) -> set[tuple[str, str]]:

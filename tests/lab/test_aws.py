@@ -1030,6 +1030,27 @@ class TestTraffic:
         told = elb.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
         assert [lab.world.balancer] == told["LoadBalancerArns"]
 
+    def test_target_groups_are_told_as_moto_tells_them(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All members and attributes, with and without a load balancer, of every kind."""
+        elb, vpc = lab.client("elbv2"), lab.world.vpc
+        elb.create_target_group(Name="by-ip", Protocol="TCP", Port=81, VpcId=vpc, TargetType="ip", HealthCheckPort="82")
+        elb.create_target_group(Name="lambda", TargetType="lambda")
+
+        def told() -> list[Any]:
+            groups = elb.describe_target_groups()["TargetGroups"]
+            arns = [one["TargetGroupArn"] for one in groups]
+            of_one = elb.describe_target_groups(LoadBalancerArn=lab.world.balancer)["TargetGroups"]
+            return [
+                groups,
+                of_one,
+                *(elb.describe_target_group_attributes(TargetGroupArn=a)["Attributes"] for a in arns),
+            ]
+
+        ours = told()
+        monkeypatch.setitem(lab.pretend._operations, "elbv2", {})
+        assert ours == told()
+        assert len(ours) == 2 + 3
+
     def test_targets_are_refused_when_they_cannot_be(self, lab: Lab) -> None:
         """A stopped instance, one that is not registered, an unknown group by ARN or by name."""
         elb, builder = lab.client("elbv2"), [{"Id": lab.world.builder}]

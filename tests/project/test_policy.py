@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import boto3
@@ -53,10 +54,14 @@ def called() -> Iterator[str]:
 
 def action(client: str, method: str) -> str:
     """The method of a client as IAM names it."""
-    service = {"elb": "elbv2"}.get(client, client)
+    return f"{IAM.get(client, client)}:{operations({'elb': 'elbv2'}.get(client, client))[method]}"
+
+
+@cache
+def operations(service: str) -> dict[str, str]:
+    """Which operation each method of a client stands for."""
     model = boto3.Session()._session.get_service_model(service)
-    names = {xform_name(name): name for name in model.operation_names}
-    return f"{IAM.get(client, client)}:{names[method]}"
+    return {xform_name(name): name for name in model.operation_names}
 
 
 def test_the_policy_is_what_the_code_calls() -> None:

@@ -249,9 +249,14 @@ def _forget_others(client: Any) -> None:
     service = client.meta.service_model.service_id.hyphenize()
     events = vars(emitter._handlers)["_root"]["children"]
     del events["docs"], events["creating-client-class"]
+    events["before-call"]["values"] = None  # headers that only a server would read
     for event in events.values():
         event["children"] = {name: one for name, one in (event["children"] or {}).items() if name == service}
-    vars(emitter)["_lookup_cache"] = {}
+    vars(emitter).update(_lookup_cache={}, _verify_accept_kwargs=_trusted)
+
+
+def _trusted(_: object) -> None:
+    """Botocore looks at the signature of each hook: a tenth of a world's time."""
 
 
 @lru_cache(maxsize=4096)

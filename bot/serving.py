@@ -32,8 +32,9 @@ log = logging.getLogger("bot.http")
 
 #: Bytes of a request, after its head and of its head; Slack's own are far smaller.
 LARGEST, HEAD = 500_000, 16_384
-#: Bytes of all requests that are not answered yet, and of what is read at once.
-HELD, PIECE = 1_000_000, 65_536
+#: Bytes of all requests that are not answered yet, and of what is read at once: as much may come from everybody before
+#: whoever is thrown out is gone.
+HELD, PIECE = 1_000_000, 16_384
 #: Connections at the same time; fewer when they would be more than this share of the process's files.
 MOST, SHARE = 128, 4
 #: Seconds from a connection to its end, whatever it does: Slack waits for three.
@@ -315,14 +316,23 @@ class Server:
 
 
 async def _body(request: web.Request) -> bytes:
-    """All of it. What is read is let go of when it does not end well: aiohttp keeps the error, and it the variables."""
-    pieces = bytearray()
+    """All of it; ConnectionError when they are gone.
+
+    What is read is let go of when it does not end well: aiohttp keeps the error, and it the variables.
+    """
+    if request.transport is None:
+        raise ConnectionResetError  # gone before we began: aiohttp would raise RuntimeError
+    pieces: list[bytes] = []
+    size = 0
     try:
         while piece := await request.content.readany():
-            pieces += piece
-            if len(pieces) > LARGEST:
-                raise web.HTTPRequestEntityTooLarge(max_size=LARGEST, actual_size=len(pieces))
-        return bytes(pieces)
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST:
+                raise web.HTTPRequestEntityTooLarge(max_size=LARGEST, actual_size=size)
+        return b"".join(pieces)
+    except OSError as gone:
+        raise ConnectionResetError from gone
     finally:
         piece = b""
         pieces.clear()

@@ -40,13 +40,14 @@ class Seen:
     acknowledged: list[float] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     rollback: float = math.inf
+    fresh: float = 0.0
     idle: float = 0.0
     memory: list[float] = field(default_factory=list)
     opened: int = 0
     longest: float = 0.0
     left: int = 0
     log_lines: int = 0
-    log_bytes: int = 0
+    tracebacks: int = 0
 
 
 class Strangers:
@@ -102,13 +103,19 @@ def memory(bot: BotProcess) -> float:
 
 
 def measure(seconds: float = LASTS) -> Seen:
-    """For so long; nothing is left running."""
+    """For so long; nothing is left running.
+
+    Idle is a bot that has done everything once, as after its first day: it drives a release and has answered orders.
+    Before that it has not made its clients for AWS, which are its own and no stranger's.
+    """
     seen = Seen()
     with tempfile.TemporaryDirectory() as folder, chat(Path(folder) / "at", promotion={"by": "person"}, soak=300) as c:
         bot = c.bot(anew=True, SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET=c.slack.signing_secret)
         c.slack.request_url = f"http://127.0.0.1:{bot.port}/slack/events"
         c.held()
         c.shows("both serve until a person promotes")
+        seen.fresh = memory(bot)
+        c.eventually(lambda: "bluegreen_releases_driven_here 1.0" in bot.get("/metrics")[1])
         _type(c, bot, WARM, quiet := Seen())
         seen.quiet, seen.idle = quiet.acknowledged, memory(bot)
         context = multiprocessing.get_context("spawn")
@@ -122,7 +129,7 @@ def measure(seconds: float = LASTS) -> Seen:
         pipe.send("enough")
         assert pipe.poll(60)
         seen.opened, seen.left, seen.longest = pipe.recv()
-        seen.log_lines, seen.log_bytes = len(bot.said), len(bot.log)
+        seen.log_lines, seen.tracebacks = len(bot.said), bot.log.count("Traceback")
         c.shows("was rolled back")
     return seen
 
@@ -140,19 +147,25 @@ def _type(c: Chat, bot: BotProcess, seconds: float, seen: Seen) -> None:
     seen.troubles += [one.trouble for one in done if one.trouble]
 
 
-def rows() -> list[tuple[str, str, str]]:
+def rows(seconds: float = LASTS) -> list[tuple[str, str, str]]:
     """What, measured, wanted: of each number one."""
-    seen = measure()
-    who = f"{HALF_OPEN} half-open connections, {HALF_SENT} half-sent bodies, {seen.opened} in {LASTS:.0f} s"
+    seen = measure(seconds)
+    who = f"{HALF_OPEN} half-open connections, {HALF_SENT} half-sent bodies, {seen.opened} in {seconds:.0f} s"
     lost = f", {len(seen.troubles)} lost" if seen.troubles else ""
-    memory = f"{max(seen.memory):.0f} MB, {max(seen.memory) / seen.idle:.2f} x idle"
+    most, idle = max(seen.memory), f"it drives a release, and {len(seen.quiet)} orders are answered"
     closed = f"{seen.left} left, the longest stood {seen.longest:.1f} s"
+    log = f"{seen.log_lines} lines, {seen.tracebacks} tracebacks"
     return [
         (f"orders acknowledged beside {who}", f"{_shown(seen.acknowledged)}{lost}", "p99 below 200 ms"),
         ("the same without them", _shown(seen.quiet), "-"),
         ("/rollback to its answer beside them", f"{seen.rollback:.2f} s", "at most 1 s"),
-        ("the bot's memory beside them", memory, "at most 1.2 x"),
-        ("how long they stand; lines of log", f"{closed}; {seen.log_lines} lines", "30 s; bounded"),
+        (f"the bot's memory idle: {idle}; when it had started", f"{seen.idle:.1f} MB; {seen.fresh:.1f} MB", "-"),
+        (
+            "the bot's memory beside them, at most",
+            f"{most:.1f} MB, {most / seen.idle:.2f} x idle",
+            "at most 1.2 x idle",
+        ),
+        ("how long they stand; the bot's log", f"{closed}; {log}", "30 s; bounded, 0 tracebacks"),
     ]
 
 
@@ -163,11 +176,10 @@ def _shown(seconds: Sequence[float]) -> str:
 
 
 def main(seconds: float) -> None:
-    """Everything that was seen."""
+    """Say it."""
     logging.basicConfig(level="INFO")
-    seen = measure(seconds)
-    print(_shown(seen.quiet), "|", _shown(seen.acknowledged))
-    print({name: value for name, value in vars(seen).items() if name not in ("acknowledged", "quiet")})
+    for row in rows(seconds):
+        print(" | ".join(row))
 
 
 if __name__ == "__main__":

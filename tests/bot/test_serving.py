@@ -225,6 +225,26 @@ def test_a_full_room(door: Door) -> None:
     assert door.closed(FULL) >= places - 1
 
 
+def test_who_is_gone_before_the_answer_begins(
+    monkeypatch: pytest.MonkeyPatch, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Read and thrown out at once, as for one that brought less: that is no mistake of ours, and no traceback."""
+    first, second, half = door.connect(), door.connect(), SIGNED + b"Content-Length: 99\r\n\r\nhalf"
+    eventually(lambda: door.inside == 2)
+    monkeypatch.setattr(serving, "HELD", len(half) + len(POST) - 1)
+    stands = threading.Barrier(2, timeout=10)
+    # the server stands still between the two, and then finds both at once
+    door.server._loop.call_soon_threadsafe(lambda: [stands.wait() for _ in range(2)])
+    stands.wait()
+    first.sendall(half)
+    second.sendall(POST)
+    stands.wait()
+    assert answer(first) == b""
+    assert status(door.ask(b"GET /healthz HTTP/1.1\r\nHost: bot\r\n\r\n")) == 200
+    assert door.closed(FULL) == 1
+    assert [one.message for one in caplog.records if one.name == "bot.http" and one.exc_info] == []
+
+
 def test_whom_slack_sent_keeps_the_place(door: Door) -> None:
     """An order that is worked on is not thrown out for those who come after it."""
     door.go.clear()

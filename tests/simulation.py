@@ -226,13 +226,19 @@ class Story:
             done = None
             with suppress(BlueGreenError):  # the lease lives, or was lost; the journal fails
                 done = self.ops.drive(release, death=dooms.pop(0) if dooms else None, when=when)
-            if done is not None:
+            if done is not None and not self._reopened(release):
                 return done
             self.ops.clock.sleep(self.dice.randrange(1, 40))
             with suppress(AwsError):
                 if (stands := self.ops.engine().load(release)).outcome:
                     return stands
         raise AssertionError(f"not over after {DRIVERS} drivers: {', '.join(self.did)}")
+
+    def _reopened(self, release: str) -> bool:
+        """Whether somebody ordered a failed one back in the moment in which it ended."""
+        with suppress(AwsError):
+            return self.ops.engine().load(release).outcome is None
+        return False
 
     def _look(self, seen: Release) -> None:
         """S2: where weights give green traffic, as many of it are healthy as it was made with."""

@@ -22,8 +22,8 @@ from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Interrupted,
 from bluegreen.release import Outcome, Release, Until
 
 if TYPE_CHECKING:
-    from bluegreen import Engine
     from bluegreen.driver import Tell
+    from bluegreen.engine import Engine
 
 SCHEMA_VERSION = 1
 OK, FAILED, USAGE, ROLLED_BACK, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130

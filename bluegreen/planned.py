@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import Plan, doors, wording
+from bluegreen import doors, wording
+from bluegreen.engine import Plan
 from bluegreen.observation import Verdict
 from bluegreen.release import TERMINATING, BlueBefore, Phase, Release, Verb, duration
 

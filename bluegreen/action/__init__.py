@@ -19,12 +19,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import LONGEST_REASON, Caller, Door, Engine, advised, doors, wording
+from bluegreen import doors, wording
 from bluegreen.action import credentials, inputs, summary
 from bluegreen.action.asked import Asked
 from bluegreen.action.telling import OUTPUTS, Telling
 from bluegreen.action.workflow import Workflow
+from bluegreen.advice import Door, advised
+from bluegreen.engine import Engine
 from bluegreen.errors import AwsError, BlueGreenError, Interrupted
+from bluegreen.orders import LONGEST_REASON, Caller
 from bluegreen.release import Outcome, Phase, Release, Until
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import region_in, wording
+from bluegreen import wording
 from bluegreen.action.inputs import Inputs
+from bluegreen.engine import region_in
 from bluegreen.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bluegreen import Door, Kept, ServiceStatus, advised, wording
+from bluegreen import wording
+from bluegreen.advice import Door, advised
+from bluegreen.engine import Kept, ServiceStatus
 from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, moment
 
 if TYPE_CHECKING:

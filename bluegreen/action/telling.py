@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import Door, advised, doors, wording
+from bluegreen import doors, wording
 from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
+from bluegreen.advice import Door, advised
 from bluegreen.errors import BlueGreenError, Interrupted
 from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, apply, fold, moment
 

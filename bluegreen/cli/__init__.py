@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import __version__, doors, end_of
+from bluegreen import __version__, doors
 from bluegreen.cli import door, output
 from bluegreen.cli.door import Door, Doors
 from bluegreen.errors import BlueGreenError, ConfigError
+from bluegreen.freezing import end_of
 from bluegreen.release import Outcome, Release, Until
 
 if TYPE_CHECKING:
-    from bluegreen import Engine
     from bluegreen.config import Config
     from bluegreen.driver import Tell
+    from bluegreen.engine import Engine
 
 Show = Callable[["Tell", doors.Stop], Release]
 

@@ -16,8 +16,8 @@ from bluegreen.errors import BlueGreenError, ConfigError, Interrupted
 from bluegreen.wording import one_line, visible
 
 if TYPE_CHECKING:
-    from bluegreen import Engine
     from bluegreen.config import Config
+    from bluegreen.engine import Engine
 
 CONFIG = "bluegreen.yml"
 
@@ -44,7 +44,7 @@ class Door:
 
     def engine(self, config: Config | None = None) -> Engine:
         """The API, in the region that was named, else the configuration's, else the AWS environment's."""
-        from bluegreen import Engine
+        from bluegreen.engine import Engine
 
         return Engine(table=self.table, region=self.region or (config.region if config else None))
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import Frozen, Kept, ServiceStatus, doors, wording
+from bluegreen import doors, wording
 from bluegreen.adoption import images_said, ways_on
 from bluegreen.cli import output
+from bluegreen.engine import Kept, ServiceStatus
+from bluegreen.freezing import Frozen
 from bluegreen.release import Release, duration
 
 if TYPE_CHECKING:

@@ -186,7 +186,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_Engine]:
         asked: list[tuple[Any, ...]] = []  # noqa: RUF012
         statuses: list[ServiceStatus] = []  # noqa: RUF012
 
-    monkeypatch.setattr(bluegreen, "Engine", Own)
+    monkeypatch.setattr(bluegreen.engine, "Engine", Own)
     monkeypatch.chdir(tmp_path)
     Path("bluegreen.yml").write_text(CONFIG)
     return Own
@@ -1124,7 +1124,7 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     def engine(**where: Any) -> bluegreen.Engine:
         return real(**where, session=pretend.session(), clock=pretend.clock)
 
-    monkeypatch.setattr(bluegreen, "Engine", engine)
+    monkeypatch.setattr(bluegreen.engine, "Engine", engine)
     monkeypatch.chdir(tmp_path)
     Path("bluegreen.yml").write_text(json.dumps(world.config()))
     Path("held.yml").write_text(json.dumps(world.config(promotion={"by": "person"})))

@@ -1,0 +1,1181 @@
+"""The story of a release, and everything that may be ordered of it. `Engine` is what every way in calls."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from bluegreen.errors import (
+    AwsError,
+    BlueGreenError,
+    ConfigError,
+    Interrupted,
+    LeaseLost,
+    Refused,
+)
+from bluegreen.freezing import Frozen, bounded, moment_in, upcoming, windows
+from bluegreen.orders import (
+    BY_HAND,
+    IN_SPITE,
+    LONGEST_REASON,
+    Caller,
+    as_one,
+    freezes_in_force,
+    has_failed,
+    in_spite_of,
+    known_to_be_bad,
+    left_behind,
+    let_pass_by,
+    may_be_held,
+    may_be_promoted,
+    may_be_rolled_back,
+    must_look_the_same,
+    not_whole,
+    not_whole_either,
+    override_hint,
+    override_reason,
+    put_right,
+    refuse_what_is_in_the_way,
+    refused_by_freeze,
+    standing_of,
+)
+from bluegreen.permission import Order, judge, judge_approval
+from bluegreen.release import (
+    Event,
+    EventKind,
+    Facts,
+    Outcome,
+    Phase,
+    Reason,
+    Release,
+    Until,
+    apply,
+    fold,
+    names,
+    release_id,
+)
+from bluegreen.wording import (
+    number_of_group,
+    one_line,
+    person,
+    way_back,
+)
+
+if TYPE_CHECKING:
+    from bluegreen.adoption import Adoption, Standing
+    from bluegreen.aws import Beside, Cloud, Fetch
+    from bluegreen.config import Config
+    from bluegreen.driver import Clock, TableClock, Tell
+    from bluegreen.github import Run
+    from bluegreen.journal import Journal, Lease, Live, ServiceRecord, Summary
+    from bluegreen.observation import Baseline, Finding, Observation
+    from bluegreen.rehearsal import Step
+
+#: A boto3 Session; its type stays behind the door to AWS.
+Session = Any
+
+
+#: So many images of a list are looked for, the newest: what one call takes (EC2 API, values of a filter).
+LISTED = 200
+
+#: A freeze that begins within so many seconds is worth a warning.
+SOON = 86_400.0
+
+#: How often somebody who watches a release that another drives looks whether that driver still lives.
+TAKE_OVER = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a release would do now, and what a rollback would do in each phase; nothing was changed."""
+
+    release: Release  # as it would be recorded; its number is the next one
+    baseline: Baseline
+    steps: tuple[Step, ...]
+    rollback: tuple[tuple[Phase, tuple[Step, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One service as the journal knows it. `driver` names who drives now, "" when nobody does."""
+
+    service: str
+    record: ServiceRecord
+    release: Release | None  # under way, or else the last one
+    driver: str
+    unreadable: str = ""  # why its release cannot be read; "" when it can
+
+    def freezes(self, now: float) -> tuple[Frozen, ...]:
+        """Every freeze in force then, by order and by the windows of that release's configuration."""
+        return freezes_in_force(self.record, self.release.config if self.release else {}, now)
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What a release of the image before would bring back. `number` is None when no release made that image."""
+
+    release: Release  # that is to be replaced
+    image: str
+    number: int | None
+    commit: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Whether images are still there: id -> that it can be launched; `untold` is why AWS could not be asked."""
+
+    there: Mapping[str, bool]
+    untold: str = ""
+
+    def gone(self, image: str) -> bool:
+        """Whether AWS was asked and shows no such image."""
+        return self.there.get(image) is False
+
+
+class Engine:
+    """The releases of one AWS account and region, as recorded in one journal table.
+
+    `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`; `holder` names its drivers in the lease, which lasts `lease`
+    seconds: renewed when two thirds are left, waited for by others half as long again. A call to AWS must end within
+    those two thirds, and clocks differ by up to 2 s, so one below 30 is for where AWS is near, one below 6 for nobody;
+    drivers of one table should all have the same. While a driver waits, it looks for orders every `listen` seconds.
+    `clock` is the table's time, by the one that is given or the machine's; `fetch` asks the URLs of HTTP checks
+    (`aws.Fetch`), `beside` makes the calls of a look while its driver listens (`aws.Beside`).
+    Methods raise ConfigError, Refused (with a `reason`) and AwsError; see `errors`.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: str | None = None,
+        region: str | None = None,
+        session: Session | None = None,
+        clock: Clock | None = None,
+        holder: str = "",
+        lease: float = 30.0,
+        listen: float = 0.5,
+        fetch: Fetch | None = None,
+        beside: Beside | None = None,
+    ) -> None:
+        self.table = table or os.environ.get("BLUEGREEN_TABLE") or "bluegreen"
+        self.clock = _table_clock(clock)
+        self.holder = holder or _holder()
+        self.lease, self._listen = lease, listen
+        self._fetch, self._beside = fetch, beside
+        self._region = region or region_in(os.environ)
+        self._given_session = session
+        self._made_journal: Journal | None = None
+
+    # --- releasing -------------------------------------------------------------------------------
+
+    def plan(self, config: Config, *, commit: str = "", ami: str = "") -> Plan:
+        """Everything that a release would do, in order. Changes nothing, not even the journal."""
+        from bluegreen.rehearsal import rehearse, rehearse_rollback
+
+        record = self._record(config.id)
+        standing, baseline = self._ground(config, record, commit, ami)
+        hindrances = self._hindrances(config, record, commit, baseline)
+        judged = let_pass_by(baseline.findings, config, Order.RELEASE)
+        baseline = replace(baseline, findings=(*hindrances, *self._soon(config, record), *judged))
+        begun = self._started(config, baseline, record, standing, commit=commit, who="", hold=_held(config))
+        facts = begun(standing.number)
+        release = _unrecorded(release_id(config.id, standing.number), facts, self.clock.now())
+        phases = [phase for phase in Phase if phase.can_roll_back]
+        undone = [(phase, rehearse_rollback(release, baseline, config, phase)) for phase in phases]
+        shown = tuple((phase, steps) for phase, steps in undone if steps)
+        return Plan(release, baseline, rehearse(release, baseline, config), shown)
+
+    def start(
+        self,
+        config: Config,
+        *,
+        commit: str = "",
+        ami: str = "",
+        who: str | Caller,
+        order: Order = Order.RELEASE,
+        hold: bool = False,
+        request: str = "",
+        source: Mapping[str, str] | None = None,
+        override: str = "",
+        cure: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Release:
+        """Record a new release; nothing in AWS is changed until somebody drives it.
+
+        `who` is judged by this configuration, for an earlier image as RELEASE_AGAIN; `request` makes a repeated call
+        return the first release. `source` tells where it comes from, for whoever shows it: repository, server, run_id,
+        run_url, ref, event, actor, title, author, pull, workflow; `author_login`, GitHub logins with blanks between,
+        decides who may not promote. Refused when not permitted, another is under way, blue is not whole, what was found
+        beforehand is in the way, the service is frozen or this commit was rolled back; of the last two `override` is
+        why it may start in spite of them, and an earlier image that was live is exempt. With `cure` it goes on over a
+        blue that is not whole, without the promise to return to it; whoever orders an earlier image orders that, too.
+        Interrupted when `stop` says so before it is recorded.
+        """
+        by, override, source = _caller(who), override_reason(override), dict(source or {})
+        self._journal.ensure_table(self.clock.sleep)
+        record = self._record(config.id)
+        if first := self._journal.requested(config.id, request):
+            return self._journal.load(first.release)
+        judge(order, by.who, config.to_dict(), config.id, by.member)
+        made = self._made_in(config.id, ami) if order is Order.RELEASE_AGAIN else None
+        commit = commit or (made.commit if made else "")
+        admit = self._admission(config, by, order, override, hold=hold)
+        if record is not None:
+            self._refuse_under_way(record, config)
+            admit(record, commit, ami)
+        cure = cure or order is Order.RELEASE_AGAIN
+        takes = self._taken_along(config, record, cure=cure)
+        standing, baseline = self._ground(config, record, commit, ami, takes)
+        if baseline.unwell and not cure:
+            raise self._not_whole(config, record, standing, baseline)
+        judged = let_pass_by(baseline.findings, config, order)
+        baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
+        refuse_what_is_in_the_way(baseline.findings, config.id)
+        if order is Order.RELEASE_AGAIN:
+            source["author_login"] = self._author_login(made)
+        facts = self._started(
+            config,
+            baseline,
+            record,
+            standing,
+            commit=commit,
+            who=by.who,
+            hold=hold or _held(config),
+            source=source,
+            again=made.number if made else None,
+            takes=takes,
+        )
+        if stop():
+            raise Interrupted("stopped before anything was begun", where=config.id)
+        event = self._journal.open(
+            config.id,
+            facts,
+            self.clock.now(),
+            request=request,
+            admit=lambda then: admit(then, commit, baseline.image),
+            least=standing.number,
+            live=_live_of(standing, baseline),
+        )
+        return self._journal.load(event.release)
+
+    def drive(
+        self,
+        release: str,
+        *,
+        until: Until = Until.LIVE,
+        tell: Tell,
+        stop: Callable[[], bool] = lambda: False,
+        clock: Clock | None = None,
+        known: Release | None = None,
+    ) -> Release:
+        """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises.
+
+        A `clock` of the caller's own may end a wait early, so that an order which the caller knows of is seen at once.
+        `known`: the release as the caller has it; only what was written since is read, and told.
+        """
+        from bluegreen.driver import Driver
+
+        loaded = known or self._journal.load(release)
+        config = _placed(loaded)
+        self._refuse_elsewhere(loaded, config)
+        driver = Driver(
+            loaded,
+            journal=self._journal,
+            cloud=self._cloud(config),
+            config=config,
+            clock=clock or self.clock,
+            ahead=lambda: self.clock.ahead,
+            holder=self.holder,
+            lease=self.lease,
+            listen=self._listen,
+            tell=tell,
+            stop=stop,
+        )
+        return driver.drive(until)
+
+    def attend(
+        self,
+        release: str,
+        *,
+        until: Until = Until.LIVE,
+        tell: Tell,
+        stop: Callable[[], bool] = lambda: False,
+        known: Release | None = None,
+    ) -> Release:
+        """Show a release to its end: drive it when nobody does, else follow whoever does. `known`: as for `drive`."""
+        while True:
+            known = self._follow_driver(known or self._journal.load(release), tell, stop)
+            if known.outcome:
+                return known
+            try:
+                return self.drive(release, until=until, tell=tell, stop=stop, known=known)
+            except LeaseLost:
+                known = None  # another driver took over: follow it
+            except Refused as refusal:
+                if refusal.reason != Reason.UNDER_WAY:
+                    raise
+                known = None
+
+    def follow(self, release: str, *, after: int = 0) -> Iterator[Event]:
+        """The events of a release as they come, until it has settled."""
+        return self._journal.follow(release, after, self.clock.sleep)
+
+    # --- orders ----------------------------------------------------------------------------------
+
+    def promote(self, service: str, *, who: str | Caller, override: str = "") -> Event:
+        """Order the release under way to go on. Refused when it is not at a point where that means something.
+
+        Refused too while the service is frozen, unless the release goes back to what was live before, or `override`
+        says why not and the caller may override.
+        """
+        by, override = _caller(who), override_reason(override)
+
+        def allowed(current: Release) -> Facts:
+            must_look_the_same(current, by)
+            may_be_promoted(current)
+            judge_approval(current, by.who)
+            freezes = () if current.goes_back else self._freezes(self._record(service), current.config)
+            return in_spite_of(
+                refused_by_freeze(freezes, by, current.config, current.id), override, by, current.config, current.id
+            )
+
+        return self._order(service, EventKind.PROMOTED, Order.PROMOTE, by, allowed)
+
+    def hold(self, service: str, *, who: str | Caller) -> Event:
+        """Order the release under way to wait for a promotion. Refused once it waits, or green serves alone."""
+        by = _caller(who)
+
+        def allowed(current: Release) -> None:
+            must_look_the_same(current, by)
+            may_be_held(current)
+
+        return self._order(service, EventKind.HOLD_ORDERED, Order.HOLD, by, allowed)
+
+    def roll_back(self, service: str, *, who: str | Caller, why: str = "") -> Event:
+        """Order the return to blue. Refused once blue is being emptied; the hint says what to do instead."""
+        kind, order = EventKind.ROLLBACK_ORDERED, Order.ROLL_BACK
+        allowed = partial(may_be_rolled_back, way_back=self._way_back)
+        return self._order(service, kind, order, _caller(who), allowed, failed=True, why=why)
+
+    def previous(self, service: str, *, who: str | Caller) -> Previous:
+        """What came before the release that is live or retires its blue.
+
+        Refused when the last release is neither, when what came before is not known, or when the caller may not.
+        """
+        by = _caller(who)
+        last = self._to_release_again(service, by)
+        if last.outcome is not Outcome.LIVE and last.phase is not Phase.RETIRING:
+            what = f"{last.id} is not live, so nothing came before it"
+            hint = f"`bluegreen rollback {service} --to N` names one; `bluegreen history {service}` lists them."
+            raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
+        live = self._live_before(last)
+        if live is not None:
+            return Previous(last, live.image, live.number, live.commit)
+        if not last.blue_image or last.cure:
+            hint = f"A release with `--cure` replaces what serves; `bluegreen history {service}` lists what there was."
+            what = "no good image from before is known" if last.cure else "the image before is not known"
+            raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
+        if self._kept(last, [last.blue_image]).gone(last.blue_image):
+            what = f"the image before, {last.blue_image}, is not there any more"
+            raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=self._offered(service))
+        return Previous(last, last.blue_image, None, last.blue_commit)
+
+    def release_again(
+        self,
+        service: str,
+        image: str,
+        *,
+        who: str | Caller,
+        title: str = "",
+        hold: bool = False,
+        override: str = "",
+        source: Mapping[str, str] = MappingProxyType({}),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Release:
+        """Start a release of an image from before, as the last release was configured; see `start`.
+
+        It has the image and the commit of the release that made it, and everything else as it is now. An image whose
+        commit was rolled back is refused without `override`, although it may have been live. Whoever calls must drive
+        it.
+        """
+        by = _caller(who)
+        last = self._to_release_again(service, by)
+        known = {key: last.source[key] for key in ("repository", "server", "workflow", "ref") if last.source.get(key)}
+        return self.start(
+            _config(last),
+            ami=image,
+            who=by,
+            order=Order.RELEASE_AGAIN,
+            hold=hold,
+            request=by.request,
+            source={**known, **{key: value for key, value in source.items() if value}, "title": title},
+            override=override,
+            stop=stop,
+        )
+
+    def dispatch(self, service: str, *, ref: str, who: str | Caller, token: str, api: str) -> Run:
+        """Start the workflow that released the service last, for a branch, a tag or a commit ("": the same as then).
+
+        ConfigError when no release came from a workflow, or GitHub refuses; Refused when a release may not start.
+        """
+        from bluegreen.github import dispatch
+
+        by, record = _caller(who), self._record(service)
+        last = self._last(record)
+        if record is not None and last is not None:
+            judge(Order.RELEASE, by.who, last.config, service, by.member)
+            self._journal.refuse_second(record)
+            if refusals := refused_by_freeze(self._freezes(record, last.config), by, last.config, service, BY_HAND):
+                raise as_one(refusals)
+            self._taken_along(_config(last), record, cure=False)
+        from_workflow = self._from_workflow(last) if last else None
+        if from_workflow is None:
+            hint = "Run the workflow once by hand; from then on it is known."
+            raise ConfigError("no release of it came from a GitHub workflow yet", where=service, hint=hint)
+        return dispatch(token, api, from_workflow, ref)
+
+    def resume(self, service: str, *, who: str | Caller) -> Release:
+        """The release to drive on; one that failed is reopened where it stopped, by whoever may."""
+        release = self._last(self._record(service))
+        if release is None:
+            raise self._nothing_known(service, "nothing was ever released")
+        if release.outcome is Outcome.FAILED:
+            self._order(service, EventKind.RESUMED, Order.RESUME, _caller(who), has_failed, failed=True)
+            return self._journal.load(release.id)
+        if release.outcome:
+            hint = f"`bluegreen status {service}` shows what serves."
+            was = "is" if release.outcome is Outcome.LIVE else "was"
+            what = f"{was} {standing_of(release)}, so there is nothing to resume"
+            raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint=hint)
+        return release
+
+    def adopt(self, config: Config, *, who: str | Caller, group: str = "") -> Adoption:
+        """Put the record of a service right by what AWS shows: who is live, which number is next.
+
+        For a journal that was lost, restored from before, or swapped with another. `group` says who of several is
+        live. A release that is under way by the journal alone is settled as failed. Nothing in AWS is changed. Refused
+        when it cannot be told what serves, when a release is under way in truth, or is being driven.
+        """
+        from bluegreen.adoption import adopted
+        from bluegreen.journal import ServiceRecord
+
+        by = _caller(who)
+        self._journal.ensure_table(self.clock.sleep)
+        judge(Order.RESUME, by.who, config.to_dict(), config.id, by.member)
+        record = self._record(config.id) or ServiceRecord(config.id)
+        under_way = self._journal.load(release_id(config.id, record.under_way)) if record.under_way else None
+        self._refuse_driven(under_way)
+        cloud = self._cloud(config)
+        made = adopted(
+            config.id,
+            record.live.group if record.live else "",
+            record.next,
+            under_way,
+            cloud.everybody(record.next),
+            group,
+            configured=config.group,
+            images=cloud.own_images(),
+        )
+        if made.found:
+            self._repair(record, under_way, made, by.who)
+        return made
+
+    def _refuse_driven(self, release: Release | None) -> None:
+        if release and (driver := self.driver(release.id)):
+            what = f"{release.id} is driven by {driver}"
+            hint = "Wait until it has stopped, or stop it; then adopt again."
+            raise Refused(what, reason=Reason.UNDER_WAY, where=release.service, hint=hint)
+
+    def _repair(self, record: ServiceRecord, under_way: Release | None, made: Adoption, who: str) -> None:
+        from bluegreen.journal import Live
+
+        now, it = self.clock.now(), made.live
+        if under_way:
+            said = (
+                f"the journal was put right by {person(who)}: {it.name} serves, and this release is not of this world"
+            )
+            facts = {"outcome": Outcome.FAILED, "reason": Reason.CHANGED_OUTSIDE, "message": said, "left": []}
+            self._journal.settle(under_way, under_way.seq + 1, facts, now)
+        live = Live(it.name, it.image, it.version, it.commit, it.number)
+        self._journal.adopt(record, live, made.number, who, now)
+
+    def abandon(self, release: str, holder: str) -> None:
+        """End the lease of a driver that is known to be gone, so that the next need not wait for it to lapse."""
+        lease = self._journal.lease(release)
+        if lease is not None and lease.holder == holder:
+            self._journal.drop(lease)
+
+    def image_of(self, service: str, number: int) -> str:
+        """The AMI of an earlier release, for returning to it. ConfigError when there is none, or it is gone."""
+        summary, name = self._journal.summary(service, number), release_id(service, number)
+        if summary is None and self._last(self._record(service)) is None:
+            raise self._nothing_known(service, f"there is no image of {name}")
+        if summary is None or not summary.image:
+            raise ConfigError(f"there is no image of {name}", hint=self._offered(service))
+        if self._kept(self._journal.load(summary.id), [summary.image]).gone(summary.image):
+            what = f"the image {summary.image} of {name} is not there any more"
+            raise ConfigError(what, hint=self._offered(service))
+        return summary.image
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def load(self, release: str) -> Release:
+        """A release as its events tell it."""
+        return self._journal.load(release)
+
+    def events(self, release: str, *, after: int = 0) -> list[Event]:
+        """What has happened to a release, in order, from the event after that number on."""
+        return self._journal.read(release, after)
+
+    def status(self, service: str | None = None) -> list[ServiceStatus]:
+        """Every service that the journal knows, or the one asked for; one of many that is unreadable harms no other."""
+        if service is None:
+            return [self._status_of_many(record) for record in self._journal.services()]
+        record = self._record(service)
+        return [self._status(record)] if record else []
+
+    def history(self, service: str, limit: int = 20) -> list[Summary]:
+        """The service's releases, the newest first."""
+        return self._journal.history(service, limit)
+
+    def kept(self, rows: Sequence[Summary]) -> Kept:
+        """Which images of these releases of a service are still there: one call, the newest 200 of them."""
+        images = list(dict.fromkeys(row.image for row in rows if row.image))[:LISTED]
+        try:
+            return self._kept(self._journal.load(rows[0].id), images) if images else Kept({})
+        except BlueGreenError as error:
+            return Kept({}, one_line(str(error)))
+
+    def lost(self, service: str) -> Refused | None:
+        """What AWS shows of a service of which the journal knows no release; None where it shows nothing, either."""
+        from bluegreen.adoption import unknown
+        from bluegreen.aws import remains
+
+        try:
+            there, record = remains(service, self._region, self._session), self._record(service)
+        except BlueGreenError:
+            return None  # that AWS cannot be asked is no news here
+        return unknown(service, self.table, there, repaired=bool(record and record.repaired))
+
+    def freeze(self, service: str, *, who: str | Caller, why: str, until: float | None = None) -> Release | None:
+        """Refuse releases and promotions of the service until then (epoch seconds), or until it is lifted.
+
+        Returns the release that began before and goes on all the same, as it asks nobody to promote it.
+        """
+        by, until = _caller(who), None if until is None else bounded(until, self.clock.now())
+        self._journal.ensure_table(self.clock.sleep)
+        last = self._judge_freeze(service, by)
+        self._journal.freeze(service, who=by.who, why=why, until=until, now=self.clock.now())
+        return last if last and last.holdable else None
+
+    def may_freeze(self, service: str, *, who: str | Caller) -> None:
+        """Refused when they may not, before they are asked for how long."""
+        self._judge_freeze(service, _caller(who))
+
+    def unfreeze(self, service: str, *, who: str | Caller) -> bool:
+        """Lift the freeze; whether there was one."""
+        by = _caller(who)
+        self._judge_freeze(service, by)
+        return self._journal.unfreeze(service, who=by.who) is not None
+
+    def services(self) -> list[ServiceRecord]:
+        """Every service that the journal knows, in one read."""
+        return self._journal.services()
+
+    def driver(self, release: str) -> str:
+        """Who drives the release now, "" when nobody does."""
+        return self._journal.driver(release, self.clock.now)
+
+    def undriven(self) -> list[str]:
+        """The releases under way that no living driver holds."""
+        return [s.release.id for s in self.status() if s.record.under_way and s.release and not s.driver]
+
+    # --- what doors remember ---------------------------------------------------------------------
+
+    def take_duty(self, name: str, seconds: float) -> Lease | None:
+        """The right to do, for so long, what only one of several processes should; None while another has it."""
+        duty = f"duty/{name}"
+        # Its answer tells the table's time, by which the lease is judged.
+        has_it = self._journal.driver(duty, self.clock.now)
+        if has_it not in ("", self.holder):
+            return None
+        return self._journal.take_lease(duty, self.holder, self.clock.now(), seconds)
+
+    def keep_duty(self, duty: Lease) -> Lease:
+        """The same right for longer; LeaseLost when another took it."""
+        return self._journal.renew(duty, self.clock.now())
+
+    def drop_duty(self, duty: Lease) -> None:
+        """Let another do it."""
+        self._journal.drop(duty)
+
+    def note(self, release: str, name: str, facts: Facts, duty: Lease) -> bool:
+        """Keep what a door must remember of a release; False when the duty has passed to another meanwhile."""
+        return self._journal.note(release, name, facts, duty.token)
+
+    def noted(self, release: str, name: str) -> dict[str, Any] | None:
+        """What was kept; None when nothing was."""
+        return self._journal.noted(release, name)
+
+    def answer(self, request: str, facts: Facts) -> dict[str, Any]:
+        """Keep what a request was answered; returns the first answer, which may be an earlier one."""
+        return self._journal.answer(request, facts, self.clock.now())
+
+    def answered(self, request: str) -> dict[str, Any] | None:
+        """The first answer to a request; None when it is new."""
+        return self._journal.answered(request)
+
+    def ensure_table(self) -> None:
+        """Make the journal's table when it is absent; ConfigError when that takes too long."""
+        self._journal.ensure_table(self.clock.sleep)
+
+    def who(self) -> str:
+        """The AWS principal that calls, as an ARN; an assumed role's session is part of it (STS API)."""
+        from bluegreen.aws import caller
+
+        return caller(self._session)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    @property
+    def _session(self) -> Session:
+        if self._given_session is None:
+            from bluegreen.aws import session
+
+            self._given_session = session(self._region)
+        return self._given_session
+
+    @property
+    def _journal(self) -> Journal:
+        if self._made_journal is None:
+            from bluegreen.journal import Journal
+
+            self._made_journal = Journal(self._session, self.table, heard=self.clock.heard)
+        return self._made_journal
+
+    def _cloud(self, config: Config, attempts: int | None = None) -> Cloud:
+        """`attempts`: as for `aws.Cloud`, which knows how many are usual."""
+        from bluegreen.aws import ATTEMPTS, Cloud
+        from bluegreen.masking import mask, secrets_of
+
+        secrets = secrets_of(os.environ)
+        hide, stopwatch = (lambda text: mask(text, secrets)), time.monotonic
+        return Cloud(
+            config,
+            self._session,
+            mask=hide,
+            stopwatch=stopwatch,
+            fetch=self._fetch,
+            attempts=attempts or ATTEMPTS,
+            beside=self._beside,
+        )
+
+    def _kept(self, release: Release, images: Sequence[str]) -> Kept:
+        """Which of these images are there, asked once, where the release was made."""
+        try:
+            shown = self._cloud(_placed(release), attempts=1).images(images) if images else {}
+        except BlueGreenError as error:
+            return Kept({}, one_line(str(error)))
+        return Kept({image: image in shown for image in images})
+
+    def _offered(self, service: str) -> str:
+        """Which release's image can be released again, of those that are good, in a sentence."""
+        record = self._record(service)
+        live = record.live.image if record and record.live else ""
+        which = self._good(record, record.next if record else 1, {live})
+        listed = f"`bluegreen history {service}` shows whose images are still there."
+        if which is None:
+            return listed
+        return f"`bluegreen rollback {service} --to {which.number}` releases {which.image} again; {listed}"
+
+    def _nothing_known(self, service: str, what: str, hint: str = "") -> Refused:
+        """The journal knows no release of it: what AWS shows of lost ones, else just that."""
+        return self.lost(service) or Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
+
+    def _not_whole(
+        self, config: Config, record: ServiceRecord | None, standing: Standing, baseline: Baseline
+    ) -> Refused:
+        """With what a lost journal leaves to go back to."""
+        from bluegreen.adoption import command, images_said, ways_on
+
+        refusal = not_whole(baseline)
+        if not standing.findings and self._last(record) is not None:
+            return refusal
+        own, ill = self._cloud(config).own_images(), baseline.blue_image
+        found = [refusal.what, *(one.said for one in standing.findings)]
+        if named := images_said(own, ill):
+            found.append(f"earlier images: {named}")
+        repair = f"{command(config.id)} puts the record right." if standing.findings else ""
+        hint = " ".join(part for part in (refusal.hint, ways_on(own, ill), repair) if part)
+        return Refused("; ".join(found), reason=Reason.BLUE_UNHEALTHY, where=refusal.where, hint=hint)
+
+    def _record(self, service: str) -> ServiceRecord | None:
+        return self._journal.service(service)
+
+    def _ground(
+        self,
+        config: Config,
+        record: ServiceRecord | None,
+        commit: str,
+        ami: str,
+        takes: Facts = MappingProxyType({}),
+    ) -> tuple[Standing, Baseline]:
+        """Who serves and which number comes next, by the journal and by what AWS shows; and what that starts from.
+
+        `takes`: what is taken along of a failed release.
+        """
+        from bluegreen.adoption import stand
+
+        serves, rest = str(takes.get("group", "")), [one["group"] for one in takes.get("rest", ())]
+        live, known = record.live if record else None, record.next if record else 1
+        recorded, cloud = serves or (live.group if live else config.group), self._cloud(config)
+        standing = stand(config.id, recorded, known, cloud.traces(recorded, known), journaled=bool(live or serves))
+        baseline = cloud.baseline(standing.blue, commit, ami, rest)
+        return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
+
+    def _started(
+        self,
+        config: Config,
+        baseline: Baseline,
+        record: ServiceRecord | None,
+        standing: Standing,
+        *,
+        commit: str,
+        who: str,
+        hold: bool,
+        source: Mapping[str, str] = MappingProxyType({}),
+        again: int | None = None,
+        takes: Facts = MappingProxyType({}),
+    ) -> Callable[[int], Facts]:
+        cure = self._cure(baseline, record, takes)
+        worse = {baseline.image, baseline.blue_image if cure else ""}
+        good = self._good(record, record.next if record else 1, worse)
+        token, live = _token(), record.live if record else None
+
+        def facts(number: int) -> Facts:
+            return {
+                "service": config.id,
+                "number": number,
+                "who": who,
+                "commit": commit,
+                "image": baseline.image,
+                "hold": hold,
+                "config": config.to_dict(),
+                "blue_group": baseline.blue.name,
+                "blue_commit": takes.get("commit", standing.commit or (live.commit if live else "")),
+                **({"takes": dict(takes)} if takes else {}),
+                "blue_image": baseline.blue_image,
+                "source": dict(source),
+                "default_version": baseline.template.default,
+                "sets_default": baseline.sets_default,
+                "findings": [found.to_facts() for found in baseline.findings],
+                "target_groups": list(baseline.target_groups),
+                "listeners": list(baseline.listeners),
+                "previews": list(baseline.previews),
+                "routes": list(baseline.routes),
+                "idle_target_group": baseline.idle_target_group,
+                "stickiness": baseline.stickiness,
+                "builder": baseline.builder,
+                "account": baseline.account,
+                "region": baseline.region,
+                "again": again,
+                "back": self._back(baseline, config.id, good),
+                "back_image": good.image if good else "",
+                **cure,
+                "token": token,
+                **names(config.id, number, commit),
+            }
+
+        return facts
+
+    def _back(self, baseline: Baseline, service: str, good: Summary | None) -> int | None:
+        """Number of the release to go back to; 0 when the journal knows no image of the one that made blue."""
+        made = number_of_group(service, baseline.blue.name)
+        known = self._journal.summary(service, made) if made and not good else None
+        return good.number if good else None if known and known.image else 0
+
+    def _cure(self, baseline: Baseline, record: ServiceRecord | None, takes: Facts) -> Facts:
+        """What is to be recorded of a blue that is not whole; one at size 0 says less than green needs."""
+        from bluegreen.observation import in_target_groups
+
+        if not (baseline.unwell or baseline.rest):
+            return {}
+        blue, wanted = baseline.blue, max((one.desired for one in baseline.rest), default=0)
+        if not blue.desired:
+            live = record.live if record else None
+            before = self._size_of(record.service, live.number) if record and live else 0
+            wanted = max(blue.minimum, takes.get("size", before), wanted, 1)
+        beside = f"{in_target_groups(baseline.rest)} beside {blue.name}" if baseline.rest else ""
+        ill = "; ".join(said for said in (baseline.unwell, beside) if said)
+        return {"cure": ill, "borne": baseline.borne, "wanted": wanted if wanted > blue.desired else 0}
+
+    def _size_of(self, service: str, number: int) -> int:
+        """How large its green was; 0 when the journal does not know."""
+        try:
+            return self._journal.load(release_id(service, number)).size
+        except Refused:
+            return 0
+
+    def _admission(
+        self, config: Config, by: Caller, order: Order, override: str, *, hold: bool
+    ) -> Callable[[ServiceRecord, str, str], Facts]:
+        """What is asked of a service whether this commit or image may start: facts to record, or Refused."""
+        rules = config.to_dict()
+
+        def admit(record: ServiceRecord, commit: str, image: str) -> Facts:
+            back = order is Order.RELEASE_AGAIN and self._was_live(record, image)
+            frozen = [] if back else refused_by_freeze(self._freezes(record, rules), by, rules, config.id)
+            refusals = [*frozen, *self._rolled_back(record, commit, image, by, rules, back=back)]
+            # What was live may go back by whoever may roll back; that it is known to be bad is only asked about. A way
+            # back waits for nobody who did not ask for it.
+            known = in_spite_of(refusals, override, by, rules, config.id, judged=not back)
+            return {**known, "goes_back": True, "hold": hold} if back else known
+
+        return admit
+
+    def _hindrances(
+        self, config: Config, record: ServiceRecord | None, commit: str, baseline: Baseline
+    ) -> Iterator[Finding]:
+        """What would refuse the release now."""
+        from bluegreen.observation import Finding, FindingKey, Verdict
+
+        rules = config.to_dict()
+        if baseline.unwell:
+            refusal = not_whole(baseline)
+            yield Finding(FindingKey.BLUE_UNHEALTHY, refusal.what, "", Verdict.REFUSED, refusal.hint)
+        for refusal in refused_by_freeze(self._freezes(record, rules), Caller(""), rules, config.id):
+            yield Finding(FindingKey.FROZEN, f"{config.id} is {refusal.what}", "", Verdict.REFUSED, refusal.hint)
+        for refusal in self._rolled_back(record, commit, baseline.image, Caller(""), rules) if record else ():
+            yield Finding(FindingKey.ROLLED_BACK, refusal.what, "", Verdict.REFUSED, refusal.hint)
+
+    def _soon(self, config: Config, record: ServiceRecord | None) -> Iterator[Finding]:
+        """A freeze that begins soon: nobody could promote then."""
+        from bluegreen.observation import Finding, FindingKey
+
+        rules, now = config.to_dict(), self.clock.now()
+        soon = upcoming(windows(rules), now, SOON)
+        if soon and not freezes_in_force(record, rules, now):
+            found = f"from {moment_in(soon.zone, soon.since)} on it is {soon}"
+            yield Finding(FindingKey.FROZEN, found, "promotions are refused then")
+
+    def _freezes(self, record: ServiceRecord | None, rules: Mapping[str, Any]) -> tuple[Frozen, ...]:
+        return freezes_in_force(record, rules, self.clock.now())
+
+    def _rolled_back(
+        self,
+        record: ServiceRecord,
+        commit: str,
+        image: str,
+        by: Caller,
+        rules: Mapping[str, Any],
+        *,
+        back: bool = False,
+    ) -> Iterator[Refused]:
+        """That it was rolled back for its own sake: in which release, when and why.
+
+        `back`: it was live, and is ordered back.
+        """
+        if record.bad and image and not commit:
+            made = self._made_in(record.service, image)
+            commit = made.commit if made else ""
+        number = record.rolled_back(commit, image)
+        if number is None:
+            return
+        told = self._journal.summary(record.service, number)
+        hint = IN_SPITE if back else override_hint(by, rules)
+        yield known_to_be_bad(record.service, number, commit, image, told, hint)
+
+    def _was_live(self, record: ServiceRecord, image: str) -> bool:
+        """Whether the image has served: that of a release that went live, or what there was before the first."""
+        known = self._journal.history(record.service, 500)
+        if any(one.image == image for one in known if one.outcome is Outcome.LIVE):
+            return True
+        return any(self._journal.load(one.id).blue_image == image for one in {known[0], known[-1]}) if known else False
+
+    def _taken_along(self, config: Config, record: ServiceRecord | None, *, cure: bool) -> Facts:
+        """A failed release may have left its green group or its pins: a cure goes on from there, others are refused."""
+        found = self._unresolved(config, record)
+        if found is None:
+            return {}
+        from bluegreen.phases.takeover import taken_along
+
+        last, seen = found
+        if cure:
+            return taken_along(last, seen)
+        if last.outcome is not Outcome.FAILED:
+            raise not_whole_either(last, seen)
+        self._refuse_what_does_not_fit(last, config, record)
+        raise left_behind(last)
+
+    def _refuse_under_way(self, record: ServiceRecord, config: Config) -> None:
+        """There is one at a time; what was begun in another account is under way by the journal alone."""
+        if record.under_way:
+            self._refuse_elsewhere(self._journal.load(release_id(record.service, record.under_way)), config)
+        self._journal.refuse_second(record)
+
+    def _refuse_elsewhere(self, release: Release, config: Config) -> None:
+        """Refused when it was begun in another account; what cannot be asked is met again by the driver.
+
+        Asked once: an order may wait for the driver that begins with this.
+        """
+        from bluegreen.adoption import another_account
+
+        if not release.account:
+            return
+        try:
+            account, _ = self._cloud(config, attempts=1).account()
+        except AwsError:
+            return
+        if another_account(release, account):
+            what = f"was begun in the account {release.account}, and these credentials are of {account}"
+            raise Refused(what, reason=Reason.UNRESOLVED, where=release.id, hint=put_right(release.service))
+
+    def _refuse_what_does_not_fit(self, failed: Release, config: Config, record: ServiceRecord | None) -> None:
+        """A failed release of another world is not gone on with, nor back from: the journal is put right."""
+        from bluegreen.adoption import elsewhere
+
+        live = record.live if record else None
+        traces = self._cloud(config).traces(live.group if live else config.group, record.next if record else 1)
+        if elsewhere(failed, traces):
+            what = "failed, and what AWS shows does not fit it: the journal is of another time, or another's"
+            raise Refused(what, reason=Reason.UNRESOLVED, where=failed.id, hint=put_right(config.id))
+
+    def _unresolved(self, config: Config, record: ServiceRecord | None) -> tuple[Release, Observation] | None:
+        """The last release, if it failed and has left something, and what AWS shows of it."""
+        if record is None or not record.last or record.under_way or record.repaired:
+            return None
+        last = self._journal.load(release_id(config.id, record.last))
+        failed = last.outcome is Outcome.FAILED and Phase.BAKING not in (last.phase, last.left)
+        if not (failed or (last.rest and last.outcome is not Outcome.LIVE)):
+            return None
+        self._refuse_elsewhere(last, config)
+        look = replace(last, phase=Phase.ROLLING_BACK, left=last.left or Phase.SWITCHING)  # without checks
+        seen = self._cloud(_config(last)).observe(look, self.clock.now())
+        held = bool(last.blue and seen.blue) and last.holds(seen.blue.held_by if seen.blue else "")
+        pinned = held and bool(last.blue and seen.blue and seen.blue.minimum != last.blue.minimum)
+        left = seen.green is not None and last.owns(seen.green.release, seen.green.token)
+        return (last, seen) if (failed and (pinned or left)) or seen.crowding else None
+
+    def _last(self, record: ServiceRecord | None) -> Release | None:
+        """The newest release of the service, settled or not; None before the first."""
+        return self._journal.load(release_id(record.service, record.last)) if record and record.last else None
+
+    def _to_release_again(self, service: str, by: Caller) -> Release:
+        """The newest release, when the caller may release an earlier image in its place; else Refused."""
+        last = self._last(self._record(service))
+        if last is None:
+            raise self._nothing_known(service, "nothing was ever released")
+        judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        return last
+
+    def _order(
+        self,
+        service: str,
+        kind: EventKind,
+        order: Order,
+        by: Caller,
+        allowed: Callable[[Release], Facts | None],
+        *,
+        failed: bool = False,
+        **facts: str,
+    ) -> Event:
+        """Judge the caller, then append the order to the release that is meant; a request that came before acted."""
+        if first := self._journal.requested(service, by.request):
+            return first
+        release = self._meant(service, by, failed=failed)
+
+        def judged(current: Release) -> Facts | None:
+            judge(order, by.who, current.config, current.id, by.member)
+            self._refuse_repaired(current)
+            return allowed(current)
+
+        request = {"request": by.request} if by.request else {}
+        return self._journal.order(release, kind, {"who": by.who, **facts, **request}, self.clock.now(), judged)
+
+    def _made_in(self, service: str, image: str) -> Summary | None:
+        """The release that an image is of, as far as the journal knows: the first that had it."""
+        return next((one for one in reversed(self._journal.history(service, 500)) if one.image == image), None)
+
+    def _refuse_repaired(self, release: Release) -> None:
+        """What failed before the record was repaired is not taken up again: it is not of this world."""
+        record = self._record(release.service) if release.outcome is Outcome.FAILED else None
+        if record and record.repaired:
+            what = "is not of account any more: the journal was put right after it"
+            raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint="Start a release.")
+
+    def _author_login(self, made: Summary | None) -> str:
+        """Whose the commit in an earlier image is, when the release that made it knew."""
+        return self._journal.load(made.id).source.get("author_login", "") if made else ""
+
+    def _from_workflow(self, last: Release) -> Release | None:
+        """The newest release that a workflow started."""
+        if last.source.get("workflow"):
+            return last
+        earlier = (s.id for s in self._journal.history(last.service, 20) if s.number < last.number)
+        return next((one for one in map(self._journal.load, earlier) if one.source.get("workflow")), None)
+
+    def _judge_freeze(self, service: str, by: Caller) -> Release | None:
+        """By the lists of the last release, which is returned; a service without one only the command line knows."""
+        last = self._last(self._record(service))
+        judge(Order.FREEZE, by.who, last.config if last else {}, service, by.member)
+        return last
+
+    def _meant(self, service: str, by: Caller, *, failed: bool = False) -> str:
+        """The release that the person saw, else the one under way."""
+        if not by.face:
+            return self._current(service, failed=failed)
+        release = by.face.partition("|")[0]
+        if release.partition("#")[0] != service:
+            raise Refused("the button speaks of another service", reason=Reason.MOVED_ON, where=release)
+        return release
+
+    def _live_before(self, release: Release) -> Summary | None:
+        """The last release that went live before this one, and is good."""
+        worse = {release.image, release.blue_image if release.cure else ""}
+        return self._good(self._record(release.service), release.number, worse)
+
+    def _good(self, record: ServiceRecord | None, before: int, worse: set[str]) -> Summary | None:
+        """The last one before it that went live, was not rolled back, and whose image is there and not `worse`.
+
+        Those are what is to be left now, and what a cure has replaced since, or failed to: nobody goes back to that.
+        """
+        if record is None:
+            return None
+        rows = [one for one in self._journal.history(record.service, 50) if one.number < before]
+        rows = [one for one in rows if one.outcome in (Outcome.LIVE, Outcome.FAILED) and one.image]
+        good = [one for one in rows if one.outcome is Outcome.LIVE]
+        kept = self.kept(good)
+        there = [one for one in good if not kept.gone(one.image) and record.rolled_back(one.commit, one.image) is None]
+        for one in rows if there else ():
+            if one in there and one.image not in worse:
+                return one
+            if (passed := self._journal.load(one.id)).cure:
+                worse = {*worse, passed.blue_image}
+        return None
+
+    def _current(self, service: str, *, failed: bool = False) -> str:
+        record = self._record(service)
+        if record and record.under_way:
+            return release_id(service, record.under_way)
+        if failed and record and record.last:
+            last = self._journal.load(release_id(service, record.last))
+            if last.outcome is Outcome.FAILED:
+                return last.id
+            may_be_rolled_back(last, self._way_back)
+        what, hint = "no release is under way", f"`bluegreen history {service}` shows what was."
+        if record is None or not record.last:
+            raise self._nothing_known(service, what, hint)
+        raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
+
+    def _way_back(self, release: Release) -> str:
+        live = self._live_before(release)
+        image = live.image if live else release.blue_image
+        command = way_back(replace(release, back=live.number if live else 0, back_image=image))
+        first = "" if release.outcome else "Once it has settled, "
+        if not command or (live is None and self._kept(release, [image]).gone(image)):
+            return f"{first or 'No good image from before is known: '}a release with `--cure` replaces what serves."
+        return f"{first}`{command}` releases {image} again."
+
+    def _status_of_many(self, record: ServiceRecord) -> ServiceStatus:
+        try:
+            return self._status(record)
+        except AwsError:
+            raise
+        except Exception as error:  # whatever it is, it is that release's alone
+            said = str(error) if isinstance(error, BlueGreenError) else f"{type(error).__name__}: {error}"
+            return ServiceStatus(record.service, record, None, "", unreadable=one_line(said)[:LONGEST_REASON])
+
+    def _status(self, record: ServiceRecord) -> ServiceStatus:
+        number = record.under_way or record.last
+        release = self._journal.load(release_id(record.service, number)) if number else None
+        driver = self._journal.driver(release.id, self.clock.now) if release and record.under_way else ""
+        return ServiceStatus(record.service, record, release, driver)
+
+    def _follow_driver(self, release: Release, tell: Tell, stop: Callable[[], bool]) -> Release:
+        """Tell what another driver does, for as long as it lives."""
+        while not release.outcome and self._journal.driver(release.id, self.clock.now):
+            checked = self.clock.now()
+            while self.clock.now() - checked < TAKE_OVER and not release.outcome:
+                if stop():
+                    raise Interrupted("stopped watching", where=release.id, hint="Its driver goes on.")
+                self.clock.sleep(1.0)
+                release = _tell_news(release, self._journal.read(release.id, release.seq), tell)
+        return release
+
+
+def region_in(environment: Mapping[str, str]) -> str | None:
+    """The region that an AWS environment names; None: that of its profile, if it has one.
+
+    boto3 reads AWS_DEFAULT_REGION alone, every other SDK and Lambda AWS_REGION; it comes first here as there.
+    """
+    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None
+
+
+def _tell_news(release: Release, news: list[Event], tell: Tell) -> Release:
+
+    for event in news:
+        release = apply(release, event)
+        tell(release, event, None, None)
+    return release
+
+
+def _caller(who: str | Caller) -> Caller:
+    return who if isinstance(who, Caller) else Caller(who)
+
+
+def _held(config: Config) -> bool:
+    return config.promotion.by == "person"
+
+
+def _placed(release: Release) -> Config:
+    """Its configuration, with the region in which it began, wherever whoever looks now may be."""
+    config = _config(release)
+    return config.model_copy(update={"region": release.region}) if config.region is None and release.region else config
+
+
+def _config(release: Release) -> Config:
+    from bluegreen.config import Config
+
+    return Config.from_dict(dict(release.config))
+
+
+def _unrecorded(id_: str, facts: Facts, now: float) -> Release:
+
+    return fold([Event(id_, 1, now, EventKind.STARTED, facts)])
+
+
+def _table_clock(clock: Clock | None) -> TableClock:
+    from bluegreen.driver import SystemClock, TableClock
+
+    return TableClock(clock or SystemClock())
+
+
+def _live_of(standing: Standing, baseline: Baseline) -> Live | None:
+    """What the journal has to be told serves; None when it knows."""
+    from bluegreen.journal import Live
+
+    found = standing.found
+    if found is None:
+        return None
+    version = int(baseline.resolved_version)
+    return Live(found.name, baseline.blue_image, version, found.commit, found.number)
+
+
+def _token() -> str:
+    """What everything that a release makes will bear, and nothing else."""
+    import secrets
+
+    return secrets.token_hex(8)
+
+
+def _holder() -> str:
+    """Host, process and a random part: unique, and telling."""
+    import socket
+    import uuid
+
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"

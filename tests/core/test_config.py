@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -550,12 +551,18 @@ RIGHT: list[tuple[dict[str, Any], Any]] = [
 ]  # fmt: skip
 
 
+@cache
+def editors() -> jsonschema.Draft202012Validator:
+    """What an editor checks a file with; that the schema is one is checked by a test of its own."""
+    return jsonschema.Draft202012Validator(json_schema())
+
+
 @pytest.mark.parametrize(("mapping", "means"), RIGHT)
 def test_right(mapping: dict[str, Any], means: Any) -> None:
     """What may be written, what it means, and that the journal and editors understand it as well."""
     config = parse(mapping)
     assert means(config)
-    jsonschema.validate(mapping, json_schema())
+    editors().validate(mapping)
     assert config == Config.from_dict(json.loads(json.dumps(config.to_dict())))
 
 
@@ -798,12 +805,12 @@ def test_journal_of_an_older_version() -> None:
 
 def test_schema_accepts_the_example_and_refuses_unknown_keys() -> None:
     """Editors can judge the file as it is typed."""
-    schema, example = json_schema(), yaml.safe_load(EXAMPLE)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(example, schema)
+    example = yaml.safe_load(EXAMPLE)
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    editors().validate(example)
     for wrong in ({**example, "trafic": 1}, {**example, "environments": {"a": {"grup": 1}}}, {**example, "soak": "x"}):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, schema)
+            editors().validate(wrong)
 
 
 # --- the file --------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ from bluegreen.release import (
     Phase,
     Reason,
     Release,
+    Started,
     Until,
     apply,
     fold,
@@ -182,7 +183,7 @@ class Engine:
         hindrances = self._hindrances(config, record, commit, baseline)
         judged = let_pass_by(baseline.findings, config, Order.RELEASE)
         baseline = replace(baseline, findings=(*hindrances, *self._soon(config, record), *judged))
-        begun = self._started(config, baseline, record, standing, commit=commit, who="", hold=_held(config))
+        begun = self._started(_asked(config, commit), baseline, record, standing)
         facts = begun(standing.number)
         release = _unrecorded(release_id(config.id, standing.number), facts, self.clock.now())
         phases = [phase for phase in Phase if phase.can_roll_back]
@@ -238,18 +239,9 @@ class Engine:
         refuse_what_is_in_the_way(baseline.findings, config.id)
         if order is Order.RELEASE_AGAIN:
             source["author_login"] = self._author_login(made)
-        facts = self._started(
-            config,
-            baseline,
-            record,
-            standing,
-            commit=commit,
-            who=by.who,
-            hold=hold or _held(config),
-            source=source,
-            again=made.number if made else None,
-            takes=takes,
-        )
+        asked = replace(_asked(config, commit), who=by.who, source=source, takes=takes)
+        asked = replace(asked, hold=hold or asked.hold, again=made.number if made else None)
+        facts = self._started(asked, baseline, record, standing)
         if stop():
             raise Interrupted("stopped before anything was begun", where=config.id)
         event = self._journal.open(
@@ -739,59 +731,28 @@ class Engine:
         return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
 
     def _started(
-        self,
-        config: Config,
-        baseline: Baseline,
-        record: ServiceRecord | None,
-        standing: Standing,
-        *,
-        commit: str,
-        who: str,
-        hold: bool,
-        source: Mapping[str, str] = MappingProxyType({}),
-        again: int | None = None,
-        takes: Facts = MappingProxyType({}),
+        self, asked: Started, baseline: Baseline, record: ServiceRecord | None, standing: Standing
     ) -> Callable[[int], Facts]:
-        cure = self._cure(baseline, record, takes)
+        """What the first event records: what was asked for, and what it starts from; by the number that it gets."""
+        cure = self._cure(baseline, record, asked.takes)
         worse = {baseline.image, baseline.blue_image if cure else ""}
         good = self._good(record, record.next if record else 1, worse)
-        token, live = _token(), record.live if record else None
+        live = record.live if record else None
+        first = replace(
+            asked,
+            **baseline.to_start(),
+            **cure,
+            blue_commit=asked.takes.get("commit", standing.commit or (live.commit if live else "")),
+            back=self._back(baseline, asked.service, good),
+            back_image=good.image if good else "",
+            token=_token(),
+        )
 
-        def facts(number: int) -> Facts:
-            return {
-                "service": config.id,
-                "number": number,
-                "who": who,
-                "commit": commit,
-                "image": baseline.image,
-                "hold": hold,
-                "config": config.to_dict(),
-                "blue_group": baseline.blue.name,
-                "blue_commit": takes.get("commit", standing.commit or (live.commit if live else "")),
-                **({"takes": dict(takes)} if takes else {}),
-                "blue_image": baseline.blue_image,
-                "source": dict(source),
-                "default_version": baseline.template.default,
-                "sets_default": baseline.sets_default,
-                "findings": [found.to_facts() for found in baseline.findings],
-                "target_groups": list(baseline.target_groups),
-                "listeners": list(baseline.listeners),
-                "previews": list(baseline.previews),
-                "routes": list(baseline.routes),
-                "idle_target_group": baseline.idle_target_group,
-                "stickiness": baseline.stickiness,
-                "builder": baseline.builder,
-                "account": baseline.account,
-                "region": baseline.region,
-                "again": again,
-                "back": self._back(baseline, config.id, good),
-                "back_image": good.image if good else "",
-                **cure,
-                "token": token,
-                **names(config.id, number, commit),
-            }
+        def numbered(number: int) -> Facts:
+            named: dict[str, Any] = {**names(asked.service, number, asked.commit)}
+            return replace(first, number=number, **named).to_facts()
 
-        return facts
+        return numbered
 
     def _back(self, baseline: Baseline, service: str, good: Summary | None) -> int | None:
         """Number of the release to go back to; 0 when the journal knows no image of the one that made blue."""
@@ -1128,8 +1089,12 @@ def _caller(who: str | Caller) -> Caller:
     return who if isinstance(who, Caller) else Caller(who)
 
 
-def _held(config: Config) -> bool:
-    return config.promotion.by == "person"
+def _asked(config: Config, commit: str) -> Started:
+    """A release of that commit, before anything is known of what it starts from."""
+    nothing: dict[str, Any] = dict.fromkeys(("who", "image", "blue_group", "green_group", "image_name", "builder"), "")
+    held = config.promotion.by == "person"
+    rules = config.to_dict()
+    return Started(config.id, 0, commit=commit, hold=held, config=rules, target_groups=(), **nothing)
 
 
 def _placed(release: Release) -> Config:

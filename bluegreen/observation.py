@@ -386,6 +386,14 @@ class Baseline:
     sets_default: bool = True  # whether the released version may become the template's default
     findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning
 
+    def to_start(self) -> dict[str, Any]:
+        """What the first event records of it, by the names of `release.Started`."""
+        traffic = ("target_groups", "listeners", "previews", "routes", "idle_target_group", "stickiness")
+        alike = (*traffic, "image", "blue_image", "builder", "account", "region", "sets_default")
+        known = {name: getattr(self, name) for name in alike}
+        found = tuple(one.to_facts() for one in self.findings)
+        return {**known, "blue_group": self.blue.name, "default_version": self.template.default, "findings": found}
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was found that a person should hear of, a clause each."""

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import reduce
@@ -397,6 +397,60 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Started:
+    """What the first event of a release records. The fields mean what `Release` says of those with the same names."""
+
+    service: str
+    number: int
+    who: str
+    commit: str
+    image: str  # AMI id when one is given or was found; "" when it is to be baked
+    hold: bool
+    config: Facts
+    blue_group: str
+    green_group: str
+    image_name: str
+    target_groups: tuple[str, ...]
+    builder: str
+    listeners: tuple[str, ...] = ()
+    previews: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    idle_target_group: str = ""
+    stickiness: float = 0.0
+    account: str = ""
+    region: str = ""
+    blue_commit: str = ""
+    blue_image: str = ""
+    source: Mapping[str, str] = field(default_factory=dict)
+    default_version: int = 0
+    sets_default: bool = True
+    findings: tuple[Facts, ...] = ()
+    goes_back: bool = False
+    takes: Facts = field(default_factory=dict)
+    back: int | None = None
+    back_image: str = ""
+    again: int | None = None
+    cure: str = ""
+    borne: int = 0
+    wanted: int = 0
+    token: str = ""
+
+    @classmethod
+    def from_facts(cls, facts: Facts) -> Started:
+        """Read an event of this version or an older one, which knew less."""
+        known: dict[str, Any] = {one.name: facts[one.name] for one in fields(cls) if one.name in facts}
+        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        return cls(**known)
+
+    def to_facts(self) -> Facts:
+        """As it is recorded, JSON-ready; what few releases have is left out where there is none."""
+        seldom = ("goes_back", "takes", "cure", "borne", "wanted")
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        shown = {name: value for name, value in given.items() if value or name not in seldom}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
+
+
+@dataclass(frozen=True)
 class Release:
     """One attempt to bring one commit to one service, as its events tell it."""
 
@@ -755,47 +809,16 @@ def apply(release: Release, event: Event) -> Release:
 
 
 def _started(event: Event) -> Release:
-    f = event.facts
+    first = Started.from_facts(event.facts)
+    alike = {one.name: getattr(first, one.name) for one in fields(Started) if one.name != "who"}
     return Release(
         id=event.release,
-        service=f["service"],
-        number=f["number"],
-        config=f["config"],
-        commit=f["commit"],
-        image=f["image"],
-        image_given=bool(f["image"]),
-        started_by=f["who"],
+        image_given=bool(first.image),
+        started_by=first.who,
         started_at=event.at,
-        hold=f["hold"],
-        blue_group=f["blue_group"],
-        green_group=f["green_group"],
-        image_name=f["image_name"],
-        target_groups=tuple(f["target_groups"]),
-        listeners=tuple(f.get("listeners", ())),
-        previews=tuple(f.get("previews", ())),
-        routes=tuple(f.get("routes", ())),
-        idle_target_group=f.get("idle_target_group", ""),
-        stickiness=float(f.get("stickiness", 0.0)),
-        builder=f["builder"],
-        account=f.get("account", ""),
-        region=f.get("region", ""),
-        blue_commit=f.get("blue_commit", ""),
-        blue_image=f.get("blue_image", ""),
-        source=f.get("source", {}),
-        default_version=int(f.get("default_version", 0)),
-        sets_default=bool(f.get("sets_default", True)),
-        findings=tuple(f.get("findings", ())),
-        goes_back=bool(f.get("goes_back")),
-        takes=f.get("takes", {}),
-        back=f.get("back"),
-        back_image=f.get("back_image", ""),
-        again=f.get("again"),
-        cure=f.get("cure", ""),
-        borne=f.get("borne", 0),
-        wanted=f.get("wanted", 0),
-        token=f.get("token", ""),
         last_at=event.at,
         entered={Phase.BAKING: event.at},
+        **alike,
     )
 
 

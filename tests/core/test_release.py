@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -21,6 +22,7 @@ from bluegreen.release import (
     Outcome,
     Phase,
     Reason,
+    Started,
     Verb,
     duration,
     fold,
@@ -439,3 +441,23 @@ def test_what_is_awaited_is_what_its_driver_wrote() -> None:
 def test_what_is_no_news_to_a_reader(one: Awaiting, other: Awaiting | None, like: bool) -> None:
     """The same, to a second; of what is tried again the failure was the news."""
     assert one.like(other) is like
+
+
+def test_what_a_release_starts_from_is_recorded_and_read_again() -> None:
+    """All of it, as JSON has it; what few releases have is left out where there is none, as in journals of old."""
+    first = Stage().release
+    facts: dict[str, Any] = {
+        "config": {"a": 1},
+        "hold": True,
+        "number": 42,
+        "target_groups": ("arn:1",),
+        "findings": ({"key": "x"},),
+    }
+    plain = Started("web/production", who="me", commit="c", image="", blue_group="b", green_group="g", image_name="n",
+                    builder="", **facts)  # fmt: skip
+    assert not {"takes", "cure", "borne", "wanted", "goes_back"} & plain.to_facts().keys()
+    for started in (plain, replace(plain, cure="ill", borne=1, wanted=2, takes={"a": "b"}, goes_back=True)):
+        written = json.loads(json.dumps(started.to_facts()))
+        assert Started.from_facts(written) == started
+        told = fold([Event(first.id, 1, 5.0, EventKind.STARTED, written)])
+        assert (told.started_by, told.cure, told.target_groups) == ("me", started.cure, ("arn:1",))

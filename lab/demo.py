@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from lab.load import Visits
-from lab.stage import SERVICE, Stage, Teller
+from lab.stage import PAUSE, SERVICE, Stage, Teller
 from lab.theatre import SOAK, open_page
 
 OPENING = """\
@@ -49,6 +50,8 @@ Version 4 is well, but this time a person decides. Both versions serve until som
 alone, and while the old servers still wait, the person changes their mind."""
 
 
+SHORT_SOAK = 10
+"""Seconds for which the old servers wait in the first two acts."""
 SAMPLE = 12
 """Requests that tell who serves."""
 
@@ -86,7 +89,7 @@ def goes_live(stage: Stage) -> Verdict:
 def falls_ill(stage: Stage) -> Verdict:
     """Version 3 falls ill."""
     stage.teller.say(ILL)
-    began, commit = time.time(), stage.servers.repository.push("3", sick_after_requests=30)
+    began, commit = time.time(), stage.servers.repository.push("3", **stage.ill_soon)
     with stage.teller.picture(stage.load, _serving(stage), "3"):
         code = stage.bluegreen("release", "--commit", commit).wait()
     decided, visits = stage.teller.moment(began, "entered", "rolling_back"), stage.seen_since(began)
@@ -148,10 +151,10 @@ def _after(moment: float | None, last: float | None) -> float | None:
 # --- the frame -----------------------------------------------------------------------------------------------
 
 
-def play(teller: Teller, acts: Sequence[int], instances: int, visitors: int) -> bool:
-    """Play these acts; True when each ended as told and no request failed."""
+def play(teller: Teller, acts: Sequence[int], instances: int, visitors: int, **settings: Any) -> bool:
+    """Play these acts; True when each ended as told and no request failed. `settings` go to the stage."""
     teller.say(OPENING.format(instances=instances, visitors=visitors))
-    with _stage(teller, instances, visitors) as stage:
+    with _stage(teller, instances, visitors, settings) as stage:
         verdicts = [_perform(stage, number) for number in acts]
         stage.history()
     teller.say()
@@ -165,10 +168,11 @@ def play(teller: Teller, acts: Sequence[int], instances: int, visitors: int) -> 
 
 
 @contextlib.contextmanager
-def _stage(teller: Teller, instances: int, visitors: int) -> Iterator[Stage]:
+def _stage(teller: Teller, instances: int, visitors: int, settings: dict[str, Any]) -> Iterator[Stage]:
+    mind = {"soak": SOAK}  # whoever changes their mind has the time to
     with tempfile.TemporaryDirectory(prefix="bluegreen-demo-", ignore_cleanup_errors=True) as folder:
         with teller.waiting("Starting the servers of version 1"):
-            stage = Stage(Path(folder), teller, instances, visitors)
+            stage = Stage(Path(folder), teller, instances, visitors, person=mind, **settings)
         try:
             yield stage
         finally:
@@ -222,18 +226,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--act", type=int, action="append", choices=(1, 2, 3), help="there only this act (repeatable)")
     parser.add_argument("--port", type=int, default=8642, help="of the page (default: 8642, or a free one)")
     parser.add_argument("--minutes", type=float, default=30, help="after which the page closes (default: 30)")
-    soak = "seconds in which one can go back at once, on the page (default: %(default)s)"
-    parser.add_argument("--soak", type=float, default=SOAK, help=soak)
+    soak = f"seconds in which one can go back at once (default: {SHORT_SOAK}, on the page {SOAK})"
+    parser.add_argument("--soak", type=float, help=soak)
     parser.add_argument("--instances", type=int, default=4, help="servers in the group (default: 4)")
     parser.add_argument("--visitors", type=int, default=8, help="visitors at the same time (default: 8)")
+    pause = "seconds that a visitor rests between two requests (default: %(default)s)"
+    parser.add_argument("--pause", type=float, default=PAUSE, help=pause)
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     console = Console(highlight=False)
     try:
         if not (given.no_browser or given.act):
-            seconds = {"seconds": 60 * given.minutes, "soak": given.soak}
-            return open_page(Teller(console), given.instances, given.visitors, given.port, **seconds)
-        return 0 if play(Teller(console), given.act or (1, 2, 3), given.instances, given.visitors) else 1
+            settings = {"seconds": 60 * given.minutes, "soak": given.soak or SOAK, "pause": given.pause}
+            return open_page(Teller(console), given.instances, given.visitors, given.port, **settings)
+        settings = {"soak": given.soak or SHORT_SOAK, "pause": given.pause}
+        return 0 if play(Teller(console), given.act or (1, 2, 3), given.instances, given.visitors, **settings) else 1
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left behind.")
         return 130

@@ -42,6 +42,8 @@ UNIT = {"name": "unit", "run": "python3 app.py --check", "every": 2, "needs": 2}
 HEALTH = {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2, "HealthyThresholdCount": 2}
 TIMINGS = replace(Timings.quick(), boot=1, register=1)
 BAR = 24
+PAUSE = 0.05
+"""Seconds that a visitor rests between two requests."""
 TOLD = {"entered", "did", "stumbled", "promoted", "rollback_ordered", "settled"}
 STYLES = {"entered": "bold", "promoted": "bold green", "rollback_ordered": "bold yellow", "stumbled": "yellow"}
 
@@ -200,16 +202,19 @@ class Stage:
         weighted: bool = False,
         world: Mapping[str, Any] | None = None,
         takes: float = 0.0,
-        pause: float = 0.05,
+        pause: float = PAUSE,
+        person: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         """Build the world: servers, pretend AWS, load balancer, visitors. `settings` go over the configuration's.
 
         `weighted`: two target groups behind the listener, moved by weight; `world`: more options of `World.standard`.
         `takes`: seconds that half of the pages take, in every version that says nothing else. `pause`: of a visitor
-        between two requests.
+        between two requests. `person`: settings over those, where a person promotes.
         """
         self.teller = teller
+        self._person = person or {}
+        self._share = visitors / max(pause, 0.005) / instances
         self._settings = settings
         self._folder = folder
         self._closing = contextlib.ExitStack()
@@ -250,6 +255,11 @@ class Stage:
         self.teller.command(["history", SERVICE])
         Command(self._run("history", SERVICE, "--config", str(self._config("auto"))), self._quote).wait()
 
+    @property
+    def ill_soon(self) -> dict[str, float]:
+        """How a version behaves that falls ill when half of the visitors have used it for two seconds or less."""
+        return {"sick_after_requests": min(30.0, max(3.0, self._share))}
+
     def seen_since(self, moment: float) -> Visits:
         """What visitors saw from that moment on."""
         return self.load.seen().since(moment)
@@ -288,7 +298,8 @@ class Stage:
             "traffic": {**world.config()["traffic"], "overlap": 8, **self._settings.get("traffic", {})},
         }
         for by in ("auto", "person"):
-            settings = world.config(**{**usual, "promotion": {**self._settings.get("promotion", {}), "by": by}})
+            own = self._person if by == "person" else {}
+            settings = world.config(**{**usual, **own, "promotion": {**self._settings.get("promotion", {}), "by": by}})
             self._config(by).write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def _config(self, by: str) -> Path:

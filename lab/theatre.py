@@ -163,7 +163,7 @@ class Theatre:
             if self._under_way() or self._starting():
                 raise ValueError("a release is under way")
             self._version += 1
-            trouble = {"sick_after_requests": 30.0} if ill else {}
+            trouble = self._stage.ill_soon if ill else {}
             commit = self._stage.servers.repository.push(str(self._version), **trouble)
             self._running = [self._stage.bluegreen("release", "--commit", commit, by="person")]
 
@@ -248,8 +248,11 @@ class Page:
         return await asyncio.to_thread(act)
 
 
-def open_page(teller: Teller, instances: int, visitors: int, port: int, *, seconds: float, soak: float = SOAK) -> int:
-    """Build everything, open the browser, and keep the page until Ctrl-C or until the time is over."""
+def open_page(teller: Teller, instances: int, visitors: int, port: int, *, seconds: float, **settings: Any) -> int:
+    """Build everything, open the browser, and keep the page until Ctrl-C or until the time is over.
+
+    `settings` go to the stage.
+    """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bluegreen-demo-", ignore_cleanup_errors=True))
         with teller.waiting("Starting the servers of version 1, visitors, a pretend Slack and the bot"):
@@ -259,9 +262,9 @@ def open_page(teller: Teller, instances: int, visitors: int, port: int, *, secon
                 instances,
                 visitors,
                 seconds=seconds,
-                soak=soak,
                 slack=RULES,
                 timeouts={"bake": 300},
+                **settings,
             )
             stack.callback(stage.close)
             slack = stack.enter_context(PretendSlack())

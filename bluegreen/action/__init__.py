@@ -56,6 +56,7 @@ _DECISIONS = {
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
     """The step; returns its exit code."""
+    doors.collect_seldom()
     workflow = Workflow(environment)
     try:
         step = Step(Asked(environment, inputs.read(environment)), workflow)

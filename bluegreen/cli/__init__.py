@@ -41,6 +41,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    doors.collect_seldom()
     cli(prog_name="bluegreen")
 
 

@@ -9,6 +9,7 @@ commands, metrics and alarms. What has none is moto's: networks, parameters, key
 and their rules, before which stands a stricter gatekeeper of ours.
 """
 
+import lab.descriptions  # noqa: F401 - first: the others make sessions when they are imported
 from lab.aws.engine import Timings
 from lab.aws.faults import Crashed, Faults
 from lab.aws.pretend import Call, PretendAws

@@ -1524,6 +1524,13 @@ def _without_name(spec: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in spec.items() if key != "LaunchTemplateName"}
 
 
+def test_descriptions_of_services_are_read_once() -> None:
+    """Each session would parse megabytes anew: half of the time in which a lab begins."""
+    loaders = [boto3.Session()._session.get_component("data_loader") for _ in range(2)]
+    first, second = (loader.load_service_model("ec2", "service-2")["operations"] for loader in loaders)
+    assert first is second
+
+
 def test_latest_means_the_newest_version_that_still_exists() -> None:
     """After the newest is deleted, $Latest is the one before it, and its number is not given again."""
     world = World.standard(PretendAws(VirtualClock()), instances=1)

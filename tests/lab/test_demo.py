@@ -27,14 +27,14 @@ EVENT = (
 
 
 #: A demo as small as it gets: who watches it is a test.
-SMALL = ("--no-browser", "--instances", "1", "--visitors", "1")
+SMALL = ("--no-browser", "--instances", "1", "--visitors", "1", "--pause", "0.2", "--soak", "4")
 
 
 @contextmanager
 def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The demo as a process of its own, with everything it keeps in `folder`."""
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "lab.demo", *SMALL]
+    command = [sys.executable, "-m", "bluegreen", "demo", *SMALL]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process

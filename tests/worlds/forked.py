@@ -174,7 +174,6 @@ def _started() -> _Server:
 def _warm_up() -> None:
     """Whatever the commands import; botocore's descriptions of services are parsed once."""
     import boto3
-    import botocore.loaders
 
     import bluegreen.action
     import bluegreen.aws
@@ -189,9 +188,8 @@ def _warm_up() -> None:
     import bluegreen.planned
     import bluegreen.rehearsal  # noqa: F401 - what matters is that it is there
     import bot.running  # noqa: F401
+    import lab.descriptions  # noqa: F401
 
-    read = functools.cache(botocore.loaders.JSONFileLoader().load_file)  # each file always says the same
-    botocore.loaders.JSONFileLoader.load_file = lambda self, file_path: read(file_path)  # type: ignore[method-assign]
     session = boto3.Session(region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
     for name in ("autoscaling", "cloudwatch", "dynamodb", "ec2", "elbv2", "ssm", "sts"):
         session.client(name)

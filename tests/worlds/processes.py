@@ -38,8 +38,9 @@ class Place:
         self.aws = PretendAws(self.clock, self.machines, TIMINGS)
         self.world = World.standard(self.aws, instances=2, health=HEALTH, drain=1)
         self.file = folder / "bluegreen.yml"
-        config = {**self.world.config(), "poll": 0.2, "soak": 1, "timeouts": {"bake": 60, "launch": 60, "healthy": 60}}
-        config["traffic"]["overlap"] = 1
+        timeouts = {"bake": 60, "launch": 60, "healthy": 60}
+        config = {**self.world.config(), "poll": 0.2, "soak": 0.3, "timeouts": timeouts}
+        config["traffic"]["overlap"] = 0.3
         config |= changes
         self.file.write_text(yaml.safe_dump(config))
         self.url = self.aws.serve()

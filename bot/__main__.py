@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 
-from bluegreen import BlueGreenError
+from bluegreen.errors import BlueGreenError
 from bot import logs, settings
 from bot.running import Bot
 from bot.serving import raise_file_limit

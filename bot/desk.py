@@ -16,24 +16,12 @@ from datetime import UTC
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from bluegreen import (
-    AwsError,
-    BlueGreenError,
-    Caller,
-    ConfigError,
-    Engine,
-    Event,
-    NotPermitted,
-    Order,
-    Reason,
-    Refused,
-    Release,
-    ServiceStatus,
-    end_of,
-    permitted,
-    release_id,
-    time_in,
-)
+from bluegreen.engine import Engine, ServiceStatus
+from bluegreen.errors import AwsError, BlueGreenError, ConfigError, NotPermitted, Refused
+from bluegreen.freezing import end_of, time_in
+from bluegreen.orders import Caller
+from bluegreen.permission import Order, permitted
+from bluegreen.release import Event, Reason, Release, release_id
 from bot import messages
 from bot.messages import Said
 from bot.metrics import Fence, Metrics

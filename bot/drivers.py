@@ -12,18 +12,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from bluegreen import (
-    Awaited,
-    BlueGreenError,
-    Engine,
-    Event,
-    Interrupted,
-    LeaseLost,
-    Reason,
-    Refused,
-    Release,
-    Until,
-)
+from bluegreen.engine import Engine
+from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost, Refused
+from bluegreen.release import Awaited, Event, Reason, Release, Until
 from bot.metrics import Fence, Metrics
 
 log = logging.getLogger("bot.drivers")

@@ -22,18 +22,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from bluegreen import (
-    BlueGreenError,
-    Engine,
-    Event,
-    EventKind,
-    LeaseLost,
-    Outcome,
-    Release,
-    apply,
-    fold,
-    release_id,
-)
+from bluegreen.engine import Engine
+from bluegreen.errors import BlueGreenError, LeaseLost
+from bluegreen.release import Event, EventKind, Outcome, Release, apply, fold, release_id
 from bot import messages
 from bot.metrics import Fence, Metrics
 from bot.slack import Later, Lost, Refusal, Slack

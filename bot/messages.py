@@ -14,30 +14,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bluegreen import (
+from bluegreen.advice import Door, advised
+from bluegreen.engine import Kept, Previous, ServiceStatus
+from bluegreen.permission import Order, listed
+from bluegreen.release import (
     IN_NO_CALENDAR,
     Awaited,
     CheckState,
-    Door,
     Event,
     EventKind,
-    Kept,
-    Order,
     Outcome,
     Phase,
-    Previous,
     Release,
-    ServiceStatus,
     Verb,
-    advised,
+    duration,
+)
+from bluegreen.release import moment as moment_by
+from bluegreen.wording import (
     age,
     awaiting,
     beforehand,
     count_of,
-    duration,
     flaps,
-    listed,
-    moment_by,
     needed,
     next_step,
     one_line,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from bluegreen import AwsError, BlueGreenError, LeaseLost
+from bluegreen.errors import AwsError, BlueGreenError, LeaseLost
 
 #: What goes wrong with one release again and again is logged so often, in seconds.
 TOLD_EVERY = 600.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from slack_bolt import App
 
-from bluegreen import Engine
+from bluegreen.engine import Engine
 from bot import app as slack_app
 from bot.desk import Desk
 from bot.drivers import Drivers

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bluegreen import ConfigError, region_in
+from bluegreen.engine import region_in
+from bluegreen.errors import ConfigError
 
 #: Every variable with what it is for; docs/slack.md says the same, and a test holds them together.
 VARIABLES: Mapping[str, str] = {

@@ -20,7 +20,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient
 
-from bluegreen import Untold
+from bluegreen.errors import Untold
 from bot.metrics import Metrics
 
 log = logging.getLogger("bot.slack")

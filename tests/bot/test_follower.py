@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from bluegreen import Engine, EventKind, Interrupted, LeaseLost, Outcome, Phase, Release, Until, fold, phase_title
+from bluegreen import Engine, EventKind, Interrupted, LeaseLost, Outcome, Phase, Release, Until, fold
 from bluegreen.config import Config, parse
+from bluegreen.wording import phase_title
 from bot import follower as following
 from bot import messages
 from bot.follower import Follower

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bluegreen import flaps, phases, sentence
+from bluegreen import phases
 from bluegreen.driver import Driver
 from bluegreen.errors import Interrupted
 from bluegreen.observation import CheckResult, Observation
 from bluegreen.phases import RollBack
 from bluegreen.release import BURST, EVERY, Awaited, CheckState, Event, EventKind, Phase, Release, apply
+from bluegreen.wording import flaps, sentence
 from lab.clock import VirtualClock
 from tests.worlds import Died, fast, once
 from tests.worlds.release import Stage

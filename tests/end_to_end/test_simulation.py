@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bluegreen.observation import Observation
@@ -28,6 +30,22 @@ def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A green that is trusted before anybody saw it healthy."""
     monkeypatch.setattr(Observation, "serving", lambda seen, group: group.in_service if group else ())
     assert any("healthy targets" in one for seed in range(1, 21) for one in play(seed)[1])
+
+
+@pytest.mark.parametrize(("waits", "wrong"), [(9, []), (11, ["template version 2 is gone"])])
+def test_what_nobody_can_see_yet_is_no_fault(waits: float, wrong: list[str]) -> None:
+    """Somebody moves to a version that is deleted while AWS's answers are behind."""
+    world = fast().world
+    them, clock, session = Strangers(world, ["somebody's default"]), world.pretend.clock, world.pretend.session()
+    world.pretend.faults.stale(10)
+    them.moves_to(2)
+    clock.sleep(waits)
+    world.pretend.faults.clear()
+    ec2: Any = session.client("ec2")
+    ec2.modify_launch_template(LaunchTemplateId=world.template, DefaultVersion="1")
+    ec2.delete_launch_template_versions(LaunchTemplateId=world.template, Versions=["2"])
+    them.default = "1"
+    assert them.wrong() == wrong
 
 
 def test_what_a_release_does_to_strangers_is_seen() -> None:

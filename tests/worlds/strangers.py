@@ -30,6 +30,7 @@ class Strangers:
         self.groups: dict[str, Shown] = {}
         self.images: set[str] = set()
         self.versions: set[str] = set()
+        self.hidden: dict[str, float] = {}  # version -> until when AWS's answers do not show who moved to it
         self.default = ""  # the template's, when somebody set it
         for kind in kinds:
             KINDS[kind](self)
@@ -85,6 +86,8 @@ class Strangers:
         left = self.groups[name]  # not a look: reads may be stale
         self.groups[name] = {**left, "LaunchTemplate": {**left["LaunchTemplate"], "Version": str(version)}}
         self.versions.add(str(version))
+        pretend = self.world.pretend
+        self.hidden[str(version)] = pretend.clock.now() + pretend.faults.staleness
 
     def scales(self) -> None:
         """The worker has more to do."""
@@ -143,9 +146,15 @@ class Strangers:
             v for page in pages.paginate(LaunchTemplateId=self.world.template) for v in page["LaunchTemplateVersions"]
         ]
         numbers = {str(one["VersionNumber"]) for one in shown}
-        found = [f"template version {one} is gone" for one in sorted(self.versions - numbers)]
+        found = [f"template version {one} is gone" for one in sorted(self.versions - numbers) if not self._unseen(one)]
         default = next(str(one["VersionNumber"]) for one in shown if one["DefaultVersion"])
         return found + ([f"the default is {default}, not {self.default}"] if self.default not in ("", default) else [])
+
+    def _unseen(self, version: str) -> bool:
+        """Whether it was deleted while AWS's answers did not show yet who had moved to it: then nobody could know."""
+        calls = self.world.pretend.calls
+        deleted = [c.when for c in calls if c.name == "ec2:DeleteLaunchTemplateVersions" and not c.error]
+        return any(when < self.hidden.get(version, 0.0) for when in deleted)
 
     def _shown(self, name: str) -> Shown:
         asked = {"AutoScalingGroupNames": [name]}

@@ -77,6 +77,9 @@ if TYPE_CHECKING:
     from bluegreen.observation import Baseline, Finding, Observation
     from bluegreen.rehearsal import Step
 
+#: Asked of a service whether a commit or an image may start: facts to record, or Refused.
+Admit = Callable[["ServiceRecord", str, str], Facts]
+
 #: A boto3 Session; its type stays behind the door to AWS.
 Session = Any
 
@@ -217,43 +220,23 @@ class Engine:
         blue that is not whole, without the promise to return to it; whoever orders an earlier image orders that, too.
         Interrupted when `stop` says so before it is recorded.
         """
-        by, override, source = _caller(who), override_reason(override), dict(source or {})
+        by, override, again = _caller(who), override_reason(override), order is Order.RELEASE_AGAIN
         self._journal.ensure_table(self.clock.sleep)
-        record = self._record(config.id)
         if first := self._journal.requested(config.id, request):
             return self._journal.load(first.release)
         judge(order, by.who, config.to_dict(), config.id, by.member)
-        made = self._made_in(config.id, ami) if order is Order.RELEASE_AGAIN else None
-        commit = commit or (made.commit if made else "")
-        admit = self._admission(config, by, order, override, hold=hold)
-        if record is not None:
-            self._refuse_under_way(record, config)
-            admit(record, commit, ami)
-        cure = cure or order is Order.RELEASE_AGAIN
-        takes = self._taken_along(config, record, cure=cure)
-        standing, baseline = self._ground(config, record, commit, ami, takes)
-        if baseline.unwell and not cure:
-            raise self._not_whole(config, record, standing, baseline)
-        judged = let_pass_by(baseline.findings, config, order)
-        baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
-        refuse_what_is_in_the_way(baseline.findings, config.id)
-        if order is Order.RELEASE_AGAIN:
-            source["author_login"] = self._author_login(made)
-        asked = replace(_asked(config, commit), who=by.who, source=source, takes=takes)
-        asked = replace(asked, hold=hold or asked.hold, again=made.number if made else None)
-        facts = self._started(asked, baseline, record, standing)
-        if stop():
-            raise Interrupted("stopped before anything was begun", where=config.id)
-        event = self._journal.open(
-            config.id,
-            facts,
-            self.clock.now(),
-            request=request,
-            admit=lambda then: admit(then, commit, baseline.image),
-            least=standing.number,
-            live=_live_of(standing, baseline),
+        made = self._made_in(config.id, ami) if again else None
+        author = {"author_login": self._author_login(made)} if again else {}
+        asked = replace(
+            _asked(config, commit or (made.commit if made else "")),
+            who=by.who,
+            source={**(source or {}), **author},
+            again=made.number if made else None,
         )
-        return self._journal.load(event.release)
+        admit = self._admission(config, by, order, override, hold=hold)
+        asked = replace(asked, hold=hold or asked.hold)
+        first = self._begun(config, asked, ami, admit, order, request, cure=cure or again, stop=stop)
+        return self._journal.load(first.release)
 
     def drive(
         self,
@@ -730,6 +713,43 @@ class Engine:
         baseline = cloud.baseline(standing.blue, commit, ami, rest)
         return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
 
+    def _begun(
+        self,
+        config: Config,
+        asked: Started,
+        ami: str,
+        admit: Admit,
+        order: Order,
+        request: str,
+        *,
+        cure: bool,
+        stop: Callable[[], bool],
+    ) -> Event:
+        """The first event of what is asked for, written unless something is in the way."""
+        record, commit = self._record(config.id), asked.commit
+        if record is not None:
+            self._refuse_under_way(record, config)
+            admit(record, commit, ami)
+        asked = replace(asked, takes=self._taken_along(config, record, cure=cure))
+        standing, baseline = self._ground(config, record, commit, ami, asked.takes)
+        if baseline.unwell and not cure:
+            raise self._not_whole(config, record, standing, baseline)
+        judged = let_pass_by(baseline.findings, config, order)
+        baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
+        refuse_what_is_in_the_way(baseline.findings, config.id)
+        facts = self._started(asked, baseline, record, standing)
+        if stop():
+            raise Interrupted("stopped before anything was begun", where=config.id)
+        return self._journal.open(
+            config.id,
+            facts,
+            self.clock.now(),
+            request=request,
+            admit=lambda then: admit(then, commit, baseline.image),
+            least=standing.number,
+            live=_live_of(standing, baseline),
+        )
+
     def _started(
         self, asked: Started, baseline: Baseline, record: ServiceRecord | None, standing: Standing
     ) -> Callable[[int], Facts]:
@@ -782,9 +802,7 @@ class Engine:
         except Refused:
             return 0
 
-    def _admission(
-        self, config: Config, by: Caller, order: Order, override: str, *, hold: bool
-    ) -> Callable[[ServiceRecord, str, str], Facts]:
+    def _admission(self, config: Config, by: Caller, order: Order, override: str, *, hold: bool) -> Admit:
         """What is asked of a service whether this commit or image may start: facts to record, or Refused."""
         rules = config.to_dict()
 

@@ -168,8 +168,7 @@ class PretendSlack:
         self.revoked = False
         self._troubles: list[Trouble] = []
         self._limits: dict[str, tuple[int, float, deque[float]]] = {}
-        self._down = self._deaf = False
-        self._slow = 0.0
+        self._down, self._deaf, self._slow = False, False, 0.0
         self._numbers = itertools.count(1)
         self._waiting: dict[str, Delivery] = {}
         self._responses: dict[str, tuple[dict[str, Json], int]] = {}

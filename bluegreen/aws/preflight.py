@@ -6,7 +6,7 @@ Refused here is what would go wrong later, when green is up or blue half gone.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from botocore.exceptions import ClientError
@@ -34,8 +34,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
     arns = tuple(arn for arn, _ in shown)
     ways = traffic.ways(calls, set(arns), traffic.balancers_of(described for _, described in shown))
     left = _left(calls, rest)
-    idle = next((arn for arn in arns if arn not in groups.target_groups(blue)), "") if left else ""
-    weighing = weights.weigh(calls, config, arns, ways, idle)
+    weighing = weights.weigh(calls, config, arns, ways, _idle(blue, arns) if left else "")
     serving = tuple(arn for arn in arns if arn != weighing.idle)
     _must_be_attached(blue, serving)
     fleet = groups.seen(blue)
@@ -50,16 +49,12 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
     )
     found = (*surroundings.look(calls, beside), *_strangers(calls, config, (fleet, *left), targets), *weighing.findings)
     return Baseline(
-        blue=fleet,
-        target_groups=arns,
-        template=template,
-        resolved_version=version,
-        routes=traffic.described_lines(ways, set(arns), (*weighing.listeners, *weighing.previews)),
+        fleet,
+        arns,
+        template,
+        version,
+        traffic.described_lines(ways, set(arns), (*weighing.listeners, *weighing.previews)),
         delays=groups.delays(calls, fleet.name, serving),
-        listeners=weighing.listeners,
-        previews=weighing.previews,
-        idle_target_group=weighing.idle,
-        stickiness=weighing.stickiness,
         builder=bakes,
         image=image,
         blue_image=str(launched.get("ImageId", "")),
@@ -70,7 +65,13 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
         region=calls.account[1],
         sets_default=surroundings.default_is_free(found),
         findings=found,
+        **weighing.known,
     )
+
+
+def _idle(blue: Answer, arns: Iterable[str]) -> str:
+    """The target group that blue is not in."""
+    return next((arn for arn in arns if arn not in groups.target_groups(blue)), "")
 
 
 # --- the group -----------------------------------------------------------------------------------
@@ -215,18 +216,18 @@ def _must_be_attached(blue: Answer, arns: Sequence[str]) -> None:
 # --- health --------------------------------------------------------------------------------------
 
 
-def _unwell(blue: Group, targets: dict[str, dict[str, str]]) -> str:
+def _unwell(blue: Group, targets: Mapping[str, Mapping[str, str]]) -> str:
     """What is wrong with blue in one sentence: one that is not whole is nothing to return to."""
     wrong = [*_out_of_order(blue), *_untargeted(blue, targets)]
     more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
     return f"the group {blue.name} is not wholly healthy: {'; '.join(wrong[:3])}{more}" if wrong else ""
 
 
-def _borne(blue: Group, targets: Sequence[dict[str, str]]) -> list[str]:
+def _borne(blue: Group, targets: Sequence[Mapping[str, str]]) -> list[str]:
     return [id_ for id_ in blue.in_service if all(states.get(id_) == HEALTHY for states in targets)]
 
 
-def _bears(group: Group, targets: dict[str, dict[str, str]]) -> int:
+def _bears(group: Group, targets: Mapping[str, Mapping[str, str]]) -> int:
     """How many of what was left are healthy wherever it is attached."""
     home = [states for arn, states in targets.items() if arn in group.target_groups]
     return len(_borne(group, home)) if home else 0
@@ -242,7 +243,7 @@ def _out_of_order(blue: Group) -> Iterator[str]:
             yield f"{instance.id} is {instance.lifecycle}{'' if instance.healthy else ' and unhealthy'}"
 
 
-def _untargeted(blue: Group, targets: dict[str, dict[str, str]]) -> Iterator[str]:
+def _untargeted(blue: Group, targets: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for arn, states in targets.items():
         for id_ in blue.in_service:
             if states.get(id_) != HEALTHY:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bluegreen.aws import traffic
 from bluegreen.aws.calls import Answer, Calls
@@ -31,6 +31,12 @@ class Weighing:
     idle: str = ""  # ARN of the target group that gets no traffic
     stickiness: float = 0.0  # seconds for which clients stay with a target group, whatever its weight
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """By the names of `Baseline`."""
+        alike = {one: getattr(self, one) for one in ("listeners", "previews", "stickiness")}
+        return {**alike, "idle_target_group": self.idle}
 
 
 def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Route], idle: str = "") -> Weighing:

@@ -77,58 +77,60 @@ class Server:
         return dict(zip(looks, answers, strict=True))
 
 
-def _handler(pretend: Served) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """One connection."""
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
 
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1  # header and body in one packet
+    served: Served
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # header and body in one packet
 
-        def handle(self) -> None:
-            """Clients may be killed in the middle of a request: that is what the lab is for."""
-            with contextlib.suppress(ConnectionError):
-                super().handle()
+    def handle(self) -> None:
+        """Clients may be killed in the middle of a request: that is what the lab is for."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
-        def do_POST(self) -> None:
-            """Answer one request, or cut the connection."""
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            try:
-                answer = pretend.answer(incoming(self.command, self.path, dict(self.headers), body))
-                status, headers, content = answer.status, answer.headers, answer.body
-            except AwsError as error:
-                status, headers, content = error.status, {}, error.message.encode()
-            except LostAnswer:
-                self.close_connection = True
-                return
-            except Swallowed:
-                self._wait_for_its_end()
-                return
-            self._reply(status, dict(headers), content)
-
-        do_GET = do_POST  # noqa: N815 - the base class's naming
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            """The lab's time, which is not the computer's in every world."""
-            return formatdate(pretend.clock.now() if timestamp is None else timestamp, usegmt=True)
-
-        def _wait_for_its_end(self) -> None:
-            """Until the client has waited long enough."""
+    def do_POST(self) -> None:
+        """Answer one request, or cut the connection."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            answer = self.served.answer(incoming(self.command, self.path, dict(self.headers), body))
+            status, headers, content = answer.status, answer.headers, answer.body
+        except AwsError as error:
+            status, headers, content = error.status, {}, error.message.encode()
+        except LostAnswer:
             self.close_connection = True
-            self.connection.settimeout(SILENCE)
-            with contextlib.suppress(OSError):
-                self.connection.recv(1)
+            return
+        except Swallowed:
+            self._wait_for_its_end()
+            return
+        self._reply(status, dict(headers), content)
 
-        def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                if name.lower() not in ("content-length", "date", "server", "connection"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    do_GET = do_POST  # noqa: N815 - the base class's naming
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The lab's time, which is not the computer's in every world."""
+        return formatdate(self.served.clock.now() if timestamp is None else timestamp, usegmt=True)
 
-    return Handler
+    def _wait_for_its_end(self) -> None:
+        """Until the client has waited long enough."""
+        self.close_connection = True
+        self.connection.settimeout(SILENCE)
+        with contextlib.suppress(OSError):
+            self.connection.recv(1)
+
+    def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "date", "server", "connection"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _handler(pretend: Served) -> type[Handler]:
+    return type("Handler", (Handler,), {"served": pretend})

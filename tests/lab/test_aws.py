@@ -741,9 +741,9 @@ class TestGroups:
         ]
         assert 3 == lab.group()["DesiredCapacity"]
 
-    def test_tags_policies_schedules_and_the_like_are_kept(self, lab: Lab) -> None:
-        """They do nothing, and come out as they went in."""
-        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
+    def test_tags_are_kept(self, lab: Lab) -> None:
+        """They come out as they went in, and a group is found by them."""
+        groups = lab.client("autoscaling")
         tag = {
             "ResourceId": GROUP,
             "ResourceType": "auto-scaling-group",
@@ -754,14 +754,14 @@ class TestGroups:
         groups.create_or_update_tags(Tags=[tag])
         asked = [{"Name": "auto-scaling-group", "Values": [GROUP]}, {"Name": "key", "Values": ["k"]}]
         assert [tag] == groups.describe_tags(Filters=asked)["Tags"]
-        assert (
-            GROUP
-            == groups.describe_auto_scaling_groups(Filters=[{"Name": "tag:k", "Values": ["v"]}])["AutoScalingGroups"][
-                0
-            ]["AutoScalingGroupName"]
-        )
+        found = groups.describe_auto_scaling_groups(Filters=[{"Name": "tag:k", "Values": ["v"]}])["AutoScalingGroups"]
+        assert [GROUP] == [one["AutoScalingGroupName"] for one in found]
         groups.delete_tags(Tags=[{key: tag[key] for key in ("ResourceId", "ResourceType", "Key")}])
         assert [] == groups.describe_tags(Filters=asked)["Tags"]
+
+    def test_policies_schedules_and_the_like_are_kept(self, lab: Lab) -> None:
+        """They do nothing, and come out as they went in."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
         target = {
             "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
             "TargetValue": 50.0,

@@ -72,10 +72,10 @@ if TYPE_CHECKING:
     from bluegreen.aws import Beside, Cloud, Fetch
     from bluegreen.config import Config
     from bluegreen.driver import Clock, TableClock, Tell
+    from bluegreen.dry_run import Step
     from bluegreen.github import Run
     from bluegreen.journal import Journal, Lease, Live, ServiceRecord, Summary
     from bluegreen.observation import Baseline, Finding, Observation
-    from bluegreen.rehearsal import Step
 
 #: Asked of a service whether a commit or an image may start: facts to record, or Refused.
 Admit = Callable[["ServiceRecord", str, str], Facts]
@@ -179,7 +179,7 @@ class Engine:
 
     def plan(self, config: Config, *, commit: str = "", ami: str = "") -> Plan:
         """Everything that a release would do, in order. Changes nothing, not even the journal."""
-        from bluegreen.rehearsal import rehearse, rehearse_rollback
+        from bluegreen.dry_run import steps_of_release, steps_of_rollback
 
         record = self._record(config.id)
         standing, baseline = self._ground(config, record, commit, ami)
@@ -190,9 +190,9 @@ class Engine:
         facts = begun(standing.number)
         release = _unrecorded(release_id(config.id, standing.number), facts, self.clock.now())
         phases = [phase for phase in Phase if phase.can_roll_back]
-        undone = [(phase, rehearse_rollback(release, baseline, config, phase)) for phase in phases]
+        undone = [(phase, steps_of_rollback(release, baseline, config, phase)) for phase in phases]
         shown = tuple((phase, steps) for phase, steps in undone if steps)
-        return Plan(release, baseline, rehearse(release, baseline, config), shown)
+        return Plan(release, baseline, steps_of_release(release, baseline, config), shown)
 
     def start(
         self,

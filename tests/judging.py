@@ -15,7 +15,7 @@ from statistics import NormalDist, median
 
 from bluegreen.judgement import Data, Rule, judge
 from bluegreen.observation import CheckResult
-from bluegreen.phases.noticing import _counted
+from bluegreen.phases.observed import _counted
 from bluegreen.release import CheckState
 
 #: The checks that are recommended: counts and a percentile.

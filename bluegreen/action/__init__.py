@@ -142,14 +142,14 @@ class Step:
         return self._attend(self.engine.resume(service, who=self.caller).id, Until.HELD, stop)
 
     def _plan(self) -> tuple[int, str]:
-        from bluegreen import planned
+        from bluegreen import plan_text
 
         made = self.engine.plan(self.asked.config(), commit=self.asked.commit(), ami=self.inputs.ami)
-        lines = [advised(line, Door.GITHUB) for line in planned.lines(made)]
+        lines = [advised(line, Door.GITHUB) for line in plan_text.lines(made)]
         for line in lines:
             self.workflow.say(line)
         self.workflow.summary(summary.plan(lines))
-        self.telling.output(planned.as_object(made))
+        self.telling.output(plan_text.as_object(made))
         return doors.OK, "planned"
 
     def _release(self, stop: doors.Stop) -> tuple[int, str]:

@@ -119,15 +119,15 @@ def plan(at: Door, commit: str, ami: str) -> None:
 
     And what a rollback would do in each phase.
     """
-    from bluegreen import planned
+    from bluegreen import plan_text
 
     config = at.config()
     sha = door.commit_of(config, commit, ami, _folder(at))
     made = at.engine(config).plan(config, commit=sha, ami=ami)
     if at.as_json:
-        output.echo_json(planned.as_object(made))
+        output.echo_json(plan_text.as_object(made))
         return
-    for line in planned.lines(made):
+    for line in plan_text.lines(made):
         output.say(line)
 
 

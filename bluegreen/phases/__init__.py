@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bluegreen.observation import TARGETS, Observation
 from bluegreen.phases.baking import baking
 from bluegreen.phases.launching import checking, launching
-from bluegreen.phases.noticing import ALWAYS, Lately, noticed
+from bluegreen.phases.observed import ALWAYS, Lately, noticed
 from bluegreen.phases.retiring import retiring
 from bluegreen.phases.rollback import rolling_back
 from bluegreen.phases.scene import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bluegreen.observation import Group
 from bluegreen.phases.checks import check_failed, checks_pending
+from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.phases.outside import intruded, rerouted
 from bluegreen.phases.scene import TRIES, Act, Decision, Enter, RollBack, Scene, rest_out
 from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bluegreen.aws_commands import delete_group
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
+from bluegreen.phases.drift import beside, displaced
 from bluegreen.phases.losses import loss
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
-from bluegreen.phases.outside import beside, displaced
 from bluegreen.phases.scene import (
     LOOKS,
     PROTECTION_BATCH,

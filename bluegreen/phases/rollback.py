@@ -8,8 +8,8 @@ from dataclasses import replace
 from bluegreen.aws_commands import attach
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
+from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
-from bluegreen.phases.outside import held_by_another, not_ours
 from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration, holder_of

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bluegreen.phases.checks import check_failed, checks_pending
+from bluegreen.phases.drift import intruded
 from bluegreen.phases.losses import loss
-from bluegreen.phases.outside import intruded
 from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, Wait, rest_out
 from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 

@@ -28,11 +28,11 @@ from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Kept, Ref
 from bluegreen.adoption import Adoption
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
+from bluegreen.dry_run import Step
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
 from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Image, Template, Verdict
 from bluegreen.phases import Act
-from bluegreen.rehearsal import Step
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from lab.aws import PretendAws
 from lab.world import World

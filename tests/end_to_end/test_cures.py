@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bluegreen import planned, wording
+from bluegreen import plan_text, wording
 from bluegreen.aws_commands import delete_group
 from bluegreen.errors import ConfigError
 from bluegreen.release import Outcome, Phase, Reason, Release, Verb
@@ -231,7 +231,7 @@ def test_the_way_back_after_cures_is_what_no_cure_replaced() -> None:
     first, live = lives(o, commit=FIRST), lives(o, commit=SECOND)
     for commit in (HOTFIX, "0fee0004dddd"):
         sick(o, live)
-        said = list(planned.lines(o.engine().plan(o.config, commit=commit)))
+        said = list(plan_text.lines(o.engine().plan(o.config, commit=commit)))
         back = f"the way back is `bluegreen rollback {WEB} --to 1`"
         assert (
             said[-1] == f"Once {live.green_group} is out, nothing returns to it, unless it was whole by then: {back}."

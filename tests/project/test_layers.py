@@ -23,22 +23,22 @@ MAY_IMPORT = {
     "adoption": {"aws_commands", "release", "observation", "errors"},
     "freezing": {"release", "config", "errors"},
     "phases": {"aws_commands", "release", "observation", "config", "errors"},
-    "rehearsal": {"phases", "release", "observation", "config", "errors"},
+    "dry_run": {"phases", "release", "observation", "config", "errors"},
     "driver": {"phases", "release", "observation", "config", "errors"},
     "journal": {"release", "observation", "config", "errors"},
     "aws": {"release", "observation", "config", "errors", "judgement"},
     "wording": {"release", "observation", "config", "errors"},
     "orders": {"freezing", "permission", "wording", "release", "observation", "config", "errors", "journal"},
     "doors": {"advice", "wording", "release", "errors", "engine", "driver"},
-    "planned": {"doors", "wording", "rehearsal", "observation", "release", "errors", "engine"},
+    "plan_text": {"doors", "wording", "dry_run", "observation", "release", "errors", "engine"},
     "github": {"release", "observation", "config", "errors"},
 }
 #: What the bot may import of it: orders and values, neither journal nor AWS.
 BOT_MAY_IMPORT = {"__init__", "advice", "engine", "errors", "freezing", "orders", "permission", "release", "wording"}
 #: What a part may not import, though it is free otherwise.
 MAY_NOT_IMPORT = {
-    "__init__": {"action", "cli", "__main__", "doors", "planned"},
-    "engine": {"__init__", "action", "cli", "__main__", "doors", "planned"},
+    "__init__": {"action", "cli", "__main__", "doors", "plan_text"},
+    "engine": {"__init__", "action", "cli", "__main__", "doors", "plan_text"},
     "action": {"cli", "__main__"},
     "cli": {"action", "__main__"},
     "__main__": {"action"},

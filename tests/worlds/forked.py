@@ -175,18 +175,6 @@ def _warm_up() -> None:
     """Whatever the commands import; botocore's descriptions of services are parsed once."""
     import boto3
 
-    import bluegreen.action
-    import bluegreen.aws
-    import bluegreen.cli.explaining
-    import bluegreen.cli.listing
-    import bluegreen.cli.output
-    import bluegreen.cli.picture
-    import bluegreen.cli.reconciling
-    import bluegreen.driver
-    import bluegreen.github
-    import bluegreen.journal
-    import bluegreen.planned
-    import bluegreen.rehearsal  # noqa: F401 - what matters is that it is there
     import bot.running  # noqa: F401
     import lab.descriptions  # noqa: F401
 

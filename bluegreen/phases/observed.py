@@ -12,9 +12,9 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import TARGETS, CheckResult, Group, Observation
+from bluegreen.phases.drift import beside
 from bluegreen.phases.losses import judged_well, noticed_losses
 from bluegreen.phases.obstacles import seen_in_the_way
-from bluegreen.phases.outside import beside
 from bluegreen.phases.scene import JUDGED, LOOKS, judged
 from bluegreen.release import DETACHED, EVERY, PARKED, SIGHT, TAKEN, CheckState, Facts, Phase, Release, Verb, seeing
 

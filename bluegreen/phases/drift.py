@@ -1,4 +1,4 @@
-"""What others may have changed while we work (S9): it is told, not fought."""
+"""Drift: what others may have changed while we work (S9). It is told, not fought."""
 
 from __future__ import annotations
 

@@ -31,12 +31,12 @@ class Step:
     awaited: Awaited | None = None
 
 
-def rehearse(release: Release, baseline: Baseline, config: Config) -> tuple[Step, ...]:
+def steps_of_release(release: Release, baseline: Baseline, config: Config) -> tuple[Step, ...]:
     """The steps of the release from where it stands to its end, if nothing goes wrong."""
     return tuple(_play(release, _scene(release, baseline), config))
 
 
-def rehearse_rollback(release: Release, baseline: Baseline, config: Config, left: Phase) -> tuple[Step, ...]:
+def steps_of_rollback(release: Release, baseline: Baseline, config: Config, left: Phase) -> tuple[Step, ...]:
     """The steps of a rollback out of the phase `left`; with weights, at the last step of green's share.
 
     None where nothing returns to blue any more: after the switch of a cure.
@@ -87,7 +87,7 @@ def _moments(release: Release, seen: Observation, config: Config) -> Iterator[_M
         if isinstance(decision, Rest):
             return
         release, seen = _after(release, seen, decision)
-    raise AssertionError(f"the rehearsal of {release.id} does not end")
+    raise AssertionError(f"the dry run of {release.id} does not end")
 
 
 def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Release, Observation]:

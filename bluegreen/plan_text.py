@@ -13,8 +13,8 @@ from bluegreen.observation import Verdict
 from bluegreen.release import TERMINATING, BlueBefore, Phase, Release, Verb, duration
 
 if TYPE_CHECKING:
+    from bluegreen.dry_run import Step
     from bluegreen.observation import Delays
-    from bluegreen.rehearsal import Step
 
 _LABELS = {Verdict.REFUSED: "refused", Verdict.WARNED: "warning", Verdict.NOTED: "noted"}
 

@@ -228,13 +228,12 @@ class Engine:
         made = self._made_in(config.id, ami) if again else None
         author = {"author_login": self._author_login(made)} if again else {}
         asked = replace(
-            _asked(config, commit or (made.commit if made else "")),
+            _asked(config, commit or (made.commit if made else ""), hold=hold),
             who=by.who,
             source={**(source or {}), **author},
             again=made.number if made else None,
         )
         admit = self._admission(config, by, order, override, hold=hold)
-        asked = replace(asked, hold=hold or asked.hold)
         first = self._begun(config, asked, ami, admit, order, request, cure=cure or again, stop=stop)
         return self._journal.load(first.release)
 
@@ -1107,12 +1106,11 @@ def _caller(who: str | Caller) -> Caller:
     return who if isinstance(who, Caller) else Caller(who)
 
 
-def _asked(config: Config, commit: str) -> Started:
+def _asked(config: Config, commit: str, *, hold: bool = False) -> Started:
     """A release of that commit, before anything is known of what it starts from."""
     nothing: dict[str, Any] = dict.fromkeys(("who", "image", "blue_group", "green_group", "image_name", "builder"), "")
-    held = config.promotion.by == "person"
-    rules = config.to_dict()
-    return Started(config.id, 0, commit=commit, hold=held, config=rules, target_groups=(), **nothing)
+    held = hold or config.promotion.by == "person"
+    return Started(config.id, 0, commit=commit, hold=held, config=config.to_dict(), target_groups=(), **nothing)
 
 
 def _placed(release: Release) -> Config:

@@ -31,10 +31,12 @@ def _functions(node: ast.AST) -> Iterator[Function]:
 
 
 def _lines(node: Function) -> int:
+    return _height(node) - (_height(node.body[0]) if ast.get_docstring(node) is not None else 0)
+
+
+def _height(node: ast.stmt) -> int:
     assert node.end_lineno is not None
-    first = node.body[0]
-    told = ast.get_docstring(node) is not None and first.end_lineno is not None
-    return node.end_lineno - node.lineno + 1 - (told and (first.end_lineno or 0) - first.lineno + 1)
+    return node.end_lineno - node.lineno + 1
 
 
 def test_functions_are_short_enough_to_read_aloud() -> None:

@@ -14,7 +14,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static format lint types layers cover dynamodb benchmark lock image clean
+.PHONY: help demo test check static format lint types prose layers cover dynamodb benchmark lock image clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ check: static ## everything that must hold before a merge
 	@! command -v java >/dev/null || $(MAKE) --no-print-directory dynamodb || echo "Amazon's DynamoDB could not be fetched."
 	$(MAKE) --no-print-directory cover
 
-static: format lint types ## all of it that runs no test
+static: format lint types prose ## all of it that runs no test
 
 format: $(READY) ## the format is ruff's (correct it with `.venv/bin/ruff format`)
 	$(BIN)/ruff format --check $(CODE)
@@ -42,6 +42,9 @@ lint: $(READY) ## ruff's rules; the linters of workflows, action.yml and Dockerf
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy $(CODE)
+
+prose: $(READY) ## the English of the pages, and of what the code says to people (the rules: tests/prose.py)
+	$(BIN)/python -m tests.prose
 
 layers: $(READY) ## who may import whom
 	$(BIN)/python -m pytest -q tests/project/test_layers.py

@@ -19,7 +19,7 @@ from bluegreen.wording import sentence
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
 from lab.clock import VirtualClock
-from tests.worlds import GOOD, Ops, bare, fast, has, kinds, once
+from tests.worlds import GOOD, Ops, Unforeseen, bare, fast, has, kinds, once
 
 AMI = {"ami": "image"}
 #: How often a driver looks for orders unless told, in seconds.
@@ -655,32 +655,6 @@ def test_a_listener_that_breaks_does_not_break_the_release() -> None:
     done = o.drive(o.start().id, when=broken)
     assert done is not None
     assert done.outcome is Outcome.LIVE
-
-
-class Unforeseen:
-    """An AWS whose answers lack what we count on, from some moment on, so many times."""
-
-    def __init__(self, times: int) -> None:
-        self.left = 0
-        self.times = times
-
-    def begin(self) -> None:
-        """From now on."""
-        self.left = self.times
-
-    def watch(self, answers: Answers) -> Answers:
-        """Groups without their minimum."""
-
-        def answer(request: Incoming, recorded: bool) -> Answer:
-            answered = answers(request, recorded)
-            if request.operation != "DescribeAutoScalingGroups" or not self.left:
-                return answered
-            self.left -= 1
-            for group in (answered.read or {})["AutoScalingGroups"]:
-                del group["MinSize"]
-            return answered
-
-        return answer
 
 
 @pytest.mark.parametrize(

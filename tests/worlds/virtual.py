@@ -73,6 +73,32 @@ class Last:
         return answer
 
 
+class Unforeseen:
+    """An AWS whose answers lack what we count on, from some moment on, so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = 0
+        self.times = times
+
+    def begin(self) -> None:
+        """From now on."""
+        self.left = self.times
+
+    def watch(self, answers: Answers) -> Answers:
+        """Groups without their minimum."""
+
+        def answer(request: Incoming, recorded: bool) -> Answer:
+            answered = answers(request, recorded)
+            if request.operation != "DescribeAutoScalingGroups" or not self.left:
+                return answered
+            self.left -= 1
+            for group in (answered.read or {})["AutoScalingGroups"]:
+                del group["MinSize"]
+            return answered
+
+        return answer
+
+
 class Pages:
     """Answers to HTTP checks that take the lab's time: what a URL's path says, in seconds, or `never`, or `lost`.
 

@@ -834,7 +834,7 @@ class Slack(_Model):
     channel: Channel | None = Field(default=None, description="the id of the channel that is told")
     promoters: People = Field(default=(), description="ids of those who may promote; * for everyone")
     rollbackers: People = Field(default=(), description="ids of those who may roll back; * for everyone")
-    overriders: People = Field(default=(), description="ids of those who may release in spite of a freeze")
+    overriders: People = Field(default=(), description="ids of those who may release despite a freeze")
 
 
 class GitHub(_Model):
@@ -842,7 +842,7 @@ class GitHub(_Model):
 
     promoters: Logins = Field(default=("*",), description="logins and teams (acme/web) that may promote and release")
     rollbackers: Logins = Field(default=("*",), description="logins and teams that may roll back")
-    overriders: Logins = Field(default=(), description="logins and teams that may release in spite of a freeze")
+    overriders: Logins = Field(default=(), description="logins and teams that may release despite a freeze")
 
 
 class Aws(_Model):
@@ -850,7 +850,7 @@ class Aws(_Model):
 
     promoters: Principals = Field(default=("*",), description="ARNs of those who may promote and release")
     rollbackers: Principals = Field(default=("*",), description="ARNs of those who may roll back")
-    overriders: Principals = Field(default=("*",), description="ARNs of those who may release in spite of a freeze")
+    overriders: Principals = Field(default=("*",), description="ARNs of those who may release despite a freeze")
 
 
 class Freeze(_Model):

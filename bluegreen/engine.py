@@ -216,7 +216,7 @@ class Engine:
         run_url, ref, event, actor, title, author, pull, workflow; `author_login`, GitHub logins with blanks between,
         decides who may not promote. Refused when not permitted, another is under way, blue is not whole, what was found
         beforehand is in the way, the service is frozen or this commit was rolled back; of the last two `override` is
-        why it may start in spite of them, and an earlier image that was live is exempt. With `cure` it goes on over a
+        why it may start despite them, and an earlier image that was live is exempt. With `cure` it goes on over a
         blue that is not whole, without the promise to return to it; whoever orders an earlier image orders that, too.
         Interrupted when `stop` says so before it is recorded.
         """

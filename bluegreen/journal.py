@@ -699,7 +699,7 @@ class Journal:
         except _NoTableError:
             there = None
         if there is None:
-            return _vanished(f"the journal `{self.table}` knows nothing of this release any more", lease.release)
+            return _vanished(f"the journal `{self.table}` has no record of this release any more", lease.release)
         hint = "It drives the release on; `bluegreen status` shows it."
         return LeaseLost("another driver has taken over", where=lease.release, hint=hint)
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 LONGEST_REASON = 300
 
 
-IN_SPITE = "`--override REASON` goes on in spite of it."
+IN_SPITE = "`--override REASON` goes on anyway."
 
 
 #: A workflow that is started from elsewhere is given no `override`: that is judged by who runs it.
-BY_HAND = "In spite of it: run the workflow by hand on GitHub, with its input `override`."
+BY_HAND = "To go on anyway, run the workflow by hand on GitHub, with its input `override`."
 
 
 BEFORE_THE_SWITCH = (Phase.BAKING, Phase.LAUNCHING, Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING)
@@ -133,7 +133,7 @@ def override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
     may = listed(Order.OVERRIDE, rules, one.realm) if one else ()
     who = "everyone" if "*" in may else ", ".join(may) or "nobody"
     allowed = f" Who may ({one.realm}.overriders): {who}." if one else ""
-    return f"`--override REASON` goes on in spite of it.{allowed}"
+    return f"`--override REASON` goes on anyway.{allowed}"
 
 
 def in_spite_of(

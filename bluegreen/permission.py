@@ -40,7 +40,7 @@ class Order(StrEnum):
     RELEASE_AGAIN = "release again"  # release the image of an earlier release
     RESUME = "resume"  # another try after it failed
     FREEZE = "freeze"  # refuse releases for a time, or lift that
-    OVERRIDE = "override"  # release or promote in spite of a freeze, or what was rolled back
+    OVERRIDE = "override"  # release or promote despite a freeze, or what was rolled back
     LOOK = "look at"  # see what the journal tells
 
 

@@ -315,7 +315,7 @@ def _in_spite(f: Facts) -> str:
     if not f.get("override"):
         return ""
     known = [_OVERRIDDEN.get(one, str(one)) for one in f.get("despite") or ()]
-    return f", in spite of {' and '.join(known) or 'what forbade it'}: {f['override']}"
+    return f", despite {' and '.join(known) or 'what forbade it'}: {f['override']}"
 
 
 def _hold_ordered(event: Event, release: Release) -> str:

@@ -42,7 +42,7 @@ INPUTS: Mapping[str, Input] = {
     "until": Input("Where to end the step", form="held|switched|live", example="one of held, switched, live"),
     "to": Input("Roll back to this release's image", form="[1-9][0-9]{0,8}", example="the number of a release"),
     "override": Input(
-        "Why to go on in spite of a freeze or an earlier rollback",
+        "Why to go on despite a freeze or an earlier rollback",
         form=r"[^\r\n]{1,300}",
         example="a reason on one line of at most 300 characters",
     ),

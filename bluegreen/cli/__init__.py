@@ -89,7 +89,7 @@ def _said(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
 
 
 _override = click.option(
-    "--override", metavar="REASON", callback=_said, help="Go on in spite of a freeze or an earlier rollback, and why."
+    "--override", metavar="REASON", callback=_said, help="Go on despite a freeze or an earlier rollback, and why."
 )
 
 

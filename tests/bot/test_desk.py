@@ -423,12 +423,12 @@ def test_what_a_frozen_service_advises_can_be_done(slack: PretendSlack) -> None:
     at.held()
     at.asks("/freeze web 4h sale")
     lift = "`/freeze web/production off` lifts it."
-    assert f"{lift} The same with `override REASON` at its end goes on in spite of it." in told(at.asks("/promote"))
+    assert f"{lift} The same with `override REASON` at its end goes on anyway." in told(at.asks("/promote"))
     at.engine.roll_back(WEB, who="arn:aws:iam::1:user/ann")
     at.drives_on("web/production#1")
     at.desk = at.another_desk(github_token="ghs", github_api="http://127.0.0.1:9")
     refused = told(at.asks("/release web"))
-    assert f"{lift} In spite of it: run the workflow by hand on GitHub, with its input `override`." in refused
+    assert f"{lift} To go on anyway, run the workflow by hand on GitHub, with its input `override`." in refused
     assert "/promote" not in refused
 
 
@@ -825,7 +825,7 @@ def test_a_freeze_past_the_end_of_the_calendar(slack: PretendSlack, words: str) 
     assert "mistake" not in told(at.asks("/releases"))
 
 
-# --- in spite of a freeze ----------------------------------------------------------------------------------
+# --- despite a freeze ----------------------------------------------------------------------------------
 
 MAY = {**LISTS, "overriders": [ON_CALL.id]}
 

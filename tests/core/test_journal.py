@@ -1186,7 +1186,7 @@ def test_lease_that_vanished_with_its_journal(journal: Journal) -> None:
     assert duty is not None
     for one in (FIRST, "duty/follow"):
         journal._client.delete_item(TableName=journal.table, Key={"pk": {"S": one}, "sk": {"S": "lease"}})
-    with pytest.raises(LeaseLost, match="knows nothing of this release any more") as lost:
+    with pytest.raises(LeaseLost, match="has no record of this release any more") as lost:
         journal.renew(lease, T + 1)
     assert lost.value.hint == (
         "It was deleted, emptied or restored; what serves goes on serving. `bluegreen adopt web/production` puts the "

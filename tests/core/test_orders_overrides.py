@@ -82,8 +82,8 @@ def test_a_release_is_refused_in_a_window() -> None:
     o = frozen()
     refused = refusal(o, o.start, Reason.FROZEN)
     assert str(refused) == (
-        "web/production: frozen until 2026-01-02 00:00 Asia/Seoul: New Year. `--override REASON` goes on in spite of "
-        f"it. {AWS_MAY}"
+        "web/production: frozen until 2026-01-02 00:00 Asia/Seoul: New Year. `--override REASON` goes on anyway. "
+        f"{AWS_MAY}"
     )
     assert o.engine().status() == []
 
@@ -153,7 +153,7 @@ def test_who_may_override(who: str, lists: dict[str, Any], may: bool) -> None:
     release = start()
     facts = started(o).facts
     assert (facts["who"], facts["override"], facts["despite"]) == (who, WHY, ["frozen"])
-    assert wording.sentence(started(o), release).endswith(f", in spite of the freeze: {WHY}")
+    assert wording.sentence(started(o), release).endswith(f", despite the freeze: {WHY}")
 
 
 def test_members_of_a_group_may_override() -> None:
@@ -266,7 +266,7 @@ def test_a_promotion_is_refused_while_frozen(o: Ops) -> None:
     event = o.engine().promote(WEB, who=ADMIN, override=WHY)
     assert (event.facts["override"], event.facts["despite"]) == (WHY, ["frozen"])
     said = wording.sentence(event, o.engine().load(release.id))
-    assert said.endswith(f", in spite of the freeze: {WHY}")
+    assert said.endswith(f", despite the freeze: {WHY}")
 
 
 def test_a_promotion_goes_by_the_windows_of_its_release() -> None:
@@ -373,10 +373,10 @@ def test_a_commit_that_its_checks_rolled_back_is_refused(o: Ops) -> None:
     refused = refusal(o, lambda: o.start(SICK), Reason.BAD_COMMIT)
     assert refused.what.startswith("commit bad0bad0 was rolled back in web/production#1 at 2026-01-01 0")
     assert refused.what.endswith(f"UTC: {done.message}")
-    assert refused.hint == (f"Release another one. `--override REASON` goes on in spite of it. {AWS_MAY}")
+    assert refused.hint == (f"Release another one. `--override REASON` goes on anyway. {AWS_MAY}")
     second = o.start(SICK, override=WHY)
     assert (second.number, started(o).facts["despite"]) == (2, ["bad_commit"])
-    assert wording.sentence(started(o), second).endswith(f", in spite of an earlier rollback of it: {WHY}")
+    assert wording.sentence(started(o), second).endswith(f", despite an earlier rollback of it: {WHY}")
     o.engine().roll_back(WEB, who=ADMIN)
     o.drive(second.id)
     assert bad_ones(o) == {SICK: 2}
@@ -410,7 +410,7 @@ def test_an_image_without_a_commit_is_remembered_by_its_id(o: Ops) -> None:
     refused = refusal(o, lambda: o.engine().start(o.config, ami=first.blue_image, who=ADMIN), Reason.BAD_COMMIT)
     assert refused.what.startswith(f"image {first.blue_image} was rolled back in web/production#2 at ")
     hint = refusal(o, lambda: again(o, first.blue_image), Reason.BAD_COMMIT).hint
-    assert hint.endswith("goes on in spite of it.")
+    assert hint.endswith("goes on anyway.")
     back = again(o, first.blue_image, override=WHY)
     assert (back.number, back.goes_back, started(o).facts["despite"]) == (3, True, ["bad_commit"])
 
@@ -445,7 +445,7 @@ def test_what_is_frozen_and_bad_is_told_and_overridden_at_once() -> None:
     release = o.start(override=WHY)
     assert started(o).facts["despite"] == ["frozen", "bad_commit"]
     said = wording.sentence(started(o), release)
-    assert said.endswith(f", in spite of the freeze and an earlier rollback of it: {WHY}")
+    assert said.endswith(f", despite the freeze and an earlier rollback of it: {WHY}")
 
 
 def test_two_start_a_bad_commit_at_once(o: Ops) -> None:

@@ -715,7 +715,7 @@ DOCUMENTED = {
     "hold": Order.HOLD,
     "resume what failed": Order.RESUME,
     "see it in Slack": Order.LOOK,
-    "release or promote in spite of a freeze, or what was rolled back": Order.OVERRIDE,
+    "release or promote despite a freeze, or what was rolled back": Order.OVERRIDE,
 }
 
 

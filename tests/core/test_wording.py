@@ -296,11 +296,11 @@ def test_what_was_rolled_back_for_its_own_sake_is_not_to_be_tried_again(telling:
 @pytest.mark.parametrize(
     ("despite", "words"),
     [
-        ([], ", in spite of what forbade it: the bug burns"),
-        (["frozen"], ", in spite of the freeze: the bug burns"),
-        (["bad_commit"], ", in spite of an earlier rollback of it: the bug burns"),
-        (["frozen", "bad_commit"], ", in spite of the freeze and an earlier rollback of it: the bug burns"),
-        (["later"], ", in spite of later: the bug burns"),
+        ([], ", despite what forbade it: the bug burns"),
+        (["frozen"], ", despite the freeze: the bug burns"),
+        (["bad_commit"], ", despite an earlier rollback of it: the bug burns"),
+        (["frozen", "bad_commit"], ", despite the freeze and an earlier rollback of it: the bug burns"),
+        (["later"], ", despite later: the bug burns"),
     ],
 )
 @pytest.mark.parametrize("kind", [EventKind.STARTED, EventKind.PROMOTED])

@@ -589,17 +589,17 @@ def test_a_freeze_is_overridden_by_those_who_may(tmp_path: Path) -> None:
         code, log = job.step()
         assert (code, job.file("OUTPUT")["decision"], job.file("OUTPUT")["reason"]) == (4, "refused", "frozen"), log
         assert "always" in log
-        assert "The input `override: REASON` goes on in spite of it. Who may (github.overriders): octocat." in log
+        assert "The input `override: REASON` goes on anyway. Who may (github.overriders): octocat." in log
         code, log = job.step(command="hold")
         assert (code, job.file("OUTPUT")["reason"]) == (4, "nothing_to_do"), log
         assert "A run with `command: status`, `service: web/production` shows what was." in log
         code, log = job.step(override=f"the shop is down, {secret}", until="held")
         assert (code, job.file("OUTPUT")["decision"]) == (0, "held"), log
-        assert "in spite of the freeze: the shop is down" in log
+        assert "despite the freeze: the shop is down" in log
         assert secret not in at.journal()
         code, log = job.step(command="promote", override="it still is")
         assert (code, job.file("OUTPUT")["decision"]) == (0, "live"), log
-        assert "in spite of the freeze: it still is" in log
+        assert "despite the freeze: it still is" in log
         engine = Engine(session=at.aws.session())
         engine.freeze("web/production", who="arn:aws:iam::1:user/ann", why="sale")
         code, log = job.step(command="status", service="web/production")

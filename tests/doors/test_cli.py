@@ -871,7 +871,7 @@ def test_an_override_has_its_reason(engine: type[_Engine], command: str, where: 
 @pytest.mark.parametrize("reason", [Reason.FROZEN, Reason.BAD_COMMIT])
 def test_what_may_be_overridden_exits_as_refused(engine: type[_Engine], reason: Reason) -> None:
     """With the way on."""
-    engine.ends = Refused("no", reason=reason, where=ID, hint="`--override REASON` goes on in spite of it.")
+    engine.ends = Refused("no", reason=reason, where=ID, hint="`--override REASON` goes on anyway.")
     result = run("release", "--json")
     assert result.exit_code == 4
     assert [last_object(result)[key] for key in ("decision", "reason")] == ["refused", reason]

@@ -78,7 +78,7 @@ WORDS: Mapping[str, str] = {
     r"sights?": "observation",
     r"stumbl\w+": "failed attempt",
     r"theat(?:re|er)": "demo page",
-    r"ways? on": "next step",
+    r"(?<!under )ways? on": "next step",
     r"whatever|whichever|whoever|whomever": "the subject by its name",
     r"whole": "complete, unchanged, healthy, or how many",
 }
@@ -92,7 +92,7 @@ _PASSIVE = re.compile(
     r" by (?:the|a|an|another|AWS|bluegreen|GitHub|Slack|somebody|someone|who|people|others|tests?|it|them|us|you)\b",
     re.IGNORECASE,
 )
-_END = re.compile(r"(?<=[.!?])[\")”]?\s+(?=[^a-z\s])|\n\s*\n|\n\s*(?=[-*|#] |\d+\. )|\s\|\s|\n├|\n└")
+_END = re.compile(r"(?<=[.!?])[\")”]?\s+(?=[^a-z\s]|bluegreen\b)|\n\s*\n|\n\s*(?=[-*|#] |\d+\. )|\s\|\s|\n├|\n└")
 _PROSE = re.compile(r"\b[a-z']{2,} [a-z']+,? [a-z']{2,}\b")
 
 
@@ -253,7 +253,8 @@ def _finding(text: Text, at: int, message: str) -> Finding:
 
 def proselint_finds(texts: list[Text]) -> Iterator[Finding]:
     """What proselint has against the texts, read as one: it would compile its patterns for every other file."""
-    CheckRegistry().register_many(__register__)
+    if not CheckRegistry().checks:
+        CheckRegistry().register_many(__register__)
     places = [(text.path, text.line + i) for text in texts for i, _ in enumerate(f"{text.words}\n\n".split("\n")[:-1])]
     document = LintFile("prose", "".join(f"{text.words}\n\n" for text in texts))
     enabled = {**dict.fromkeys(OFF, False), **{name: on for name, on in DEFAULT["checks"].items() if name not in OFF}}

@@ -119,7 +119,7 @@ def dense(statistic: str) -> str:
         ("### What is too little data", {10: "ten requests beyond the percentile"}[judgement.BEYOND]),
         ("### What is too little data", {0.5: "is content with half"}[judgement.CONTENT]),
         ("### What is too little data", f"less than {-(-need(Rule('p99', 1, 60, 10)).dense // 60)} requests a second"),
-        ("### The statistics in plain words", f"at most 1 in {1 / judgement.LEVEL:,.0f} at one look"),
+        ("### The statistics in plain words", f"at most 1 in {1 / judgement.LEVEL:,.0f} at one evaluation"),
         ("### The statistics in plain words", {0.02: "chance would bring them once in fifty"}[judgement.DOUBTFUL]),
         ("### The statistics in plain words", f"For up to {judgement.EXACT} values"),
     ],

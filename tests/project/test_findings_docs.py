@@ -21,7 +21,7 @@ def rows(heading: str) -> dict[str, list[str]]:
 
 def test_every_finding_is_told_in_its_order() -> None:
     """What is looked at, what follows, the verdict, what to do."""
-    told = rows("## Everything that can be found")
+    told = rows("## All findings")
     assert list(told) == [str(key) for key in FindingKey]
     assert all(len(row) == 4 and all(row) for row in told.values())
     verdicts = {str(verdict) for verdict in Verdict}
@@ -30,12 +30,12 @@ def test_every_finding_is_told_in_its_order() -> None:
 
 def test_verdicts_are_told() -> None:
     """Each with what it means."""
-    assert list(rows("# What is found")) == [str(verdict) for verdict in Verdict]
+    assert list(rows("# Findings before")) == [str(verdict) for verdict in Verdict]
 
 
 def test_what_may_be_let_pass_is_something_that_can_be_refused() -> None:
     """The configuration's closed list names keys of findings, and the page says how to write it."""
     assert get_args(Allowance) == ALLOWABLE
     assert set(ALLOWABLE) <= {str(key) for key in FindingKey}
-    told = rows("## Everything that can be found")
+    told = rows("## All findings")
     assert {key for key, row in told.items() if "`allow`" in row[3]} == set(ALLOWABLE)

@@ -36,8 +36,8 @@ LATER = (
     ),
 )
 
-#: proselint's checks that do not fit: terminals and Markdown have straight quotes, `resume` is a command of ours, a value
-#: in a sentence looks like a word said twice, and `for every` is taken for the archaic `for ever`.
+#: proselint's checks that do not fit: terminals and Markdown have straight quotes, `resume` is a command of ours, two
+#: values in a sentence look like a word said twice, and it takes `for every` for the archaic `for ever`.
 OFF = ("typography.symbols", "typography.diacritical_marks", "lexical_illusions", "archaism")
 #: The most words that a sentence may have. Plain-language guides advise 20 to 25 on the average.
 LONGEST = 30

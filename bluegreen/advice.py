@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Door(StrEnum):
+class EntryPoint(StrEnum):
     """Where somebody reads it."""
 
     COMMAND_LINE = "command line"
@@ -26,7 +26,7 @@ class Door(StrEnum):
 
 
 @dataclass(frozen=True)
-class Said:
+class Advice:
     """A command as the command line has it; an option without a value has the value ""."""
 
     name: str
@@ -65,25 +65,25 @@ _WORDS = re.compile(rf" --(?P<option>[a-z-]+)(?: (?P<value>{_VALUE}))?| (?P<serv
 _OPTION = re.compile(rf"(?P<tick>`?)(?<![\w-])--(?P<name>{'|'.join(_ALONE)})\b(?: (?P<value>{_VALUE}))?(?P=tick)")
 
 
-def advised(text: str, door: Door) -> str:
+def advised(text: str, entry_point: EntryPoint) -> str:
     """The text with every command of ours as that door has it."""
-    if door is Door.COMMAND_LINE:
+    if entry_point is EntryPoint.COMMAND_LINE:
         return text
-    command = _slack if door is Door.SLACK else _run
-    option = _slack_option if door is Door.SLACK else _input
+    command = _slack if entry_point is EntryPoint.SLACK else _run
+    option = _slack_option if entry_point is EntryPoint.SLACK else _input
     text = _COMMAND.sub(lambda found: _beginning(found, command(_said(found))), text)
     return _OPTION.sub(lambda found: _beginning(found, option(found) or found[0]), text)
 
 
-def commands_in(text: str) -> Iterator[Said]:
+def commands_in(text: str) -> Iterator[Advice]:
     """Every command that the text advises."""
     yield from map(_said, _COMMAND.finditer(text))
 
 
-def _said(found: re.Match[str]) -> Said:
+def _said(found: re.Match[str]) -> Advice:
     words = list(_WORDS.finditer(found["rest"]))
     options = {one["option"]: one["value"] or "" for one in words if one["option"]}
-    return Said(found["name"], next((one["service"] for one in words if one["service"]), ""), options)
+    return Advice(found["name"], next((one["service"] for one in words if one["service"]), ""), options)
 
 
 def _beginning(found: re.Match[str], words: str) -> str:
@@ -92,14 +92,14 @@ def _beginning(found: re.Match[str], words: str) -> str:
     return words[0].upper() + words[1:] if not before or before[-1] in ".!?" else words
 
 
-def _in_a_terminal(said: Said) -> str:
+def _in_a_terminal(said: Advice) -> str:
     return f"`{' '.join(part for part in ('bluegreen', said.name, said.service) if part)}` {_ELSEWHERE}"
 
 
 # --- Slack -------------------------------------------------------------------------------------------------
 
 
-def _slack(said: Said) -> str:
+def _slack(said: Advice) -> str:
     """An image from before is offered to whoever orders a rollback once blue is gone."""
     if not COMMANDS[said.name]:
         return _in_a_terminal(said)
@@ -117,7 +117,7 @@ def _slack_option(found: re.Match[str]) -> str:
 # --- GitHub ------------------------------------------------------------------------------------------------
 
 
-def _run(said: Said) -> str:
+def _run(said: Advice) -> str:
     """The inputs of a run by hand; a `true` is what an option without a value means."""
     if not COMMANDS[said.name]:
         return _in_a_terminal(said)

@@ -602,7 +602,7 @@ def _one_of(data: Mapping[str, Any], keys: tuple[str, str]) -> Iterator[tuple[Lo
         yield (), _Wrong(what.format(one, other), f"Give it exactly one of {one}, {other}.")
 
 
-class Traffic(_Model):
+class TrafficConfig(_Model):
     """How traffic reaches the groups: shared target groups, or two of them with weights behind `listeners`."""
 
     target_groups: TargetGroups = Field(
@@ -642,7 +642,7 @@ class Traffic(_Model):
                 yield ("preview", n), _Wrong("is also in `listeners`", hint)
 
 
-class Builder(_Model):
+class BuilderConfig(_Model):
     """The instance that makes images: its id, or its Name tag."""
 
     instance: InstanceId | None = Field(default=None, description="the builder's instance id")
@@ -655,10 +655,10 @@ class Builder(_Model):
         return _one_of(data, ("instance", "tag"))
 
 
-class Image(_Model):
+class ImageConfig(_Model):
     """Where the AMI comes from: a builder, or one that is there."""
 
-    builder: Builder | None = Field(default=None, description="the instance that makes images")
+    builder: BuilderConfig | None = Field(default=None, description="the instance that makes images")
     ami: Ami | None = Field(default=None, description="an AMI id, or resolve:ssm:/path/to/parameter")
     keep: Count = Field(default=5, description="images kept per service, good ones first; never one in use")
 
@@ -828,7 +828,7 @@ class Timeouts(_Model):
     healthy: Span = Field(default=600.0, description="until every target is healthy")
 
 
-class Slack(_Model):
+class SlackConfig(_Model):
     """Where releases are told, and who may order what there. Nobody, unless said."""
 
     channel: Channel | None = Field(default=None, description="the id of the channel that is told")
@@ -837,7 +837,7 @@ class Slack(_Model):
     overriders: People = Field(default=(), description="ids of those who may release despite a freeze")
 
 
-class GitHub(_Model):
+class GitHubConfig(_Model):
     """Who may order what through a workflow. Whoever can run it, unless said; only overriding needs to be granted."""
 
     promoters: Logins = Field(default=("*",), description="logins and teams (acme/web) that may promote and release")
@@ -845,7 +845,7 @@ class GitHub(_Model):
     overriders: Logins = Field(default=(), description="logins and teams that may release despite a freeze")
 
 
-class Aws(_Model):
+class AwsConfig(_Model):
     """Who may order what with AWS credentials: the command line. Whoever has them, unless said."""
 
     promoters: Principals = Field(default=("*",), description="ARNs of those who may promote and release")
@@ -853,7 +853,7 @@ class Aws(_Model):
     overriders: Principals = Field(default=("*",), description="ARNs of those who may release despite a freeze")
 
 
-class Freeze(_Model):
+class FreezeConfig(_Model):
     """A time that comes again, in which nothing is released or promoted."""
 
     cron: Cron = Field(description="when it begins: minute, hour, day, month, weekday, as in 0 16 * * FRI")
@@ -876,8 +876,8 @@ class Config(_Model):
     )
     region: Region | None = Field(default=None, description="the AWS region; otherwise the AWS environment's")
     group: Text = Field(description="the Auto Scaling group that serves before the first release, as in group: web-asg")
-    traffic: Traffic = Field(description="how traffic reaches the group, as in traffic: {target_groups: [web]}")
-    image: Image = Field(description="where images come from, as in image: {ami: ami-0123}")
+    traffic: TrafficConfig = Field(description="how traffic reaches the group, as in traffic: {target_groups: [web]}")
+    image: ImageConfig = Field(description="where images come from, as in image: {ami: ami-0123}")
     checks: tuple[Check, ...] = Field(default=(), description="what must hold for green, besides target health")
     promotion: Promotion = Field(default=Promotion(), description="who lets a release go on after the overlap")
     soak: Duration = Field(default=900.0, description="how long blue stays whole after the switch")
@@ -886,13 +886,15 @@ class Config(_Model):
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="how long AWS may take")
     poll: Pace = Field(default=5.0, description="the time from one look at AWS to the next")
-    slack: Slack = Field(default=Slack(), description="where releases are told, and who may order what there")
-    github: GitHub = Field(default=GitHub(), description="who may order what through a workflow")
-    aws: Aws = Field(default=Aws(), description="who may order what with AWS credentials")
+    slack: SlackConfig = Field(
+        default=SlackConfig(), description="where releases are told, and who may order what there"
+    )
+    github: GitHubConfig = Field(default=GitHubConfig(), description="who may order what through a workflow")
+    aws: AwsConfig = Field(default=AwsConfig(), description="who may order what with AWS credentials")
     people: Mapping[Text, tuple[Someone, ...]] = Field(
         default={}, description="ids that are one person's, as in people: {alice: [U0123, octocat]}"
     )
-    freeze: tuple[Freeze, ...] = Field(default=(), description="times in which nothing is released or promoted")
+    freeze: tuple[FreezeConfig, ...] = Field(default=(), description="times in which nothing is released or promoted")
     allow: tuple[Allowance, ...] = Field(
         default=(), description="what may be found beforehand and is only warned of, as in allow: [shared_template]"
     )

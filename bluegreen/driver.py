@@ -378,7 +378,7 @@ class Driver:
         except AwsError as error:
             if error.expired:
                 raise
-            self._record(EventKind.STUMBLED, _stumble(act.verb, error))
+            self._record(EventKind.STUMBLED, _failed_attempt(act.verb, error))
         else:
             self._record(EventKind.DID, {"verb": act.verb, **made})
 
@@ -524,7 +524,7 @@ class Driver:
             log.warning("the lease of %s could not be given back; it lapses by itself", self.release.id)
 
 
-def _stumble(verb: Verb, error: AwsError) -> dict[str, Any]:
+def _failed_attempt(verb: Verb, error: AwsError) -> dict[str, Any]:
     return {
         "verb": verb,
         "code": error.code,

@@ -44,7 +44,7 @@ from bluegreen.orders import (
     refused_by_freeze,
     standing_of,
 )
-from bluegreen.permission import Order, judge, judge_approval
+from bluegreen.permission import Order, authorize, judge_approval
 from bluegreen.release import (
     Event,
     EventKind,
@@ -224,7 +224,7 @@ class Engine:
         self._journal.ensure_table(self.clock.sleep)
         if first := self._journal.requested(config.id, request):
             return self._journal.load(first.release)
-        judge(order, by.who, config.to_dict(), config.id, by.member)
+        authorize(order, by.who, config.to_dict(), config.id, by.member)
         made = self._made_in(config.id, ami) if again else None
         author = {"author_login": self._author_login(made)} if again else {}
         asked = replace(
@@ -402,7 +402,7 @@ class Engine:
         by, record = _caller(who), self._record(service)
         last = self._last(record)
         if record is not None and last is not None:
-            judge(Order.RELEASE, by.who, last.config, service, by.member)
+            authorize(Order.RELEASE, by.who, last.config, service, by.member)
             self._journal.refuse_second(record)
             if refusals := refused_by_freeze(self._freezes(record, last.config), by, last.config, service, BY_HAND):
                 raise as_one(refusals)
@@ -440,7 +440,7 @@ class Engine:
 
         by = _caller(who)
         self._journal.ensure_table(self.clock.sleep)
-        judge(Order.RESUME, by.who, config.to_dict(), config.id, by.member)
+        authorize(Order.RESUME, by.who, config.to_dict(), config.id, by.member)
         record = self._record(config.id) or ServiceRecord(config.id)
         under_way = self._journal.load(release_id(config.id, record.under_way)) if record.under_way else None
         self._refuse_driven(under_way)
@@ -571,26 +571,26 @@ class Engine:
 
     # --- what doors remember ---------------------------------------------------------------------
 
-    def take_duty(self, name: str, seconds: float) -> Lease | None:
+    def take_leadership(self, name: str, seconds: float) -> Lease | None:
         """The right to do, for so long, what only one of several processes should; None while another has it."""
-        duty = f"duty/{name}"
+        leadership = f"duty/{name}"
         # Its answer tells the table's time, by which the lease is judged.
-        has_it = self._journal.driver(duty, self.clock.now)
+        has_it = self._journal.driver(leadership, self.clock.now)
         if has_it not in ("", self.holder):
             return None
-        return self._journal.take_lease(duty, self.holder, self.clock.now(), seconds)
+        return self._journal.take_lease(leadership, self.holder, self.clock.now(), seconds)
 
-    def keep_duty(self, duty: Lease) -> Lease:
+    def keep_leadership(self, leadership: Lease) -> Lease:
         """The same right for longer; LeaseLost when another took it."""
-        return self._journal.renew(duty, self.clock.now())
+        return self._journal.renew(leadership, self.clock.now())
 
-    def drop_duty(self, duty: Lease) -> None:
+    def drop_leadership(self, leadership: Lease) -> None:
         """Let another do it."""
-        self._journal.drop(duty)
+        self._journal.drop(leadership)
 
-    def note(self, release: str, name: str, facts: Facts, duty: Lease) -> bool:
+    def note(self, release: str, name: str, facts: Facts, leadership: Lease) -> bool:
         """Keep what a door must remember of a release; False when the duty has passed to another meanwhile."""
-        return self._journal.note(release, name, facts, duty.token)
+        return self._journal.note(release, name, facts, leadership.token)
 
     def noted(self, release: str, name: str) -> dict[str, Any] | None:
         """What was kept; None when nothing was."""
@@ -948,7 +948,7 @@ class Engine:
         last = self._last(self._record(service))
         if last is None:
             raise self._nothing_known(service, "nothing was ever released")
-        judge(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
+        authorize(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
         return last
 
     def _order(
@@ -968,7 +968,7 @@ class Engine:
         release = self._meant(service, by, failed=failed)
 
         def judged(current: Release) -> Facts | None:
-            judge(order, by.who, current.config, current.id, by.member)
+            authorize(order, by.who, current.config, current.id, by.member)
             self._refuse_repaired(current)
             return allowed(current)
 
@@ -1000,14 +1000,14 @@ class Engine:
     def _judge_freeze(self, service: str, by: Caller) -> Release | None:
         """By the lists of the last release, which is returned; a service without one only the command line knows."""
         last = self._last(self._record(service))
-        judge(Order.FREEZE, by.who, last.config if last else {}, service, by.member)
+        authorize(Order.FREEZE, by.who, last.config if last else {}, service, by.member)
         return last
 
     def _meant(self, service: str, by: Caller, *, failed: bool = False) -> str:
         """The release that the person saw, else the one under way."""
-        if not by.face:
+        if not by.revision:
             return self._current(service, failed=failed)
-        release = by.face.partition("|")[0]
+        release = by.revision.partition("|")[0]
         if release.partition("#")[0] != service:
             raise Refused("the button speaks of another service", reason=Reason.MOVED_ON, where=release)
         return release

@@ -35,7 +35,7 @@ EXACT = 60
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Evaluation:
     """What a check says. `certain`: the failure is beyond doubt, and need not be seen again."""
 
     passed: bool
@@ -63,7 +63,7 @@ class Rule:
     unit: str = ""  # behind values, with its space: " s"
 
 
-def judge(rule: Rule, green: Data, blues: Sequence[Data] = (), *, held: bool = False) -> Verdict:
+def evaluate(rule: Rule, green: Data, blues: Sequence[Data] = (), *, held: bool = False) -> Evaluation:
     """Green by itself, or against blue; of several blues the one that green does best against counts.
 
     `held` says whether the check has come to hold: then only a failure beyond doubt is one, if the data can tell.
@@ -85,34 +85,38 @@ AMOUNTS = ("Sum", "SampleCount")
 # --- against blue --------------------------------------------------------------------------------
 
 
-def _rates(rule: Rule, green: Data, blue: Data, least: Need, *, held: bool) -> Verdict:
+def _rates(rule: Rule, green: Data, blue: Data, least: Need, *, held: bool) -> Evaluation:
     """H0: green's rate per request is at most `at_most` times blue's. One bad minute is not enough to reject it."""
     shown = f"green {_of(green)}, blue {_of(blue)} ({_span(len(green.values), rule.period)})"
     p = rates_differ(_without_worst(green), blue, rule.at_most)
     if p <= LEVEL:
-        return Verdict(passed=False, value=shown, certain=True)
+        return Evaluation(passed=False, value=shown, certain=True)
     if lacking := _lacking(rule, least, green) or _lacking(rule, least, blue, "blue: "):
-        return Verdict(passed=False, value=lacking)
+        return Evaluation(passed=False, value=lacking)
     return _leaning(shown, good=p >= DOUBTFUL, held=held and len(green.values) > 1)
 
 
-def _ranks(rule: Rule, green: Data, blue: Data, least: Need, *, held: bool) -> Verdict:
+def _ranks(rule: Rule, green: Data, blue: Data, least: Need, *, held: bool) -> Evaluation:
     """H0: green's values are no greater than `at_most` times blue's. What it looks like: more than half are not."""
     if rule.statistic in AMOUNTS:
         green, blue = _each(green), _each(blue)
     ours, theirs = list(green.values.values()), [rule.at_most * value for value in blue.values.values()]
     if ours and theirs and mann_whitney(ours, theirs) <= LEVEL:
-        return Verdict(passed=False, value=_beside(rule, green, blue), certain=True)
+        return Evaluation(passed=False, value=_beside(rule, green, blue), certain=True)
     if lacking := _lacking(rule, least, green) or _lacking(rule, least, blue, "blue: "):
-        return Verdict(passed=False, value=lacking)
+        return Evaluation(passed=False, value=lacking)
     greater = sum((g > b) + (g == b) / 2 for g in ours for b in theirs)
     decisive = 1 / math.comb(len(ours) + len(theirs), len(ours)) <= LEVEL
     return _leaning(_beside(rule, green, blue), good=greater <= len(ours) * len(theirs) / 2, held=held and decisive)
 
 
-def _leaning(shown: str, *, good: bool, held: bool) -> Verdict:
+def _leaning(shown: str, *, good: bool, held: bool) -> Evaluation:
     """Nothing is proven: a check that holds goes on holding, one that does not yet has to look good."""
-    return Verdict(passed=True, value=shown) if good or held else Verdict(passed=False, value=f"{shown}, not clear yet")
+    return (
+        Evaluation(passed=True, value=shown)
+        if good or held
+        else Evaluation(passed=False, value=f"{shown}, not clear yet")
+    )
 
 
 def _beside(rule: Rule, green: Data, blue: Data) -> str:
@@ -129,26 +133,26 @@ def _without_worst(data: Data) -> Data:
 # --- by itself -----------------------------------------------------------------------------------
 
 
-def _total(rule: Rule, green: Data, least: Need) -> Verdict:
+def _total(rule: Rule, green: Data, least: Need) -> Evaluation:
     """The plain sum over the window; one that is over needs no more data."""
     total, periods = sum(green.values.values()), len(green.values)
     limit = f"{_number(total)}{rule.unit} of at most {_number(rule.at_most)}{rule.unit}"
     shown = f"{limit} in {_span(periods, rule.period)}"
     if total > rule.at_most:
-        return Verdict(passed=False, value=shown, certain=True)
+        return Evaluation(passed=False, value=shown, certain=True)
     lacking = _lacking(rule, replace(least, requests=0, dense=1), green)
-    return Verdict(passed=False, value=lacking) if lacking else Verdict(passed=True, value=shown)
+    return Evaluation(passed=False, value=lacking) if lacking else Evaluation(passed=True, value=shown)
 
 
-def _middle(rule: Rule, green: Data, least: Need) -> Verdict:
+def _middle(rule: Rule, green: Data, least: Need) -> Evaluation:
     """The median of the window, so that one outlier does no harm; at once when the newest five are all over."""
     newest = [green.values[at] for at in sorted(green.values)[-PERIODS:]]
     if len(newest) == PERIODS and min(newest) > rule.at_most:
-        return Verdict(passed=False, value=_beneath(rule, median(newest), PERIODS), certain=True)
+        return Evaluation(passed=False, value=_beneath(rule, median(newest), PERIODS), certain=True)
     if lacking := _lacking(rule, least, green):
-        return Verdict(passed=False, value=lacking)
+        return Evaluation(passed=False, value=lacking)
     value = median(green.values.values())
-    return Verdict(passed=value <= rule.at_most, value=_beneath(rule, value, len(green.values)))
+    return Evaluation(passed=value <= rule.at_most, value=_beneath(rule, value, len(green.values)))
 
 
 def _beneath(rule: Rule, value: float, periods: int) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.freezing import Frozen, frozen, in_words, moment_in, windows
-from bluegreen.permission import Member, Order, identify, in_no_group, judge, listed
+from bluegreen.permission import Member, Order, authorize, identify, in_no_group, listed
 from bluegreen.release import Facts, Outcome, Phase, Reason, Release, release_id
 from bluegreen.wording import one_line, person, phase_title
 
@@ -46,7 +46,7 @@ class Caller:
     who: str
     member: Member = in_no_group
     request: str = ""
-    face: str = ""
+    revision: str = ""
 
 
 def may_be_promoted(release: Release) -> None:
@@ -93,7 +93,7 @@ def may_be_rolled_back(release: Release, way_back: Callable[[Release], str]) -> 
 
 def must_look_the_same(release: Release, by: Caller) -> None:
     """A button speaks of what its card showed."""
-    if by.face and by.face != release.face:
+    if by.revision and by.revision != release.revision:
         hint = "Look at what it shows now, and decide again."
         raise Refused("has moved on since", reason=Reason.MOVED_ON, where=release.id, hint=hint)
 
@@ -151,7 +151,7 @@ def in_spite_of(
     if not override:
         raise as_one(refusals)
     if judged:
-        judge(Order.OVERRIDE, by.who, rules, where, by.member)
+        authorize(Order.OVERRIDE, by.who, rules, where, by.member)
     return {"override": override, "despite": [str(refusal.reason) for refusal in refusals]}
 
 

@@ -164,7 +164,7 @@ def _means(entry: str, one: Identity) -> bool:
 # --- lists -------------------------------------------------------------------------------------------------
 
 
-_DOORS = "Order it from Slack, a GitHub workflow or the command line."
+_ENTRY_POINTS = "Order it from Slack, a GitHub workflow or the command line."
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Ruling:
     def hint(self) -> str:
         """What to do about a refusal."""
         if not self.may:
-            return f"Nobody may, until {self.rule} in bluegreen.yml names somebody." if self.rule else _DOORS
+            return f"Nobody may, until {self.rule} in bluegreen.yml names somebody." if self.rule else _ENTRY_POINTS
         return " ".join((f"Who may: {', '.join(self.may)}.", *(doubt[:1].upper() + doubt[1:] for doubt in self.doubts)))
 
 
@@ -229,7 +229,7 @@ _GROUPS: Mapping[Realm, Callable[[str], bool]] = {
 }
 
 
-def judge(order: Order, who: str, config: Rules, where: str, member: Member = in_no_group) -> None:
+def authorize(order: Order, who: str, config: Rules, where: str, member: Member = in_no_group) -> None:
     """Return when `who` may order that by the lists of the config; else raise NotPermitted, which names the rule."""
     ruling = rule(order, who, config, member)
     if ruling.allowed:
@@ -240,7 +240,7 @@ def judge(order: Order, who: str, config: Rules, where: str, member: Member = in
 
 
 def permitted(order: Order, who: str, config: Rules, member: Member = in_no_group) -> bool:
-    """Whether `judge` lets it pass."""
+    """Whether `authorize` lets it pass."""
     return rule(order, who, config, member).allowed
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import doors, wording
+from bluegreen import entry_points, wording
 from bluegreen.engine import Plan
 from bluegreen.observation import Verdict
 from bluegreen.release import TERMINATING, BlueBefore, Phase, Release, Verb, duration
@@ -93,7 +93,7 @@ def as_object(plan: Plan) -> dict[str, Any]:
     """The plan for programs."""
     release = _pinned(plan)
     return {
-        **doors.result(plan.release, "planned"),
+        **entry_points.result(plan.release, "planned"),
         "message": f"{release.id} would replace {release.blue_group} by {release.green_group}",
         "findings": [found.to_facts() for found in plan.baseline.findings],
         "steps": [_step(step, release) for step in plan.steps],

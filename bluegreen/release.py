@@ -179,14 +179,14 @@ class Awaited(StrEnum):
     GROUP_GONE = "group_gone"  # a group is being deleted
     REFRESHED = "refreshed"  # somebody's instance refresh of blue ends
     RETRY = "retry"  # the last call failed and is tried again soon
-    SIGHT = "sight"  # AWS answers again
+    REACHABLE = "sight"  # AWS answers again
 
 
 #: Of these the end is known: a time simply passes.
 PASSING = frozenset({Awaited.STEP, Awaited.OVERLAP, Awaited.SOAK, Awaited.CLIENTS})
 
 #: Of these the failure that was told before is all the news.
-AGAIN = frozenset({Awaited.RETRY, Awaited.BUILDER_FREE, Awaited.SIGHT})
+AGAIN = frozenset({Awaited.RETRY, Awaited.BUILDER_FREE, Awaited.REACHABLE})
 
 #: Subjects of observations of what is in the way, with `blue` or `green` behind them: who stays as it is until a
 #: person acts, and whom a lifecycle hook holds.
@@ -199,7 +199,7 @@ DETACHED: Mapping[str, str] = MappingProxyType({"blue": "detached", "green": "de
 TAKEN = "taken"
 
 #: The subject of the observation that AWS, which could not be asked, answers again.
-SIGHT = "sight"
+REACHABLE = "sight"
 
 #: In place of a moment before the year 1 or after 9999.
 IN_NO_CALENDAR = "a time in no calendar"
@@ -359,7 +359,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Stumble:
+class FailedAttempt:
     """Failures of one act in a row."""
 
     verb: Verb
@@ -512,13 +512,13 @@ class Release:
     refusals: Mapping[Verb, int] = field(default_factory=dict)  # and how often AWS refused it for good
     did: Mapping[Verb, Event] = field(default_factory=dict)
     checks: Mapping[str, CheckState] = field(default_factory=dict)
-    sights: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
+    observed: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
     paces: Mapping[str, Pace] = field(default_factory=dict)  # how fast that was recorded in this phase
     promoters: tuple[str, ...] = ()
     awaits: Awaiting | None = None  # what its driver waits for, or waited for when it stopped
     held_by: str = ""  # who ordered the hold, "" when the configuration or the start did
     rollback_by: str = ""
-    stumble: Stumble | None = None
+    failed_attempt: FailedAttempt | None = None
     mistake: Mistake | None = None
     left_behind: tuple[str, ...] = ()  # what the last event names as still there
     dropped_images: tuple[str, ...] = ()  # ids of images of the service that this release deregistered
@@ -667,16 +667,16 @@ class Release:
     def detached(self, group: str) -> tuple[str, ...]:
         """Ids of those who were seen last as detached from this group, running on outside of every group."""
         which = "green" if group == self.green_group else "blue"
-        return tuple(self.sights.get(DETACHED[which], {}).get("instances", ()))
+        return tuple(self.observed.get(DETACHED[which], {}).get("instances", ()))
 
-    def looks(self, needs: int) -> int:
+    def passes_needed(self, needs: int) -> int:
         """How often in a row a check has to pass that asks for so many."""
         return min(needs, SHORT) if self.short else needs
 
     @property
     def blue_whole(self) -> bool:
         """Whether blue was seen last with all that it should have in service and healthy."""
-        seen = self.sights.get("blue")
+        seen = self.observed.get("blue")
         return seen is not None and seen["serving"] >= max(seen["desired"], self.wanted, 1)
 
     @property
@@ -704,7 +704,7 @@ class Release:
         return not (self.phase.can_roll_back and self.can_return)
 
     @property
-    def face(self) -> str:
+    def revision(self) -> str:
         """What a person saw who decides about it: an order that is bound to another face is stale."""
         return f"{self.id}|{'hold' if self.hold else 'auto'}"
 
@@ -830,7 +830,7 @@ def _entered(release: Release, event: Event) -> Release:
         entered={**release.entered, phase: event.at},
         paces={},
         image=event.facts.get("image", release.image),
-        stumble=None,
+        failed_attempt=None,
         awaits=None,
         mistake=None,
         blind_since=None,
@@ -877,17 +877,17 @@ def _did(release: Release, event: Event) -> Release:
         did={**release.did, verb: event},
         share_since=event.at if first else release.share_since,
         template_version=event.facts.get("template_version", release.template_version),
-        stumble=None,
+        failed_attempt=None,
         awaits=None,
         mistake=None,
     )
 
 
-def _stumbled(release: Release, event: Event) -> Release:
+def _after_failed_attempt(release: Release, event: Event) -> Release:
     f = event.facts
     verb = Verb(f["verb"])
-    before = release.stumble if release.stumble and release.stumble.verb is verb else None
-    stumble = Stumble(
+    before = release.failed_attempt if release.failed_attempt and release.failed_attempt.verb is verb else None
+    failed_attempt = FailedAttempt(
         verb=verb,
         count=before.count + 1 if before else 1,
         first=before.first if before else event.at,
@@ -897,17 +897,19 @@ def _stumbled(release: Release, event: Event) -> Release:
         transient=f["transient"],
         denied=f["denied"],
     )
-    if not stumble.transient:
+    if not failed_attempt.transient:
         release = replace(release, refusals={**release.refusals, verb: release.refusals.get(verb, 0) + 1})
-    if verb in OPTIONAL and not (stumble.transient and stumble.last - stumble.first < TIDYING):
-        return replace(release, stumble=None, gave_up={**release.gave_up, verb: stumble.message}, awaits=None)
+    if verb in OPTIONAL and not (failed_attempt.transient and failed_attempt.last - failed_attempt.first < TIDYING):
+        return replace(
+            release, failed_attempt=None, gave_up={**release.gave_up, verb: failed_attempt.message}, awaits=None
+        )
     again = Awaited.BUILDER_FREE if verb is Verb.CLAIM_BUILDER else Awaited.RETRY
-    return replace(release, stumble=stumble, awaits=Awaiting(again))
+    return replace(release, failed_attempt=failed_attempt, awaits=Awaiting(again))
 
 
 def _observed(release: Release, event: Event) -> Release:
     f = event.facts
-    if f["subject"] == SIGHT:
+    if f["subject"] == REACHABLE:
         return _sighted(release, event)
     changes, over = int(f.get("changes", 0)), float(f.get("over", 0.0))
     before = release.paces.get(f["subject"])
@@ -918,9 +920,9 @@ def _observed(release: Release, event: Event) -> Release:
 
 def seeing(release: Release, facts: Facts) -> Release:
     """The release with one more thing seen of it: `facts` of an `observed` event, recorded or not yet."""
-    sights = {**release.sights, facts["subject"]: facts}
+    observed = {**release.observed, facts["subject"]: facts}
     if "passed" not in facts:
-        return replace(release, sights=sights)
+        return replace(release, observed=observed)
     state = CheckState(
         name=facts["subject"],
         passed=facts["passed"],
@@ -932,7 +934,7 @@ def seeing(release: Release, facts: Facts) -> Release:
         certain=facts.get("certain", False),
         failures=tuple(facts.get("failures", ())),
     )
-    return replace(release, sights=sights, checks={**release.checks, state.name: state})
+    return replace(release, observed=observed, checks={**release.checks, state.name: state})
 
 
 def _sighted(release: Release, event: Event) -> Release:
@@ -944,7 +946,7 @@ def _sighted(release: Release, event: Event) -> Release:
 
 def _blinded(release: Release, event: Event) -> Release:
     since = release.blind_since if release.blind_since is not None else event.at
-    return replace(release, blind_since=since, awaits=Awaiting(Awaited.SIGHT))
+    return replace(release, blind_since=since, awaits=Awaiting(Awaited.REACHABLE))
 
 
 def _awaited(release: Release, event: Event) -> Release:
@@ -986,7 +988,7 @@ def _unsure(release: Release, at: float) -> Iterator[Facts]:
     """Runs of answers that a driver which died may have seen the end of, unrecorded: a new one counts them anew."""
     for name in release.checks:
         if (pace := release.paces.get(name)) and pace.exhausted:
-            yield {**release.sights[name], "streak": 0, "since": at}
+            yield {**release.observed[name], "streak": 0, "since": at}
 
 
 def _resumed(release: Release, event: Event) -> Release:
@@ -997,7 +999,7 @@ def _resumed(release: Release, event: Event) -> Release:
         message=message,
         outcome=None,
         settled_at=None,
-        stumble=None,
+        failed_attempt=None,
         awaits=None,
         mistake=None,
         blind_since=None,
@@ -1025,7 +1027,7 @@ _FOLD = {
     EventKind.ENTERED: _entered,
     EventKind.BEGAN: _began,
     EventKind.DID: _did,
-    EventKind.STUMBLED: _stumbled,
+    EventKind.STUMBLED: _after_failed_attempt,
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
     EventKind.ERRED: _erred,

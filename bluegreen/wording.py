@@ -168,8 +168,8 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.WARM_POOL: "the warm pool of {blue} to be gone",
     Awaited.GROUP_GONE: "the deleted group to be gone",
     Awaited.REFRESHED: "the instance refresh of {blue} to end",
-    Awaited.RETRY: "the next try{stumble}",
-    Awaited.SIGHT: "AWS to answer again",
+    Awaited.RETRY: "the next try{failed_attempt}",
+    Awaited.REACHABLE: "AWS to answer again",
 }
 
 #: Control sequences of terminals (ECMA-48, 5.4).
@@ -230,7 +230,7 @@ def _did(event: Event, release: Release) -> str:
     return _act(event, release, 1)
 
 
-def _stumbled(event: Event, release: Release) -> str:
+def _after_failed_attempt(event: Event, release: Release) -> str:
     f = event.facts
     code = f" ({f['code']})" if f.get("code") and f["code"] not in f["message"] else ""
     then = "; trying again soon" if f["transient"] else "; a permission is missing" if f["denied"] else ""
@@ -363,7 +363,7 @@ _TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {
     EventKind.ENTERED: _entered,
     EventKind.BEGAN: _began,
     EventKind.DID: _did,
-    EventKind.STUMBLED: _stumbled,
+    EventKind.STUMBLED: _after_failed_attempt,
     EventKind.OBSERVED: _observed,
     EventKind.BLINDED: _blinded,
     EventKind.ERRED: _erred,
@@ -462,7 +462,9 @@ def awaited_text(awaited: Awaited, release: Release) -> str:
         "green_in_the_way": _in_the_way(release, "green"),
         "open_checks": _open_checks(release),
         "approvals": _approvals(release),
-        "stumble": f" (could not {_ACTS[s.verb][0].format_map(_names({}, release))})" if (s := release.stumble) else "",
+        "failed_attempt": f" (could not {_ACTS[s.verb][0].format_map(_names({}, release))})"
+        if (s := release.failed_attempt)
+        else "",
     }
     return one_line(_WAITS[awaited].format_map({**_names({}, release), **counts}))
 
@@ -542,7 +544,7 @@ def serving(release: Release) -> str:
     blue, green = release.blue_group, release.green_group
     if release.outcome is Outcome.LIVE:
         return green
-    seen = str((release.sights.get("traffic") or {}).get("value", "blue"))
+    seen = str((release.observed.get("traffic") or {}).get("value", "blue"))
     return {"green": green, "both": f"{blue}, {green}", "nobody": "nobody"}.get(seen, blue)
 
 
@@ -636,7 +638,7 @@ def visible(text: str) -> str:
 def needed(release: Release, check: str) -> int:
     """How often in a row the check must pass, by the frozen config; 0 when it does not say."""
     said = (int(c["needs"]) for c in release.config.get("checks") or () if c["name"] == check)
-    return release.looks(next(said, 0))
+    return release.passes_needed(next(said, 0))
 
 
 def _act(event: Event, release: Release, form: int) -> str:
@@ -692,18 +694,20 @@ def _targets(release: Release, name: Callable[[str], str]) -> dict[str, str]:
 
 
 def _count(release: Release, subject: str, which: str = "in_service") -> str:
-    f = release.sights.get(subject)
+    f = release.observed.get(subject)
     return f" ({f[which]} of {f['desired']})" if f else ""
 
 
 def _left_in(release: Release, subject: str) -> str:
-    f = release.sights.get(subject)
+    f = release.observed.get(subject)
     return f" ({f['in_service']} left)" if f else ""
 
 
 def _in_the_way(release: Release, which: str) -> str:
     """What does not pass by itself, or not soon."""
-    found = [str(f["value"]) for kind in (PARKED, HELD) if (f := release.sights.get(f"{kind} {which}")) and f["value"]]
+    found = [
+        str(f["value"]) for kind in (PARKED, HELD) if (f := release.observed.get(f"{kind} {which}")) and f["value"]
+    ]
     return f"; {'; '.join(found)}" if found else ""
 
 

@@ -9,7 +9,7 @@ import threading
 
 from bluegreen.errors import BlueGreenError
 from bot import logs, settings
-from bot.running import Bot
+from bot.service import Bot
 from bot.serving import raise_file_limit
 
 

@@ -21,7 +21,7 @@ from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
 
 from bot import messages
-from bot.desk import COMMANDS, Asked, Desk
+from bot.commands import COMMANDS, Commands, SlackRequest
 from bot.settings import Settings
 from bot.slack import Later, Lost, Refusal, Slack
 
@@ -90,7 +90,7 @@ def is_rollback(body: Mapping[str, Any]) -> bool:
     )
 
 
-def build(settings: Settings, slack: Slack, desk: Desk, lanes: LazyListenerRunner | None = None) -> App:
+def build(settings: Settings, slack: Slack, commands: Commands, lanes: LazyListenerRunner | None = None) -> App:
     """The Bolt app, the same for Socket Mode, HTTP and Lambda; without `lanes` Bolt's own runner works."""
     # Without an `authorize` of ours, Bolt asks Slack who we are before each request that it has not seen the like of:
     # a rollback would wait for that.
@@ -111,14 +111,14 @@ def build(settings: Settings, slack: Slack, desk: Desk, lanes: LazyListenerRunne
         return _only_ours(slack, body, next)
 
     def take(body: Mapping[str, Any]) -> None:
-        desk.command(str(body["command"]), str(body.get("text") or ""), _asked(body, slack))
+        commands.command(str(body["command"]), str(body.get("text") or ""), _asked(body, slack))
 
     def press(body: Mapping[str, Any]) -> None:
         action = body["actions"][0]
-        desk.pressed(str(action["action_id"]), str(action.get("value") or ""), _asked(body, slack))
+        commands.pressed(str(action["action_id"]), str(action.get("value") or ""), _asked(body, slack))
 
     def publish(body: Mapping[str, Any]) -> None:
-        desk.publish_home(str(body["event"]["user"]))
+        commands.publish_home(str(body["event"]["user"]))
 
     app.use(only_ours)
     for name in COMMANDS:
@@ -153,14 +153,16 @@ def _only_ours(slack: Slack, body: Mapping[str, Any], next_: Callable[[], BoltRe
     return BoltResponse(status=200, body={"text": _ELSEWHERE} if "command" in body else "")
 
 
-def _asked(body: Mapping[str, Any], slack: Slack) -> Asked:
+def _asked(body: Mapping[str, Any], slack: Slack) -> SlackRequest:
     """Who asks, by the id that Slack vouches for, and how to answer them."""
     user = str(body.get("user_id") or (body.get("user") or {})["id"])
     channel = str(body.get("channel_id") or (body.get("channel") or {}).get("id") or "")
     url = str(body.get("response_url") or "")
     # A trigger is made anew for each thing that a person does, and is the same when Slack delivers it twice.
     request = f"slack/{body.get('team_id') or body['team']['id']}/{body['trigger_id']}"
-    return Asked(user, request, channel, lambda said: slack.answer(url, said) if url else _whisper(slack, user, said))
+    return SlackRequest(
+        user, request, channel, lambda said: slack.answer(url, said) if url else _whisper(slack, user, said)
+    )
 
 
 def _whisper(slack: Slack, user: str, said: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from bluegreen.engine import Engine
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost, Refused
 from bluegreen.release import Awaited, Event, Reason, Release, Until
-from bot.metrics import Fence, Metrics
+from bot.metrics import Counters, Fence
 
 log = logging.getLogger("bot.drivers")
 
@@ -51,7 +51,7 @@ class _Alarm:
 class Drivers:
     """Drives what nobody drives; `kick` takes one release up at once, or wakes the driver that it has here."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, heard: Callable[[str], None]) -> None:
+    def __init__(self, engine: Engine, metrics: Counters, heard: Callable[[str], None]) -> None:
         self._engine, self._metrics, self._heard = engine, metrics, heard
         self._threads: dict[str, threading.Thread] = {}
         self._alarms: dict[str, _Alarm] = {}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bluegreen.advice import Door, advised
+from bluegreen.advice import EntryPoint, advised
 from bluegreen.engine import Kept, Previous, ServiceStatus
 from bluegreen.permission import Order, listed
 from bluegreen.release import (
@@ -66,7 +66,7 @@ _IDS = re.compile(r"\b([UWS][A-Z0-9]{5,})\b")
 
 
 @dataclass(frozen=True)
-class Said:
+class Message:
     """A message: what is read aloud, and what is shown."""
 
     text: str
@@ -88,7 +88,7 @@ def quoted(text: str, most: int = SECTION) -> str:
 
 def here(text: str) -> str:
     """Our own words, with the commands that they advise as Slack has them."""
-    return advised(text, Door.SLACK)
+    return advised(text, EntryPoint.SLACK)
 
 
 def who(name: str) -> str:
@@ -216,7 +216,7 @@ def moment(at: float, form: str = "{time_secs}") -> str:
 # --- the card ----------------------------------------------------------------------------------------------
 
 
-def card(release: Release, now: float) -> Said:
+def card(release: Release, now: float) -> Message:
     """The one live card of a release."""
     blocks = [
         {"type": "header", "text": plain(_heading(release), HEADER)},
@@ -232,7 +232,7 @@ def card(release: Release, now: float) -> Said:
         *_buttons(release),
         *_links(release),
     ]
-    return Said(spoken(release, now), fitting({**block, "block_id": f"card-{n}"} for n, block in enumerate(blocks)))
+    return Message(spoken(release, now), fitting({**block, "block_id": f"card-{n}"} for n, block in enumerate(blocks)))
 
 
 def spoken(release: Release, now: float) -> str:
@@ -340,7 +340,7 @@ def _group(release: Release, which: str) -> str:
 
 
 def _count(release: Release, which: str) -> str:
-    seen = release.sights.get(which)
+    seen = release.observed.get(which)
     if not seen:
         return ""
     serving, share = int(seen["serving"]), seen.get("share")
@@ -433,16 +433,16 @@ def _buttons(release: Release) -> list[Block]:
     if release.promotable:
         text = f"{where}: green ({new}) gets all traffic, blue ({old}) none."
         asked = confirm(f"Promote {release.id}?", text, "Promote")
-        made.append(button(PROMOTE, "Promote", release.face, style="primary", confirm=asked))
+        made.append(button(PROMOTE, "Promote", release.revision, style="primary", confirm=asked))
     if release.returnable:
         blue = "goes on as it is" if release.cure and release.left_whole is None else "gets all traffic again"
         text = f"{where}: blue ({old}) {blue}, green ({new}) is removed."
         asked = confirm(f"Roll back {release.id}?", text, "Roll back", style="danger")
-        made.append(button(ROLL_BACK, "Roll back", release.face, style="danger", confirm=asked))
+        made.append(button(ROLL_BACK, "Roll back", release.revision, style="danger", confirm=asked))
     if release.holdable:
         text = f"{where}: {old} and {new} both serve until somebody promotes or rolls back."
         asked = confirm(f"Hold {release.id}?", text, "Hold")
-        made.append(button(HOLD, "Hold", release.face, confirm=asked))
+        made.append(button(HOLD, "Hold", release.revision, confirm=asked))
     return [{"type": "actions", "elements": made}] if made else []
 
 
@@ -517,7 +517,7 @@ def line(event: Event, release: Release) -> str:
     return f"{moment(event.at)}  _{title}_  {told(event, release)}"
 
 
-def lines(texts: Sequence[str], spoken_: str) -> Said:
+def lines(texts: Sequence[str], spoken_: str) -> Message:
     """Several lines of the thread in one message; each is there, however long the others are."""
     packed: list[str] = []
     for text in (_cut(text, LINE) for text in texts):
@@ -525,28 +525,28 @@ def lines(texts: Sequence[str], spoken_: str) -> Said:
             packed[-1] += f"\n{text}"
         else:
             packed.append(text)
-    return Said(_cut(spoken_, 2000), fitting(map(section, packed)))
+    return Message(_cut(spoken_, 2000), fitting(map(section, packed)))
 
 
 # --- answers -----------------------------------------------------------------------------------------------
 
 
-def refusal(text: str, hint: str = "", *blocks: Block) -> Said:
+def refusal(text: str, hint: str = "", *blocks: Block) -> Message:
     """Why not, and what to do."""
     spoken_ = f"{text.rstrip('.')}. {hint}".strip()
-    return Said(_cut(spoken_, SECTION), (section(spoken_), *blocks) if blocks else ())
+    return Message(_cut(spoken_, SECTION), (section(spoken_), *blocks) if blocks else ())
 
 
-def choices(question: str, found: Sequence[tuple[str, str]]) -> Said:
+def choices(question: str, found: Sequence[tuple[str, str]]) -> Message:
     """Several things may be meant: a button for each (label, value)."""
     made = [button(f"{CHOOSE}:{n}", label, value) for n, (label, value) in enumerate(found[:MOST_CHOICES])]
     more = f" ({len(found) - MOST_CHOICES} more: name one)" if len(found) > MOST_CHOICES else ""
     said = f"{question}{more}"
     listed = ", ".join(label for label, _ in found)
-    return Said(quoted(f"{said} {listed}"), (section(quoted(said)), {"type": "actions", "elements": made}))
+    return Message(quoted(f"{said} {listed}"), (section(quoted(said)), {"type": "actions", "elements": made}))
 
 
-def again(previous: Previous, value: str) -> Said:
+def again(previous: Previous, value: str) -> Message:
     """Blue is retired: what a release of the image before would bring back."""
     release = previous.release
     old = f"{release.service}#{previous.number}" if previous.number else release.blue_group
@@ -563,28 +563,28 @@ def again(previous: Previous, value: str) -> Said:
         style="danger",
     )
     pressed = button(AGAIN, f"Release {old} again", value, style="danger", confirm=asked)
-    return Said(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
+    return Message(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
 
 
-def known_bad(what: str, title: str, value: str) -> Said:
+def known_bad(what: str, title: str, value: str) -> Message:
     """The second question: what is to be released again was rolled back."""
     text = f"{what}. It is released again only if you mean it."
     asked = confirm("Release it all the same?", f"{_cut(one_line(what), 200)}. {title}?", "Release it", style="danger")
     pressed = button(AGAIN, f"{title[:1].upper()}{title[1:]} all the same", value, style="danger", confirm=asked)
-    return Said(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
+    return Message(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
 
 
-def overview(statuses: Sequence[ServiceStatus], now: float) -> Said:
+def overview(statuses: Sequence[ServiceStatus], now: float) -> Message:
     """What runs and what is live, service by service."""
     if not statuses:
-        return Said(
+        return Message(
             "There is no service that you may promote or roll back: slack.promoters and slack.rollbackers say who may."
         )
     found = [block for status in statuses[:MOST_SERVICES] for block in service_blocks(status, now)]
     spoken_ = "; ".join(f"{one.service}: {_stands(one)}" for one in statuses)
     more = len(statuses) - MOST_SERVICES
     found += [context(f"and {more} more: `/releases` with a name shows one")] if more > 0 else []
-    return Said(quoted(spoken_, 2000), fitting(found))
+    return Message(quoted(spoken_, 2000), fitting(found))
 
 
 def service_blocks(status: ServiceStatus, now: float) -> list[Block]:

@@ -17,7 +17,7 @@ _SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 _BLINK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 3)
 
 
-class Metrics:
+class Counters:
     """The bot's numbers, in a registry of their own so that two bots in one process do not meet."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Metrics:
 class Fence:
     """Between releases: what goes wrong with one is logged at a bounded rate and counted, and the others go on."""
 
-    def __init__(self, metrics: Metrics, log: logging.Logger, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, metrics: Counters, log: logging.Logger, now: Callable[[], float] = time.monotonic) -> None:
         self._metrics, self._log, self._now = metrics, log, now
         self._since: dict[tuple[str, str], float] = {}
         self._said: dict[tuple[str, str], float] = {}

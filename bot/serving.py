@@ -26,7 +26,7 @@ from aiohttp import web
 from slack_bolt import App
 
 from bot import app as slack_app
-from bot.metrics import Metrics
+from bot.metrics import Counters
 
 log = logging.getLogger("bot.http")
 
@@ -83,7 +83,7 @@ def _places() -> int:
 class _Room:
     """The connections that are open, in the order in which they came."""
 
-    def __init__(self, places: int, metrics: Metrics) -> None:
+    def __init__(self, places: int, metrics: Counters) -> None:
         self._places, self._metrics = places, metrics
         self._inside: dict[asyncio.BaseProtocol, _Connection] = {}
         self.held, self.buffer = 0, memoryview(bytearray(PIECE))
@@ -237,10 +237,10 @@ class _Door:
         self._socket.close()
 
 
-class Server:
+class HttpServer:
     """Serves in a thread of its own. `app` None: no requests of Slack, as in Socket Mode; `secret` is for them."""
 
-    def __init__(self, port: int, health: Health, metrics: Metrics, app: App | None, secret: str = "") -> None:
+    def __init__(self, port: int, health: Health, metrics: Counters, app: App | None, secret: str = "") -> None:
         self._health, self._metrics, self._app, self._secret = health, metrics, app, secret
         self._takers = ThreadPoolExecutor(TAKERS, "slack")
         self._room = _Room(_places(), metrics)

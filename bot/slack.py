@@ -21,7 +21,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient
 
 from bluegreen.errors import Untold
-from bot.metrics import Metrics
+from bot.metrics import Counters
 
 log = logging.getLogger("bot.slack")
 
@@ -73,7 +73,7 @@ class Refusal(Exception):
 class Slack:
     """The Web API with a bot's token. Any thread may call it."""
 
-    def __init__(self, token: str, url: str, metrics: Metrics) -> None:
+    def __init__(self, token: str, url: str, metrics: Counters) -> None:
         self._client = WebClient(token=token, base_url=url, timeout=TIMEOUT, retry_handlers=[])
         self._metrics = metrics
         self._lock = threading.Lock()
@@ -185,7 +185,7 @@ class Slack:
         return False
 
 
-class Groups:
+class UserGroups:
     """Who is in which user group, asked of Slack and remembered for half a minute."""
 
     REMEMBERED = 30.0

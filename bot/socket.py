@@ -21,7 +21,7 @@ from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.metrics import Metrics
+from bot.metrics import Counters
 
 log = logging.getLogger("bot.socket")
 
@@ -38,7 +38,7 @@ TAKERS = 16
 class Socket:
     """Takes requests by Socket Mode, in a thread of its own, until it is closed."""
 
-    def __init__(self, app_token: str, url: str, app: App, metrics: Metrics) -> None:
+    def __init__(self, app_token: str, url: str, app: App, metrics: Counters) -> None:
         self._token, self._url, self._app, self._metrics = app_token, url, app, metrics
         self._connected_at = self._asked_at = time.monotonic()
         self._closing = threading.Event()

@@ -24,7 +24,7 @@ from typing import Self, TypeVar
 import aiohttp
 from aiohttp import web
 
-from lab.routing import COOKIE, Asked, Pool, Table, Turns, cookie, stuck
+from lab.routing import COOKIE, Pool, RoutedRequest, Table, Turns, cookie, stuck
 
 HOST = "127.0.0.1"
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -67,7 +67,7 @@ class Balancer:
         """`table` tells where a request goes at this moment, `address` the URL of an instance.
 
         `saw` is told each request: its target group, its status, and the seconds that its target took for the answer,
-        None when no target answered (`PretendAws.traffic.saw`). The timeouts are an ALB's.
+        None when no target answered (`FakeAws.traffic.saw`). The timeouts are an ALB's.
         """
         self._table = table
         self._address = address
@@ -186,10 +186,10 @@ class Balancer:
         return web.Response(status=status, text=f"{status}\n")
 
 
-def _asked(request: web.BaseRequest) -> Asked:
+def _asked(request: web.BaseRequest) -> RoutedRequest:
     headers = {name.lower(): value for name, value in request.headers.items()}
     url = request.rel_url
-    return Asked(url.raw_path, url.raw_query_string, request.host, request.method, headers, request.cookies)
+    return RoutedRequest(url.raw_path, url.raw_query_string, request.host, request.method, headers, request.cookies)
 
 
 def _stick(answer: web.Response, pool: Pool, seconds: float) -> None:

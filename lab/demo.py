@@ -1,13 +1,13 @@
 """The demo: a web service under load on this computer, released, promoted and rolled back.
 
-In a browser (`lab.theatre`) one does it oneself: release, press Promote, type `/rollback`, watch the traffic move. With
-`--no-browser` it is played in the terminal, told as it happens:
+In a browser (`lab.demo_page`) people do it themselves: release, press Promote, type `/rollback`, watch the traffic
+move. With `--no-browser` it is played in the terminal, told as it happens:
 
     Act 1   version 2 goes live
     Act 2   version 3 falls ill while both versions serve, and is rolled back by itself
     Act 3   a person promotes version 4, changes their mind, and rolls it back
 
-AWS is pretended; servers, load balancer, visitors, git and every second are real. The product is used as anybody uses
+AWS is a fake; servers, load balancer, visitors, git and every second are real. The product is used as anybody uses
 it: by the command `bluegreen`, a process of its own, that knows nothing of the lab but AWS_ENDPOINT_URL.
 """
 
@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lab.demo_page import SOAK, open_page
+from lab.demo_service import PAUSE, SERVICE, DemoService, Teller
 from lab.load import Visits
-from lab.stage import PAUSE, SERVICE, Stage, Teller
-from lab.theatre import SOAK, open_page
 
 OPENING = """\
 [bold]bluegreen[/bold] releases a web service three times, while visitors use it.
@@ -57,7 +57,7 @@ SAMPLE = 12
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Ending:
     """How one act ended."""
 
     title: str
@@ -76,17 +76,17 @@ class Verdict:
 # --- the three acts ------------------------------------------------------------------------------------------
 
 
-def goes_live(stage: Stage) -> Verdict:
+def goes_live(stage: DemoService) -> Ending:
     """Version 2 goes live."""
     stage.teller.say(LIVE)
     began, commit = time.time(), stage.servers.repository.push("2")
     with stage.teller.picture(stage.load, "1", "2"):
         code = stage.bluegreen("release", "--commit", commit).wait()
     wrong = _unless((code == 0, f"the command ended with {code}, not 0"), _alone(stage, "2"))
-    return Verdict("Version 2 goes live", wrong, stage.seen_since(began))
+    return Ending("Version 2 goes live", wrong, stage.seen_since(began))
 
 
-def falls_ill(stage: Stage) -> Verdict:
+def falls_ill(stage: DemoService) -> Ending:
     """Version 3 falls ill."""
     stage.teller.say(ILL)
     began, commit = time.time(), stage.servers.repository.push("3", **stage.ill_soon)
@@ -95,10 +95,10 @@ def falls_ill(stage: Stage) -> Verdict:
     decided, visits = stage.teller.moment(began, "entered", "rolling_back"), stage.seen_since(began)
     served = (visits.first("3") is not None, "no visitor ever saw version 3")
     wrong = _unless((code == 3, f"the command ended with {code}, not 3"), served, _back_alone(stage, visits, "3"))
-    return Verdict("Version 3 is rolled back by itself", wrong, visits, _after(decided, visits.last("3")))
+    return Ending("Version 3 is rolled back by itself", wrong, visits, _after(decided, visits.last("3")))
 
 
-def changes_mind(stage: Stage) -> Verdict:
+def changes_mind(stage: DemoService) -> Ending:
     """Version 4 is promoted and rolled back by a person."""
     stage.teller.say(MIND)
     began, commit = time.time(), stage.servers.repository.push("4")
@@ -116,13 +116,13 @@ def changes_mind(stage: Stage) -> Verdict:
         (alone, "version 4 never served alone"),
         _back_alone(stage, visits, "4"),
     )
-    return Verdict("Version 4 is rolled back by order", wrong, visits, _after(ordered, visits.last("4")))
+    return Ending("Version 4 is rolled back by order", wrong, visits, _after(ordered, visits.last("4")))
 
 
-ACTS: tuple[Callable[[Stage], Verdict], ...] = (goes_live, falls_ill, changes_mind)
+ACTS: tuple[Callable[[DemoService], Ending], ...] = (goes_live, falls_ill, changes_mind)
 
 
-def _serving(stage: Stage) -> str:
+def _serving(stage: DemoService) -> str:
     """The version that serves before an act."""
     versions = stage.load.lately(1.0).by_version()
     return max(versions, key=lambda version: versions[version], default="?")
@@ -132,13 +132,13 @@ def _unless(*claims: tuple[bool, str]) -> tuple[str, ...]:
     return tuple(otherwise for true, otherwise in claims if not true)
 
 
-def _alone(stage: Stage, version: str) -> tuple[bool, str]:
+def _alone(stage: DemoService, version: str) -> tuple[bool, str]:
     """Whether visitors who come from now on see that version and no other."""
     seen = set(stage.seen_next(SAMPLE).by_version())
     return seen == {version}, f"visitors see version {' and '.join(sorted(seen)) or 'nothing'}, not {version} alone"
 
 
-def _back_alone(stage: Stage, visits: Visits, gone: str) -> tuple[bool, str]:
+def _back_alone(stage: DemoService, visits: Visits, gone: str) -> tuple[bool, str]:
     """Whether what served before the act serves alone again."""
     before = next((visit.version for visit in visits.all if visit.version), "?")
     return _alone(stage, before) if before != gone else (False, f"version {gone} served before its act")
@@ -168,18 +168,18 @@ def play(teller: Teller, acts: Sequence[int], instances: int, visitors: int, **s
 
 
 @contextlib.contextmanager
-def _stage(teller: Teller, instances: int, visitors: int, settings: dict[str, Any]) -> Iterator[Stage]:
+def _stage(teller: Teller, instances: int, visitors: int, settings: dict[str, Any]) -> Iterator[DemoService]:
     mind = {"soak": SOAK}  # whoever changes their mind has the time to
     with tempfile.TemporaryDirectory(prefix="bluegreen-demo-", ignore_cleanup_errors=True) as folder:
         with teller.waiting("Starting the servers of version 1"):
-            stage = Stage(Path(folder), teller, instances, visitors, person=mind, **settings)
+            stage = DemoService(Path(folder), teller, instances, visitors, person=mind, **settings)
         try:
             yield stage
         finally:
             stage.close()
 
 
-def _perform(stage: Stage, number: int) -> Verdict:
+def _perform(stage: DemoService, number: int) -> Ending:
     act = ACTS[number - 1]
     stage.teller.say(f"\n[bold]Act {number}   {(act.__doc__ or '').rstrip('.')}[/bold]")
     verdict = act(stage)
@@ -189,7 +189,7 @@ def _perform(stage: Stage, number: int) -> Verdict:
     return verdict
 
 
-def _in_words(verdict: Verdict) -> str:
+def _in_words(verdict: Ending) -> str:
     mark = "[green]✓[/green]" if verdict.good else "[red]✗[/red]"
     back = f" Back in {verdict.back:.1f} s." if verdict.back is not None else ""
     return f"{mark} {_versions(verdict.visits)}; {len(verdict.visits.failed):,} failed.{back}"
@@ -203,7 +203,7 @@ def _troubles(visits: Visits) -> list[str]:
     return [f"{visit.status or 'no answer'}: {escape(visit.trouble or 'an error page')}" for visit in visits.failed[:3]]
 
 
-def _summary(verdicts: Sequence[Verdict]) -> Table:
+def _summary(verdicts: Sequence[Ending]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("what visitors saw")
     for head in ("requests", "failed", "seconds to roll back"):

@@ -26,7 +26,7 @@ LONGEST = 140
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiCall:
     """One request that came in."""
 
     method: str
@@ -51,7 +51,7 @@ class Deployment:
 
 
 @dataclass
-class Trouble:
+class RequestFailure:
     """How a request whose path contains `part` goes wrong, for so many times."""
 
     part: str
@@ -61,7 +61,7 @@ class Trouble:
     times: float
 
 
-class PretendGitHub:
+class FakeGitHub:
     """One repository on a GitHub of its own. `description` is GitHub's OpenAPI document, or a part of it."""
 
     def __init__(self, description: Mapping[str, Json], repository: str = "acme/web", token: str = "") -> None:
@@ -73,12 +73,12 @@ class PretendGitHub:
         self.commits: list[tuple[str, str]] = []
         self.teams: dict[str, dict[str, str]] = {}
         self.dispatches: list[dict[str, Json]] = []
-        self.asked: list[Asked] = []
+        self.asked: list[ApiCall] = []
         self.violations: list[str] = []
         self.tokens: list[str] = []
         self.writer = "github-actions[bot]"
         self._description = description
-        self._troubles: list[Trouble] = []
+        self._troubles: list[RequestFailure] = []
         self._slow = 0.0
         self._ids = iter(range(1, 1_000_000))
         self._lock = threading.RLock()
@@ -124,7 +124,7 @@ class PretendGitHub:
         """Answer requests whose path contains `part` with that status."""
         said = {"message": "An error", "documentation_url": "https://docs.github.com/rest"} if body is None else body
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._troubles.append(Trouble(part, status, named, said, times))
+        self._troubles.append(RequestFailure(part, status, named, said, times))
 
     def limit_rate(self, seconds: float, times: float = 1) -> None:
         """The primary limit is used up until then."""
@@ -271,7 +271,7 @@ class PretendGitHub:
         body = json.loads(sent) if sent else None
         with self._lock:
             status, said, extra = self._answer(method, parts.path, query, body, headers)
-            self.asked.append(Asked(method, parts.path, query, body, status))
+            self.asked.append(ApiCall(method, parts.path, query, body, status))
         return status, said, extra
 
     def _oidc(self, query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int, Json, dict[str, str]]:
@@ -348,7 +348,7 @@ class PretendGitHub:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         github = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class ApiHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def _serve(self) -> None:
@@ -370,7 +370,7 @@ class PretendGitHub:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
                 """Nobody reads it."""
 
-        return Handler
+        return ApiHandler
 
 
 _DOCUMENTED = {"documentation_url": "https://docs.github.com/rest"}

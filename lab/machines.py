@@ -92,7 +92,7 @@ class Manner:
 
 
 @dataclass
-class Trouble:
+class ScriptFailure:
     """Scripts that hold `text` end so, for the next `times` runs (None: always)."""
 
     text: str
@@ -108,7 +108,7 @@ class Trouble:
 
 
 @dataclass
-class PretendMachines:
+class FakeMachines:
     """Computers in memory, for tests and the simulation."""
 
     clock: Clock
@@ -126,7 +126,7 @@ class PretendMachines:
     _sick: dict[str, float] = field(default_factory=dict)
     _killed: set[str] = field(default_factory=set)
     _slow: dict[str, float] = field(default_factory=dict)
-    _troubles: list[Trouble] = field(default_factory=list)
+    _troubles: list[ScriptFailure] = field(default_factory=list)
 
     def sick(self, commit: str, after: float = 0) -> None:
         """Let every machine with this commit fail its health checks from `after` seconds after its start."""
@@ -151,7 +151,7 @@ class PretendMachines:
 
     def fails(self, text: str, output: str = "", exit_code: int = 1, times: int | None = None) -> None:
         """Let scripts that hold `text` fail so, the next `times` times (None: always)."""
-        self._troubles.append(Trouble(text, Result(exit_code, output), times))
+        self._troubles.append(ScriptFailure(text, Result(exit_code, output), times))
 
     def slow(self, text: str, seconds: float) -> None:
         """Let scripts that hold `text` take so many seconds."""

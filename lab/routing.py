@@ -27,7 +27,7 @@ Params = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class RoutedRequest:
     """A request, as far as rules look at it."""
 
     path: str = "/"
@@ -66,11 +66,11 @@ class Way:
     """Status, headers and body of an answer that needs no target."""
 
 
-Table = Callable[[Asked], Way]
+Table = Callable[[RoutedRequest], Way]
 
 
 class Routes(Protocol):
-    """What a table needs of the pretend AWS (`lab.aws.PretendAws`)."""
+    """What a table needs of the pretend AWS (`lab.aws.FakeAws`)."""
 
     def rules(self, listener_arn: str, /) -> list[tuple[str, list[Params], list[Params]]]:
         """Its rules in the order in which they are tried: ARN, conditions, actions."""
@@ -84,7 +84,7 @@ class Routes(Protocol):
 def table_of(aws: Routes, listener: str) -> Table:
     """The routing table that a listener of the pretend AWS means, read anew at every request."""
 
-    def look_up(asked: Asked) -> Way:
+    def look_up(asked: RoutedRequest) -> Way:
         for arn, conditions, actions in aws.rules(listener):
             if all(fits(condition, asked) for condition in conditions):
                 return _way(aws, arn, actions, asked)
@@ -93,7 +93,7 @@ def table_of(aws: Routes, listener: str) -> Table:
     return look_up
 
 
-def _way(aws: Routes, rule: str, actions: list[Params], asked: Asked) -> Way:
+def _way(aws: Routes, rule: str, actions: list[Params], asked: RoutedRequest) -> Way:
     *before, last = actions
     for action in before:
         if (answer := _stopped(action, asked)) is not None:
@@ -112,7 +112,7 @@ def _way(aws: Routes, rule: str, actions: list[Params], asked: Asked) -> Way:
     return Way(rule=rule, answer=(int(config["StatusCode"]), kind, config.get("MessageBody") or ""))
 
 
-def _stopped(action: Params, asked: Asked) -> tuple[int, Mapping[str, str], str] | None:
+def _stopped(action: Params, asked: RoutedRequest) -> tuple[int, Mapping[str, str], str] | None:
     """The answer to somebody who has not logged in; None for who has, or need not."""
     config = action.get("AuthenticateOidcConfig") or action.get("AuthenticateCognitoConfig") or {}
     otherwise = config.get("OnUnauthenticatedRequest")
@@ -123,7 +123,7 @@ def _stopped(action: Params, asked: Asked) -> tuple[int, Mapping[str, str], str]
     return 302, {"Location": config.get("AuthorizationEndpoint") or "https://login.invalid/"}, ""
 
 
-def _target(config: Params, asked: Asked) -> str:
+def _target(config: Params, asked: RoutedRequest) -> str:
     """Where a redirect leads; the parts that it does not change are the request's."""
     host = config.get("Host") or "#{host}"
     path = config.get("Path") or "/#{path}"
@@ -138,7 +138,7 @@ def _target(config: Params, asked: Asked) -> str:
 # --- conditions ----------------------------------------------------------------------------------
 
 
-def fits(condition: Params, asked: Asked) -> bool:
+def fits(condition: Params, asked: RoutedRequest) -> bool:
     """Whether a request meets a condition; one that the lab cannot judge is never met."""
     match condition.get("Field"):
         case "path-pattern":

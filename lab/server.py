@@ -58,7 +58,7 @@ SETTINGS = ("SICK_AFTER", "SICK_AFTER_REQUESTS", "CRASH_AFTER", "FAILS", "TAKES"
 FIRST_DAY = 1_767_225_600  # 2026-01-01: with fixed dates the same history has the same commit ids on every computer
 
 
-class Group:
+class ProcessGroup:
     """Processes that live and die together, and never longer than this one."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class Machine:
     def __init__(self, instance_id: str, disk: Path) -> None:
         """Switch it on; the service starts by itself."""
         self._disk = disk
-        self._group = Group()
+        self._group = ProcessGroup()
         # Bound here, listened to there: the address is known at once, and refuses everybody until the service is up.
         with socket.socket() as door:
             door.bind((HOST, 0))

@@ -57,7 +57,7 @@ class Person:
 
 
 @dataclass
-class Message:
+class PostedMessage:
     """One message as the channel shows it."""
 
     ts: str
@@ -118,7 +118,7 @@ class Delivery:
 
 
 @dataclass
-class Trouble:
+class MethodFailure:
     """How a method goes wrong, for so many times."""
 
     method: str
@@ -135,7 +135,7 @@ GUEST = Person("U0GUEST", "guest", "may do nothing")
 PEOPLE = (PROMOTER, SECOND, ON_CALL, GUEST)
 
 
-class PretendSlack:
+class FakeSlack:
     """One workspace with one app in it. `commands_url` makes it an app that is reached by HTTP."""
 
     def __init__(
@@ -156,7 +156,7 @@ class PretendSlack:
         self.members = set(self.channels)
         self.groups: dict[str, set[str]] = {}
         self.scopes = set(scopes)
-        self.messages: list[Message] = []
+        self.messages: list[PostedMessage] = []
         self.homes: dict[str, list[Json]] = {}
         self.calls: list[Called] = []
         self.deliveries: list[Delivery] = []
@@ -166,7 +166,7 @@ class PretendSlack:
         #: Told of each call, with "before" and "after": a test may end whoever made it.
         self.watch: Callable[[str, str], None] = lambda method, when: None
         self.revoked = False
-        self._troubles: list[Trouble] = []
+        self._troubles: list[MethodFailure] = []
         self._limits: dict[str, tuple[int, float, deque[float]]] = {}
         self._down, self._deaf, self._slow = False, False, 0.0
         self._numbers = itertools.count(1)
@@ -206,15 +206,15 @@ class PretendSlack:
 
     # --- what there is ---------------------------------------------------------------------------
 
-    def cards(self, channel: str = "C0DEPLOYS") -> list[Message]:
+    def cards(self, channel: str = "C0DEPLOYS") -> list[PostedMessage]:
         """What stands in the channel itself."""
         return [one for one in self.messages.copy() if one.channel == channel and not (one.thread_ts or one.ephemeral)]
 
-    def thread(self, ts: str) -> list[Message]:
+    def thread(self, ts: str) -> list[PostedMessage]:
         """The replies to a message."""
         return [one for one in self.messages.copy() if one.thread_ts == ts and not one.ephemeral]
 
-    def whispers(self, user: str) -> list[Message]:
+    def whispers(self, user: str) -> list[PostedMessage]:
         """What only that person sees."""
         return [one for one in self.messages.copy() if one.ephemeral == user]
 
@@ -268,7 +268,7 @@ class PretendSlack:
         return self.pressed(user, message, block, button, **changes)
 
     def pressed(
-        self, user: str, message: Message, block: str, button: Mapping[str, Json], /, **changes: Json
+        self, user: str, message: PostedMessage, block: str, button: Mapping[str, Json], /, **changes: Json
     ) -> Delivery:
         """Press a button that a message showed once; it may be gone by now."""
         person = {"id": user, "username": self._named(user), "name": self._named(user), "team_id": self._team(user)}
@@ -358,7 +358,7 @@ class PretendSlack:
         self, method: str, error: str = "", *, status: int = 200, retry_after: int = 0, times: float = float("inf")
     ) -> None:
         """Let a method ("*": every one) answer that error, or that status."""
-        self._troubles.append(Trouble(method, error, status, retry_after, times))
+        self._troubles.append(MethodFailure(method, error, status, retry_after, times))
 
     def limit(self, method: str, calls: int, seconds: float) -> None:
         """So many calls of a method in so many seconds; then 429, as Slack's tiers do."""
@@ -399,7 +399,7 @@ class PretendSlack:
             await asyncio.sleep(self._slow)
         arguments = await _arguments(request)
         if limited := self._over_the_limit(method):
-            return self._failed(method, arguments, Trouble(method, "ratelimited", 429, limited, 1))
+            return self._failed(method, arguments, MethodFailure(method, "ratelimited", 429, limited, 1))
         for trouble in self._troubles:
             if trouble.times > 0 and trouble.method in ("*", method):
                 trouble.times -= 1
@@ -410,7 +410,7 @@ class PretendSlack:
         self.calls.append(Called(method, arguments, time.time(), str(answer.get("error", ""))))
         return web.json_response(answer)
 
-    def _failed(self, method: str, arguments: Mapping[str, Json], trouble: Trouble) -> web.Response:
+    def _failed(self, method: str, arguments: Mapping[str, Json], trouble: MethodFailure) -> web.Response:
         code = trouble.error or ("ratelimited" if trouble.status == 429 else str(trouble.status))
         self.calls.append(Called(method, arguments, time.time(), code))
         headers = {"Retry-After": str(trouble.retry_after)} if trouble.retry_after else {}
@@ -509,7 +509,7 @@ class PretendSlack:
         found = [one for one in here if ts in (one.ts, one.thread_ts)]
         return self._paged(found, arguments) if found else _error("thread_not_found")
 
-    def _paged(self, found: list[Message], arguments: Mapping[str, Json]) -> Answer:
+    def _paged(self, found: list[PostedMessage], arguments: Mapping[str, Json]) -> Answer:
         oldest = float(arguments.get("oldest") or 0)
         found = [one for one in found if float(one.ts) > oldest]
         size, start = int(arguments.get("limit") or 100), int(arguments.get("cursor") or 0)
@@ -537,9 +537,9 @@ class PretendSlack:
             "channel_not_found" if channel not in self.channels else "" if channel in self.members else "not_in_channel"
         )
 
-    def _said(self, arguments: Mapping[str, Json], user: str, **more: Json) -> Message:
+    def _said(self, arguments: Mapping[str, Json], user: str, **more: Json) -> PostedMessage:
         self._last_ts = max(time.time_ns() // 1000, self._last_ts + 1)
-        message = Message(
+        message = PostedMessage(
             ts=f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}",
             channel=str(arguments["channel"]),
             user=user,
@@ -553,7 +553,7 @@ class PretendSlack:
 
     # --- response URLs ---------------------------------------------------------------------------
 
-    def _response_url(self, channel: str, user: str, message: Message | None) -> str:
+    def _response_url(self, channel: str, user: str, message: PostedMessage | None) -> str:
         ticket = f"{next(self._numbers)}"
         self._responses[ticket] = ({"channel": channel, "user": user, "message": message}, USES)
         return f"http://{HOST}:{self.port}/response/{ticket}"
@@ -569,7 +569,7 @@ class PretendSlack:
         return web.Response(text="ok")
 
     def _respond(self, about: Mapping[str, Json], body: Mapping[str, Json]) -> None:
-        old: Message | None = about["message"]
+        old: PostedMessage | None = about["message"]
         self.violations += [f"response: {one}" for one in problems_of_message(_without_ways(body))]
         if body.get("delete_original") and old is not None:
             self.delete(old.ts)
@@ -698,7 +698,7 @@ def _error(code: str) -> Answer:
     return {"ok": False, "error": code}
 
 
-def _shown(message: Message, *, metadata: bool = False) -> Answer:
+def _shown(message: PostedMessage, *, metadata: bool = False) -> Answer:
     shown = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text, "blocks": message.blocks}
     if message.thread_ts:
         shown |= {"thread_ts": message.thread_ts}

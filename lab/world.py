@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 
 Params = dict[str, Any]
 RUN = 'cd /srv/{service} && git fetch origin && git checkout --force "$BLUEGREEN_COMMIT" && ./install'
@@ -24,7 +24,7 @@ LOGIN = {
 class World:
     """What was built: names and ARNs. The calls that built it are not in `pretend.calls`."""
 
-    pretend: PretendAws
+    fake: FakeAws
     service: str
     environment: str
     size: int
@@ -46,7 +46,7 @@ class World:
     @classmethod
     def standard(
         cls,
-        pretend: PretendAws,
+        fake: FakeAws,
         instances: int = 4,
         service: str = "web",
         environment: str = "production",
@@ -77,7 +77,7 @@ class World:
         `health`: settings over those of the health check. `drain`: deregistration delay in seconds.
         `group`: members over those of CreateAutoScalingGroup; None leaves one out.
         """
-        world = cls(pretend, service, environment, instances, f"{service}-asg")
+        world = cls(fake, service, environment, instances, f"{service}-asg")
         builder = _Builder(world)
         builder.network()
         builder.balancer("network" if network else "application")
@@ -97,27 +97,27 @@ class World:
     @property
     def live_target_groups(self) -> list[str]:
         """The target groups that the group is registered in."""
-        return [arn for arn in self.target_groups if self.pretend.serving(arn)]
+        return [arn for arn in self.target_groups if self.fake.serving(arn)]
 
     def client(self, service: str) -> Any:
         """A client of somebody else: not recorded, not struck by faults."""
-        session: Any = self.pretend.session(recorded=False)  # boto3's overloads want literal names
+        session: Any = self.fake.session(recorded=False)  # boto3's overloads want literal names
         return session.client(service)
 
     def wait_until_healthy(self, patience: float = 600) -> None:
         """Sleep on the lab's clock until all instances are healthy wherever the group is attached."""
-        end = self.pretend.clock.now() + patience
+        end = self.fake.clock.now() + patience
         while not self.healthy():
-            if self.pretend.clock.now() > end:
-                raise TimeoutError(f"{self.group} is not healthy: {self.pretend.members(self.group)}")
-            self.pretend.clock.sleep(min(1.0, max(0.05, self.pretend.engine.timings.poll)))
+            if self.fake.clock.now() > end:
+                raise TimeoutError(f"{self.group} is not healthy: {self.fake.members(self.group)}")
+            self.fake.clock.sleep(min(1.0, max(0.05, self.fake.engine.timings.poll)))
 
     def healthy(self) -> bool:
         """Whether the group has all its instances, and all are healthy in each of its target groups."""
-        self.pretend.advance()
-        group = self.pretend.engine.state.groups[self.group]
+        self.fake.advance()
+        group = self.fake.engine.state.groups[self.group]
         inside = {member.id for member in group.active() if member.lifecycle == "InService"}
-        states = [self.pretend.serving(arn) for arn in group.sources]
+        states = [self.fake.serving(arn) for arn in group.sources]
         return len(inside) == group.config["DesiredCapacity"] and all(
             inside == {one for one, state in have.items() if state == "healthy"} for have in states
         )
@@ -138,7 +138,7 @@ class World:
         standard: Params = {
             "service": self.service,
             "environment": self.environment,
-            "region": self.pretend.region,
+            "region": self.fake.region,
             "group": self.group,
             "traffic": traffic,
             "image": {"builder": {"tag": f"{self.service}-builder", "run": RUN.format(service=self.service)}},
@@ -162,13 +162,13 @@ class World:
         return found + self._stray_snapshots() + self._stray_instances(live)
 
     def _weighted(self) -> bool:
-        return len(self.pretend.weights(self.listener)) > 1
+        return len(self.fake.weights(self.listener)) > 1
 
     def _made_here(self, name: str, tags: list[Params]) -> bool:
         return _release_of(tags) is not None or name.startswith(f"{self.service}-{self.environment}-v")
 
     def _live(self, groups: list[Params]) -> str:
-        healthy = {one for arn in self.target_groups for one, s in self.pretend.serving(arn).items() if s == "healthy"}
+        healthy = {one for arn in self.target_groups for one, s in self.fake.serving(arn).items() if s == "healthy"}
 
         def served(group: Params) -> int:
             return sum(one["InstanceId"] in healthy for one in group["Instances"])
@@ -202,20 +202,20 @@ class World:
         return [one["VersionNumber"] for one in versions if one["VersionNumber"] > 1]
 
     def _stray_snapshots(self) -> list[str]:
-        state = self.pretend.engine.state
+        state = self.fake.engine.state
         used = {image.snapshot for image in state.images.values()}
         return [f"snapshot {one} of no image" for one in state.snapshots if one not in used]
 
     def _stray_instances(self, live: str) -> list[str]:
-        inside = set(self.pretend.members(live)) | {self.builder}
-        states = self.pretend.instances()
+        inside = set(self.fake.members(live)) | {self.builder}
+        states = self.fake.instances()
         strays = [one for one, state in states.items() if one not in inside and state != "terminated"]
         found = [f"instance {one}" for one in strays if self._release_tag(one)]
         builder = states.get(self.builder)
         return found if builder in (None, "stopped") else [*found, f"builder {self.builder} is {builder}"]
 
     def _release_tag(self, instance: str) -> bool:
-        tags = self.pretend.engine.state.tags.get(instance, {})
+        tags = self.fake.engine.state.tags.get(instance, {})
         named = tags.get("aws:autoscaling:groupName", "").startswith(f"{self.service}-{self.environment}-v")
         return named or "bluegreen:release" in tags
 
@@ -229,7 +229,7 @@ class _Builder:
         self.groups = world.client("autoscaling")
 
     def network(self) -> None:
-        self.world.vpc, subnets = self.world.pretend.network()
+        self.world.vpc, subnets = self.world.fake.network()
         self.world.subnets = subnets[:2]
 
     def balancer(self, kind: str) -> None:

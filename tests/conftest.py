@@ -78,7 +78,9 @@ def _part(quick: list[pytest.Item], number: int, slow: list[pytest.Item]) -> int
 
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: looking through it for garbage costs an eighth of the CPU."""
-    from bluegreen.doors import collect_seldom  # not above: the core is not to be imported before coverage counts
+    from bluegreen.entry_points import (
+        collect_seldom,
+    )  # not above: the core is not to be imported before coverage counts
 
     gc.collect()
     gc.freeze()

@@ -23,7 +23,7 @@ import click
 import yaml
 
 import bluegreen
-from bluegreen import Caller, Engine, config, doors, errors, plan_text
+from bluegreen import Caller, Engine, config, entry_points, errors, plan_text
 from bluegreen.action.inputs import INPUTS
 from bluegreen.cli import cli, listing, output
 from bluegreen.errors import BlueGreenError, Interrupted, Refused
@@ -87,9 +87,13 @@ def command_line() -> Any:
     everywhere = [one for one in commands["reconcile"] if one in commands["release"]]
     apart = {name: [one for one in said if one not in everywhere] for name, said in commands.items()}
     kinds = {name: one for name, one in sorted(vars(errors).items()) if isinstance(one, type)}
-    codes = {name: doors.error_code(one.__new__(one)) for name, one in kinds.items() if issubclass(one, BlueGreenError)}
+    codes = {
+        name: entry_points.error_code(one.__new__(one))
+        for name, one in kinds.items()
+        if issubclass(one, BlueGreenError)
+    }
     ends = {
-        str(one or "parked"): doors.exit_code(dataclasses.replace(Stage().release, outcome=one))
+        str(one or "parked"): entry_points.exit_code(dataclasses.replace(Stage().release, outcome=one))
         for one in (None, *Outcome)
     }
     with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
@@ -174,7 +178,7 @@ class Played:
 
         done = ops.drive(id_, when=tell, **more) or ops.rescue(id_, when=tell)
         self.keeps(ops)
-        self.hears("release, promote, rollback, resume: the last line", doors.result(done))
+        self.hears("release, promote, rollback, resume: the last line", entry_points.result(done))
         return done
 
 
@@ -209,11 +213,11 @@ def _shared(found: Played) -> None:
     try:
         ops.start("c0ffee02")
     except Refused as refusal:
-        found.hears("an error: the last line", doors.failed_result(refusal, None))
+        found.hears("an error: the last line", entry_points.failed_result(refusal, None))
     second = ops.start("c0ffee02", override="a mend")
     ops.aws.faults.deny("autoscaling:DeleteAutoScalingGroup")
     failed = found.drives(ops, second.id, once(lambda seen: seen.phase is Phase.SOAKING, lambda: _back(engine)))
-    found.hears("an error: the last line", doors.failed_result(BlueGreenError("lost"), failed))
+    found.hears("an error: the last line", entry_points.failed_result(BlueGreenError("lost"), failed))
     ops.aws.faults.clear()
     found.drives(ops, engine.resume(SERVICE, who=ADMIN).id)
     ops.machines.sick(GOOD)
@@ -240,7 +244,7 @@ def _weighted(found: Played) -> None:
     with contextlib.suppress(Interrupted):
         ops.drive(begun, stop=lambda: True)
     found.drives(ops, begun, when, death=unforeseen, until=Until.HELD)
-    found.hears("reconcile", [doors.Done(begun, release=engine.load(begun)).result])
+    found.hears("reconcile", [entry_points.Done(begun, release=engine.load(begun)).result])
     engine.promote(SERVICE, who=ADMIN)
     found.drives(ops, begun)
 
@@ -251,7 +255,7 @@ def _back(engine: Engine) -> None:
 
 def _remembers(engine: Engine, release: str) -> None:
     """What a chat bot keeps in the journal."""
-    duty = engine.take_duty("web", 30)
+    duty = engine.take_leadership("web", 30)
     assert duty is not None
     engine.note(release, "card", {"ts": "1.2"}, duty)
     engine.answer("order-3", {"text": "yes"})

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist, median
 
-from bluegreen.judgement import Data, Rule, judge
+from bluegreen.judgement import Data, Rule, evaluate
 from bluegreen.observation import CheckResult
 from bluegreen.phases.observed import _counted
 from bluegreen.release import CheckState
@@ -131,7 +131,7 @@ class Trial:
         for name, rule in self._rules.items():
             state = self._states.get(name)
             green, blues = self._windows(rule)
-            said = judge(rule, green, blues, held=bool(state and state.held))
+            said = evaluate(rule, green, blues, held=bool(state and state.held))
             result = CheckResult(name, said.passed, said.value, self._now, said.certain)
             if facts := _counted(state, result, NEEDS):
                 self._states[name] = state = CheckState(

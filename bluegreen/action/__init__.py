@@ -1,8 +1,8 @@
 """The GitHub Action: inputs -> one call of the API -> log, annotations, outputs, page, exit code.
 
     inputs       what a workflow tells           workflow   what the runner reads
-    asked        what is meant by it             summary    pages and comments in Markdown
-    credentials  whose AWS                       telling    who is told of a release
+    request      what is meant by it             summary    pages and comments in Markdown
+    credentials  whose AWS                       reporter   who is told of a release
 
 `main` is the step, `post` the clean-up that the runner starts in a fresh container, whatever became of the step.
 A cancelled step gets SIGINT, 7.5 s later SIGTERM, and 2.5 s later its docker client is killed, but not the
@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import doors, wording
+from bluegreen import entry_points, wording
 from bluegreen.action import credentials, inputs, summary
-from bluegreen.action.asked import Asked
-from bluegreen.action.telling import OUTPUTS, Telling
+from bluegreen.action.reporter import OUTPUTS, Reporter
+from bluegreen.action.request import Request
 from bluegreen.action.workflow import Workflow
-from bluegreen.advice import Door, advised
+from bluegreen.advice import EntryPoint, advised
 from bluegreen.engine import Engine
 from bluegreen.errors import AwsError, BlueGreenError, Interrupted
 from bluegreen.orders import LONGEST_REASON, Caller
@@ -47,25 +47,25 @@ STATUS_RELEASES = 10
 _PARKED = "parked"
 
 _DECISIONS = {
-    doors.OK: "live",
-    doors.FAILED: "failed",
-    doors.ROLLED_BACK: "rolled_back",
-    doors.INTERRUPTED: "interrupted",
+    entry_points.OK: "live",
+    entry_points.FAILED: "failed",
+    entry_points.ROLLED_BACK: "rolled_back",
+    entry_points.INTERRUPTED: "interrupted",
 }
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
     """The step; returns its exit code."""
-    doors.collect_seldom()
+    entry_points.collect_seldom()
     workflow = Workflow(environment)
     try:
-        step = Step(Asked(environment, inputs.read(environment)), workflow)
+        step = ActionStep(Request(environment, inputs.read(environment)), workflow)
     except BlueGreenError as error:
-        telling = Telling(workflow)
-        telling.output(doors.failed_result(error, None, Door.GITHUB))
-        telling.ended(0, error)
-        return doors.error_code(error)
-    with doors.stopping(step.stopped) as stop:
+        reporter = Reporter(workflow)
+        reporter.output(entry_points.failed_result(error, None, EntryPoint.GITHUB))
+        reporter.ended(0, error)
+        return entry_points.error_code(error)
+    with entry_points.stopping(step.stopped) as stop:
         return step.run(stop)
 
 
@@ -76,32 +76,32 @@ def post(environment: Mapping[str, str] = os.environ) -> int:
         workflow.say("No release was begun: nothing is to be cleaned up.")
         return 0
     try:
-        Step(Asked(environment, inputs.read(environment)), workflow).clean_up()
+        ActionStep(Request(environment, inputs.read(environment)), workflow).clean_up()
     except Exception as error:
-        known = error if isinstance(error, BlueGreenError) else doors.unexpected(error)
-        workflow.annotate("warning", "bluegreen: clean-up", advised(str(known), Door.GITHUB))
+        known = error if isinstance(error, BlueGreenError) else entry_points.unexpected(error)
+        workflow.annotate("warning", "bluegreen: clean-up", advised(str(known), EntryPoint.GITHUB))
     return 0
 
 
-class Step:
+class ActionStep:
     """One step of a job. Made, it has looked at the configuration's region and knows its credentials' way."""
 
-    def __init__(self, asked: Asked, workflow: Workflow) -> None:
-        self.asked, self.workflow, self.inputs = asked, workflow, asked.inputs
+    def __init__(self, request: Request, workflow: Workflow) -> None:
+        self.request, self.workflow, self.inputs = request, workflow, request.inputs
         workflow.add_secret(self.inputs.github_token)
-        self._region = asked.region()
-        run = [asked.github(name) for name in ("REPOSITORY", "RUN_ID", "RUN_ATTEMPT")]
+        self._region = request.region()
+        run = [request.github(name) for name in ("REPOSITORY", "RUN_ID", "RUN_ATTEMPT")]
         self.engine = self._engine(":".join(["github", *run, os.urandom(3).hex()]))
-        self.telling = Telling(workflow, self._github())
+        self.reporter = Reporter(workflow, self._github())
         self._ending = False
 
     def _engine(self, holder: str = "") -> Engine:
-        session = credentials.session(self.inputs, self._region, self.asked.environment, self.workflow.add_secret)
+        session = credentials.session(self.inputs, self._region, self.request.environment, self.workflow.add_secret)
         return Engine(table=self.inputs.table or None, region=self._region, session=session, holder=holder)
 
     # --- the story -------------------------------------------------------------------------------
 
-    def run(self, stop: doors.Stop) -> int:
+    def run(self, stop: entry_points.Stop) -> int:
         """Do what was asked, and tell how it went; the exit code."""
         try:
             credentials.check_account(self.engine.who(), self.inputs.accounts)
@@ -109,12 +109,12 @@ class Step:
         except BlueGreenError as error:
             return self._failed(error)
         except Exception as error:
-            return self._failed(doors.unexpected(error))
-        self.telling.ended(FLUSH)
+            return self._failed(entry_points.unexpected(error))
+        self.reporter.ended(FLUSH)
         self.workflow.state({"ended": decision})
         return code
 
-    def _do(self, stop: doors.Stop) -> tuple[int, str]:
+    def _do(self, stop: entry_points.Stop) -> tuple[int, str]:
         if self.inputs.only_plans:
             return self._plan()
         if self.inputs.command == "reconcile":
@@ -123,7 +123,7 @@ class Step:
             return self._release(stop)
         if self.inputs.command == "status":
             return self._status()
-        service = self.asked.service()
+        service = self.request.service()
         if stop():
             raise Interrupted("stopped before anything was ordered", where=service)
         if self.inputs.to:
@@ -144,37 +144,37 @@ class Step:
     def _plan(self) -> tuple[int, str]:
         from bluegreen import plan_text
 
-        made = self.engine.plan(self.asked.config(), commit=self.asked.commit(), ami=self.inputs.ami)
-        lines = [advised(line, Door.GITHUB) for line in plan_text.lines(made)]
+        made = self.engine.plan(self.request.config(), commit=self.request.commit(), ami=self.inputs.ami)
+        lines = [advised(line, EntryPoint.GITHUB) for line in plan_text.lines(made)]
         for line in lines:
             self.workflow.say(line)
         self.workflow.summary(summary.plan(lines))
-        self.telling.output(plan_text.as_object(made))
-        return doors.OK, "planned"
+        self.reporter.output(plan_text.as_object(made))
+        return entry_points.OK, "planned"
 
-    def _release(self, stop: doors.Stop) -> tuple[int, str]:
-        config = self.asked.config()
+    def _release(self, stop: entry_points.Stop) -> tuple[int, str]:
+        config = self.request.config()
         until = Until(self.inputs.until) if self.inputs.until else None
         begun = self._cancelled_before(config.id) or self._begin(config, stop, hold=until is Until.HELD)
         return self._attend(begun.id, until or (Until.HELD if begun.hold else Until.LIVE), stop)
 
-    def _release_again(self, service: str, stop: doors.Stop) -> tuple[int, str]:
+    def _release_again(self, service: str, stop: entry_points.Stop) -> tuple[int, str]:
         """By the journal alone: the configuration is that of the last release."""
         image = self.engine.image_of(service, int(self.inputs.to))
         begun = self._cancelled_before(service) or self.engine.release_again(
             service,
             image,
-            who=replace(self.caller, request=self.asked.request("", image)),
+            who=replace(self.caller, request=self.request.request_id("", image)),
             title=f"release {self.inputs.to} again",
-            source=self.asked.source("", None, self.workflow.hide),
+            source=self.request.source("", None, self.workflow.hide),
             override=self._override,
             stop=stop,
         )
         return self._attend(begun.id, Until.LIVE, stop)
 
-    def _begin(self, config: Config, stop: doors.Stop, *, hold: bool) -> Release:
-        ami, commit = self.inputs.ami, self.asked.commit()
-        github = self.telling.github
+    def _begin(self, config: Config, stop: entry_points.Stop, *, hold: bool) -> Release:
+        ami, commit = self.inputs.ami, self.request.commit()
+        github = self.reporter.github
         pull = github.pull_of(commit) if github and commit else None
         return self.engine.start(
             config,
@@ -182,8 +182,8 @@ class Step:
             ami=ami,
             who=self.caller,
             hold=hold,
-            request=self.asked.request(commit, ami),
-            source=self.asked.source(commit, pull, self.workflow.hide),
+            request=self.request.request_id(commit, ami),
+            source=self.request.source(commit, pull, self.workflow.hide),
             override=self._override,
             cure=self.inputs.cures,
             stop=stop,
@@ -191,7 +191,7 @@ class Step:
 
     def _cancelled_before(self, service: str) -> Release | None:
         """What an earlier attempt of this very run began, and left: running the job again goes on with it."""
-        run = self.asked.github("RUN_ID")
+        run = self.request.github("RUN_ID")
         for status in self.engine.status(service):
             left = status.release
             if run and left and status.record.under_way and left.source.get("run_id") == run:
@@ -199,64 +199,64 @@ class Step:
         return None
 
     def _attend(
-        self, id_: str, until: Until, stop: doors.Stop, code: Callable[[Release], int] = doors.exit_code
+        self, id_: str, until: Until, stop: entry_points.Stop, code: Callable[[Release], int] = entry_points.exit_code
     ) -> tuple[int, str]:
         self.workflow.state({"release": id_, "holder": self.engine.holder})
-        self.telling.from_the_start(self.engine.events(id_))
-        release = self.engine.attend(id_, until=until, tell=self.telling.tell, stop=stop, known=self.telling.release)
-        result = doors.result(release)
-        self.telling.output(result)
+        self.reporter.from_the_start(self.engine.events(id_))
+        release = self.engine.attend(id_, until=until, tell=self.reporter.tell, stop=stop, known=self.reporter.release)
+        result = entry_points.result(release)
+        self.reporter.output(result)
         return code(release), str(result["decision"])
 
     def _ordered(self, id_: str) -> tuple[int, str]:
         """An order for which nobody waits here: how the release stands now."""
-        self.telling.from_the_start(self.engine.events(id_))
-        result = doors.result(self.engine.load(id_))
-        self.telling.output(result)
-        return doors.OK, str(result["decision"])
+        self.reporter.from_the_start(self.engine.events(id_))
+        result = entry_points.result(self.engine.load(id_))
+        self.reporter.output(result)
+        return entry_points.OK, str(result["decision"])
 
     def _unfreeze(self, service: str) -> tuple[int, str]:
         lifted = self.engine.unfreeze(service, who=self.caller)
         self.workflow.say(f"{service} is not frozen{'' if lifted else ', and was not'}.")
-        self.telling.output({"schema_version": doors.SCHEMA_VERSION, "service": service, "frozen": False})
-        return doors.OK, ""
+        self.reporter.output({"schema_version": entry_points.SCHEMA_VERSION, "service": service, "frozen": False})
+        return entry_points.OK, ""
 
     def _status(self) -> tuple[int, str]:
         """One service with its last releases, or all of them."""
-        found = self.engine.status(self.asked.service() if self.inputs.service else None)
+        found = self.engine.status(self.request.service() if self.inputs.service else None)
         rows = self.engine.history(found[0].service, STATUS_RELEASES) if len(found) == 1 else []
         page = summary.status(found, rows, self.engine.kept(rows), time.time())
         self.workflow.say(page)
         self.workflow.summary(page)
-        told = [doors.result(one.release) for one in found if one.release]
-        self.telling.output({"schema_version": doors.SCHEMA_VERSION, "services": told})
-        return doors.OK, ""
+        told = [entry_points.result(one.release) for one in found if one.release]
+        self.reporter.output({"schema_version": entry_points.SCHEMA_VERSION, "services": told})
+        return entry_points.OK, ""
 
-    def _reconcile(self, stop: doors.Stop) -> tuple[int, str]:
+    def _reconcile(self, stop: entry_points.Stop) -> tuple[int, str]:
         undriven = self.engine.undriven()
         if not undriven:
             self.workflow.say("Every release under way has a driver.")
-        done = doors.drive_all(self._engine, undriven, self.telling.tell_of_many, stop)
+        done = entry_points.drive_all(self._engine, undriven, self.reporter.tell_of_many, stop)
         for one in done:
             said = str(one.error) if one.error else wording.outcome_line(one.release) if one.release else ""
-            self.workflow.say(advised(said, Door.GITHUB))
-        worst = doors.gravest(done)
-        self.telling.output({"decision": _DECISIONS[worst], "releases": [one.result for one in done]})
+            self.workflow.say(advised(said, EntryPoint.GITHUB))
+        worst = entry_points.gravest(done)
+        self.reporter.output({"decision": _DECISIONS[worst], "releases": [one.result for one in done]})
         return worst, _DECISIONS[worst]
 
     def _failed(self, error: BlueGreenError) -> int:
-        result: dict[str, Any] = doors.failed_result(error, self.telling.release, Door.GITHUB)
-        self.telling.output(result)
-        self.telling.ended(FLUSH_HASTILY if isinstance(error, Interrupted) else FLUSH, error)
+        result: dict[str, Any] = entry_points.failed_result(error, self.reporter.release, EntryPoint.GITHUB)
+        self.reporter.output(result)
+        self.reporter.ended(FLUSH_HASTILY if isinstance(error, Interrupted) else FLUSH, error)
         parked = isinstance(error, AwsError) and result["decision"] == "interrupted"
         self.workflow.state({"ended": _PARKED if parked else result["decision"]})
-        return doors.error_code(error, self.telling.release)
+        return entry_points.error_code(error, self.reporter.release)
 
     # --- being cancelled -------------------------------------------------------------------------
 
     def stopped(self, text: str) -> None:
         """A signal came: say so, and see that the process ends in time whatever hangs."""
-        os.write(1, f"{advised(text, Door.GITHUB)}\n".encode())
+        os.write(1, f"{advised(text, EntryPoint.GITHUB)}\n".encode())
         if not self._ending:
             self._ending = True
             timer = threading.Timer(GONE, self._end_now)
@@ -266,13 +266,13 @@ class Step:
     def _end_now(self) -> None:
         """The last resort: a call that hangs keeps nobody from going on; the journal has all that was begun."""
         late = Interrupted("the call in flight did not end in time")
-        self.telling.output(doors.failed_result(late, self.telling.release, Door.GITHUB))
+        self.reporter.output(entry_points.failed_result(late, self.reporter.release, EntryPoint.GITHUB))
         self.workflow.say("A call to AWS did not end in time; whoever drives on looks what became of it.")
-        os._exit(doors.INTERRUPTED)
+        os._exit(entry_points.INTERRUPTED)
 
     def clean_up(self) -> None:
         """After a step that was cancelled or killed: free the lease, give the order that was asked for, tell GitHub."""
-        get = self.asked.environment.get
+        get = self.request.environment.get
         release = self.engine.load(get("STATE_release", ""))
         ended = get("STATE_ended", "")
         if ended not in ("", "interrupted", _PARKED) or release.outcome:
@@ -288,14 +288,14 @@ class Step:
             self.engine.roll_back(release.service, who=self.caller, why="the run was cancelled")
             release = self.engine.load(release.id)
         events = self.engine.events(release.id)
-        self.telling.waits_for_a_driver(release, events, _how_to_go_on(release), FLUSH)
+        self.reporter.waits_for_a_driver(release, events, _how_to_go_on(release), FLUSH)
 
     # --- inside ----------------------------------------------------------------------------------
 
     @property
     def caller(self) -> Caller:
         """By GitHub's login, in the teams that GitHub tells; outside of GitHub the AWS principal."""
-        login = self.asked.login
+        login = self.request.login
         if not login:
             return Caller(self.engine.who())
         return Caller(f"github:{login}", lambda team: self._in_team(login, team))
@@ -307,11 +307,11 @@ class Step:
     def _in_team(self, login: str, team: str) -> bool:
         from bluegreen.github import Teams
 
-        return Teams(self.inputs.github_token, self.asked.api).member(login, team)
+        return Teams(self.inputs.github_token, self.request.api).member(login, team)
 
     def _github(self) -> GitHub | None:
         """GitHub to tell; None where there is no token or no repository."""
-        repository = self.asked.github("REPOSITORY")
+        repository = self.request.github("REPOSITORY")
         if not (self.inputs.github_token and repository):
             return None
         from bluegreen.github import GitHub
@@ -320,10 +320,10 @@ class Step:
         return GitHub(
             self.inputs.github_token,
             repository,
-            api=self.asked.api,
-            log_url=self.asked.run_url,
+            api=self.request.api,
+            log_url=self.request.run_url,
             environment_url=self.inputs.environment_url,
-            describe=lambda release: hide(advised(wording.outcome_line(release), Door.GITHUB)),
+            describe=lambda release: hide(advised(wording.outcome_line(release), EntryPoint.GITHUB)),
             comment=lambda release, between: hide(summary.comment(release, between.titles if between else ())),
             past=self._past,
             before=lambda release: release.blue_commit,
@@ -341,7 +341,7 @@ def _how_to_go_on(release: Release) -> str:
     """For the person who cancelled, or who finds the run cancelled."""
     whole = "green serves alone" if release.phase is Phase.RETIRING else "nothing is lost and blue is whole"
     state = f"{release.id} stands in {wording.phase_title(release.phase)}; {whole}."
-    resume = advised(f"bluegreen resume {release.service}", Door.GITHUB)
+    resume = advised(f"bluegreen resume {release.service}", EntryPoint.GITHUB)
     on = f"{resume[0].lower()}{resume[1:]}, the bot, or the workflow `reconcile` drives it on"
     if release.rollback_pending:
         return f"{state} The rollback is ordered: {on}."
@@ -351,4 +351,4 @@ def _how_to_go_on(release: Release) -> str:
 
 def _back(release: Release) -> int:
     """A rollback that was ordered has succeeded when blue serves alone again."""
-    return doors.OK if release.outcome is Outcome.ROLLED_BACK else doors.FAILED
+    return entry_points.OK if release.outcome is Outcome.ROLLED_BACK else entry_points.FAILED

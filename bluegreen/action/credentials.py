@@ -34,8 +34,8 @@ def session(inputs: Inputs, region: str | None, environment: Mapping[str, str], 
 
 def _token(url: str, bearer: str, hide: Callable[[str], None]) -> str:
     """A fresh token; it lives for minutes, so it is asked for each time that the role's credentials run out."""
-    asked = f"{url}{'&' if '?' in url else '?'}audience={quote(AUDIENCE)}"
-    request = urllib.request.Request(asked, headers={"Authorization": f"Bearer {bearer}"})
+    address = f"{url}{'&' if '?' in url else '?'}audience={quote(AUDIENCE)}"
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {bearer}"})
     error: Exception | None = None
     for _ in range(_TRIES):
         try:

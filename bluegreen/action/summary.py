@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bluegreen import wording
-from bluegreen.advice import Door, advised
+from bluegreen.advice import EntryPoint, advised
 from bluegreen.engine import Kept, ServiceStatus
 from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, moment
 
@@ -72,7 +72,7 @@ def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], kept:
 def _stands(one: ServiceStatus) -> str:
     if one.unreadable:
         return f"cannot be read: {one.unreadable}"
-    return advised(wording.outcome_line(one.release), Door.GITHUB) if one.release else "nothing was released yet"
+    return advised(wording.outcome_line(one.release), EntryPoint.GITHUB) if one.release else "nothing was released yet"
 
 
 def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -83,7 +83,7 @@ def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def heading(release: Release) -> str:
     """The state in one line."""
     mark = _MARKS[release.outcome] if release.outcome else "⏸️" if release.interrupted else "🔵"
-    return f"### {mark} {text(advised(wording.outcome_line(release), Door.GITHUB))}"
+    return f"### {mark} {text(advised(wording.outcome_line(release), EntryPoint.GITHUB))}"
 
 
 def text(raw: str) -> str:
@@ -109,7 +109,7 @@ def _facts(release: Release) -> str:
 
 def _found(release: Release) -> str:
     """What stood beside it when it began."""
-    listed = "\n".join(f"- {text(advised(found, Door.GITHUB))}" for found in wording.beforehand(release))
+    listed = "\n".join(f"- {text(advised(found, EntryPoint.GITHUB))}" for found in wording.beforehand(release))
     return f"**Found beforehand**\n\n{listed}" if listed else ""
 
 
@@ -149,7 +149,7 @@ def _folded(events: Sequence[Event]) -> tuple[Release, Iterable[tuple[Event, Rel
 def _table(told: Iterable[tuple[Event, Release]]) -> str:
     rows = (
         f"| {_clock(event.at)} | {wording.phase_title(then.phase)} "
-        f"| {text(advised(wording.sentence(event, then), Door.GITHUB))} |"
+        f"| {text(advised(wording.sentence(event, then), EntryPoint.GITHUB))} |"
         for event, then in told
     )
     return "\n".join(["| UTC | phase | what happened |", "| --- | --- | --- |", *rows])
@@ -164,7 +164,7 @@ def _next(release: Release) -> str:
             f"terminal `bluegreen promote {release.service}`."
         )
     if step := wording.next_step(release):
-        lines.append(f"What can be done now: {text(advised(step, Door.GITHUB))}")
+        lines.append(f"What can be done now: {text(advised(step, EntryPoint.GITHUB))}")
     if not release.outcome and release.can_roll_back:
         lines.append(
             "Go back in seconds: a run with `command: rollback`, or in a terminal "

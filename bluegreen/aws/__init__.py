@@ -18,21 +18,21 @@ from typing import Any
 
 import boto3
 
-from bluegreen.aws import builder, groups, images, preflight, templates, tracks, traffic
+from bluegreen.aws import builder, groups, images, inventory, preflight, templates, traffic
 from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, web_identity_session
-from bluegreen.aws.looks import Looks
-from bluegreen.aws.probes import Asked, Fetch, Mask, Page, Probes, Stopwatch, fetcher
+from bluegreen.aws.observer import Observer
+from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
 from bluegreen.observation import Baseline, Image, Observation, Remains, Traces
 from bluegreen.release import Facts, Release, Verb
 
 __all__ = [
     "ATTEMPTS",
-    "Asked",
     "Beside",
     "Cloud",
     "Fetch",
-    "Page",
+    "HttpAnswer",
+    "HttpRequest",
     "caller",
     "remains",
     "session",
@@ -43,8 +43,8 @@ __all__ = [
 def remains(service: str, region: str | None, session: boto3.Session | None) -> Remains:
     """What bears a service's tags, asked of each once."""
     calls = Calls(region, session, attempts=1)
-    with calls.told():
-        return tracks.remains(calls, service)
+    with calls.translate_errors():
+        return inventory.remains(calls, service)
 
 
 class Cloud:
@@ -69,7 +69,9 @@ class Cloud:
     ) -> None:
         self._config = config
         self._calls = Calls(config.region, session, attempts, beside)
-        self._looks = Looks(self._calls, config, mask, Probes(self._calls, config, mask, fetch or fetcher(stopwatch)))
+        self._looks = Observer(
+            self._calls, config, mask, Probes(self._calls, config, mask, fetch or fetcher(stopwatch))
+        )
 
     @property
     def calls(self) -> Counter[str]:
@@ -78,7 +80,7 @@ class Cloud:
 
     def account(self) -> tuple[str, str]:
         """Account id and region."""
-        with self._calls.told():
+        with self._calls.translate_errors():
             return self._calls.account
 
     def baseline(self, blue_group: str, commit: str, ami: str = "", rest: Collection[str] = ()) -> Baseline:
@@ -86,28 +88,28 @@ class Cloud:
 
         `rest`: names of the groups in the target groups that it would take out.
         """
-        with self._calls.told():
+        with self._calls.translate_errors():
             return preflight.baseline(self._calls, self._config, blue_group, commit, ami, rest)
 
     def images(self, ids: Iterable[str]) -> dict[str, Image]:
         """Those of these images that exist and can be launched, by id; `Image.good` says which went live."""
-        with self._calls.told():
+        with self._calls.translate_errors():
             return images.available(self._calls, ids)
 
     def own_images(self) -> tuple[Image, ...]:
         """The service's own images that can be launched, the newest first."""
-        with self._calls.told():
+        with self._calls.translate_errors():
             return images.of_service(self._calls, self._config.id)
 
     def traces(self, recorded: str, next_number: int) -> Traces:
         """What AWS shows of the service's releases, and of the group that is recorded as live."""
-        with self._calls.told():
-            return tracks.look(self._calls, self._config, recorded, next_number)
+        with self._calls.translate_errors():
+            return inventory.look(self._calls, self._config, recorded, next_number)
 
     def everybody(self, next_number: int) -> Traces:
         """The same, and whoever else is in the service's target groups, with what each of them runs."""
-        with self._calls.told():
-            return tracks.everybody(self._calls, self._config, next_number)
+        with self._calls.translate_errors():
+            return inventory.everybody(self._calls, self._config, next_number)
 
     def observe(self, release: Release, now: float, heed: Heed | None = None) -> Observation:
         """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none.
@@ -116,7 +118,7 @@ class Cloud:
         ends the look at once, whatever AWS is doing. A look changes nothing but that it sends the commands of checks:
         one whose sending was abandoned is found by its comment. Without `heed` a look ends with its last answer.
         """
-        with self._calls.told(), self._calls.heeding(heed):
+        with self._calls.translate_errors(), self._calls.heeding(heed):
             return self._looks.observe(release, now)
 
     def perform(
@@ -129,7 +131,7 @@ class Cloud:
         """
         if verb not in _ACTS:
             raise ValueError(f"{verb} is not done in AWS")
-        with self._calls.told(), self._calls.permitted(permit), self._calls.heeding(heed):
+        with self._calls.translate_errors(), self._calls.permitted(permit), self._calls.heeding(heed):
             done = _ACTS[verb](self._calls, self._config, release, facts)
         if verb in (Verb.DROP_IMAGE, Verb.DROP_GROUP):
             self._looks.dropped(release, image=facts.get("image", ""))

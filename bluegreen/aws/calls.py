@@ -229,7 +229,7 @@ class Calls:
             self._heed = None
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Within, what a call raises becomes `AwsError`, or `ConfigError` where credentials are missing.
 
         Whatever breaks a call off, between its sending and the end of its answer's parsing, is of the wire and may
@@ -315,7 +315,7 @@ def web_identity_session(region: str | None, role: str, name: str, token: Callab
 def caller(session: boto3.Session | None = None) -> str:
     """ARN of the principal that calls (STS API, GetCallerIdentity needs no permission)."""
     calls = Calls(None, session)
-    with calls.told():
+    with calls.translate_errors():
         return str(calls.sts.get_caller_identity()["Arn"])
 
 

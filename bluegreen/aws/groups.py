@@ -196,10 +196,12 @@ def _states(calls: Calls, ids: Collection[str]) -> dict[str, str]:
 def detached(calls: Calls, told: Iterable[Answer], since: float) -> tuple[str, ...]:
     """Who was detached from a group since then, by its activities, runs on, and is in no group now. Ids."""
     left = [a for a in told if a["Description"].startswith(DETACHING)]
-    return outside(calls, {a["Description"].rpartition(" ")[2] for a in left if a["StartTime"].timestamp() >= since})
+    return in_no_group(
+        calls, {a["Description"].rpartition(" ")[2] for a in left if a["StartTime"].timestamp() >= since}
+    )
 
 
-def outside(calls: Calls, ids: Collection[str]) -> tuple[str, ...]:
+def in_no_group(calls: Calls, ids: Collection[str]) -> tuple[str, ...]:
     """Those of these instances that are not terminated, and in no group."""
     states = _states(calls, ids)
     here = sorted(id_ for id_, state in states.items() if state not in ("shutting-down", "terminated"))

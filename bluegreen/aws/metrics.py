@@ -16,7 +16,7 @@ from bluegreen import judgement
 from bluegreen.aws.calls import Calls
 from bluegreen.config import MetricCheck
 from bluegreen.errors import AwsError, ConfigError
-from bluegreen.judgement import Data, Rule, Verdict
+from bluegreen.judgement import Data, Evaluation, Rule
 from bluegreen.release import Phase, Release, Verb, is_name_of
 
 #: GetMetricData takes so many queries a call (CloudWatch API).
@@ -53,7 +53,7 @@ class Query:
     statistic: str
     period: int
 
-    def asked(self, id_: str) -> dict[str, Any]:
+    def to_request(self, id_: str) -> dict[str, Any]:
         """A MetricDataQuery (CloudWatch API)."""
         dimensions = [{"Name": name, "Value": value} for name, value in self.dimensions]
         metric = {"Namespace": self.namespace, "MetricName": self.metric, "Dimensions": dimensions}
@@ -83,28 +83,28 @@ class Case:
 Points = Mapping[Query, Mapping[float, float]]
 
 
-class Metrics:
+class MetricChecks:
     """Metric checks; which load balancer a target group is behind is remembered."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._balancers: dict[str, str] = {}
 
-    def verdicts(self, checks: Sequence[MetricCheck], release: Release, now: float) -> dict[str, Verdict]:
+    def verdicts(self, checks: Sequence[MetricCheck], release: Release, now: float) -> dict[str, Evaluation]:
         """What each check says; what cannot be asked or judged says why."""
         cases: list[Case] = []
-        said: dict[str, Verdict] = {}
+        said: dict[str, Evaluation] = {}
         try:
             for check in checks:
                 case = self._case(check, release, now)
                 if isinstance(case, Case):
                     cases.append(case)
                 else:
-                    said[check.name] = Verdict(passed=False, value=case)
-            with self._calls.told():
+                    said[check.name] = Evaluation(passed=False, value=case)
+            with self._calls.translate_errors():
                 points = self._points(cases)
         except (AwsError, ConfigError) as error:
-            unasked = Verdict(passed=False, value=f"could not be asked: {error.what}")
+            unasked = Evaluation(passed=False, value=f"could not be asked: {error.what}")
             return {check.name: said.get(check.name, unasked) for check in checks}
         return said | {case.check.name: _judged(case, points, release) for case in cases}
 
@@ -123,7 +123,7 @@ class Metrics:
             return Case(check, _rule(check), Source(values, samples, begin, end), ())
         if not release.weighted:
             return "needs weighted traffic: a shared target group mixes blue and green"
-        with self._calls.told():
+        with self._calls.translate_errors():
             balancer = self._balancer(release)
         namespace = _KINDS.get(balancer.partition("/")[0])
         if why := _unkept(check, namespace):
@@ -171,7 +171,7 @@ class Metrics:
         end = max(source.end for source in sources)
         paginator = self._calls.cloudwatch.get_paginator("get_metric_data")
         pages: Iterator[dict[str, Any]] = paginator.paginate(
-            MetricDataQueries=[query.asked(id_) for id_, query in ids.items()],
+            MetricDataQueries=[query.to_request(id_) for id_, query in ids.items()],
             StartTime=datetime.fromtimestamp(begin, UTC),
             EndTime=datetime.fromtimestamp(max(end, begin + step), UTC),
         )
@@ -263,10 +263,10 @@ def _must_be_whole(result: Mapping[str, Any]) -> None:
         raise AwsError(what, code=result["StatusCode"], operation="GetMetricData", transient=True)
 
 
-def _judged(case: Case, points: Points, release: Release) -> Verdict:
+def _judged(case: Case, points: Points, release: Release) -> Evaluation:
     state = release.checks.get(case.check.name)
     green, *blues = (_data(case.check, source, points) for source in (case.green, *case.blues))
-    return judgement.judge(case.rule, green, blues, held=bool(state and state.held))
+    return judgement.evaluate(case.rule, green, blues, held=bool(state and state.held))
 
 
 def _data(check: MetricCheck, source: Source, points: Points) -> Data:

@@ -22,10 +22,10 @@ import urllib3
 
 from bluegreen.aws import builder, groups
 from bluegreen.aws.calls import Answer, Calls, started
-from bluegreen.aws.metrics import Metrics
+from bluegreen.aws.metrics import MetricChecks
 from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck, link_local
 from bluegreen.errors import AwsError, ConfigError
-from bluegreen.judgement import Verdict
+from bluegreen.judgement import Evaluation
 from bluegreen.observation import CheckResult, Group
 from bluegreen.release import Phase, Release
 
@@ -56,7 +56,7 @@ Mask = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Page:
+class HttpAnswer:
     """What an HTTP check was answered."""
 
     status: int
@@ -69,7 +69,7 @@ Stopwatch = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Asked:
+class HttpRequest:
     """What an HTTP check asks: a GET, and how long its answer may take (seconds)."""
 
     url: str
@@ -79,14 +79,14 @@ class Asked:
 
 #: Asks them side by side and gives their answers, whether they are there yet or not. One that will not come raises
 #: urllib3's errors, TimeoutError or whatever else is the cause.
-Fetch = Callable[[Sequence[Asked]], Sequence[Future[Page]]]
+Fetch = Callable[[Sequence[HttpRequest]], Sequence[Future[HttpAnswer]]]
 
 
 @dataclass(frozen=True)
 class Question:
     """One HTTP check on its way."""
 
-    answer: Future[Page]
+    answer: Future[HttpAnswer]
     phase: Phase  # what was asked in another says nothing of this one
     since: float
 
@@ -109,7 +109,7 @@ class Probes:
         self._asked: dict[tuple[str, str], float] = {}
         self._rounds: dict[tuple[str, str], Round] = {}
         self._questions: dict[tuple[str, str], Question] = {}
-        self._metrics = Metrics(calls)
+        self._metrics = MetricChecks(calls)
 
     def look(
         self, release: Release, green: Group | None, now: float, *, lacking: bool = False
@@ -147,10 +147,12 @@ class Probes:
 
     # --- http
 
-    def _pages(self, checks: list[HttpCheck], release: Release, now: float) -> dict[str, Verdict]:
+    def _pages(self, checks: list[HttpCheck], release: Release, now: float) -> dict[str, Evaluation]:
         """Those that are answered by now; whatever is not out yet is asked first."""
         asked = [check for check in checks if not self._is_out(check, release)]
-        answers = self._fetch([Asked(check.http, check.headers, check.timeout) for check in asked]) if asked else ()
+        answers = (
+            self._fetch([HttpRequest(check.http, check.headers, check.timeout) for check in asked]) if asked else ()
+        )
         for check, answer in zip(asked, answers, strict=True):
             self._questions[release.id, check.name] = Question(answer, release.phase, now)
             self._asked[release.id, check.name] = now
@@ -161,7 +163,7 @@ class Probes:
         question = self._questions.get((release.id, check.name))
         return question is not None and question.phase is release.phase
 
-    def _answer(self, check: HttpCheck, release: Release, now: float) -> Verdict | None:
+    def _answer(self, check: HttpCheck, release: Release, now: float) -> Evaluation | None:
         """None while it is out."""
         key = (release.id, check.name)
         question = self._questions[key]
@@ -173,7 +175,7 @@ class Probes:
         self._questions[key] = replace(question, since=now)
         return _failed(f"no answer within {check.timeout:g} s")
 
-    def _read(self, check: HttpCheck, answer: Future[Page]) -> Verdict:
+    def _read(self, check: HttpCheck, answer: Future[HttpAnswer]) -> Evaluation:
         try:
             return self._page(check, answer.result())
         except urllib3.exceptions.NewConnectionError as error:  # to urllib3 a kind of timeout
@@ -183,7 +185,7 @@ class Probes:
         except Exception as error:  # whatever it is, it is no answer
             return _failed(f"no answer: {_cause(error)}")
 
-    def _page(self, check: HttpCheck, page: Page) -> Verdict:
+    def _page(self, check: HttpCheck, page: HttpAnswer) -> Evaluation:
         value = f"{page.status}" if page.seconds is None else f"{page.status} after {page.seconds:.1f} s"
         if page.status not in check.status:
             return _failed(f"{value}, to {self._mask(page.location)[:LINE_MAX]}" if page.location else value)
@@ -191,15 +193,15 @@ class Probes:
             return _failed(f"{value}, without `{check.contains}`")
         if wrong := _wrong_in(page.body, check.json_values, self._mask if check.reveal else None):
             return _failed(f"{value}, {wrong}"[:LINE_MAX])
-        return Verdict(passed=True, value=value)
+        return Evaluation(passed=True, value=value)
 
     # --- alarms
 
-    def _alarms(self, checks: list[AlarmCheck]) -> dict[str, Verdict]:
+    def _alarms(self, checks: list[AlarmCheck]) -> dict[str, Evaluation]:
         """A hundred a call (CloudWatch API, DescribeAlarms)."""
         shown: dict[str, Answer] = {}
         try:
-            with self._calls.told():
+            with self._calls.translate_errors():
                 for names in groups.batches(sorted({check.alarm for check in checks}), ALARM_BATCH):
                     answer = self._calls.cloudwatch.describe_alarms(
                         AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=ALARM_BATCH
@@ -218,19 +220,19 @@ class Probes:
 
     def _commands(
         self, checks: list[RunCheck], release: Release, green: Group | None, now: float
-    ) -> dict[str, Verdict]:
+    ) -> dict[str, Evaluation]:
         answers = {check.name: self._told(check, release, green, now) for check in checks}
         return {name: answer for name, answer in answers.items() if answer is not None}
 
-    def _told(self, check: RunCheck, release: Release, green: Group | None, now: float) -> Verdict | None:
+    def _told(self, check: RunCheck, release: Release, green: Group | None, now: float) -> Evaluation | None:
         try:
-            with self._calls.told():
+            with self._calls.translate_errors():
                 return self._command(check, release, green, now)
         except (AwsError, ConfigError) as error:
             self._asked[release.id, check.name] = now
             return _failed(f"could not be asked: {error.what}")
 
-    def _command(self, check: RunCheck, release: Release, green: Group | None, now: float) -> Verdict | None:
+    def _command(self, check: RunCheck, release: Release, green: Group | None, now: float) -> Evaluation | None:
         """None while the commands are on their way."""
         ids = sorted(green.in_service) if green else []
         if not ids:
@@ -278,7 +280,7 @@ class Probes:
                 return str(command["CommandId"])
         return None
 
-    def _ended(self, round_: Round, now: float) -> Verdict | None:
+    def _ended(self, round_: Round, now: float) -> Evaluation | None:
         shown = {i["InstanceId"]: i for command in round_.commands for i in self._invocations(command)}
         states = {id_: _state(shown.get(id_)) for id_ in round_.instances}
         states |= dict.fromkeys(round_.unreached, "unreached")
@@ -288,7 +290,7 @@ class Probes:
         value = f"{len(passed)} of {len(states)} passed"
         sick = next((id_ for id_ in round_.instances if states[id_] != "passed"), None)
         if sick is None:
-            return Verdict(passed=True, value=value)
+            return Evaluation(passed=True, value=value)
         return _failed(f"{value}; {sick}: {self._end(shown.get(sick), states[sick])}")
 
     def _invocations(self, command: str) -> list[Answer]:
@@ -312,19 +314,19 @@ def _state(invocation: Answer | None) -> str:
     return builder.STATES.get(invocation["Status"], "passed" if invocation["Status"] == "Success" else "failed")
 
 
-def _failed(value: str) -> Verdict:
-    return Verdict(passed=False, value=value)
+def _failed(value: str) -> Evaluation:
+    return Evaluation(passed=False, value=value)
 
 
-def _alarm(shown: Answer | None, check: AlarmCheck) -> Verdict:
+def _alarm(shown: Answer | None, check: AlarmCheck) -> Evaluation:
     """Only OK passes, unless missing data was said to: it is no good news (S2)."""
     if shown is None:
         return _failed(f"there is no alarm `{check.alarm}`")
     state = shown["StateValue"]
     if state == "OK":
-        return Verdict(passed=True, value=state)
+        return Evaluation(passed=True, value=state)
     if state == "INSUFFICIENT_DATA" and check.missing == "pass":
-        return Verdict(passed=True, value=f"{state}, which passes")
+        return Evaluation(passed=True, value=f"{state}, which passes")
     reason = " ".join(shown.get("StateReason", "").split())[:LINE_MAX]
     return _failed(f"{state}: {reason}" if reason else state)
 
@@ -384,7 +386,7 @@ def fetcher(stopwatch: Stopwatch | None) -> Fetch:
     once is waited for.
     """
 
-    def fetch(questions: Sequence[Asked]) -> list[Future[Page]]:
+    def fetch(questions: Sequence[HttpRequest]) -> list[Future[HttpAnswer]]:
         answers = [_in_a_thread(partial(_got, asked, stopwatch)) for asked in questions]
         wait(answers, timeout=SOON)
         return answers
@@ -392,23 +394,23 @@ def fetcher(stopwatch: Stopwatch | None) -> Fetch:
     return fetch
 
 
-def _in_a_thread(get: Callable[[], Page]) -> Future[Page]:
+def _in_a_thread(get: Callable[[], HttpAnswer]) -> Future[HttpAnswer]:
     try:
         return started(get)
     except RuntimeError as error:  # no more threads
-        answer: Future[Page] = Future()
+        answer: Future[HttpAnswer] = Future()
         answer.set_exception(error)
         return answer
 
 
-def _got(asked: Asked, stopwatch: Stopwatch | None) -> Page:
+def _got(asked: HttpRequest, stopwatch: Stopwatch | None) -> HttpAnswer:
     began = stopwatch() if stopwatch else 0.0
     with _cut_off_after(asked.timeout, asked.url) as pool:
         headers = {"user-agent": "bluegreen", **asked.headers}
         response = pool.request("GET", asked.url, headers=headers, redirect=False, preload_content=False)
         body = b"".join(_pieces(response))
     seconds = stopwatch() - began if stopwatch else None
-    return Page(response.status, body, seconds, response.headers.get("location", ""))
+    return HttpAnswer(response.status, body, seconds, response.headers.get("location", ""))
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def described_lines(routes: Iterable[Route], wanted: set[str], ours: Collection[
     )
 
 
-def ways(calls: Calls, wanted: set[str], through: Iterable[str]) -> list[Route]:
+def routes_of(calls: Calls, wanted: set[str], through: Iterable[str]) -> list[Route]:
     """Every listener and rule of these load balancers that forwards to one of these target groups."""
     return [route for balancer in through for route in _of_balancer(calls, balancer, wanted)]
 
@@ -194,9 +194,9 @@ def forwarded(actions: list[Answer]) -> dict[str, int]:
 # --- weights -------------------------------------------------------------------------------------
 
 
-def shares(ways: Iterable[Route], release: Release) -> dict[str, float | None]:
+def shares(routes_of: Iterable[Route], release: Release) -> dict[str, float | None]:
     """Green's share in percent on each of the release's listeners; None where it cannot be told, or none is shown."""
-    shown = {way.arn: way.actions for way in ways}
+    shown = {way.arn: way.actions for way in routes_of}
     return {arn: _share(shown.get(arn), release) for arn in release.listeners}
 
 

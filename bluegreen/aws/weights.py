@@ -23,7 +23,7 @@ _NETWORK = ":listener/net/"
 
 
 @dataclass(frozen=True)
-class Weighing:
+class WeightedTraffic:
     """How the two target groups are weighed; all empty where target groups are shared."""
 
     listeners: tuple[str, ...] = ()
@@ -39,14 +39,14 @@ class Weighing:
         return {**alike, "idle_target_group": self.idle}
 
 
-def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Route], idle: str = "") -> Weighing:
+def assess(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Route], idle: str = "") -> WeightedTraffic:
     """What the listeners' weights say now; ConfigError or Refused when a release could not move them.
 
     `idle`: the target group that is green's whatever it gets now, as a cure takes out whoever is in it.
     """
     listeners, previews = config.traffic.listeners or (), config.traffic.preview or ()
     if not listeners:
-        return Weighing()
+        return WeightedTraffic()
     shown = traffic.described(calls, (*listeners, *previews))
     for where, named in ((_LISTENERS, listeners), (_PREVIEW, previews)):
         for n, arn in enumerate(named):
@@ -54,7 +54,7 @@ def weigh(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Rout
     idle = idle or _idle({arn: traffic.forwarded(shown[arn]) for arn in listeners}, arns)
     _must_be_all((*listeners, *previews), arns, ways, idle)
     sticky = {arn: _stickiness(shown[arn]) for arn in listeners}
-    return Weighing(listeners, previews, idle, max(sticky.values()), tuple(_surprises(sticky, config.soak)))
+    return WeightedTraffic(listeners, previews, idle, max(sticky.values()), tuple(_surprises(sticky, config.soak)))
 
 
 def must_be_empty(idle: str, members: dict[str, str], leaving: Collection[str]) -> None:

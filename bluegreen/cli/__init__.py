@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import __version__, doors
-from bluegreen.cli import door, output
-from bluegreen.cli.door import Door, Doors
+from bluegreen import __version__, entry_points
+from bluegreen.cli import invocation, output
+from bluegreen.cli.invocation import CommandGroup, Invocation
 from bluegreen.errors import BlueGreenError, ConfigError
 from bluegreen.freezing import end_of
 from bluegreen.release import Outcome, Release, Until
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from bluegreen.driver import Tell
     from bluegreen.engine import Engine
 
-Show = Callable[["Tell", doors.Stop], Release]
+Show = Callable[["Tell", entry_points.Stop], Release]
 
 
-@click.group(cls=Doors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Zero-downtime blue/green releases for EC2 Auto Scaling groups.
@@ -41,21 +41,21 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
-    doors.collect_seldom()
+    entry_points.collect_seldom()
     cli(prog_name="bluegreen")
 
 
 def command(**settings: Any) -> Callable[[Callable[..., int | None]], click.Command]:
-    """A command with the options that all have; the function gets a Door and returns its exit code."""
+    """A command with the options that all have; the function gets an Invocation and returns its exit code."""
 
     def made(function: Callable[..., int | None]) -> click.Command:
         @functools.wraps(function)
         @click.pass_context
         def call(ctx: click.Context, /, **given: Any) -> None:
             names = ("config_path", "environment", "as_json", "table", "region")
-            opened = Door(**{name: given.pop(name) for name in names})
+            opened = Invocation(**{name: given.pop(name) for name in names})
             ctx.find_root().meta["bluegreen.json"] = opened.as_json
-            ctx.exit(function(opened, **given) or doors.OK)
+            ctx.exit(function(opened, **given) or entry_points.OK)
 
         for option in reversed(_EVERYWHERE):
             call = option(call)
@@ -65,7 +65,7 @@ def command(**settings: Any) -> Callable[[Callable[..., int | None]], click.Comm
 
 
 _EVERYWHERE = (
-    click.option("--config", "config_path", metavar="FILE", help=f"The configuration.  [default: {door.CONFIG}]"),
+    click.option("--config", "config_path", metavar="FILE", help=f"The configuration.  [default: {invocation.CONFIG}]"),
     click.option("--environment", metavar="NAME", help="The environment in it.  [default: its own]"),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line; the last is the result."),
     click.option("--table", metavar="NAME", help="The journal.  [default: $BLUEGREEN_TABLE, else bluegreen]"),
@@ -102,19 +102,19 @@ _override = click.option(
 @click.option("--until", type=click.Choice(["held", "switched", "live"]), help="Stop there; a later command goes on.")
 @_override
 @click.option("--cure", is_flag=True, help="Even though what serves is ill; there is no way back to it then.")
-def release(at: Door, commit: str, ami: str, until: str | None, override: str, cure: bool) -> int:
+def release(at: Invocation, commit: str, ami: str, until: str | None, override: str, cure: bool) -> int:
     """Release a commit or an image, and show it to its end."""
     config = at.config()
     engine = at.engine(config)
-    sha = door.commit_of(config, commit, ami, _folder(at))
-    source = door.source_of(sha, _folder(at))
+    sha = invocation.commit_of(config, commit, ami, _folder(at))
+    source = invocation.source_of(sha, _folder(at))
     return _watch(at, _begin(engine, config, sha, ami, until, source=source, override=override, cure=cure))
 
 
 @command()
 @_commit
 @_ami
-def plan(at: Door, commit: str, ami: str) -> None:
+def plan(at: Invocation, commit: str, ami: str) -> None:
     """Show what a release would do, and change nothing.
 
     And what a rollback would do in each phase.
@@ -122,7 +122,7 @@ def plan(at: Door, commit: str, ami: str) -> None:
     from bluegreen import plan_text
 
     config = at.config()
-    sha = door.commit_of(config, commit, ami, _folder(at))
+    sha = invocation.commit_of(config, commit, ami, _folder(at))
     made = at.engine(config).plan(config, commit=sha, ami=ami)
     if at.as_json:
         output.echo_json(plan_text.as_object(made))
@@ -135,7 +135,7 @@ def plan(at: Door, commit: str, ami: str) -> None:
 @_service
 @_no_wait
 @_override
-def promote(at: Door, service: str | None, no_wait: bool, override: str) -> int:
+def promote(at: Invocation, service: str | None, no_wait: bool, override: str) -> int:
     """Let the release that is held go on, and show it to its end."""
     engine, meant = at.meant(service)
     ordered = engine.promote(meant, who=engine.who(), override=override)
@@ -144,7 +144,7 @@ def promote(at: Door, service: str | None, no_wait: bool, override: str) -> int:
 
 @command()
 @_service
-def hold(at: Door, service: str | None) -> int:
+def hold(at: Invocation, service: str | None) -> int:
     """Let the release wait, while both serve, for a promotion."""
     engine, meant = at.meant(service)
     return _given(at, engine, engine.hold(meant, who=engine.who()).release)
@@ -158,7 +158,7 @@ def hold(at: Door, service: str | None) -> int:
 @_no_wait
 @_reason
 @_override
-def rollback(at: Door, service: str | None, number: int | None, no_wait: bool, reason: str, override: str) -> int:
+def rollback(at: Invocation, service: str | None, number: int | None, no_wait: bool, reason: str, override: str) -> int:
     """Give blue all traffic again, and remove green. Exits with 0 when blue serves alone."""
     engine, meant = at.meant(service)
     if number is not None:
@@ -173,7 +173,7 @@ def rollback(at: Door, service: str | None, number: int | None, no_wait: bool, r
 
 @command()
 @_service
-def resume(at: Door, service: str | None) -> int:
+def resume(at: Invocation, service: str | None) -> int:
     """Drive on a release that nobody drives, or that failed."""
     engine, meant = at.meant(service)
     return _attend(at, engine, engine.resume(meant, who=engine.who()).id)
@@ -182,7 +182,7 @@ def resume(at: Door, service: str | None) -> int:
 @command()
 @_service
 @click.option("--group", metavar="NAME", default="", help="Who is live, where several groups serve.")
-def adopt(at: Door, service: str | None, group: str) -> None:
+def adopt(at: Invocation, service: str | None, group: str) -> None:
     """Put a lost or old journal right by what AWS shows.
 
     Nothing in AWS is changed.
@@ -196,7 +196,7 @@ def adopt(at: Door, service: str | None, group: str) -> None:
 
 
 @command()
-def reconcile(at: Door) -> int:
+def reconcile(at: Invocation) -> int:
     """Drive on every release that nobody drives.
 
     As far as each goes without a person.
@@ -211,7 +211,7 @@ def reconcile(at: Door) -> int:
 
 @command()
 @_service
-def status(at: Door, service: str | None) -> None:
+def status(at: Invocation, service: str | None) -> None:
     """Show every service, or one, and what is under way."""
     from bluegreen.cli import listing
 
@@ -233,7 +233,7 @@ def status(at: Door, service: str | None) -> None:
 @command()
 @_service
 @click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, help="How many.")
-def history(at: Door, service: str | None, limit: int) -> None:
+def history(at: Invocation, service: str | None, limit: int) -> None:
     """Show a service's releases, the newest first."""
     from bluegreen.cli import listing
 
@@ -246,7 +246,7 @@ def history(at: Door, service: str | None, limit: int) -> None:
 
 @command()
 @click.option("--who", metavar="ID", default="", help="What slack:U…, github:login or an ARN may, and by which rule.")
-def explain(at: Door, who: str) -> None:
+def explain(at: Invocation, who: str) -> None:
     """Show who may do what, and which rule decides."""
     from bluegreen.cli import explaining
 
@@ -257,7 +257,7 @@ def explain(at: Door, who: str) -> None:
 @_service
 @_reason
 @click.option("--until", metavar="TIME", default="", help="4h, 2d, 2030-01-31T18:00, or forever.  [default: forever]")
-def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
+def freeze(at: Invocation, service: str | None, reason: str, until: str) -> None:
     """Refuse releases and promotions of a service for a time.
 
     Rolling back stays possible.
@@ -271,7 +271,7 @@ def freeze(at: Door, service: str | None, reason: str, until: str) -> None:
 
 @command()
 @_service
-def unfreeze(at: Door, service: str | None) -> None:
+def unfreeze(at: Invocation, service: str | None) -> None:
     """Allow releases of a service again."""
     engine, meant = at.meant(service)
     lifted = engine.unfreeze(meant, who=engine.who())
@@ -295,15 +295,15 @@ def demo(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 # --- inside ------------------------------------------------------------------------------------------------
 
 
-def _watch(at: Door, show: Show, code: Callable[[Release], int] = doors.exit_code) -> int:
+def _watch(at: Invocation, show: Show, code: Callable[[Release], int] = entry_points.exit_code) -> int:
     """Show a release while `show` drives or follows it; print how it stands then."""
     screen = output.screen_for(as_json=at.as_json)
     try:
-        with screen, output.warnings_to(screen), doors.stopping(screen.note) as stop:
+        with screen, output.warnings_to(screen), entry_points.stopping(screen.note) as stop:
             release = show(screen.tell, stop)
     except BlueGreenError as error:
         output.failure(error, screen.release, as_json=at.as_json)
-        return doors.error_code(error, screen.release)
+        return entry_points.error_code(error, screen.release)
     output.ended(release, as_json=at.as_json, said=screen.says_the_end and screen.release is not None)
     return code(release)
 
@@ -339,7 +339,7 @@ def _begin(
 def _shown(engine: Engine, start: Callable[[], Release], until: str | None) -> Show:
     """What `start` starts, to its end."""
 
-    def show(tell: Tell, stop: doors.Stop) -> Release:
+    def show(tell: Tell, stop: entry_points.Stop) -> Release:
         begun = start()
         tell(begun, next(engine.follow(begun.id)), None, None)
         return engine.attend(begun.id, until=_until(until, begun), tell=tell, stop=stop)
@@ -348,7 +348,11 @@ def _shown(engine: Engine, start: Callable[[], Release], until: str | None) -> S
 
 
 def _attend(
-    at: Door, engine: Engine, id_: str, until: str = "held", code: Callable[[Release], int] = doors.exit_code
+    at: Invocation,
+    engine: Engine,
+    id_: str,
+    until: str = "held",
+    code: Callable[[Release], int] = entry_points.exit_code,
 ) -> int:
     return _watch(at, lambda tell, stop: engine.attend(id_, until=Until(until), tell=tell, stop=stop), code)
 
@@ -360,11 +364,11 @@ def _until(asked: str | None, release: Release) -> Until:
 
 def _rollback_code(release: Release) -> int:
     """A rollback has succeeded when blue serves alone again, and in no other case."""
-    return doors.OK if release.outcome is Outcome.ROLLED_BACK else doors.FAILED
+    return entry_points.OK if release.outcome is Outcome.ROLLED_BACK else entry_points.FAILED
 
 
 def _release_again(
-    at: Door, engine: Engine, service: str, number: int, no_wait: bool, reason: str, override: str
+    at: Invocation, engine: Engine, service: str, number: int, no_wait: bool, reason: str, override: str
 ) -> int:
     """By the journal alone: the configuration is that of the last release."""
 
@@ -375,24 +379,24 @@ def _release_again(
     return _given(at, engine, start().id) if no_wait else _watch(at, _shown(engine, start, None))
 
 
-def _must_describe(at: Door, config: Config, service: str) -> None:
+def _must_describe(at: Invocation, config: Config, service: str) -> None:
     if config.id != service:
-        where = at.config_path or door.CONFIG
+        where = at.config_path or invocation.CONFIG
         raise ConfigError(f"describes {config.id}, not {service}", where=where, hint="Name another with --config.")
 
 
-def _given(at: Door, engine: Engine, id_: str) -> int:
+def _given(at: Invocation, engine: Engine, id_: str) -> int:
     """After an order that nobody waits for: how the release stands."""
     output.ended(engine.load(id_), as_json=at.as_json)
-    return doors.OK
+    return entry_points.OK
 
 
-def _folder(at: Door) -> Path:
-    return Path(at.config_path or door.CONFIG).resolve().parent
+def _folder(at: Invocation) -> Path:
+    return Path(at.config_path or invocation.CONFIG).resolve().parent
 
 
-def _say(at: Door, service: str, text: str, **facts: Any) -> None:
+def _say(at: Invocation, service: str, text: str, **facts: Any) -> None:
     if at.as_json:
-        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, **facts})
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "service": service, **facts})
     else:
         output.say(text)

@@ -6,16 +6,16 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from bluegreen import doors, permission
+from bluegreen import entry_points, permission
 from bluegreen.cli import output
-from bluegreen.cli.door import Door
+from bluegreen.cli.invocation import Invocation
 from bluegreen.errors import ConfigError, Untold
 from bluegreen.permission import EVERYBODY, Order, Realm, Row, Ruling
 
 _HEADS = {Realm.SLACK: "Slack", Realm.GITHUB: "GitHub", Realm.AWS: "AWS"}
 
 
-def explain(at: Door, who: str) -> None:
+def explain(at: Invocation, who: str) -> None:
     """Print the rules; with `who` also what somebody may."""
     config = at.config()
     rules = config.to_dict()
@@ -86,7 +86,7 @@ def _because(ruling: Ruling) -> str:
 def _as_object(
     service: str, rows: tuple[Row, ...], conditions: list[str], who: str, found: tuple[Ruling, ...]
 ) -> dict[str, Any]:
-    base = {"schema_version": doors.SCHEMA_VERSION, "service": service, "conditions": conditions}
+    base = {"schema_version": entry_points.SCHEMA_VERSION, "service": service, "conditions": conditions}
     base["orders"] = [vars(row) for row in rows]
     return {**base, "who": who, "may": list(_judged(found))} if who else base
 

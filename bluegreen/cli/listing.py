@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import doors, wording
+from bluegreen import entry_points, wording
 from bluegreen.adoption import images_said, ways_on
 from bluegreen.cli import output
 from bluegreen.engine import Kept, ServiceStatus
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def print_status(statuses: Sequence[ServiceStatus], *, as_json: bool) -> None:
     """A table of services; of a single one also what a person can do."""
     if as_json:
-        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "services": [_service(s) for s in statuses]})
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "services": [_service(s) for s in statuses]})
         return
     if not statuses:
         output.say("No service has been released yet.")
@@ -86,7 +86,7 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
         "frozen": [vars(freeze) for freeze in status.freezes(time.time())],
         "driver": status.driver,
         "unreadable": status.unreadable,
-        "release": doors.result(release, _decision(release)) if release else None,
+        "release": entry_points.result(release, _decision(release)) if release else None,
         "next": wording.next_step(release) if release else "",
     }
 
@@ -103,7 +103,7 @@ def print_history(service: str, releases: Sequence[Summary], kept: Kept, *, as_j
     """A table of releases, the newest first, and whose images are not there any more."""
     if as_json:
         rows = [{**vars(summary), "image_there": kept.there.get(summary.image)} for summary in releases]
-        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": service, "releases": rows})
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "service": service, "releases": rows})
         return
     if not releases:
         output.say(f"{service} has not been released yet.")
@@ -134,7 +134,7 @@ def print_adoption(made: Adoption, *, as_json: bool) -> None:
         shown = {"live": live.name, "image": live.image, "commit": live.commit, "next": made.number}
         lists = {"found": list(made.found), "left": list(made.left), "ended": made.ended}
         lists |= {"images": [image.id for image in made.images]}
-        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "service": made.service, **shown, **lists})
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "service": made.service, **shown, **lists})
         return
     for found in made.found:
         output.say(f"found: {found}")

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 import click
 
-from bluegreen import doors, wording
+from bluegreen import entry_points, wording
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost
 from bluegreen.release import Awaited, Event, EventKind, Release, moment
 
@@ -149,7 +149,7 @@ class _Remarks(logging.Handler):
 def ended(release: Release, *, as_json: bool, said: bool = False) -> None:
     """Where the release stands now, unless that was just said, and what a person can do."""
     if as_json:
-        echo_json(doors.result(release))
+        echo_json(entry_points.result(release))
         return
     if not (said and release.outcome):
         say(wording.outcome_line(release))
@@ -161,9 +161,9 @@ def failure(error: BlueGreenError, release: Release | None = None, *, as_json: b
     place = f"{error.where}: " if error.where else ""
     label = "interrupted" if isinstance(error, Interrupted | LeaseLost) else "error"
     say(f"{label}: {place}{error.what}", err=True)
-    hint(doors.way_on(error, release), err=True)
+    hint(entry_points.way_on(error, release), err=True)
     if as_json:
-        echo_json(doors.failed_result(error, release))
+        echo_json(entry_points.failed_result(error, release))
 
 
 def say(text: str, *, err: bool = False) -> None:

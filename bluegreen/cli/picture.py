@@ -32,7 +32,7 @@ _MARKS = dict.fromkeys((EventKind.STUMBLED, EventKind.BLINDED, EventKind.ERRED, 
 
 
 @dataclass(frozen=True)
-class Scene:
+class View:
     """Everything that the picture shows."""
 
     release: Release
@@ -50,7 +50,7 @@ class Picture:
 
     def __init__(self, console: Console | None = None) -> None:
         self.release: Release | None = None
-        self._scene: Scene | None = None
+        self._scene: View | None = None
         self._note = ""
         self._events: deque[tuple[float, EventKind, str]] = deque(maxlen=_MOST_EVENTS)
         self._console = console or Console(highlight=False)
@@ -76,7 +76,7 @@ class Picture:
             self._events.append((event.at, event.kind, wording.sentence(event, release)))
         if awaited is None and release.awaits is not None:  # somebody else drives, and has told it
             awaited, deadline = release.awaits.awaited, release.awaits.deadline
-        self._scene = Scene(release, tuple(self._events), awaited, deadline)
+        self._scene = View(release, tuple(self._events), awaited, deadline)
 
     def note(self, text: str) -> None:
         """Show a remark until the end."""
@@ -90,7 +90,7 @@ class Picture:
         return draw(replace(scene, note=self._note, closed=closed), time.time(), size.width, size.height)
 
 
-def draw(scene: Scene, now: float, width: int = 80, height: int = 24) -> RenderableType:
+def draw(scene: View, now: float, width: int = 80, height: int = 24) -> RenderableType:
     """The picture at that time, at most so wide and high."""
     release = scene.release
     width = min(width, 100)
@@ -176,7 +176,7 @@ def _gone(release: Release, deleting: Verb) -> bool:
 
 
 def _group_row(which: str, name: str, colour: str, release: Release, gone: bool) -> tuple[Text, ...]:
-    seen = release.sights.get(which)
+    seen = release.observed.get(which)
     title = Text(f"  {which}", colour)
     if gone or seen is None:
         return title, Text(name), Text("─" * _BAR, "bright_black"), Text(), Text("removed" if gone else "", "dim")
@@ -230,7 +230,7 @@ def _check_row(state: CheckState, needs: int, flaps: str) -> tuple[Text, Text, T
 # --- now, and what happened --------------------------------------------------------------------------------
 
 
-def _now(scene: Scene, now: float, width: int) -> Iterable[Text]:
+def _now(scene: View, now: float, width: int) -> Iterable[Text]:
     """What is awaited and for how long yet; what a person can do, or a remark. Always two lines."""
     release = scene.release
     if release.outcome:

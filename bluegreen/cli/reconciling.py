@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from bluegreen import doors
-from bluegreen.cli import door, output
+from bluegreen import entry_points
+from bluegreen.cli import invocation, output
 
 
-def reconcile(at: door.Door) -> int:
+def reconcile(at: invocation.Invocation) -> int:
     """Drive every release that nobody drives, and print how far they came."""
     with (
         output.screen_for(as_json=at.as_json, several=True) as screen,
         output.warnings_to(screen),
-        doors.stopping(screen.note) as stop,
+        entry_points.stopping(screen.note) as stop,
     ):
         config = at.config_if_any()
-        done = doors.drive_all(lambda: at.engine(config), at.engine(config).undriven(), screen.tell, stop)
+        done = entry_points.drive_all(lambda: at.engine(config), at.engine(config).undriven(), screen.tell, stop)
     _sum_up(done, as_json=at.as_json)
-    return doors.gravest(done)
+    return entry_points.gravest(done)
 
 
-def _sum_up(done: list[doors.Done], *, as_json: bool) -> None:
+def _sum_up(done: list[entry_points.Done], *, as_json: bool) -> None:
     if as_json:
-        output.echo_json({"schema_version": doors.SCHEMA_VERSION, "releases": [one.result for one in done]})
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "releases": [one.result for one in done]})
         return
     if not done:
         output.say("Every release under way has a driver.")

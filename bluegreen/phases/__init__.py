@@ -8,7 +8,7 @@
 Every phase is called again after every act and every wait, by whichever driver holds the release, so
 each looks at what is there rather than at what it did last. One module holds one part of the story:
 `baking`, `launching` (with checking), `traffic` (overlapping to soaking), `retiring`, `rollback`.
-`outside` sees what others changed, `checks` judges green, `noticing` says what is worth telling, `takeover` what
+`drift` sees what others changed, `checks` judges green, `observed` says what is worth an event, `takeover` what
 a failed release leaves to the next.
 """
 
@@ -19,11 +19,7 @@ from typing import TYPE_CHECKING
 
 from bluegreen.observation import TARGETS, Observation
 from bluegreen.phases.baking import baking
-from bluegreen.phases.launching import checking, launching
-from bluegreen.phases.observed import ALWAYS, Lately, noticed
-from bluegreen.phases.retiring import retiring
-from bluegreen.phases.rollback import rolling_back
-from bluegreen.phases.scene import (
+from bluegreen.phases.decision import (
     GRACE,
     PATIENCE,
     TRIES,
@@ -32,11 +28,15 @@ from bluegreen.phases.scene import (
     Enter,
     Rest,
     RollBack,
-    Scene,
+    Situation,
     Wait,
     halt,
     leftovers,
 )
+from bluegreen.phases.launching import checking, launching
+from bluegreen.phases.observed import ALWAYS, Lately, noticed
+from bluegreen.phases.retiring import retiring
+from bluegreen.phases.rollback import rolling_back
 from bluegreen.phases.traffic import holding, overlapping, soaking, switching
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Release, Verb
 
@@ -65,9 +65,9 @@ __all__ = [
 
 def decide(release: Release, seen: Observation, config: Config, now: float) -> Decision:
     """What to do next. Pure; total over every release that has not settled."""
-    scene = Scene(release, seen, config, now)
-    decision = ordered(release) or _stumbled(scene) or _STORY[release.phase](scene)
-    return _not_twice(scene, _no_way_back(scene, decision))
+    situation = Situation(release, seen, config, now)
+    decision = ordered(release) or _after_failed_attempt(situation) or _STORY[release.phase](situation)
+    return _not_twice(situation, _no_way_back(situation, decision))
 
 
 def ordered(release: Release) -> RollBack | None:
@@ -79,7 +79,7 @@ def blind(release: Release, now: float, *, denied: bool, message: str) -> Decisi
     """What to do when AWS could not be looked at: wait, then give up the way the phase allows."""
     since = release.blind_since if release.blind_since is not None else now
     if not denied and now - since < PATIENCE:
-        return Wait(Awaited.SIGHT, _backoff(int((now - since) // 10) + 1), since + PATIENCE)
+        return Wait(Awaited.REACHABLE, _backoff(int((now - since) // 10) + 1), since + PATIENCE)
     reason = Reason.DENIED if denied else Reason.BLIND
     if not release.finishing:
         return RollBack(reason, message)
@@ -98,7 +98,7 @@ def erred(release: Release, now: float) -> Decision:
     return Rest(Outcome.FAILED, Reason.MISTAKE, message, leftovers(release))
 
 
-def _no_way_back(s: Scene, decision: Decision) -> Decision:
+def _no_way_back(s: Situation, decision: Decision) -> Decision:
     """S11: nothing returns to a blue that was ill when it was taken out."""
     if not isinstance(decision, RollBack) or s.release.can_return:
         return decision
@@ -106,7 +106,7 @@ def _no_way_back(s: Scene, decision: Decision) -> Decision:
     return halt(s, decision.reason, why)
 
 
-def _not_twice(s: Scene, decision: Decision) -> Decision:
+def _not_twice(s: Situation, decision: Decision) -> Decision:
     """An act that was just done, and whose effect AWS does not show yet, is waited for before it is repeated."""
     if not isinstance(decision, Act) or not s.did(decision.verb) or not s.fresh(decision.verb):
         return decision
@@ -114,26 +114,26 @@ def _not_twice(s: Scene, decision: Decision) -> Decision:
     return s.wait(Awaited.READ_BACK) if {**decision.facts, "verb": decision.verb} == last else decision
 
 
-def _stumbled(s: Scene) -> Decision | None:
-    stumble = s.release.stumble
-    if stumble is None:
+def _after_failed_attempt(s: Situation) -> Decision | None:
+    failed_attempt = s.release.failed_attempt
+    if failed_attempt is None:
         return None
-    patience = s.config.timeouts.bake if stumble.verb is Verb.CLAIM_BUILDER else PATIENCE
+    patience = s.config.timeouts.bake if failed_attempt.verb is Verb.CLAIM_BUILDER else PATIENCE
     finishing = s.release.finishing
-    passing = stumble.transient and s.now - stumble.first < patience
-    if passing or (finishing and not stumble.transient and stumble.count < TRIES):
-        again = stumble.last + _backoff(stumble.count)
-        waited = Awaited.BUILDER_FREE if stumble.verb is Verb.CLAIM_BUILDER else Awaited.RETRY
+    passing = failed_attempt.transient and s.now - failed_attempt.first < patience
+    if passing or (finishing and not failed_attempt.transient and failed_attempt.count < TRIES):
+        again = failed_attempt.last + _backoff(failed_attempt.count)
+        waited = Awaited.BUILDER_FREE if failed_attempt.verb is Verb.CLAIM_BUILDER else Awaited.RETRY
         return Wait(waited, again - s.now, again) if s.now < again else None
-    reason = Reason.DENIED if stumble.denied else Reason.AWS_ERROR
-    return halt(s, reason, stumble.message) if finishing else RollBack(reason, stumble.message)
+    reason = Reason.DENIED if failed_attempt.denied else Reason.AWS_ERROR
+    return halt(s, reason, failed_attempt.message) if finishing else RollBack(reason, failed_attempt.message)
 
 
 def _backoff(count: int) -> float:
     return float(min(2 ** min(count - 1, 4), 15))
 
 
-_STORY: Mapping[Phase, Callable[[Scene], Decision]] = {
+_STORY: Mapping[Phase, Callable[[Situation], Decision]] = {
     Phase.BAKING: baking,
     Phase.LAUNCHING: launching,
     Phase.CHECKING: checking,

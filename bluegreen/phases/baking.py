@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bluegreen.observation import Builder, Image
-from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene
+from bluegreen.phases.decision import Act, Decision, Enter, RollBack, Situation
 from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 
 #: Codes with which a command is refused before it is taken: the agent is not known yet, or there were too many calls.
 NOT_TAKEN = frozenset({"IncorrectInstanceState", "ThrottlingException"})
 
 
-def baking(s: Scene) -> Decision:
+def baking(s: Situation) -> Decision:
     """Come by an AMI: given, found, or made on the builder, which is always stopped again."""
     image = s.seen.image
     if image is not None:
@@ -26,7 +26,7 @@ def baking(s: Scene) -> Decision:
     return _claim_builder(s) or _build(s)
 
 
-def _judge_image(s: Scene, image: Image) -> Decision:
+def _judge_image(s: Situation, image: Image) -> Decision:
     if image.state == "available":
         return Enter(Phase.LAUNCHING, {"image": image.id})
     if image.state != "pending":
@@ -38,23 +38,23 @@ def _judge_image(s: Scene, image: Image) -> Decision:
     return s.wait(Awaited.IMAGE, deadline, calm=True)
 
 
-def _image_unseen(s: Scene) -> Decision:
+def _image_unseen(s: Situation) -> Decision:
     if s.fresh(Verb.MAKE_IMAGE):
         return s.wait(Awaited.IMAGE)
     return RollBack(Reason.IMAGE_FAILED, f"the image {s.release.made_image} is gone")
 
 
-def _claim_builder(s: Scene) -> Decision | None:
+def _claim_builder(s: Situation) -> Decision | None:
     return None if s.did(Verb.CLAIM_BUILDER) else Act(Verb.CLAIM_BUILDER)
 
 
-def free_builder(s: Scene) -> Decision | None:
+def free_builder(s: Situation) -> Decision | None:
     """Let other releases bake, once we need the builder no more."""
     claimed = s.began(Verb.CLAIM_BUILDER) and not s.did(Verb.FREE_BUILDER)
     return Act(Verb.FREE_BUILDER) if claimed else None
 
 
-def _build(s: Scene) -> Decision:
+def _build(s: Situation) -> Decision:
     builder = s.seen.builder
     if builder is None or builder.state not in _BUILDER:
         state = "does not exist" if builder is None else f"is {builder.state}"
@@ -62,7 +62,7 @@ def _build(s: Scene) -> Decision:
     return _BUILDER[builder.state](s, builder)
 
 
-def _builder_stopped(s: Scene, builder: Builder) -> Decision:
+def _builder_stopped(s: Situation, builder: Builder) -> Decision:
     if _built(s, builder):
         return Act(Verb.MAKE_IMAGE)
     failed = _failed_command(builder)
@@ -75,7 +75,7 @@ def _builder_stopped(s: Scene, builder: Builder) -> Decision:
     return RollBack(Reason.BUILDER_LOST, f"the builder {builder.id} was stopped before its build was done")
 
 
-def _builder_running(s: Scene, builder: Builder) -> Decision:
+def _builder_running(s: Situation, builder: Builder) -> Decision:
     if not s.began(Verb.START_BUILDER):
         return RollBack(
             Reason.BUILDER_RUNNING, f"the builder {builder.id} runs already, and this release did not start it"
@@ -90,7 +90,7 @@ def _builder_running(s: Scene, builder: Builder) -> Decision:
     return _run_commands(s, builder)
 
 
-def _run_commands(s: Scene, builder: Builder) -> Decision:
+def _run_commands(s: Situation, builder: Builder) -> Decision:
     verb, command = Verb.RUN_BUILD, builder.build
     if command is not None and command.state == "succeeded":
         verb, command = Verb.RUN_BUILD_CHECK, builder.check
@@ -99,19 +99,19 @@ def _run_commands(s: Scene, builder: Builder) -> Decision:
     return Act(verb)
 
 
-def _may_have_been_sent(s: Scene, verb: Verb) -> bool:
+def _may_have_been_sent(s: Situation, verb: Verb) -> bool:
     """Begun so lately by a driver that died, or that heard no answer, that AWS may not list it yet."""
-    stumble = s.release.stumble
-    refused = stumble is not None and stumble.verb is verb and stumble.code in NOT_TAKEN
+    failed_attempt = s.release.failed_attempt
+    refused = failed_attempt is not None and failed_attempt.verb is verb and failed_attempt.code in NOT_TAKEN
     return s.fresh(verb) and not refused
 
 
-def _builder_moving(s: Scene, builder: Builder) -> Decision:
+def _builder_moving(s: Situation, builder: Builder) -> Decision:
     waits = Awaited.BUILDER_UP if builder.state == "pending" else Awaited.BUILDER_STOPPED
     return s.wait(waits)
 
 
-def _built(s: Scene, builder: Builder) -> bool:
+def _built(s: Situation, builder: Builder) -> bool:
     image = s.config.image.builder
     needed = [builder.build] if image is None or not image.check else [builder.build, builder.check]
     return all(command is not None and command.state == "succeeded" for command in needed)
@@ -124,7 +124,7 @@ def _failed_command(builder: Builder) -> RollBack | None:
     return None
 
 
-_BUILDER: Mapping[str, Callable[[Scene, Builder], Decision]] = {
+_BUILDER: Mapping[str, Callable[[Situation, Builder], Decision]] = {
     "stopped": _builder_stopped,
     "pending": _builder_moving,
     "running": _builder_running,

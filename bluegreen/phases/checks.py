@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bluegreen.observation import TARGETS
+from bluegreen.phases.decision import RollBack, Situation, Wait, of_balancer, runs_on_green, when_word
 from bluegreen.phases.losses import loss
-from bluegreen.phases.scene import RollBack, Scene, Wait, of_balancer, runs_on_green, when_word
 from bluegreen.release import Awaited, Phase, Reason, duration
 
 #: Phases that go on for as long as it takes while blue serves, too.
 BOTH_SERVE = frozenset({Phase.OVERLAPPING, Phase.HOLDING})
 
 
-def check_failed(s: Scene) -> RollBack | None:
+def check_failed(s: Situation) -> RollBack | None:
     """A check that was lost, or that did not come to hold in time; or what AWS took and did not replace in time."""
     if late := _not_replaced(s):
         return late
@@ -25,7 +25,7 @@ def check_failed(s: Scene) -> RollBack | None:
     return None
 
 
-def _not_replaced(s: Scene) -> RollBack | None:
+def _not_replaced(s: Situation) -> RollBack | None:
     """While both serve what remains is enough, however long; alone, green must be whole again in its healthy time.
 
     Nobody is waited for while nobody serves.
@@ -44,7 +44,7 @@ def _not_replaced(s: Scene) -> RollBack | None:
     return RollBack(gone.reason, f"{gone.named(s.seen.green)}, {within}: {remain} healthy")
 
 
-def _why_never(s: Scene, name: str) -> Reason:
+def _why_never(s: Situation, name: str) -> Reason:
     """Why a check never came to hold: the version is not to blame while all that are there are well, or nobody is."""
     gone, green = loss(s.release, s.seen), s.seen.green
     if name != TARGETS:
@@ -53,7 +53,7 @@ def _why_never(s: Scene, name: str) -> Reason:
     return gone.reason if gone and well else Reason.NEVER_HEALTHY
 
 
-def _seen(s: Scene, name: str) -> str:
+def _seen(s: Situation, name: str) -> str:
     """What it said last; and who took whom, where that left nobody to ask."""
     state, gone = s.release.checks.get(name), loss(s.release, s.seen)
     if gone and _nobody_to_ask(s, name):
@@ -61,18 +61,18 @@ def _seen(s: Scene, name: str) -> str:
     return state.value if state else "never answered"
 
 
-def _nobody_to_ask(s: Scene, name: str) -> bool:
+def _nobody_to_ask(s: Situation, name: str) -> bool:
     """What runs on green finds nobody there."""
     runs = any(check.name == name and runs_on_green(check) for check in s.checks)
     return runs and not (s.seen.green and s.seen.green.in_service)
 
 
-def _limits(s: Scene) -> list[tuple[str, float]]:
+def _limits(s: Situation) -> list[tuple[str, float]]:
     own = [(TARGETS, s.config.timeouts.healthy)] if s.targets_judged else []
     return own + [(check.name, check.within) for check in s.checks]
 
 
-def _clock(s: Scene, name: str) -> float:
+def _clock(s: Situation, name: str) -> float:
     """When a check's time to come to hold began: with the first of its phases that was entered, and green's share."""
     own: tuple[str, ...] = ("checking", "overlapping") if s.release.weighted else ("overlapping",)
     check = next((check for check in s.checks if check.name == name), None)
@@ -84,6 +84,6 @@ def _clock(s: Scene, name: str) -> float:
     return max(min(starts, default=s.release.in_phase_since), s.release.watched_since, share or 0.0)
 
 
-def checks_pending(s: Scene) -> Wait | None:
+def checks_pending(s: Situation) -> Wait | None:
     """Wait for the checks that do not hold yet."""
     return s.wait(Awaited.CHECKS) if s.all_held_since is None else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from bluegreen.observation import Group, Observation
+from bluegreen.phases.decision import Rest, Situation, halt
 from bluegreen.phases.obstacles import with_who_is_in_the_way
-from bluegreen.phases.scene import Rest, Scene, halt
 from bluegreen.release import TAKEN, Phase, Reason, Verb, holder_of
 
 
-def intruded(s: Scene) -> Rest | None:
+def intruded(s: Situation) -> Rest | None:
     """Stop when something that we work on is not as we left it."""
     found = (
         not_ours(s)
@@ -23,13 +23,13 @@ def intruded(s: Scene) -> Rest | None:
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 
-def displaced(s: Scene) -> Rest | None:
+def displaced(s: Situation) -> Rest | None:
     """While blue is retired: stop when somebody else took green's traffic away; sizes and blue are in motion then."""
     found = not_ours(s) or held_by_another(s) or _green_left(s) or _weights_changed(s) or _strayed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 
-def not_ours(s: Scene) -> str:
+def not_ours(s: Situation) -> str:
     """Green was made, and what bears its name now is another's: the journal speaks of another world."""
     green = s.stranger
     if green is None or Verb.CREATE_GREEN not in s.release.did:
@@ -38,7 +38,7 @@ def not_ours(s: Scene) -> str:
     return f"the group {green.name} is {made} and was not made by this release, so nothing is done to it"
 
 
-def held_by_another(s: Scene) -> str:
+def held_by_another(s: Situation) -> str:
     """Another release began from our blue, or from our green: one of the two journals is not of this world any more."""
     for verb, group in ((Verb.PIN_BLUE, s.seen.blue), (Verb.CREATE_GREEN, s.seen.green)):
         if group is not None and s.settled(verb) and s.release.held_by_another(group.held_by):
@@ -46,7 +46,7 @@ def held_by_another(s: Scene) -> str:
     return ""
 
 
-def _strayed(s: Scene) -> str:
+def _strayed(s: Situation) -> str:
     """A group of an earlier release was put back: what it serves is not what was released."""
     sentences = (one for one in s.release.takes.get("left", ()) if isinstance(one, str))
     told = " ".join(sentences)  # of a cure by an older version, which took nobody out: it was there before
@@ -63,7 +63,7 @@ def beside(seen: Observation) -> str:
     return f"{len(seen.beside)} other target{'s' if len(seen.beside) > 1 else ''} ({', '.join(said)})" if said else ""
 
 
-def _blue_changed(s: Scene) -> str:
+def _blue_changed(s: Situation) -> str:
     blue, before = s.seen.blue, s.before
     if blue is None or blue.deleting:
         return f"the group {s.release.blue_group} was deleted"
@@ -78,7 +78,7 @@ def _blue_changed(s: Scene) -> str:
     return _attachment_changed(s, blue)
 
 
-def _attachment_changed(s: Scene, blue: Group) -> str:
+def _attachment_changed(s: Situation, blue: Group) -> str:
     attached = set(s.release.blue_targets) <= blue.target_groups
     if not attached and not s.began(Verb.TAKE_BLUE_OUT):
         return f"{blue.name} was taken out of the load balancer"
@@ -87,11 +87,11 @@ def _attachment_changed(s: Scene, blue: Group) -> str:
     return ""
 
 
-def _green_changed(s: Scene) -> str:
+def _green_changed(s: Situation) -> str:
     return _green_left(s) or _green_resized(s)
 
 
-def _green_left(s: Scene) -> str:
+def _green_left(s: Situation) -> str:
     green = s.seen.green
     if not s.settled(Verb.CREATE_GREEN):
         return ""
@@ -102,19 +102,19 @@ def _green_left(s: Scene) -> str:
     return ""
 
 
-def _green_resized(s: Scene) -> str:
+def _green_resized(s: Situation) -> str:
     green = s.seen.green
     resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
     if green is None or not s.settled(Verb.CREATE_GREEN) or resizing:
         return ""
-    known = s.release.sights.get(TAKEN, {}).get("instances", ())
+    known = s.release.observed.get(TAKEN, {}).get("instances", ())
     back = sum(one.id in known and not one.set_aside for one in green.instances)  # leaving Standby, each adds one
     if s.release.size <= green.desired <= s.release.size + back:
         return ""
     return f"{green.name} was resized from {s.release.size} to {green.desired}"
 
 
-def _weights_changed(s: Scene) -> str:
+def _weights_changed(s: Situation) -> str:
     """What AWS shows may lag behind a shift that was just made, or was made in part."""
     if s.release.rest and not s.settled(Verb.SHIFT):
         return ""  # they are as the release that failed left them
@@ -127,7 +127,7 @@ def _weights_changed(s: Scene) -> str:
     return ""
 
 
-def _routes_changed(s: Scene) -> str:
+def _routes_changed(s: Situation) -> str:
     routes = s.seen.routes
     if routes is None or not s.did(Verb.PIN_BLUE) or routes == s.before.routes:
         return ""

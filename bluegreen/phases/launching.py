@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from bluegreen.observation import Group
 from bluegreen.phases.checks import check_failed, checks_pending
+from bluegreen.phases.decision import TRIES, Act, Decision, Enter, RollBack, Situation, rest_out
 from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.phases.scene import TRIES, Act, Decision, Enter, RollBack, Scene, rest_out
 from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of
 
 
-def launching(s: Scene) -> Decision:
+def launching(s: Situation) -> Decision:
     """Pin blue, make the template version and green, and wait until green is in service."""
     return _pin_blue(s) or intruded(s) or _make_green(s) or Enter(Phase.CHECKING)
 
 
-def _pin_blue(s: Scene) -> Decision | None:
+def _pin_blue(s: Situation) -> Decision | None:
     blue = s.seen.blue
     if s.did(Verb.PIN_BLUE) and not s.did(Verb.SUSPEND_BLUE):
         lost = blue is not None and s.settled(Verb.PIN_BLUE) and not s.release.holds(blue.held_by)
@@ -33,7 +33,7 @@ def _pin_blue(s: Scene) -> Decision | None:
     return Act(Verb.PIN_BLUE, {"blue": before.to_facts()})
 
 
-def _refreshed(s: Scene) -> Decision:
+def _refreshed(s: Situation) -> Decision:
     """Somebody's instance refresh of blue began during the bake; nothing was made beside an image yet."""
     deadline = s.watched_since + s.config.timeouts.launch
     if s.now >= deadline:
@@ -41,7 +41,7 @@ def _refreshed(s: Scene) -> Decision:
     return s.wait(Awaited.REFRESHED, deadline, calm=True)
 
 
-def _changed_during_the_bake(s: Scene, blue: Group) -> str:
+def _changed_during_the_bake(s: Situation, blue: Group) -> str:
     """Nothing was made beside an image yet, so nothing needs a person."""
     if not set(s.release.blue_targets) <= blue.target_groups:
         return f"{blue.name} was taken out of the load balancer"
@@ -52,7 +52,7 @@ def _changed_during_the_bake(s: Scene, blue: Group) -> str:
     return ""
 
 
-def _snapshot(s: Scene, blue: Group) -> BlueBefore:
+def _snapshot(s: Situation, blue: Group) -> BlueBefore:
     template = s.seen.template
     meant = {"$Latest": str(template.latest), "$Default": str(template.default)} if template else {}
     pinned = s.release.takes.get("before", {})  # by a release that failed: what it had before that is put back
@@ -70,7 +70,7 @@ def _snapshot(s: Scene, blue: Group) -> BlueBefore:
     )
 
 
-def _make_green(s: Scene) -> Decision | None:
+def _make_green(s: Situation) -> Decision | None:
     for verb in (Verb.MAKE_TEMPLATE_VERSION, Verb.CREATE_GREEN):
         if not s.did(verb):
             return Act(verb)
@@ -91,12 +91,12 @@ def _make_green(s: Scene) -> Decision | None:
     return s.wait(Awaited.GREEN_UP, deadline)
 
 
-def checking(s: Scene) -> Decision:
+def checking(s: Situation) -> Decision:
     """Judge green before it gets any traffic."""
     return intruded(s) or _join_idle(s) or check_failed(s) or checks_pending(s) or Enter(Phase.OVERLAPPING)
 
 
-def _join_idle(s: Scene) -> Decision | None:
+def _join_idle(s: Situation) -> Decision | None:
     """With weights green joins the idle target group, where it is checked while its share is 0.
 
     What a failed release left there leaves before; where that gets traffic, green joins beside it in the overlap.

@@ -58,7 +58,7 @@ def loss(release: Release, seen: Observation) -> Loss | None:
     """What was taken and is not replaced; None when enough of green serve, or something else is the matter."""
     if seen.green is None or _whole(release, seen, seen.green):
         return None
-    before = {"value": "", "instances": [], "remain": [], "since": seen.at, **release.sights.get(TAKEN, {})}
+    before = {"value": "", "instances": [], "remain": [], "since": seen.at, **release.observed.get(TAKEN, {})}
     known, open_ = set(before["instances"]), bool(before["value"])
     hand = _new_by_hand(seen, seen.green, release, known)
     new = (set(seen.taken) - known) | hand
@@ -82,7 +82,7 @@ def _open(before: Facts) -> tuple[set[str], set[str], set[str]]:
 
 def _new_by_hand(seen: Observation, green: Group, release: Release, known: Collection[str]) -> set[str]:
     """Whom a person set aside since the last look, or detached; one may be put back, and set aside once more."""
-    parked = set(release.sights.get(f"{PARKED} green", {}).get("instances", ()))
+    parked = set(release.observed.get(f"{PARKED} green", {}).get("instances", ()))
     aside = {one.id for one in green.instances if one.set_aside and one.id not in parked}
     leaving = {one.id for one in green.instances if one.set_aside and not one.parked}
     return (aside - leaving) | ((leaving | set(seen.detached.get(green.name, ()))) - set(known))
@@ -95,7 +95,7 @@ def _up(seen: Observation, green: Group) -> tuple[str, ...]:
 
 def _whole(release: Release, seen: Observation, green: Group) -> bool:
     """Before green is in a target group nobody can tell whether who came in place of another has booted."""
-    if not seen.targets and release.sights.get(TAKEN, {}).get("value"):
+    if not seen.targets and release.observed.get(TAKEN, {}).get("value"):
         return False
     return len(_up(seen, green)) >= needed(release, seen)
 
@@ -120,7 +120,7 @@ def judged_well(release: Release, seen: Observation) -> tuple[bool, str]:
 
 def noticed_losses(release: Release, seen: Observation) -> list[dict[str, Any]]:
     """Facts of the `observed` event: when something is taken, and when it has been replaced."""
-    gone, before = loss(release, seen), release.sights.get(TAKEN)
+    gone, before = loss(release, seen), release.observed.get(TAKEN)
     if gone is not None:
         facts = {"instances": list(gone.taken), "remain": list(gone.remain), "since": gone.since}
         facts |= {"missing": list(gone.missing), "by_hand": list(gone.by_hand)}

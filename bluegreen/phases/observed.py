@@ -12,11 +12,11 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.observation import TARGETS, CheckResult, Group, Observation
+from bluegreen.phases.decision import JUDGED, LOOKS, judged
 from bluegreen.phases.drift import beside
 from bluegreen.phases.losses import judged_well, noticed_losses
 from bluegreen.phases.obstacles import seen_in_the_way
-from bluegreen.phases.scene import JUDGED, LOOKS, judged
-from bluegreen.release import DETACHED, EVERY, PARKED, SIGHT, TAKEN, CheckState, Facts, Phase, Release, Verb, seeing
+from bluegreen.release import DETACHED, EVERY, PARKED, REACHABLE, TAKEN, CheckState, Facts, Phase, Release, Verb, seeing
 
 if TYPE_CHECKING:
     from bluegreen.config import Check, Config
@@ -27,13 +27,13 @@ def noticed(release: Release, seen: Observation, config: Config) -> list[dict[st
     losses = noticed_losses(release, seen) if release.phase in JUDGED else []
     fleets = [*_fleets(release, seen), *seen_in_the_way(release, seen), *losses]
     changed = [*fleets, *_baked(seen), *_traffic(seen), *_others(release, seen), *_expiring(release, seen, config)]
-    told = [facts for facts in changed if release.sights.get(facts["subject"]) != facts]
-    again = [] if release.blind_since is None else [{"subject": SIGHT, "value": "AWS answers again"}]
+    told = [facts for facts in changed if release.observed.get(facts["subject"]) != facts]
+    again = [] if release.blind_since is None else [{"subject": REACHABLE, "value": "AWS answers again"}]
     return again + told + _answers(release, seen, config)
 
 
 #: Subjects whose every fact is recorded at once: later facts are told from the earlier ones, and none flaps by itself.
-ALWAYS = frozenset({SIGHT, TAKEN, "hold", *DETACHED.values(), *(f"{PARKED} {which}" for which in DETACHED)})
+ALWAYS = frozenset({REACHABLE, TAKEN, "hold", *DETACHED.values(), *(f"{PARKED} {which}" for which in DETACHED)})
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Lately:
     def also(self, release: Release, facts: Facts) -> Lately:
         """One more change; `release` is what was known before it."""
         subject = facts["subject"]
-        before = release.sights.get(subject)
+        before = release.observed.get(subject)
         turned = before is None or "passed" not in facts or before["passed"] is not facts["passed"]
         return Lately({**self.seen, subject: (facts, self.seen.get(subject, ({}, 0))[1] + turned)})
 
@@ -73,7 +73,7 @@ class Lately:
         """What flapped and has been the same for a while is told once more: it flaps no longer."""
         for subject, pace in release.paces.items():
             if pace.changes and subject not in self.seen and now - pace.at >= EVERY:
-                yield release.sights[subject]
+                yield release.observed[subject]
 
 
 def _told(release: Release, subject: str, now: float, facts: Facts, changes: int) -> Facts:
@@ -102,7 +102,7 @@ def _standing(state: CheckState | None) -> tuple[float | None, bool, bool] | Non
 def _others(release: Release, seen: Observation) -> list[dict[str, Any]]:
     """Who else serves where green does: told when it changes, and once it is over."""
     value = beside(seen)
-    return [{"subject": "beside", "value": value}] if value or "beside" in release.sights else []
+    return [{"subject": "beside", "value": value}] if value or "beside" in release.observed else []
 
 
 def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:
     ] + [
         {"subject": "activity", "value": group.activity}
         for group in (seen.green,)
-        if group is not None and (group.activity or "activity" in release.sights)
+        if group is not None and (group.activity or "activity" in release.observed)
     ]
 
 
@@ -179,9 +179,9 @@ def _asked(release: Release, result: CheckResult, check: Check | None, poll: flo
     """A configured check's answer, or that of the targets: AWS has its own thresholds for those, a run decides."""
     state = release.checks.get(result.name)
     if check is None:
-        return _counted(state, result, release.looks(LOOKS))
+        return _counted(state, result, release.passes_needed(LOOKS))
     failed = _failed_lately(state, result, max(check.every, poll), check.at_most_failed)
-    return _counted(state, result, release.looks(check.needs), check.every >= RARELY, failed)
+    return _counted(state, result, release.passes_needed(check.needs), check.every >= RARELY, failed)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def seen_in_the_way(release: Release, seen: Observation) -> Iterator[dict[str, A
     for which, group in (("blue", seen.blue), ("green", seen.green)):
         for subject, say in _SUBJECTS.items():
             name, value = f"{subject} {which}", say(release, group)
-            if value or name in release.sights:
+            if value or name in release.observed:
                 ids = [i.id for i in group.instances if i.parked] if group and subject == PARKED else []
                 yield {"subject": name, "value": value, **({"instances": ids} if ids else {})}
     yield from _seen_detached(release, seen)
@@ -60,7 +60,7 @@ def _seen_detached(release: Release, seen: Observation) -> Iterator[dict[str, An
         if ids:
             value = f"{', '.join(ids)}, detached from {name}, outside of every group and running on"
             yield {"subject": subject, "value": value, "instances": list(ids)}
-        elif name in seen.detached and subject in release.sights:
+        elif name in seen.detached and subject in release.observed:
             yield {"subject": subject, "value": "", "instances": []}
 
 

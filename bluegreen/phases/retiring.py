@@ -5,20 +5,20 @@ from __future__ import annotations
 from bluegreen.aws_commands import delete_group
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
-from bluegreen.phases.drift import beside, displaced
-from bluegreen.phases.losses import loss
-from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
-from bluegreen.phases.scene import (
+from bluegreen.phases.decision import (
     LOOKS,
     PROTECTION_BATCH,
     Act,
     Decision,
     Rest,
     RollBack,
-    Scene,
+    Situation,
     drained,
     halt,
 )
+from bluegreen.phases.drift import beside, displaced
+from bluegreen.phases.losses import loss
+from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, Outcome, Reason, Release, Verb, duration
 
@@ -26,7 +26,7 @@ from bluegreen.release import Awaited, Outcome, Reason, Release, Verb, duration
 SCALING = ("AlarmNotification", "AZRebalance", "ScheduledActions")
 
 
-def retiring(s: Scene) -> Decision:
+def retiring(s: Situation) -> Decision:
     """Empty blue through its hooks, hand its settings to green, delete it, tidy up."""
     return (
         displaced(s)
@@ -42,12 +42,12 @@ def retiring(s: Scene) -> Decision:
     )
 
 
-def _going_back(s: Scene) -> RollBack | None:
+def _going_back(s: Situation) -> RollBack | None:
     """Until blue is emptied it is whole: the checks of the soak go on."""
     return check_failed(s) if s.release.can_roll_back else None
 
 
-def _green_must_serve(s: Scene) -> Decision | None:
+def _green_must_serve(s: Situation) -> Decision | None:
     """S3 and S8: blue is not touched, and the release is not called live, unless green serves alone."""
     green = s.seen.green
     borne = min(green.desired, s.release.size) if green else 1
@@ -68,29 +68,29 @@ def _green_must_serve(s: Scene) -> Decision | None:
     return s.wait(Awaited.CHECKS, s.blue_gone_by)
 
 
-def _hopeless(s: Scene) -> bool:
+def _hopeless(s: Situation) -> bool:
     """Nothing here can help green: at once when nobody serves, else when those that are ill had their time to recover.
 
     A release that fails makes room for its cure; one that waits would be in the way.
     """
     state = s.release.checks.get(TARGETS)
-    if state is None or state.passed or state.streak < s.release.looks(LOOKS):
+    if state is None or state.passed or state.streak < s.release.passes_needed(LOOKS):
         return False
     return not s.seen.serving(s.seen.green) or s.now - state.since >= s.config.timeouts.healthy
 
 
-def _lost(s: Scene) -> bool:
+def _lost(s: Situation) -> bool:
     """All of green was taken, and its group has not replaced anybody in the time that a boot may take."""
     gone = loss(s.release, s.seen)
     return gone is not None and not s.seen.serving(s.seen.green) and s.now - gone.since >= s.config.timeouts.healthy
 
 
-def _blue_leaves(s: Scene) -> Decision | None:
+def _blue_leaves(s: Situation) -> Decision | None:
     """With weights blue has been in its target group until now, without traffic."""
     return Act(Verb.TAKE_BLUE_OUT) if s.seen.registered(s.seen.blue) else None
 
 
-def _empty_blue(s: Scene) -> Decision | None:
+def _empty_blue(s: Situation) -> Decision | None:
     """No alarm, schedule or slip may start instances of blue again: what scales it rests, and its maximum is 0."""
     blue = s.seen.blue
     if blue is None or blue.deleting:
@@ -105,7 +105,7 @@ def _empty_blue(s: Scene) -> Decision | None:
     return Act(Verb.EMPTY_BLUE)
 
 
-def _restore_green(s: Scene) -> Decision | None:
+def _restore_green(s: Situation) -> Decision | None:
     """What is not held any more was handed over before: others have set it since."""
     held = s.seen.green is not None and s.release.holds(s.seen.green.held_by)
     default = (Verb.SET_DEFAULT_VERSION,) if s.release.sets_default else ()
@@ -115,7 +115,7 @@ def _restore_green(s: Scene) -> Decision | None:
     return None
 
 
-def _blue_gone(s: Scene) -> Decision | None:
+def _blue_gone(s: Situation) -> Decision | None:
     blue = s.seen.blue
     if blue is None or _left_alone(blue):
         return None
@@ -128,7 +128,7 @@ def _blue_gone(s: Scene) -> Decision | None:
     return _warm_pool_gone(s, blue) or _group_gone(s, blue)
 
 
-def _warm_pool_gone(s: Scene, blue: Group) -> Decision | None:
+def _warm_pool_gone(s: Situation, blue: Group) -> Decision | None:
     """Its instances leave through the lifecycle hooks, too; before, AWS deletes neither it nor the group."""
     if blue.warm is None or blue.deleting:
         return None
@@ -139,7 +139,7 @@ def _warm_pool_gone(s: Scene, blue: Group) -> Decision | None:
     return Act(Verb.DELETE_WARM_POOL)
 
 
-def _group_gone(s: Scene, blue: Group) -> Decision | None:
+def _group_gone(s: Situation, blue: Group) -> Decision | None:
     if s.config.retire == "empty" or Verb.DELETE_BLUE in s.release.gave_up:
         return None
     if blue.deleting or (s.did(Verb.DELETE_BLUE) and s.fresh(Verb.DELETE_BLUE)):
@@ -152,7 +152,7 @@ def _left_alone(blue: Group) -> bool:
     return bool(blue.instances) and all(one.parked for one in blue.instances)
 
 
-def _tidy(s: Scene) -> Decision | None:
+def _tidy(s: Situation) -> Decision | None:
     if not s.did(Verb.MARK_IMAGE) and Verb.MARK_IMAGE not in s.release.gave_up:
         return Act(Verb.MARK_IMAGE)
     if s.seen.emptied and Verb.DROP_GROUP not in s.release.gave_up:
@@ -162,7 +162,7 @@ def _tidy(s: Scene) -> Decision | None:
     return Act(Verb.DROP_IMAGE, {"image": s.seen.droppable[0]})
 
 
-def _told(s: Scene) -> str:
+def _told(s: Situation) -> str:
     """Who serves, and what else people should know."""
     dropped = ", ".join(s.release.dropped_groups)
     others = beside(s.seen)
@@ -171,7 +171,7 @@ def _told(s: Scene) -> str:
     return "; ".join(told if dropped else told[:1])
 
 
-def _kept(s: Scene) -> tuple[str, ...]:
+def _kept(s: Situation) -> tuple[str, ...]:
     kept = list(remaining(s.release, s.seen))
     kept += [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
     kept += left_outside(s.release, s.seen, s.seen.green)

@@ -8,14 +8,14 @@ from dataclasses import replace
 from bluegreen.aws_commands import attach
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
+from bluegreen.phases.decision import SETTLING, Act, Decision, Rest, Situation, drained, halt
 from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
-from bluegreen.phases.scene import SETTLING, Act, Decision, Rest, Scene, drained, halt
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration, holder_of
 
 
-def rolling_back(s: Scene) -> Decision:
+def rolling_back(s: Situation) -> Decision:
     """Return to blue; how depends on the phase that was left."""
     assert s.release.left is not None
     own = replace(s, seen=replace(s.seen, green=None)) if s.stranger else s
@@ -24,17 +24,17 @@ def rolling_back(s: Scene) -> Decision:
     return _UNDO[s.release.left](own)
 
 
-def _blue_of_another(s: Scene) -> str:
+def _blue_of_another(s: Situation) -> str:
     """Green is gone, and another release began from our blue: whoever serves serves for that one."""
     return held_by_another(s) if s.seen.green is None else ""
 
 
-def undo_baking(s: Scene) -> Decision:
+def undo_baking(s: Situation) -> Decision:
     """Stop the builder if we started it; nothing else was touched."""
     return _stop_builder(s) or _image_unseen(s) or _drop_failed_image(s) or free_builder(s) or _rolled_back(s)
 
 
-def undo_launching(s: Scene) -> Decision:
+def undo_launching(s: Situation) -> Decision:
     """Blue never stopped serving alone: remove green, unpin blue. Before it was pinned nothing was made."""
     if s.release.never_done(Verb.PIN_BLUE):
         return _blue_serves_no_more(s) or _rolled_back(s)
@@ -43,7 +43,7 @@ def undo_launching(s: Scene) -> Decision:
     return out or _remove_what_was_made(s) or _rolled_back(s)
 
 
-def _blue_serves_no_more(s: Scene) -> Rest | None:
+def _blue_serves_no_more(s: Situation) -> Rest | None:
     """S8: `rolled_back` says that blue serves; a journal from before may name one that was replaced long since."""
     blue, home = s.seen.blue, s.release.blue_targets
     if blue is not None and set(home) <= blue.target_groups and s.seen.in_traffic("blue"):
@@ -53,37 +53,37 @@ def _blue_serves_no_more(s: Scene) -> Rest | None:
     return halt(s, Reason.CHANGED_OUTSIDE, f"{name} {state}; nothing was changed by this release")
 
 
-def undo_checking(s: Scene) -> Decision:
+def undo_checking(s: Situation) -> Decision:
     """As while launching: green has had no traffic."""
     return undo_launching(s)
 
 
-def undo_overlapping(s: Scene) -> Decision:
+def undo_overlapping(s: Situation) -> Decision:
     """Both served: blue must bear everything, then green leaves."""
     return _clients_stay(s) or _blue_bears(s) or _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
 
 
-def undo_holding(s: Scene) -> Decision:
+def undo_holding(s: Situation) -> Decision:
     """As in the overlap: both served."""
     return undo_overlapping(s)
 
 
-def undo_switching(s: Scene) -> Decision:
+def undo_switching(s: Situation) -> Decision:
     """Blue may be out already: it joins first and is seen healthy before green leaves."""
     return undo_overlapping(s)
 
 
-def undo_soaking(s: Scene) -> Decision:
+def undo_soaking(s: Situation) -> Decision:
     """Green served alone: blue joins first and is seen healthy before green leaves."""
     return undo_overlapping(s)
 
 
-def undo_retiring(s: Scene) -> Decision:
+def undo_retiring(s: Situation) -> Decision:
     """As in the soak, as long as blue is not emptied: it may have left its target group already."""
     return undo_overlapping(s)
 
 
-def _clients_stay(s: Scene) -> Decision | None:
+def _clients_stay(s: Situation) -> Decision | None:
     """Blue has all the weight; clients who stick to green would get errors if it left before they follow."""
     ends = s.release.green_stays_until
     if s.now >= ends or s.seen.in_traffic("green") or not s.seen.registered(s.seen.green):
@@ -91,13 +91,13 @@ def _clients_stay(s: Scene) -> Decision | None:
     return s.wait(Awaited.CLIENTS, ends, calm=True)
 
 
-def _late(s: Scene) -> bool:
+def _late(s: Situation) -> bool:
     """Whether blue had its time to be healthy, or green to be out; what clients took is no delay."""
     since = max(s.watched_since, s.release.green_stays_until)
     return s.now - since >= s.config.timeouts.healthy
 
 
-def _blue_bears(s: Scene) -> Decision | None:
+def _blue_bears(s: Situation) -> Decision | None:
     blue = s.seen.blue
     if blue is None:
         return halt(s, Reason.BLUE_UNHEALTHY, f"the group {s.release.blue_group} is gone, green was left as it is")
@@ -113,18 +113,18 @@ def _blue_bears(s: Scene) -> Decision | None:
     return Act(Verb.JOIN_BLUE)
 
 
-def _blue_was_sent_out(s: Scene) -> bool:
+def _blue_was_sent_out(s: Situation) -> bool:
     """It was detached, or that was begun, and it has not been attached since, whatever is shown yet."""
     joined, out = s.release.did.get(Verb.JOIN_BLUE), s.release.began.get(Verb.TAKE_BLUE_OUT)
     return out is not None and (joined is None or joined.seq < out.seq)
 
 
-def _blue_may_be_leaving(s: Scene) -> bool:
+def _blue_may_be_leaving(s: Situation) -> bool:
     """Detaching works behind the scenes: a target shown healthy so soon afterwards may be about to drain."""
     return _blue_was_sent_out(s) or (s.began(Verb.TAKE_BLUE_OUT) and s.age(Verb.TAKE_BLUE_OUT) < SETTLING)
 
 
-def _take_green_out(s: Scene) -> Decision | None:
+def _take_green_out(s: Situation) -> Decision | None:
     """S4: green is out when the load balancer shows it. Weights go back first: one call a listener.
 
     Beside what a failed release left weights stay as they were found: that share is not green's to give.
@@ -136,41 +136,41 @@ def _take_green_out(s: Scene) -> Decision | None:
     return Act(Verb.TAKE_GREEN_OUT) if s.seen.registered(s.seen.green) else None
 
 
-def _give_blue_everything(s: Scene) -> Decision:
+def _give_blue_everything(s: Situation) -> Decision:
     act = _shift_back(s) if s.release.weighted and not s.seen.crowding else Act(Verb.TAKE_GREEN_OUT)
     if s.settled(act.verb) and _late(s):
         return halt(s, Reason.CHANGED_OUTSIDE, "green still gets traffic, however often it was taken out")
     return act
 
 
-def _previewed(s: Scene) -> bool:
+def _previewed(s: Situation) -> bool:
     """Whether listeners that only preview may still show green."""
     shift = s.release.began.get(Verb.SHIFT)
     return bool(s.release.previews) and shift is not None and "preview" not in shift.facts
 
 
-def _shift_back(s: Scene) -> Act:
+def _shift_back(s: Situation) -> Act:
     return Act(Verb.SHIFT, {"share": 0, "preview": "blue"} if s.release.previews else {"share": 0})
 
 
-def _wait_for_blue(s: Scene) -> Decision:
+def _wait_for_blue(s: Situation) -> Decision:
     if _late(s):
         return halt(s, Reason.BLUE_UNHEALTHY, "green is in the load balancer and blue cannot bear the traffic")
     return s.wait(Awaited.BLUE_HEALTHY)
 
 
-def _remove_what_was_made(s: Scene) -> Decision | None:
+def _remove_what_was_made(s: Situation) -> Decision | None:
     """Green, its template version, and the pins on blue; in that order, for a group on $Latest must not move."""
     return _joining(s) or drained(s, s.seen.green) or _remove_green(s) or _remove_template_version(s) or _unpin_blue(s)
 
 
-def _joining(s: Scene) -> Decision | None:
+def _joining(s: Situation) -> Decision | None:
     """Green was told to join so lately that its targets may yet appear: it must be seen, and taken out."""
     unseen = s.fresh(Verb.JOIN_GREEN) and not s.did(Verb.TAKE_GREEN_OUT)
     return s.wait(Awaited.READ_BACK) if unseen else None
 
 
-def _remove_green(s: Scene) -> Decision | None:
+def _remove_green(s: Situation) -> Decision | None:
     green = s.seen.green
     if not s.began(Verb.CREATE_GREEN):
         return None
@@ -184,7 +184,7 @@ def _remove_green(s: Scene) -> Decision | None:
     return Act(Verb.DELETE_GREEN)
 
 
-def _remove_template_version(s: Scene) -> Decision | None:
+def _remove_template_version(s: Situation) -> Decision | None:
     verb = Verb.DELETE_TEMPLATE_VERSION
     if not s.began(Verb.MAKE_TEMPLATE_VERSION) or s.did(verb) or verb in s.release.gave_up:
         return None
@@ -193,7 +193,7 @@ def _remove_template_version(s: Scene) -> Decision | None:
     return Act(verb)
 
 
-def _unpin_blue(s: Scene) -> Decision | None:
+def _unpin_blue(s: Situation) -> Decision | None:
     if s.seen.blue is None:
         return halt(s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
     undone = [verb for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE) if not s.did(verb)]
@@ -202,7 +202,7 @@ def _unpin_blue(s: Scene) -> Decision | None:
     return Act(undone[0]) if undone else None
 
 
-def _stop_builder(s: Scene) -> Decision | None:
+def _stop_builder(s: Situation) -> Decision | None:
     builder = s.seen.builder
     if not s.began(Verb.START_BUILDER) or builder is None:
         return None
@@ -215,13 +215,13 @@ def _stop_builder(s: Scene) -> Decision | None:
     return None
 
 
-def _image_unseen(s: Scene) -> Decision | None:
+def _image_unseen(s: Situation) -> Decision | None:
     """The image may have been ordered just before a crash; it must be known to be named (S5)."""
     unseen = s.began(Verb.MAKE_IMAGE) and not s.release.made_image and s.seen.image is None
     return s.wait(Awaited.IMAGE) if unseen and s.fresh(Verb.MAKE_IMAGE) else None
 
 
-def _drop_failed_image(s: Scene) -> Decision | None:
+def _drop_failed_image(s: Situation) -> Decision | None:
     image = s.seen.image
     failed = image is not None and image.state not in ("pending", "available")
     if (
@@ -235,11 +235,11 @@ def _drop_failed_image(s: Scene) -> Decision | None:
     return Act(Verb.DROP_IMAGE, {"image": image.id})
 
 
-def _made(s: Scene, image: Image) -> bool:
+def _made(s: Situation, image: Image) -> bool:
     return s.release.owns(image.tagged_release, image.token)
 
 
-def _rolled_back(s: Scene) -> Rest:
+def _rolled_back(s: Situation) -> Rest:
     reason = s.release.reason or Reason.ORDERED
     made = s.release.made_image or (s.seen.image.id if s.seen.image and _made(s, s.seen.image) else "")
     left = list(remaining(s.release, s.seen))
@@ -260,7 +260,7 @@ def _rolled_back(s: Scene) -> Rest:
     return Rest(Outcome.ROLLED_BACK, reason, s.release.message, tuple(left))
 
 
-_UNDO: Mapping[Phase, Callable[[Scene], Decision]] = {
+_UNDO: Mapping[Phase, Callable[[Situation], Decision]] = {
     Phase.BAKING: undo_baking,
     Phase.LAUNCHING: undo_launching,
     Phase.CHECKING: undo_checking,

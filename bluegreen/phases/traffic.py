@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bluegreen.phases.checks import check_failed, checks_pending
+from bluegreen.phases.decision import Act, Decision, Enter, RollBack, Situation, Wait, rest_out
 from bluegreen.phases.drift import intruded
 from bluegreen.phases.losses import loss
-from bluegreen.phases.scene import Act, Decision, Enter, RollBack, Scene, Wait, rest_out
 from bluegreen.release import Awaited, Phase, Reason, Verb, duration
 
 
-def overlapping(s: Scene) -> Decision:
+def overlapping(s: Situation) -> Decision:
     """Green joins; both serve, by rising shares if weighted, until the overlap has passed with every check held."""
     return (
         intruded(s)
@@ -24,28 +24,28 @@ def overlapping(s: Scene) -> Decision:
     )
 
 
-def holding(s: Scene) -> Decision:
+def holding(s: Situation) -> Decision:
     """Both serve until enough people promote, or until that takes too long."""
     return intruded(s) or check_failed(s) or checks_pending(s) or _promoted(s) or _await_promotion(s)
 
 
-def switching(s: Scene) -> Decision:
+def switching(s: Situation) -> Decision:
     """Blue is taken out, once green alone can bear what blue bears now."""
     return intruded(s) or check_failed(s) or _rest_out(s) or _blue_out(s) or _grow_green(s) or _take_blue_out(s)
 
 
-def soaking(s: Scene) -> Decision:
+def soaking(s: Situation) -> Decision:
     """Green serves alone; blue stays whole until the soak has passed."""
     return intruded(s) or check_failed(s) or _soak_pending(s) or Enter(Phase.RETIRING)
 
 
-def _join_green(s: Scene) -> Decision | None:
+def _join_green(s: Situation) -> Decision | None:
     if s.did(Verb.JOIN_GREEN):
         return None
     return Act(Verb.JOIN_GREEN)
 
 
-def _give_share(s: Scene) -> Decision | None:
+def _give_share(s: Situation) -> Decision | None:
     """With weights: every listener gives green the share of the present step."""
     steps, share = s.config.traffic.shares, s.release.share
     if not s.release.weighted or s.release.short:
@@ -55,24 +55,24 @@ def _give_share(s: Scene) -> Decision | None:
     return None if s.shifted(share) else _shift(s, share)
 
 
-def _next_step(s: Scene) -> Decision | None:
+def _next_step(s: Situation) -> Decision | None:
     further = [share for share in s.config.traffic.shares if share > s.release.share and not s.release.short]
     return _shift(s, further[0]) if further else None
 
 
-def _shift(s: Scene, share: int) -> Decision:
+def _shift(s: Situation, share: int) -> Decision:
     """S2: no more traffic for a green that is not wholly healthy."""
     if share > s.release.share and not s.green_serves:
         return s.wait(Awaited.CHECKS)
     return Act(Verb.SHIFT, {"share": share})
 
 
-def _promoted(s: Scene) -> Decision | None:
+def _promoted(s: Situation) -> Decision | None:
     enough = len(s.release.promoters) >= s.config.promotion.approvals
     return Enter(Phase.SWITCHING) if enough else None
 
 
-def _overlap_pending(s: Scene) -> Wait | None:
+def _overlap_pending(s: Situation) -> Wait | None:
     """What serves longer than it must is what is to be got rid of, on a short way."""
     if s.release.short:
         return None
@@ -82,7 +82,7 @@ def _overlap_pending(s: Scene) -> Wait | None:
     return s.wait(Awaited.OVERLAP, ends, calm=True) if s.now < ends else None
 
 
-def _step_pending(s: Scene) -> Wait | None:
+def _step_pending(s: Situation) -> Wait | None:
     """Each step lasts its part of the overlap, from when it was reached with every check held."""
     steps = s.config.traffic.shares
     reached = max(s.release.did[Verb.SHIFT].at, s.release.in_phase_since, s.all_held_since or s.now)
@@ -91,7 +91,7 @@ def _step_pending(s: Scene) -> Wait | None:
     return s.wait(awaited, ends, calm=True) if s.now < ends else None
 
 
-def _await_promotion(s: Scene) -> Decision:
+def _await_promotion(s: Situation) -> Decision:
     expires = s.release.in_phase_since + s.config.promotion.timeout
     if s.now < expires:
         return s.wait(Awaited.PROMOTION, expires, calm=True)
@@ -100,18 +100,18 @@ def _await_promotion(s: Scene) -> Decision:
     return RollBack(Reason.HOLD_EXPIRED, f"nobody promoted within {duration(s.config.promotion.timeout)}")
 
 
-def _rest_out(s: Scene) -> Decision | None:
+def _rest_out(s: Situation) -> Decision | None:
     """What failed releases left in the target groups goes first, once green alone can bear everything."""
     return rest_out(s) if s.seen.crowding and s.green_serves else None
 
 
-def _blue_out(s: Scene) -> Decision | None:
+def _blue_out(s: Situation) -> Decision | None:
     ours = s.release.weighted or s.began(Verb.TAKE_BLUE_OUT)
     out = ours and not s.seen.in_traffic("blue")
     return Enter(Phase.SOAKING) if out and s.green_serves else None
 
 
-def _grow_green(s: Scene) -> Decision | None:
+def _grow_green(s: Situation) -> Decision | None:
     """Blue may have scaled out while both served; green must not be smaller than what it replaces."""
     blue, green = s.seen.blue, s.seen.green
     size = max(s.release.size, blue.desired if blue else 0)
@@ -120,7 +120,7 @@ def _grow_green(s: Scene) -> Decision | None:
     return Act(Verb.GROW_GREEN, {"size": size})
 
 
-def _take_blue_out(s: Scene) -> Decision:
+def _take_blue_out(s: Situation) -> Decision:
     if s.phase_age >= s.config.timeouts.healthy:
         serving = len(s.seen.serving(s.seen.green))
         late = f"{serving} of {s.release.size} of green served after {duration(s.phase_age)}"
@@ -133,7 +133,7 @@ def _take_blue_out(s: Scene) -> Decision:
     return Act(Verb.SHIFT, {"share": 100}) if s.release.weighted else Act(Verb.TAKE_BLUE_OUT)
 
 
-def _soak_pending(s: Scene) -> Wait | None:
+def _soak_pending(s: Situation) -> Wait | None:
     ends = s.release.in_phase_since + s.release.soak
     if s.now < ends:
         return s.wait(Awaited.SOAK, ends, calm=True)

@@ -1,6 +1,6 @@
 """A pretend AWS with time and physics, on a clock that is passed in.
 
-    pretend = PretendAws(VirtualClock())             # or RealClock() and Timings.quick()
+    pretend = FakeAws(VirtualClock())             # or RealClock() and Timings.quick()
     ec2 = pretend.session().client("ec2")            # in-process: no sockets, survives fork
     url = pretend.serve()                            # or by HTTP, for AWS_ENDPOINT_URL
 
@@ -11,8 +11,8 @@ and their rules, before which stands a stricter gatekeeper of ours.
 
 import lab.descriptions  # noqa: F401 - first: the others make sessions when they are imported
 from lab.aws.engine import Timings
+from lab.aws.fake import Call, FakeAws
 from lab.aws.faults import Crashed, Faults
-from lab.aws.pretend import Call, PretendAws
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 
-__all__ = ["AwsError", "Call", "Crashed", "Faults", "PretendAws", "Timings"]
+__all__ = ["Call", "Crashed", "ErrorAnswer", "FakeAws", "Faults", "Timings"]

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
-from lab.aws.engine import Engine, page
+from lab.aws.engine import Timeline, page
 from lab.aws.metrics import Metrics, Name, check_statistic, name_of
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 MISSING = ("missing", "ignore", "breaching", "notBreaching")
@@ -59,7 +59,7 @@ class Alarm:
 class Alarms:
     """The part of CloudWatch that watches numbers."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, region: str, account: str) -> None:
+    def __init__(self, engine: Timeline, metrics: Metrics, region: str, account: str) -> None:
         """Watch those metrics; no alarm yet."""
         self.engine, self.metrics = engine, metrics
         self._arn = f"arn:aws:cloudwatch:{region}:{account}:alarm:"
@@ -124,7 +124,7 @@ class Alarms:
         """Say a state, which holds until the next evaluation."""
         alarm = self._alarms.get(params["AlarmName"])
         if alarm is None:
-            raise AwsError("ResourceNotFound", f"Alarm {params['AlarmName']} does not exist", 404)
+            raise ErrorAnswer("ResourceNotFound", f"Alarm {params['AlarmName']} does not exist", 404)
         if params["StateValue"] not in STATES:
             raise _refused(f"Value '{params['StateValue']}' at 'stateValue' failed to satisfy constraint: {STATES}")
         self._become(alarm, params["StateValue"], params["StateReason"])
@@ -260,7 +260,7 @@ def _check_metric_alarm(params: Params) -> None:
     needed = ("MetricName", "Namespace", "Period", "EvaluationPeriods", "ComparisonOperator", "Threshold")
     for key in needed:
         if params.get(key) is None:
-            raise AwsError("MissingParameter", f"The parameter {key} must be present; the lab knows no metric math")
+            raise ErrorAnswer("MissingParameter", f"The parameter {key} must be present; the lab knows no metric math")
     period, wanted = int(params["Period"]), int(params["EvaluationPeriods"])
     if period not in (10, 20, 30) and (period <= 0 or period % 60):
         raise _refused(f"Period {period} must be 10, 20, 30 or a multiple of 60")
@@ -273,7 +273,7 @@ def _check_metric_alarm(params: Params) -> None:
     if (params.get("TreatMissingData") or "missing") not in MISSING:
         raise _refused(f"TreatMissingData must be one of {MISSING}")
     if bool(params.get("Statistic")) == bool(params.get("ExtendedStatistic")):
-        raise AwsError(
+        raise ErrorAnswer(
             "InvalidParameterCombination", "Exactly one of Statistic and ExtendedStatistic must be specified"
         )
     check_statistic(params.get("Statistic") or params["ExtendedStatistic"])
@@ -388,5 +388,5 @@ def _and(one: Rule, other: Rule) -> Rule:
     return lambda state: one(state) and other(state)
 
 
-def _refused(message: str) -> AwsError:
-    return AwsError("ValidationError", message)
+def _refused(message: str) -> ErrorAnswer:
+    return ErrorAnswer("ValidationError", message)

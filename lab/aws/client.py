@@ -187,7 +187,7 @@ def _parsed(response: AWSResponse, model: Any) -> Params:
     return parsed
 
 
-class PretendSession(boto3.Session):
+class FakeSession(boto3.Session):
     """A boto3 session on the pretend AWS."""
 
     def __init__(self, answers: Answers, clock: Clock, region: str, recorded: bool) -> None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
-from lab.aws.engine import Command, Engine, Invocation, page
-from lab.aws.wire import AwsError
+from lab.aws.engine import CommandInvocation, FakeCommand, Timeline, page
+from lab.aws.wire import ErrorAnswer
 from lab.machines import Result
 
 OUTPUT_LIMIT = 24_000
@@ -16,10 +16,10 @@ OUTPUT_LIMIT = 24_000
 FINAL = ("Success", "Failed", "TimedOut", "Cancelled")
 
 
-class Commands:
+class SsmCommands:
     """The part of SSM that runs scripts."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Timeline) -> None:
         """Work on the engine's state."""
         self.engine = engine
         self._running: dict[tuple[str, str], Callable[[], Result | None]] = {}
@@ -39,15 +39,15 @@ class Commands:
         """Send a script. InvalidInstanceId unless every instance's agent is online."""
         ids = list(dict.fromkeys(params.get("InstanceIds") or []))
         if len(ids) > 50 or len(params.get("Comment") or "") > 100:
-            raise AwsError("ValidationException", "InstanceIds takes up to 50 members, Comment up to 100 characters")
+            raise ErrorAnswer("ValidationException", "InstanceIds takes up to 50 members, Comment up to 100 characters")
         if params["DocumentName"] != "AWS-RunShellScript":
-            raise AwsError("InvalidDocument", f"Document with name {params['DocumentName']} does not exist.")
+            raise ErrorAnswer("InvalidDocument", f"Document with name {params['DocumentName']} does not exist.")
         if not ids or not all(self._online(one) for one in ids):
-            raise AwsError("InvalidInstanceId", f"Instances {ids} not in a valid state for account")
-        command = Command(self.engine.new_id("cmd")[4:].rjust(36, "0"), self.engine.now, params)
+            raise ErrorAnswer("InvalidInstanceId", f"Instances {ids} not in a valid state for account")
+        command = FakeCommand(self.engine.new_id("cmd")[4:].rjust(36, "0"), self.engine.now, params)
         self.engine.state.commands[command.id] = command
         for one in ids:
-            command.invocations[one] = Invocation(command.id, one, self.engine.now)
+            command.invocations[one] = CommandInvocation(command.id, one, self.engine.now)
             self.engine.after(self.engine.timings.send, self._begin, command.id, one)
         return {"Command": self._show(command)}
 
@@ -72,7 +72,7 @@ class Commands:
         command = self.engine.state.commands.get(params["CommandId"])
         invocation = command.invocations.get(params["InstanceId"]) if command else None
         if command is None or invocation is None or not self._visible(command):
-            raise AwsError("InvocationDoesNotExist", "")
+            raise ErrorAnswer("InvocationDoesNotExist", "")
         return {
             "CommandId": command.id,
             "InstanceId": invocation.instance,
@@ -92,7 +92,7 @@ class Commands:
         """Cancel what has not ended."""
         command = self.engine.state.commands.get(params["CommandId"])
         if command is None:
-            raise AwsError("InvalidCommandId", "")
+            raise ErrorAnswer("InvalidCommandId", "")
         wanted = params.get("InstanceIds") or list(command.invocations)
         for invocation in command.invocations.values():
             if invocation.instance in wanted and invocation.status not in FINAL:
@@ -134,16 +134,16 @@ class Commands:
         up = bool(instance and instance.booted is not None and self._agent_up(instance.booted))
         return up and not self.engine.faults.agent_failure(instance_id)
 
-    def _visible(self, command: Command) -> bool:
+    def _visible(self, command: FakeCommand) -> bool:
         return self.engine.now >= command.sent + self.engine.timings.send
 
-    def _listed(self, command: Command, params: Params) -> bool:
+    def _listed(self, command: FakeCommand, params: Params) -> bool:
         instance = params.get("InstanceId")
         if params.get("CommandId", command.id) != command.id or (instance and instance not in command.invocations):
             return False
         return all(_passes(command, rule["key"], rule["value"]) for rule in params.get("Filters") or [])
 
-    def _show(self, command: Command) -> Params:
+    def _show(self, command: FakeCommand) -> Params:
         known = ("DocumentName", "Comment", "InstanceIds", "Parameters", "TimeoutSeconds")
         ended = [i for i in command.invocations.values() if i.status in FINAL]
         return {
@@ -185,11 +185,11 @@ class Commands:
         else:
             self.engine.after(self.engine.timings.poll, self._look, command_id, instance_id)
 
-    def _undelivered(self, invocation: Invocation) -> None:
+    def _undelivered(self, invocation: CommandInvocation) -> None:
         if invocation.status == "Pending":
             self._end(invocation, "TimedOut")
 
-    def _end(self, invocation: Invocation, status: str) -> None:
+    def _end(self, invocation: CommandInvocation, status: str) -> None:
         invocation.status, invocation.ended = status, self.engine.now
         self._running.pop((invocation.command, invocation.instance), None)
 
@@ -205,27 +205,27 @@ def _limit(params: Params) -> float:
     return float((params.get("Parameters") or {}).get("executionTimeout", ["3600"])[0])
 
 
-def _passes(command: Command, key: str, value: str) -> bool:
+def _passes(command: FakeCommand, key: str, value: str) -> bool:
     if key in ("InvokedAfter", "InvokedBefore"):
         when = datetime.fromisoformat(value).timestamp()
         return command.sent >= when if key == "InvokedAfter" else command.sent < when
     return value == {"Status": _overall(command), "DocumentName": command.params["DocumentName"]}.get(key)
 
 
-def _overall(command: Command) -> str:
+def _overall(command: FakeCommand) -> str:
     states = [invocation.status for invocation in command.invocations.values()]
     if "Pending" in states or "InProgress" in states:
         return "InProgress" if "InProgress" in states else "Pending"
     return next((state for state in ("Failed", "TimedOut", "Cancelled") if state in states), "Success")
 
 
-def _details(invocation: Invocation) -> str:
+def _details(invocation: CommandInvocation) -> str:
     if invocation.status != "TimedOut":
         return invocation.status
     return "DeliveryTimedOut" if invocation.began is None else "ExecutionTimedOut"
 
 
-def _listed_invocation(command: Command, invocation: Invocation, details: bool) -> Params:
+def _listed_invocation(command: FakeCommand, invocation: CommandInvocation, details: bool) -> Params:
     plugin = {
         "Name": "aws:runShellScript",
         "Status": invocation.status,

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lab.aws.direct import Params
-from lab.aws.engine import Engine, Image, Instance, Template, Version, matches, page, tag_list, tag_values
-from lab.aws.wire import AwsError
+from lab.aws.engine import FakeImage, FakeInstance, FakeTemplate, Timeline, Version, matches, page, tag_list, tag_values
+from lab.aws.wire import ErrorAnswer
 
 IMAGE_NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")
 GONE_AFTER = 3600
@@ -40,10 +40,10 @@ class ElsewhereError(Exception):
 class Ec2:
     """The EC2 service."""
 
-    def __init__(self, engine: Engine, subnets: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, engine: Timeline, subnets: Callable[[], dict[str, str]]) -> None:
         """Work on the engine's state; `subnets` tells the zone of each subnet there is."""
         self.engine, self.subnets = engine, subnets
-        self.on_change: list[Callable[[Instance], None]] = []
+        self.on_change: list[Callable[[FakeInstance], None]] = []
 
     def operations(self) -> dict[str, Handler]:
         """What of EC2 is answered here; everything else is moto's."""
@@ -78,32 +78,32 @@ class Ec2:
         made = [self.launch(launch, params.get("SubnetId"), tags) for _ in range(int(params["MaxCount"]))]
         return {"ReservationId": "r-1", "OwnerId": "", "Instances": [self.show(instance) for instance in made]}
 
-    def launch(self, launch: Params, subnet: str | None, tags: dict[str, str], group: str = "") -> Instance:
+    def launch(self, launch: Params, subnet: str | None, tags: dict[str, str], group: str = "") -> FakeInstance:
         """Make one instance and switch it on. AwsError: the image or the subnet cannot be used."""
         image = self.usable(str(launch.get("ImageId", "")))
         if self._root_size(launch, image) < image.size:
             text = f"Volume of size {self._root_size(launch, image)}GB is smaller than snapshot '{image.snapshot}'"
-            raise AwsError("InvalidBlockDeviceMapping", f"{text}, expect size >= {image.size}GB")
+            raise ErrorAnswer("InvalidBlockDeviceMapping", f"{text}, expect size >= {image.size}GB")
         subnets = self.subnets()
         subnet = subnet or next(iter(subnets))
         if subnet not in subnets:
-            raise AwsError("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
+            raise ErrorAnswer("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
         new = self.engine.new_id("i")
         number = int(new.removeprefix("i-"), 16)
         address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-        instance = Instance(new, self.engine.now, {**launch, "ImageId": image.id}, subnet, subnets[subnet], address)
+        instance = FakeInstance(new, self.engine.now, {**launch, "ImageId": image.id}, subnet, subnets[subnet], address)
         self.engine.state.instances[new] = instance
         self._tag([new], tags)
         self._switch_on(instance, group)
         return instance
 
-    def usable(self, image_id: str) -> Image:
+    def usable(self, image_id: str) -> FakeImage:
         """The image, if instances can be launched from it now."""
         image = self.engine.state.images.get(image_id)
         if image is None:
             raise missing(image_id or "ami-")
         if image.state != "available":
-            raise AwsError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available")
+            raise ErrorAnswer("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available")
         return image
 
     def start_instances(self, params: Params) -> Params:
@@ -160,7 +160,7 @@ class Ec2:
         shown, more = page(found, params, "MaxResults", 500)
         return {"Volumes": shown, **more}
 
-    def _volume(self, instance: Instance) -> Params:
+    def _volume(self, instance: FakeInstance) -> Params:
         attached = {"InstanceId": instance.id, "Device": ROOT, "State": "attached", "DeleteOnTermination": True}
         volume = f"vol-{instance.id.removeprefix('i-')}"
         size = self._root_size(instance.launch, self.engine.state.images.get(instance.image))
@@ -168,7 +168,7 @@ class Ec2:
         key = self._root_disk(instance.launch).get("KmsKeyId")
         return {**shown, "Encrypted": bool(key), **({"KmsKeyId": key} if key else {})}
 
-    def _root_size(self, launch: Params, image: Image | None) -> int:
+    def _root_size(self, launch: Params, image: FakeImage | None) -> int:
         """GiB: what the launch says of the root volume, else what the image's snapshot takes."""
         return int(self._root_disk(launch).get("VolumeSize") or (image.size if image else 8))
 
@@ -182,7 +182,7 @@ class Ec2:
         found = [i for i in self._instances(params) if i.state == "running" or params.get("IncludeAllInstances")]
         return {"InstanceStatuses": [_status(instance) for instance in found]}
 
-    def show(self, instance: Instance) -> Params:
+    def show(self, instance: FakeInstance) -> Params:
         """As DescribeInstances shows it."""
         launch = instance.launch
         return {
@@ -204,7 +204,7 @@ class Ec2:
             "Tags": tag_list(self.engine.state.tags.get(instance.id, {})),
         }
 
-    def _values(self, instance: Instance, name: str) -> list[str] | None:
+    def _values(self, instance: FakeInstance, name: str) -> list[str] | None:
         tags = tag_values(name, self.engine.state.tags.get(instance.id, {}))
         if tags is not None:
             return tags
@@ -219,24 +219,24 @@ class Ec2:
         }
         return [known[name]] if name in known else None
 
-    def _instances(self, params: Params) -> list[Instance]:
+    def _instances(self, params: Params) -> list[FakeInstance]:
         have = self.engine.state.instances
         return [have[i] for i in _known(params.get("InstanceIds"), have)]
 
-    def _changed(self, found: list[Instance], key: str, change: Callable[[Instance], None]) -> Params:
+    def _changed(self, found: list[FakeInstance], key: str, change: Callable[[FakeInstance], None]) -> Params:
         before = [(instance, instance.state) for instance in found]
         for instance in found:
             change(instance)
         return {key: [_transition(instance, was) for instance, was in before]}
 
-    def _switch_on(self, instance: Instance, group: str = "") -> None:
+    def _switch_on(self, instance: FakeInstance, group: str = "") -> None:
         instance.start += 1
         self._become(instance, "pending", "")
         self.engine.after(self.engine.timings.launch, self._running, instance.id, instance.start)
         if not self.engine.faults.boot_failure(instance.id, instance.image, group or instance.id):
             self.engine.after(self.engine.timings.boot, self._boot, instance.id, instance.start)
 
-    def _switch_off(self, instance: Instance) -> None:
+    def _switch_off(self, instance: FakeInstance) -> None:
         if instance.state in ("stopping", "stopped"):
             return
         instance.start += 1
@@ -267,12 +267,12 @@ class Ec2:
         self.engine.state.instances.pop(instance_id)
         self.engine.state.tags.pop(instance_id, None)
 
-    def _still(self, instance_id: str, start: int) -> Instance | None:
+    def _still(self, instance_id: str, start: int) -> FakeInstance | None:
         """The instance, if nobody has stopped, started or terminated it since."""
         instance = self.engine.state.instances.get(instance_id)
         return instance if instance and instance.start == start else None
 
-    def _become(self, instance: Instance, state: str, reason: str) -> None:
+    def _become(self, instance: FakeInstance, state: str, reason: str) -> None:
         instance.state, instance.reason = state, reason
         for told in self.on_change:
             told(instance)
@@ -283,7 +283,7 @@ class Ec2:
         """Freeze an instance's disk now; the image is available later. Names are unique, also among failed images."""
         instance = self._instances({"InstanceIds": [params["InstanceId"]]})[0]
         if instance.state not in ("running", "stopped"):
-            raise AwsError("IncorrectState", f"The instance '{instance.id}' is in state '{instance.state}'")
+            raise ErrorAnswer("IncorrectState", f"The instance '{instance.id}' is in state '{instance.state}'")
         image = self._new_image(params, instance.id)
         image.size = self._root_size(instance.launch, self.engine.state.images.get(instance.image))
         self.engine.machines.freeze(instance.id, image.id)
@@ -308,7 +308,7 @@ class Ec2:
         """Who else may launch an image; no other attribute is known."""
         image = self._image(params["ImageId"])
         if params["Attribute"] != "launchPermission":
-            raise AwsError("InvalidParameterValue", f"The lab does not know the attribute {params['Attribute']}")
+            raise ErrorAnswer("InvalidParameterValue", f"The lab does not know the attribute {params['Attribute']}")
         return {"ImageId": image.id, "LaunchPermissions": image.shared}
 
     def modify_image_attribute(self, params: Params) -> Params:
@@ -344,19 +344,19 @@ class Ec2:
         if snapshot not in self.engine.state.snapshots:
             raise missing(snapshot)
         if user := next((i.id for i in self.engine.state.images.values() if i.snapshot == snapshot), None):
-            raise AwsError("InvalidSnapshot.InUse", f"The snapshot {snapshot} is currently in use by {user}")
+            raise ErrorAnswer("InvalidSnapshot.InUse", f"The snapshot {snapshot} is currently in use by {user}")
         self._drop_snapshot(snapshot)
         return {}
 
-    def _new_image(self, params: Params, source: str | None) -> Image:
+    def _new_image(self, params: Params, source: str | None) -> FakeImage:
         name = str(params["Name"])
         if not IMAGE_NAME.fullmatch(name):
             text = "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', "
-            raise AwsError("InvalidAMIName.Malformed", f"{text}'.', '-', '/' and '_'")
+            raise ErrorAnswer("InvalidAMIName.Malformed", f"{text}'.', '-', '/' and '_'")
         if taken := next((i.id for i in self.engine.state.images.values() if i.name == name), None):
-            raise AwsError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {taken}")
+            raise ErrorAnswer("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {taken}")
         snapshot = self._new_snapshot(source)
-        image = Image(self.engine.new_id("ami"), name, self.engine.now, source, snapshot)
+        image = FakeImage(self.engine.new_id("ami"), name, self.engine.now, source, snapshot)
         image.description = params.get("Description") or ""
         self.engine.state.images[image.id] = image
         self._tag([image.id], _specified(params, "image"))
@@ -386,12 +386,12 @@ class Ec2:
         reason = self.engine.faults.image_failure()
         image.state, image.reason = ("failed", reason) if reason else ("available", "")
 
-    def _image(self, image_id: str) -> Image:
+    def _image(self, image_id: str) -> FakeImage:
         if image_id not in self.engine.state.images:
             raise missing(image_id)
         return self.engine.state.images[image_id]
 
-    def _show_image(self, image: Image) -> Params:
+    def _show_image(self, image: FakeImage) -> Params:
         disk = {
             "SnapshotId": image.snapshot,
             "VolumeSize": image.size,
@@ -416,7 +416,7 @@ class Ec2:
             **reason,
         }
 
-    def _image_values(self, image: Image, name: str) -> list[str] | None:
+    def _image_values(self, image: FakeImage, name: str) -> list[str] | None:
         tags = tag_values(name, self.engine.state.tags.get(image.id, {}))
         known = {"image-id": image.id, "name": image.name, "state": image.state, "architecture": "x86_64"}
         known |= {"source-instance-id": image.source or "", "block-device-mapping.snapshot-id": image.snapshot}
@@ -475,7 +475,7 @@ class Ec2:
 class Templates:
     """Launch templates."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Timeline) -> None:
         """Work on the engine's state."""
         self.engine = engine
 
@@ -496,8 +496,8 @@ class Templates:
         name = params["LaunchTemplateName"]
         if any(template.name == name for template in self.engine.state.templates.values()):
             text = "Launch template name already in use."
-            raise AwsError("InvalidLaunchTemplateName.AlreadyExistsException", text)
-        template = Template(self.engine.new_id("lt"), name, self.engine.now)
+            raise ErrorAnswer("InvalidLaunchTemplateName.AlreadyExistsException", text)
+        template = FakeTemplate(self.engine.new_id("lt"), name, self.engine.now)
         self.engine.state.templates[template.id] = template
         self.engine.state.tags[template.id] = _specified(params, "launch-template")
         self._add(template, params["LaunchTemplateData"], params.get("VersionDescription"))
@@ -514,7 +514,7 @@ class Templates:
         if token in template.tokens:
             before, number = template.tokens[token]
             if before != said:
-                raise AwsError("IdempotentParameterMismatch", "Client token already used before.")
+                raise ErrorAnswer("IdempotentParameterMismatch", "Client token already used before.")
             return {"LaunchTemplateVersion": self._show_version(template, template.versions[number])}
         data = {**self._inherited(template, params.get("SourceVersion")), **params["LaunchTemplateData"]}
         version = self._add(template, data, params.get("VersionDescription"))
@@ -578,7 +578,7 @@ class Templates:
             "UnsuccessfullyDeletedLaunchTemplateVersions": refused,
         }
 
-    def find(self, params: Params) -> Template:
+    def find(self, params: Params) -> FakeTemplate:
         """The template that a specification names, by id or name."""
         templates = self.engine.state.templates
         if wanted := params.get("LaunchTemplateId"):
@@ -589,26 +589,26 @@ class Templates:
         found = next((template for template in templates.values() if template.name == name), None)
         if found is None:
             text = f"The specified launch template, with template name {name}, does not exist."
-            raise AwsError("InvalidLaunchTemplateName.NotFoundException", text)
+            raise ErrorAnswer("InvalidLaunchTemplateName.NotFoundException", text)
         return found
 
-    def version(self, template: Template, wanted: str) -> Version:
+    def version(self, template: FakeTemplate, wanted: str) -> Version:
         """The version that a number, `$Latest` or `$Default` means now."""
         number = {"$Latest": template.latest, "$Default": template.default}.get(wanted) or (
             int(wanted) if wanted.isdigit() else 0
         )
         if number not in template.versions:
             text = f"Could not find the specified version {wanted} for the launch template with ID {template.id}."
-            raise AwsError("InvalidLaunchTemplateId.VersionNotFound", text)
+            raise ErrorAnswer("InvalidLaunchTemplateId.VersionNotFound", text)
         return template.versions[number]
 
-    def _add(self, template: Template, data: Params, description: str | None) -> Version:
+    def _add(self, template: FakeTemplate, data: Params, description: str | None) -> Version:
         template.numbered += 1
         version = Version(template.numbered, copy.deepcopy(data), description, self.engine.now)
         template.versions[version.number] = version
         return version
 
-    def _inherited(self, template: Template, source: str | None) -> Params:
+    def _inherited(self, template: FakeTemplate, source: str | None) -> Params:
         if source is None:
             return {}
         data: Params = copy.deepcopy(self.version(template, source).data)
@@ -616,7 +616,7 @@ class Templates:
             disk.get("Ebs", {}).pop("SnapshotId", None)
         return data
 
-    def _undeletable(self, template: Template, number: str) -> Params | None:
+    def _undeletable(self, template: FakeTemplate, number: str) -> Params | None:
         if number == str(template.default):
             return {"Code": "unexpectedError", "Message": "You cannot delete the default version of a launch template."}
         if int(number) not in template.versions:
@@ -624,7 +624,7 @@ class Templates:
             return {"Code": "launchTemplateVersionDoesNotExist", "Message": text}
         return None
 
-    def _show(self, template: Template) -> Params:
+    def _show(self, template: FakeTemplate) -> Params:
         return {
             "LaunchTemplateId": template.id,
             "LaunchTemplateName": template.name,
@@ -634,7 +634,7 @@ class Templates:
             "Tags": tag_list(self.engine.state.tags.get(template.id, {})),
         }
 
-    def _show_version(self, template: Template, version: Version) -> Params:
+    def _show_version(self, template: FakeTemplate, version: Version) -> Params:
         return {
             "LaunchTemplateId": template.id,
             "LaunchTemplateName": template.name,
@@ -645,22 +645,22 @@ class Templates:
             "LaunchTemplateData": _data_as_shown(version.data),
         }
 
-    def _values(self, template: Template, name: str) -> list[str] | None:
+    def _values(self, template: FakeTemplate, name: str) -> list[str] | None:
         tags = tag_values(name, self.engine.state.tags.get(template.id, {}))
         return tags if tags is not None else [template.name] if name == "launch-template-name" else None
 
 
-def _version_values(pair: tuple[Template, Version], name: str) -> list[str] | None:
+def _version_values(pair: tuple[FakeTemplate, Version], name: str) -> list[str] | None:
     template, version = pair
     known = {"image-id": str(version.data.get("ImageId", "")), "instance-type": str(version.data.get("InstanceType"))}
     known["is-default-version"] = str(version.number == template.default).lower()
     return [known[name]] if name in known else None
 
 
-def missing(resource: str) -> AwsError:
+def missing(resource: str) -> ErrorAnswer:
     """The refusal for an id that does not exist."""
     code, text = MISSING.get(_prefix(resource), ("InvalidID", "The ID '{}' is not valid"))
-    return AwsError(code, text.format(resource))
+    return ErrorAnswer(code, text.format(resource))
 
 
 def _data_as_shown(data: Params) -> Params:
@@ -692,20 +692,20 @@ def _tag_row(row: Params, name: str) -> list[str] | None:
     return [row[key]] if key else None
 
 
-def _wrong_state(instance: Instance, verb: str) -> AwsError:
+def _wrong_state(instance: FakeInstance, verb: str) -> ErrorAnswer:
     text = f"The instance '{instance.id}' is not in a state from which it can be {verb}."
-    return AwsError("IncorrectInstanceState", text)
+    return ErrorAnswer("IncorrectInstanceState", text)
 
 
 def _state(name: str) -> Params:
     return {"Code": STATE_CODES[name], "Name": name}
 
 
-def _transition(instance: Instance, was: str) -> Params:
+def _transition(instance: FakeInstance, was: str) -> Params:
     return {"InstanceId": instance.id, "PreviousState": _state(was), "CurrentState": _state(instance.state)}
 
 
-def _status(instance: Instance) -> Params:
+def _status(instance: FakeInstance) -> Params:
     status = {"Status": "ok" if instance.booted is not None else "initializing"}
     return {
         "InstanceId": instance.id,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from lab.aws.direct import Params
 from lab.aws.faults import Faults
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 from lab.clock import Clock
 from lab.machines import Machines
 
@@ -50,7 +50,7 @@ class Timings:
 
 
 @dataclass
-class Instance:
+class FakeInstance:
     """One EC2 instance."""
 
     id: str
@@ -71,7 +71,7 @@ class Instance:
 
 
 @dataclass
-class Image:
+class FakeImage:
     """One AMI."""
 
     id: str
@@ -97,7 +97,7 @@ class Version:
 
 
 @dataclass
-class Template:
+class FakeTemplate:
     """One launch template."""
 
     id: str
@@ -135,7 +135,7 @@ class Member:
 
 
 @dataclass
-class Group:
+class FakeGroup:
     """One Auto Scaling group."""
 
     name: str
@@ -182,7 +182,7 @@ class Target:
 
 
 @dataclass
-class Invocation:
+class CommandInvocation:
     """One command on one instance."""
 
     command: str
@@ -197,33 +197,33 @@ class Invocation:
 
 
 @dataclass
-class Command:
+class FakeCommand:
     """One SendCommand."""
 
     id: str
     sent: float
     params: Params
-    invocations: dict[str, Invocation] = field(default_factory=dict)
+    invocations: dict[str, CommandInvocation] = field(default_factory=dict)
 
 
 @dataclass
 class State:
     """Everything that is ours rather than moto's. Plain data only, so that it can be pickled as a picture of itself."""
 
-    instances: dict[str, Instance] = field(default_factory=dict)
-    images: dict[str, Image] = field(default_factory=dict)
+    instances: dict[str, FakeInstance] = field(default_factory=dict)
+    images: dict[str, FakeImage] = field(default_factory=dict)
     snapshots: dict[str, Params] = field(default_factory=dict)
-    templates: dict[str, Template] = field(default_factory=dict)
+    templates: dict[str, FakeTemplate] = field(default_factory=dict)
     fleets: dict[str, Params] = field(default_factory=dict)
     spot_fleets: dict[str, Params] = field(default_factory=dict)
     configurations: dict[str, Params] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=dict)
+    groups: dict[str, FakeGroup] = field(default_factory=dict)
     targets: dict[str, dict[str, Target]] = field(default_factory=dict)
-    commands: dict[str, Command] = field(default_factory=dict)
+    commands: dict[str, FakeCommand] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-class Engine:
+class Timeline:
     """State, and the transitions that are due. It has no thread: `advance` brings it up to the clock."""
 
     def __init__(self, clock: Clock, machines: Machines, timings: Timings, faults: Faults) -> None:
@@ -288,7 +288,7 @@ def page(
     """One page of a listing, and the `NextToken` to the next, if there is one. `code`: of what refuses the size."""
     size = int(params.get(size_key) or default)
     if not 1 <= size <= limit:
-        raise AwsError(code, f"{size_key} must be between 1 and {limit}")
+        raise ErrorAnswer(code, f"{size_key} must be between 1 and {limit}")
     first = int(params.get("NextToken") or 0)
     more: Params = {"NextToken": str(first + size)} if first + size < len(items) else {}
     return list(items[first : first + size]), more
@@ -304,7 +304,7 @@ def matches(filters: Iterable[Params] | None, values: Callable[[T, str], Iterabl
 
 def _passes(wanted: Params, values: Iterable[str] | None) -> bool:
     if values is None:
-        raise AwsError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
+        raise ErrorAnswer("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
     return any(fnmatch.fnmatchcase(value, pattern) for value in values for pattern in wanted.get("Values", []))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lab.aws.wire import AwsError, Incoming
+from lab.aws.wire import ErrorAnswer, Incoming
 
 THROTTLES = {
     "ec2": ("RequestLimitExceeded", "Request limit exceeded.", 503),
@@ -31,7 +31,7 @@ class Swallowed(Exception):
     """The request is lost on its way: nothing comes of it, and the client hears nothing until it has waited enough."""
 
 
-class Page(Exception):
+class HtmlAnswer(Exception):
     """Something on the way answers with a page of HTML, as proxies and load balancers do, in place of AWS."""
 
     def __init__(self, status: int) -> None:
@@ -45,7 +45,7 @@ class Crashed(BaseException):
 
 
 @dataclass
-class Order:
+class Fault:
     """A fault that was ordered: for operations like `pattern`, after `skip` of them, the next `left` times."""
 
     pattern: str
@@ -87,7 +87,7 @@ class Faults:
 
     staleness: float = 0
     on_stale: Callable[[], None] = lambda: None
-    _orders: list[Order] = field(default_factory=list)
+    _orders: list[Fault] = field(default_factory=list)
     _crashes: dict[tuple[int, str], Callable[[], None]] = field(default_factory=dict)
     _capacity: list[Scarcity] = field(default_factory=list)
     _images: list[Scarcity] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Faults:
 
     def fail(self, op: str, code: str, message: str, times: int | None = 1, skip: int = 0, status: int = 400) -> None:
         """Refuse the next calls with this error, after letting `skip` pass."""
-        self._order(op, lambda _: AwsError(code, message, status), times, skip)
+        self._order(op, lambda _: ErrorAnswer(code, message, status), times, skip)
 
     def deny(self, op: str, times: int | None = None) -> None:
         """Refuse for want of permission, until `allow`."""
@@ -116,7 +116,7 @@ class Faults:
 
     def page(self, op: str, times: int | None = 1, skip: int = 0, status: int = 500) -> None:
         """Answer with a page of HTML, without an effect. Where XML is due boto3 raises ResponseParserError at once."""
-        self._order(op, lambda _: Page(status), times, skip)
+        self._order(op, lambda _: HtmlAnswer(status), times, skip)
 
     def swallow(self, op: str, times: int | None = 1, skip: int = 0) -> None:
         """Let the next calls get lost: no effect and no answer, until the client's read timeout. boto3 sends again."""
@@ -124,7 +124,7 @@ class Faults:
 
     def lose_answer(self, op: str, nth: int = 1) -> None:
         """Let the nth call from now have its effect, and then cut the connection. boto3 then sends it again."""
-        self._orders.append(Order(op, lambda _: LostAnswer(), 1, nth - 1, late=True))
+        self._orders.append(Fault(op, lambda _: LostAnswer(), 1, nth - 1, late=True))
 
     def crash(
         self, call_number: int, when: Literal["before", "after"] = "before", how: Callable[[], None] | None = None
@@ -192,7 +192,7 @@ class Faults:
         return any(scarcity.strikes(instance) for scarcity in self._agents)
 
     def _order(self, op: str, error: Callable[[Incoming], Exception], times: int | None, skip: int = 0) -> None:
-        self._orders.append(Order(op, error, times, skip))
+        self._orders.append(Fault(op, error, times, skip))
 
     def _strike(self, request: Incoming, *, late: bool) -> None:
         for order in self._orders:
@@ -200,12 +200,12 @@ class Faults:
                 raise order.error(request)
 
 
-def throttled(request: Incoming) -> AwsError:
+def throttled(request: Incoming) -> ErrorAnswer:
     """The refusal for too many requests, as this service words it."""
-    return AwsError(*THROTTLES.get(request.service, ("Throttling", "Rate exceeded", 400)))
+    return ErrorAnswer(*THROTTLES.get(request.service, ("Throttling", "Rate exceeded", 400)))
 
 
-def denied(request: Incoming) -> AwsError:
+def denied(request: Incoming) -> ErrorAnswer:
     """The refusal for want of permission, as this service words it."""
     code, status = DENIALS.get(request.service, ("AccessDenied", 403))
     action = request.name.replace("elbv2:", "elasticloadbalancing:")
@@ -213,12 +213,14 @@ def denied(request: Incoming) -> AwsError:
         f"User: arn:aws:iam::123456789012:user/lab is not authorized to perform: {action} "
         f"because no identity-based policy allows the {action} action"
     )
-    return AwsError(code, f"You are not authorized to perform this operation. {why}" if code[0] == "U" else why, status)
+    return ErrorAnswer(
+        code, f"You are not authorized to perform this operation. {why}" if code[0] == "U" else why, status
+    )
 
 
-def broken_down(request: Incoming) -> AwsError:
+def broken_down(request: Incoming) -> ErrorAnswer:
     """An error that is AWS's own."""
-    return AwsError(BREAKDOWNS.get(request.service, "InternalFailure"), "An internal error has occurred", 500)
+    return ErrorAnswer(BREAKDOWNS.get(request.service, "InternalFailure"), "An internal error has occurred", 500)
 
 
 def _nothing() -> None:

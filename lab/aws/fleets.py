@@ -12,8 +12,8 @@ import copy
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import Handler, Templates
-from lab.aws.engine import Engine, matches, page
-from lab.aws.wire import AwsError
+from lab.aws.engine import Timeline, matches, page
+from lab.aws.wire import ErrorAnswer
 
 UNDER_WAY = ("submitted", "active", "modifying")
 
@@ -21,7 +21,7 @@ UNDER_WAY = ("submitted", "active", "modifying")
 class Fleets:
     """The part of EC2 that is about fleets."""
 
-    def __init__(self, engine: Engine, templates: Templates) -> None:
+    def __init__(self, engine: Timeline, templates: Templates) -> None:
         """Work on the engine's state."""
         self.engine, self.templates = engine, templates
 
@@ -60,7 +60,7 @@ class Fleets:
         """Give it other templates; only one that maintains its size takes that."""
         fleet = self._fleet(params["FleetId"])
         if fleet["Type"] != "maintain":
-            raise AwsError("InvalidFleetConfig", "Only fleets of type maintain can be modified.")
+            raise ErrorAnswer("InvalidFleetConfig", "Only fleets of type maintain can be modified.")
         if "LaunchTemplateConfigs" in params:
             fleet["LaunchTemplateConfigs"] = self._resolved(params["LaunchTemplateConfigs"])
         return {"Return": True}
@@ -87,7 +87,7 @@ class Fleets:
 
     def _fleet(self, name: str) -> Params:
         if name not in self.engine.state.fleets:
-            raise AwsError("InvalidFleetId.NotFound", f"The fleet ID '{name}' does not exist")
+            raise ErrorAnswer("InvalidFleetId.NotFound", f"The fleet ID '{name}' does not exist")
         return self.engine.state.fleets[name]
 
     def _resolved(self, configs: list[Params]) -> list[Params]:
@@ -96,7 +96,7 @@ class Fleets:
         for one in said:
             spec = one["LaunchTemplateSpecification"]
             if not spec.get("Version"):
-                raise AwsError("InvalidParameterValue", "A launch template version must be specified")
+                raise ErrorAnswer("InvalidParameterValue", "A launch template version must be specified")
             spec["Version"] = str(self.templates.version(self.templates.find(spec), spec["Version"]).number)
         return said
 
@@ -142,7 +142,9 @@ class Fleets:
 
     def _request(self, name: str) -> Params:
         if name not in self.engine.state.spot_fleets:
-            raise AwsError("InvalidSpotFleetRequestId.NotFound", f"The spot fleet request ID '{name}' does not exist")
+            raise ErrorAnswer(
+                "InvalidSpotFleetRequestId.NotFound", f"The spot fleet request ID '{name}' does not exist"
+            )
         return self.engine.state.spot_fleets[name]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import Handler, Templates
-from lab.aws.engine import Engine, Group, Member, matches, page
+from lab.aws.engine import FakeGroup, Member, Timeline, matches, page
 from lab.aws.scaling import Scaling
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 
 DEFAULTS: Params = {
     "DefaultCooldown": 300,
@@ -54,7 +54,7 @@ HOOK_DEFAULTS: Params = {"HeartbeatTimeout": 3600, "DefaultResult": "ABANDON"}
 class Groups:
     """The EC2 Auto Scaling service."""
 
-    def __init__(self, engine: Engine, scaling: Scaling, templates: Templates, region: str, account: str) -> None:
+    def __init__(self, engine: Timeline, scaling: Scaling, templates: Templates, region: str, account: str) -> None:
         """Work on the engine's state; `scaling` does what the groups do by themselves."""
         self.engine, self.scaling, self.templates = engine, scaling, templates
         self.arn = f"arn:aws:autoscaling:{region}:{account}"
@@ -105,12 +105,12 @@ class Groups:
         name = params["AutoScalingGroupName"]
         if name in self.engine.state.groups:
             text = "AutoScalingGroup by this name already exists - A group with the name {} already exists"
-            raise AwsError("AlreadyExists", text.format(name))
+            raise ErrorAnswer("AlreadyExists", text.format(name))
         if not 1 <= len(name) <= 255 or ":" in name:
             raise invalid(f"Value '{name}' at 'autoScalingGroupName' failed to satisfy constraint: length 1 to 255")
         config = self._configured({**copy.deepcopy(DEFAULTS), "ServiceLinkedRoleARN": self.role}, params)
         arn = f"{self.arn}:autoScalingGroup:{self.engine.new_id('g')}:autoScalingGroupName/{name}"
-        group = Group(name, arn, self.engine.now, config)
+        group = FakeGroup(name, arn, self.engine.now, config)
         self._attach_at_birth(group, params)
         self.engine.state.groups[name] = group
         self.scaling.wake(group)
@@ -148,15 +148,15 @@ class Groups:
             raise invalid(f"The Auto Scaling group {group.name} has deletion protection: {protection}")
         if not force and group.staying():
             text = "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s)"
-            raise AwsError("ResourceInUse", f"{text} still in the group.")
+            raise ErrorAnswer("ResourceInUse", f"{text} still in the group.")
         if not force and group.warm:
             text = "You cannot delete an AutoScalingGroup while there are instances in its warm pool."
-            raise AwsError("ResourceInUse", text)  # its exact words are not known to us
+            raise ErrorAnswer("ResourceInUse", text)  # its exact words are not known to us
         if not force and group.members:
             text = (
                 "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group."
             )
-            raise AwsError("ScalingActivityInProgress", text)
+            raise ErrorAnswer("ScalingActivityInProgress", text)
         group.deleting = True
         self.scaling.wake(group)
         return {}
@@ -169,7 +169,7 @@ class Groups:
         shown, more = page(groups, params, "MaxRecords", 50, 100)
         return {"AutoScalingGroups": [self.show(group) for group in shown], **more}
 
-    def show(self, group: Group) -> Params:
+    def show(self, group: FakeGroup) -> Params:
         """As DescribeAutoScalingGroups shows it."""
         return {
             **group.config,
@@ -189,7 +189,7 @@ class Groups:
             **({"Status": "Delete in progress"} if group.deleting else {}),
         }
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> FakeGroup:
         """A group that is there and not being deleted; else ValidationError."""
         group = self.engine.state.groups.get(name)
         if group is None:
@@ -234,7 +234,7 @@ class Groups:
             template = self.templates.find(spec)
             version = self.templates.version(template, str(spec.get("Version") or "$Default"))
             self.scaling.ec2.usable(str(version.data.get("ImageId", "")))
-        except AwsError as error:
+        except ErrorAnswer as error:
             raise invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
         spec.update(LaunchTemplateId=template.id, LaunchTemplateName=template.name, shown=True)
 
@@ -253,7 +253,7 @@ class Groups:
         if not config.get("AvailabilityZones"):
             raise invalid("At least one Availability Zone or VPC Subnet is required.")
 
-    def _attach_at_birth(self, group: Group, params: Params) -> None:
+    def _attach_at_birth(self, group: FakeGroup, params: Params) -> None:
         for hook in params.get("LifecycleHookSpecificationList") or []:
             self._put_hook(group, hook)
         self._put_tags(group, params.get("Tags") or [])
@@ -343,7 +343,7 @@ class Groups:
         self.scaling.wake(group)
         return {"Activities": told}
 
-    def _member(self, instance_id: str) -> tuple[Group, Member]:
+    def _member(self, instance_id: str) -> tuple[FakeGroup, Member]:
         for group in self.engine.state.groups.values():
             if instance_id in group.members:
                 return group, group.members[instance_id]
@@ -404,7 +404,7 @@ class Groups:
         listed = [{"TrafficSource": arn, "Identifier": arn, "Type": "elbv2", "State": state} for arn, state in shown]
         return {"TrafficSources": listed, **more}
 
-    def _attach(self, group: Group, arns: Iterable[str], how: str) -> None:
+    def _attach(self, group: FakeGroup, arns: Iterable[str], how: str) -> None:
         arns = _ten(arns)
         if not all(self.scaling.targets.exists(arn) for arn in arns):
             raise invalid("Provided Target Groups may not be valid. Please ensure they exist and try again.")
@@ -413,7 +413,7 @@ class Groups:
             group.leaving.pop(arn, None)
         self.scaling.traffic_changed(group)
 
-    def _detach(self, group: Group, arns: Iterable[str], ways: tuple[str, ...]) -> None:
+    def _detach(self, group: FakeGroup, arns: Iterable[str], ways: tuple[str, ...]) -> None:
         arns = _ten(arns)
         if any(group.sources.get(arn) not in ways for arn in arns):
             raise invalid("Trying to remove Target Groups that are not part of the group")
@@ -434,7 +434,7 @@ class Groups:
         shown, more = page(rows, params, "MaxRecords", 100, 100)
         return {"Activities": shown, **more}
 
-    def group_or_deleting(self, name: str) -> Group:
+    def group_or_deleting(self, name: str) -> FakeGroup:
         """A group that is still there."""
         group = self.engine.state.groups.get(name)
         return group or self.group(name)
@@ -490,7 +490,7 @@ class Groups:
         """A launch configuration: settings that can never change."""
         name = params["LaunchConfigurationName"]
         if name in self.engine.state.configurations:
-            raise AwsError("AlreadyExists", f"Launch Configuration by this name already exists - {name}")
+            raise ErrorAnswer("AlreadyExists", f"Launch Configuration by this name already exists - {name}")
         arn = f"{self.arn}:launchConfiguration:{name}"
         shown = {**copy.deepcopy(params), "LaunchConfigurationARN": arn, "CreatedTime": self.engine.now}
         self.engine.state.configurations[name] = {"KeyName": "", "SecurityGroups": [], "UserData": "", **shown}
@@ -507,12 +507,12 @@ class Groups:
         """Delete a launch configuration that no group uses."""
         name = params["LaunchConfigurationName"]
         if any(g.config.get("LaunchConfigurationName") == name for g in self.engine.state.groups.values()):
-            raise AwsError("ResourceInUse", f"Cannot delete launch configuration {name}: it is attached to a group")
+            raise ErrorAnswer("ResourceInUse", f"Cannot delete launch configuration {name}: it is attached to a group")
         if self.engine.state.configurations.pop(name, None) is None:
             raise invalid(f"Launch configuration name not found - Launch configuration {name} not found")
         return {}
 
-    def _put_hook(self, group: Group, params: Params) -> None:
+    def _put_hook(self, group: FakeGroup, params: Params) -> None:
         given = {key: value for key, value in params.items() if key != "AutoScalingGroupName"}
         old = group.hooks.get(given["LifecycleHookName"], {})
         if not old and "LifecycleTransition" not in given:
@@ -521,7 +521,7 @@ class Groups:
         longest = min(172_800, 100 * int(hook["HeartbeatTimeout"]))  # as the model says of GlobalTimeout
         group.hooks[given["LifecycleHookName"]] = {**hook, "GlobalTimeout": longest}
 
-    def _put_tags(self, group: Group, tags: Iterable[Params]) -> None:
+    def _put_tags(self, group: FakeGroup, tags: Iterable[Params]) -> None:
         for tag in tags:
             if tag["Key"].lower().startswith("aws:"):
                 raise invalid("aws: prefixed tag key names are not allowed for external use.")
@@ -642,7 +642,7 @@ class Attached:
             raise invalid(f"No warm pool found for {group.name}")  # its exact words are not known to us
         if group.warm and not params.get("ForceDelete"):
             text = "You cannot delete a warm pool while there are instances in it."
-            raise AwsError("ResourceInUse", text)  # its exact words are not known to us
+            raise ErrorAnswer("ResourceInUse", text)  # its exact words are not known to us
         group.pool["Status"] = "PendingDelete"
         self.groups.scaling.wake(group)
         return {}
@@ -678,7 +678,7 @@ class Attached:
         return drop
 
 
-def show_member(group: Group, member: Member) -> Params:
+def show_member(group: FakeGroup, member: Member) -> Params:
     """An instance as the group shows it."""
     spec = {"LaunchTemplate": member.template} if member.template else {}
     name = group.config.get("LaunchConfigurationName")
@@ -693,9 +693,9 @@ def show_member(group: Group, member: Member) -> Params:
     }
 
 
-def invalid(message: str) -> AwsError:
+def invalid(message: str) -> ErrorAnswer:
     """A ValidationError."""
-    return AwsError("ValidationError", message)
+    return ErrorAnswer("ValidationError", message)
 
 
 def _specifications(config: Params) -> list[Params]:
@@ -729,7 +729,7 @@ def _processes(params: Params) -> Iterable[str]:
     return wanted
 
 
-def _tag_filter(group: Group, name: str) -> list[str] | None:
+def _tag_filter(group: FakeGroup, name: str) -> list[str] | None:
     values = {key: value for key, (value, _) in group.tags.items()}
     if name.startswith("tag:"):
         return [value for key, value in values.items() if key == name[4:]]
@@ -741,7 +741,7 @@ def _tag_row(row: Params, name: str) -> list[str] | None:
     return [row[key]] if key else None
 
 
-def _show_tags(group: Group) -> list[Params]:
+def _show_tags(group: FakeGroup) -> list[Params]:
     common = {"ResourceId": group.name, "ResourceType": "auto-scaling-group"}
     return [
         {**common, "Key": key, "Value": value, "PropagateAtLaunch": spread}

@@ -16,7 +16,7 @@ from moto.elbv2.models import FakeAction
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 
 MOST_GROUPS = 5
 """Target groups of one forward action; the quota cannot be raised."""
@@ -117,7 +117,7 @@ class Listeners:
         backend, where = self._backend(), params["LoadBalancerArn"]
         balancer = backend.load_balancers.get(where)
         if balancer is None:
-            raise AwsError("LoadBalancerNotFound", f"Load balancer '{where}' not found")
+            raise ErrorAnswer("LoadBalancerNotFound", f"Load balancer '{where}' not found")
         protocol, port = params.get("Protocol"), params.get("Port")
         actions = self._checked(params["DefaultActions"], balancer, protocol, None)
         for other in balancer.listeners.values():
@@ -125,10 +125,10 @@ class Listeners:
                 same = other.protocol == protocol and [one.data for one in other.default_actions] == actions
                 if same:
                     return {"Listeners": [_shown_listener(other)]}
-                raise AwsError("DuplicateListener", "A listener already exists on this port for this load balancer")
+                raise ErrorAnswer("DuplicateListener", "A listener already exists on this port for this load balancer")
         certificates = params.get("Certificates") or []
         if protocol in ("HTTPS", "TLS") and len(certificates) != 1:
-            raise AwsError("ValidationError", "A certificate must be specified for HTTPS listeners")
+            raise ErrorAnswer("ValidationError", "A certificate must be specified for HTTPS listeners")
         with _as_aws_says():
             made = backend.create_listener(
                 load_balancer_arn=where,
@@ -149,7 +149,7 @@ class Listeners:
         balancer = self._backend().load_balancers[listener.load_balancer_arn]
         protocol = params.get("Protocol") or listener.protocol
         if protocol not in (HTTP if balancer.type == "application" else NETWORK):
-            raise AwsError("UnsupportedProtocol", f"Protocol {protocol} is not supported by this load balancer")
+            raise ErrorAnswer("UnsupportedProtocol", f"Protocol {protocol} is not supported by this load balancer")
         given = params.get("DefaultActions")
         actions = self._checked(given, balancer, protocol, listener.default_actions) if given else []
         with _as_aws_says():
@@ -171,9 +171,9 @@ class Listeners:
         """Those of a load balancer, or those asked for, of which each must be there."""
         arns, where = params.get("ListenerArns"), params.get("LoadBalancerArn")
         if bool(arns) == bool(where):
-            raise AwsError("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
+            raise ErrorAnswer("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
         if where and where not in self._backend().load_balancers:
-            raise AwsError("LoadBalancerNotFound", f"Load balancer '{where}' not found")
+            raise ErrorAnswer("LoadBalancerNotFound", f"Load balancer '{where}' not found")
         found = [self._listener(arn) for arn in arns] if arns else self._listeners(where)
         return _paged("Listeners", [_shown_listener(one) for one in found], params)
 
@@ -186,7 +186,7 @@ class Listeners:
         actions = self._checked(params["Actions"], balancer, listener.protocol, None)
         conditions = _completed(params["Conditions"])
         if any(rule.priority == params["Priority"] for rule in listener.rules.values()):
-            raise AwsError("PriorityInUse", f"Priority '{params['Priority']}' is currently in use")
+            raise ErrorAnswer("PriorityInUse", f"Priority '{params['Priority']}' is currently in use")
         with _as_aws_says():
             made = self._backend().create_rule(
                 listener.arn, conditions, params["Priority"], actions, params.get("Tags")
@@ -198,7 +198,7 @@ class Listeners:
         """Replace its conditions, its actions, or both; the default rule is its listener's."""
         listener, rule = self._rule(params["RuleArn"])
         if rule.is_default:
-            raise AwsError("OperationNotPermitted", f"Default rule '{rule.arn}' cannot be modified")
+            raise ErrorAnswer("OperationNotPermitted", f"Default rule '{rule.arn}' cannot be modified")
         given = params.get("Actions")
         actions = self._checked(given, self._with_rules(listener), listener.protocol, rule.actions) if given else []
         with _as_aws_says():
@@ -210,7 +210,7 @@ class Listeners:
         """Delete it; the default rule cannot be."""
         listener, rule = self._rule(params["RuleArn"])
         if rule.is_default:
-            raise AwsError("OperationNotPermitted", f"Default rule '{rule.arn}' cannot be deleted")
+            raise ErrorAnswer("OperationNotPermitted", f"Default rule '{rule.arn}' cannot be deleted")
         listener.remove_rule(rule.arn)
         self._changed()
         return {}
@@ -221,10 +221,10 @@ class Listeners:
         found = [self._rule(arn) for arn in wanted]
         for listener, rule in found:
             if rule.is_default:
-                raise AwsError("OperationNotPermitted", f"Default rule '{rule.arn}' cannot have a priority")
+                raise ErrorAnswer("OperationNotPermitted", f"Default rule '{rule.arn}' cannot have a priority")
             taken = [wanted.get(one.arn, one.priority) for one in listener.rules.values()]
             if taken.count(wanted[rule.arn]) > 1:
-                raise AwsError("PriorityInUse", f"Priority '{wanted[rule.arn]}' is currently in use")
+                raise ErrorAnswer("PriorityInUse", f"Priority '{wanted[rule.arn]}' is currently in use")
         for _, rule in found:
             rule.priority = wanted[rule.arn]
         self._changed()
@@ -234,7 +234,7 @@ class Listeners:
         """Those of a listener, the default rule last; or those asked for, of which each must be there."""
         arns, where = params.get("RuleArns"), params.get("ListenerArn")
         if bool(arns) == bool(where):
-            raise AwsError("ValidationError", "You must specify either listener rule ARNs or a listener ARN")
+            raise ErrorAnswer("ValidationError", "You must specify either listener rule ARNs or a listener ARN")
         if arns:
             found = [self._rule(arn)[1] for arn in arns]
         else:
@@ -252,7 +252,7 @@ class Listeners:
     def _listener(self, arn: str) -> Any:
         found = next((one for one in self._listeners() if one.arn == arn), None)
         if found is None:
-            raise AwsError("ListenerNotFound", f"One or more listeners not found: '{arn}'")
+            raise ErrorAnswer("ListenerNotFound", f"One or more listeners not found: '{arn}'")
         return found
 
     def _rule(self, arn: str) -> tuple[Any, Any]:
@@ -260,13 +260,13 @@ class Listeners:
             for rule in listener.rules.values():
                 if rule.arn == arn:
                     return listener, rule
-        raise AwsError("RuleNotFound", f"One or more rules not found: '{arn}'")
+        raise ErrorAnswer("RuleNotFound", f"One or more rules not found: '{arn}'")
 
     def _with_rules(self, listener: Any) -> Any:
         """The listener's load balancer, if its listeners have rules."""
         balancer = self._backend().load_balancers[listener.load_balancer_arn]
         if balancer.type != "application":
-            raise AwsError("UnsupportedProtocol", "Rules are not supported by listeners of this load balancer")
+            raise ErrorAnswer("UnsupportedProtocol", "Rules are not supported by listeners of this load balancer")
         return balancer
 
     # -- checking ----------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Listeners:
         for one in groups:
             one.setdefault("Weight", 1)
             if not 0 <= int(one["Weight"]) <= HEAVIEST:
-                raise AwsError("ValidationError", f"Weight '{one['Weight']}' must be between 0 and {HEAVIEST}")
+                raise ErrorAnswer("ValidationError", f"Weight '{one['Weight']}' must be between 0 and {HEAVIEST}")
             self._check_group(one["TargetGroupArn"], balancer)
         sticky = config.get("TargetGroupStickinessConfig") or {"Enabled": False}
         _check_stickiness(sticky, balancer)
@@ -313,21 +313,21 @@ class Listeners:
     def _check_group(self, arn: str, balancer: Any) -> None:
         group = self._backend().target_groups.get(arn)
         if group is None:
-            raise AwsError("TargetGroupNotFound", f"Target groups '{arn}' not found")
+            raise ErrorAnswer("TargetGroupNotFound", f"Target groups '{arn}' not found")
         if group.protocol not in (HTTP if balancer.type == "application" else NETWORK):
             text = f"The protocol {group.protocol} of target group '{arn}' does not suit the load balancer"
-            raise AwsError("IncompatibleProtocols", text)
+            raise ErrorAnswer("IncompatibleProtocols", text)
         if others := [one for one in group.load_balancer_arns if one != balancer.arn]:
             text = f"The following target groups cannot be associated with more than one load balancer: {arn}"
-            raise AwsError("TargetGroupAssociationLimit", f"{text} ({others[0]})")
+            raise ErrorAnswer("TargetGroupAssociationLimit", f"{text} ({others[0]})")
 
 
 def _check_stickiness(sticky: Params, balancer: Any) -> None:
     seconds = sticky.get("DurationSeconds")
     if seconds is not None and not 1 <= int(seconds) <= LONGEST_STICKINESS:
-        raise AwsError("ValidationError", f"DurationSeconds must be between 1 and {LONGEST_STICKINESS}")
+        raise ErrorAnswer("ValidationError", f"DurationSeconds must be between 1 and {LONGEST_STICKINESS}")
     if sticky.get("Enabled") and seconds is None and balancer.type == "application":
-        raise AwsError("ValidationError", "DurationSeconds must be specified when stickiness is enabled")
+        raise ErrorAnswer("ValidationError", "DurationSeconds must be specified when stickiness is enabled")
 
 
 def _check_login(action: Params, protocol: str | None, old: Any) -> None:
@@ -437,11 +437,11 @@ class _as_aws_says:  # noqa: N801 - read as a sentence: with _as_aws_says()
 
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         if isinstance(error, ServiceException):
-            raise AwsError(error.code, error.message) from error
+            raise ErrorAnswer(error.code, error.message) from error
 
 
-def _invalid(message: str) -> AwsError:
-    return AwsError("InvalidLoadBalancerAction", message)
+def _invalid(message: str) -> ErrorAnswer:
+    return ErrorAnswer("InvalidLoadBalancerAction", message)
 
 
 def forwarded(actions: Iterable[Params]) -> Iterator[tuple[str, int]]:

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
-from lab.aws.engine import Engine
-from lab.aws.wire import AwsError
+from lab.aws.engine import Timeline
+from lab.aws.wire import ErrorAnswer
 
 MOST_POINTS = 100_800
 """Data points of one answer (botocore's model, MaxDatapoints)."""
@@ -72,7 +72,7 @@ class Series:
 class Metrics:
     """The part of CloudWatch that keeps numbers."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Timeline) -> None:
         """Keep nothing yet."""
         self.engine = engine
         self._series: dict[Name, Series] = {}
@@ -243,7 +243,9 @@ def _samples(datum: Params) -> tuple[list[float], list[float]]:
     elif (given := datum.get("StatisticValues")) is not None:
         return _spread_out(given)
     else:
-        raise AwsError("MissingParameter", "At least one of the parameters Value, Values or StatisticValues is needed")
+        raise ErrorAnswer(
+            "MissingParameter", "At least one of the parameters Value, Values or StatisticValues is needed"
+        )
     if len(values) != len(counts) or len(values) > 150:
         raise _invalid("The parameters Values and Counts must have as many members, and at most 150")
     if any(not math.isfinite(one) or abs(one) > LARGEST for one in values):
@@ -280,7 +282,7 @@ def _page(found: dict[str, tuple[str, Points]], params: Params) -> Params:
     """One page: so many data points, counted over all metrics; each metric is told on every page, by its id."""
     token, size = params.get("NextToken") or "0", int(params.get("MaxDatapoints") or MOST_POINTS)
     if not token.isdigit():
-        raise AwsError("InvalidNextToken", "The provided NextToken is invalid")
+        raise ErrorAnswer("InvalidNextToken", "The provided NextToken is invalid")
     skip, left, results = int(token), size, []
     for id_, (label, points) in found.items():
         shown = points[skip : skip + left]
@@ -300,9 +302,9 @@ def _page(found: dict[str, tuple[str, Points]], params: Params) -> Params:
     return {"MetricDataResults": results, "Messages": [], **more}
 
 
-def _refused(message: str) -> AwsError:
-    return AwsError("ValidationError", message)
+def _refused(message: str) -> ErrorAnswer:
+    return ErrorAnswer("ValidationError", message)
 
 
-def _invalid(message: str) -> AwsError:
-    return AwsError("InvalidParameterValue", message)
+def _invalid(message: str) -> ErrorAnswer:
+    return ErrorAnswer("InvalidParameterValue", message)

@@ -11,7 +11,7 @@ from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
 from lab.aws.engine import page
 from lab.aws.groups import WAYS, Groups, invalid
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 
 UNDER_WAY = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
 
@@ -36,7 +36,7 @@ class Refreshes:
         """Begin one; a group has one at a time (InstanceRefreshInProgress)."""
         kept = self._kept(params["AutoScalingGroupName"])
         if self._active(kept):
-            raise AwsError(
+            raise ErrorAnswer(
                 "InstanceRefreshInProgress", "An Instance Refresh is already in progress and blocks the execution"
             )
         made = {key: value for key, value in params.items() if key in ("AutoScalingGroupName", "DesiredConfiguration")}
@@ -51,7 +51,7 @@ class Refreshes:
         """End the one that is under way (ActiveInstanceRefreshNotFound)."""
         active = self._active(self._kept(params["AutoScalingGroupName"]))
         if active is None:
-            raise AwsError("ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh found")
+            raise ErrorAnswer("ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh found")
         active["Status"] = "Cancelling"
         where = (params["AutoScalingGroupName"], active["InstanceRefreshId"])
         self.engine.after(self.engine.timings.react, self._becomes, *where, "Cancelling", "Cancelled")

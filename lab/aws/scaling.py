@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import Ec2, Templates
-from lab.aws.engine import Engine, Group, Instance, Member, Target
+from lab.aws.engine import FakeGroup, FakeInstance, Member, Target, Timeline
 from lab.aws.targets import Targets
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
@@ -23,17 +23,17 @@ TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 class Scaling:
     """The will of the groups."""
 
-    def __init__(self, engine: Engine, ec2: Ec2, templates: Templates, targets: Targets) -> None:
+    def __init__(self, engine: Timeline, ec2: Ec2, templates: Templates, targets: Targets) -> None:
         """Listen to instances and targets."""
         self.engine, self.ec2, self.templates, self.targets = engine, ec2, templates, targets
         ec2.on_change.append(self.instance_changed)
         targets.on_change.append(self.target_changed)
 
-    def wake(self, group: Group, seconds: float | None = None) -> None:
+    def wake(self, group: FakeGroup, seconds: float | None = None) -> None:
         """Have the group look at itself in a moment."""
         self.engine.after(self.engine.timings.react if seconds is None else seconds, self._look, group.name, group.made)
 
-    def _group(self, name: str) -> Group | None:
+    def _group(self, name: str) -> FakeGroup | None:
         return self.engine.state.groups.get(name)
 
     def _look(self, name: str, made: float) -> None:
@@ -53,7 +53,7 @@ class Scaling:
             for member in self._victims(group, -missing):
                 self.terminate(group, member, "an instance was selected for scale-in.")
 
-    def _wind_up(self, group: Group) -> None:
+    def _wind_up(self, group: FakeGroup) -> None:
         for member in group.staying():
             self.terminate(group, member, "the Auto Scaling group is being deleted.")
         self._cool(group, list(group.warm.values()))
@@ -65,7 +65,7 @@ class Scaling:
             return
         del self.engine.state.groups[group.name]
 
-    def _replace(self, group: Group) -> None:
+    def _replace(self, group: FakeGroup) -> None:
         if {"Terminate", "ReplaceUnhealthy"} & group.suspended.keys():
             return
         for member in [member for member in group.active() if not member.healthy]:
@@ -73,13 +73,13 @@ class Scaling:
 
     # -- launching ---------------------------------------------------------------------------------------------------
 
-    def _launch_some(self, group: Group, count: int) -> None:
+    def _launch_some(self, group: FakeGroup, count: int) -> None:
         for _ in range(count):
             if not self._launch(group):
                 self.wake(group, self.engine.timings.retry)
                 return
 
-    def _launch(self, group: Group) -> bool:
+    def _launch(self, group: FakeGroup) -> bool:
         """Launch one instance; whether that began well."""
         cause = f"difference between desired and actual capacity of {group.name}"
         activity = self._activity(group, "Launching a new EC2 instance", cause)
@@ -89,7 +89,7 @@ class Scaling:
             kind = str(launch.get("InstanceType", "t3.micro"))
             self._demand_capacity(group, kind, zone)
             instance = self.ec2.launch(launch, subnet, self._launch_tags(group, launch, spec), group.name)
-        except AwsError as error:
+        except ErrorAnswer as error:
             self._close(activity, "Failed", error.message)
             return False
         activity["Description"] += f": {instance.id}"
@@ -98,11 +98,11 @@ class Scaling:
         group.members[instance.id] = member
         return True
 
-    def _demand_capacity(self, group: Group, kind: str, zone: str) -> None:
+    def _demand_capacity(self, group: FakeGroup, kind: str, zone: str) -> None:
         if why := self.engine.faults.launch_failure(group.name, kind, zone):
-            raise AwsError("InsufficientInstanceCapacity", why)
+            raise ErrorAnswer("InsufficientInstanceCapacity", why)
 
-    def _recipe(self, group: Group) -> tuple[Params, Params | None]:
+    def _recipe(self, group: FakeGroup) -> tuple[Params, Params | None]:
         """What to launch by, and the template reference with the number that it means now."""
         if name := group.config.get("LaunchConfigurationName"):
             return self.engine.state.configurations[name], None
@@ -118,7 +118,7 @@ class Scaling:
         named = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(version.number)}
         return {**version.data, **own}, named
 
-    def _where(self, group: Group) -> tuple[str, str]:
+    def _where(self, group: FakeGroup) -> tuple[str, str]:
         """The zone with the fewest members, and a subnet in it."""
         zones = self.ec2.subnets()
         wanted = [one.strip() for one in (group.config.get("VPCZoneIdentifier") or "").split(",") if one.strip()]
@@ -127,7 +127,7 @@ class Scaling:
         subnet = min(wanted, key=lambda one: taken.count(zones[one]))
         return zones[subnet], subnet
 
-    def _launch_tags(self, group: Group, launch: Params, spec: Params | None) -> dict[str, str]:
+    def _launch_tags(self, group: FakeGroup, launch: Params, spec: Params | None) -> dict[str, str]:
         asked = [one for one in launch.get("TagSpecifications", []) if one.get("ResourceType") == "instance"]
         tags = {tag["Key"]: tag.get("Value", "") for one in asked for tag in one.get("Tags", [])}
         tags |= {key: value for key, (value, spread) in group.tags.items() if spread}
@@ -137,12 +137,12 @@ class Scaling:
             tags["aws:ec2launchtemplate:version"] = spec["Version"]
         return tags
 
-    def _arrived(self, group: Group, member: Member) -> None:
+    def _arrived(self, group: FakeGroup, member: Member) -> None:
         """EC2 runs it: on to its hooks, or straight into service."""
         if not self._wait(group, member, LAUNCHING, "Pending"):
             self._serve(group, member)
 
-    def _serve(self, group: Group, member: Member) -> None:
+    def _serve(self, group: FakeGroup, member: Member) -> None:
         member.lifecycle, member.joined = "InService", self.engine.now
         self._close(member.activity, "Successful")
         self._join(group, member)
@@ -150,7 +150,7 @@ class Scaling:
 
     # -- the warm pool -----------------------------------------------------------------------------------------------
 
-    def _keep_warm(self, group: Group) -> None:
+    def _keep_warm(self, group: FakeGroup) -> None:
         """As many as fit between its size and its maximum, or what is to be prepared; none of a pool that goes."""
         pool = group.pool
         if pool is None:
@@ -164,24 +164,24 @@ class Scaling:
         for _ in range(wanted - len(stay)):
             self._warm(group)
 
-    def _warm_size(self, group: Group, pool: Params) -> int:
+    def _warm_size(self, group: FakeGroup, pool: Params) -> int:
         prepared = int(pool.get("MaxGroupPreparedCapacity", -1))
         most = prepared if prepared >= 0 else int(group.config["MaxSize"])
         return max(int(pool["MinSize"]), most - int(group.config["DesiredCapacity"]), 0)
 
-    def _warm(self, group: Group) -> None:
+    def _warm(self, group: FakeGroup) -> None:
         launch, spec = self._recipe(group)
         zone, subnet = self._where(group)
         instance = self.ec2.launch(launch, subnet, self._launch_tags(group, launch, spec), group.name)
         kind = str(launch.get("InstanceType", "t3.micro"))
         group.warm[instance.id] = Member(instance.id, zone, kind, spec, lifecycle="Warmed:Pending")
 
-    def _cool(self, group: Group, members: Iterable[Member]) -> None:
+    def _cool(self, group: FakeGroup, members: Iterable[Member]) -> None:
         for member in members:
             member.lifecycle = "Warmed:Terminating"
             self.ec2.terminate(member.id)
 
-    def _warmed(self, instance: Instance) -> bool:
+    def _warmed(self, instance: FakeInstance) -> bool:
         """Whether an instance that changed is of a warm pool: it is stopped once it runs."""
         name = self.engine.state.tags.get(instance.id, {}).get("aws:autoscaling:groupName", "")
         group = self._group(name)
@@ -198,7 +198,7 @@ class Scaling:
 
     # -- hooks -------------------------------------------------------------------------------------------------------
 
-    def _wait(self, group: Group, member: Member, transition: str, word: str) -> bool:
+    def _wait(self, group: FakeGroup, member: Member, transition: str, word: str) -> bool:
         """Whether hooks make the member wait here; the lab waits for the longest of them, up to `timings.hook`."""
         hooks = [hook for hook in group.hooks.values() if hook["LifecycleTransition"] == transition]
         if not hooks:
@@ -227,7 +227,7 @@ class Scaling:
 
     # -- leaving -----------------------------------------------------------------------------------------------------
 
-    def _victims(self, group: Group, count: int) -> list[Member]:
+    def _victims(self, group: FakeGroup, count: int) -> list[Member]:
         """Who goes at a scale-in: unprotected members, balanced by zone, oldest version, then oldest instance."""
         chosen: list[Member] = []
         for _ in range(count):
@@ -239,7 +239,7 @@ class Scaling:
             chosen.append(min(left, key=lambda m: _rank(m, stay.count(m.zone), newest)))
         return chosen
 
-    def terminate(self, group: Group, member: Member, cause: str) -> None:
+    def terminate(self, group: FakeGroup, member: Member, cause: str) -> None:
         """Begin to take one member out: out of its target groups first, and drained, before EC2 terminates it."""
         if member.lifecycle.startswith("Terminating"):
             return
@@ -252,7 +252,7 @@ class Scaling:
 
     # -- set aside ---------------------------------------------------------------------------------------------------
 
-    def set_aside(self, group: Group, member: Member, state: str, description: str, cause: str) -> Params:
+    def set_aside(self, group: FakeGroup, member: Member, state: str, description: str, cause: str) -> Params:
         """Take one member out of its target groups; once drained it is in Standby, or no member any more."""
         member.lifecycle = state
         said = f"instance {member.id} {cause} in response to a user request."
@@ -273,7 +273,7 @@ class Scaling:
             del group.members[instance_id]
             self.engine.state.tags[instance_id].pop("aws:autoscaling:groupName", None)
 
-    def put_back(self, group: Group, member: Member) -> Params:
+    def put_back(self, group: FakeGroup, member: Member) -> Params:
         """Out of Standby into service, a moment later."""
         member.lifecycle = "Pending"
         said = f"instance {member.id} was moved out of standby in response to a user request."
@@ -292,7 +292,7 @@ class Scaling:
         if group and member and not self._wait(group, member, TERMINATING, "Terminating"):
             self._finish(group, member)
 
-    def _finish(self, group: Group, member: Member) -> None:
+    def _finish(self, group: FakeGroup, member: Member) -> None:
         member.lifecycle = "Terminating:Proceed"
         instance = self.engine.state.instances.get(member.id)
         if instance is None or instance.state == "terminated":
@@ -300,14 +300,14 @@ class Scaling:
         else:
             self.ec2.terminate(member.id)
 
-    def _gone(self, group: Group, member: Member) -> None:
+    def _gone(self, group: FakeGroup, member: Member) -> None:
         del group.members[member.id]
         self._close(member.activity, "Successful")
         self.wake(group)
 
     # -- what is heard -----------------------------------------------------------------------------------------------
 
-    def instance_changed(self, instance: Instance) -> None:
+    def instance_changed(self, instance: FakeInstance) -> None:
         """EC2 tells: it runs, it stops, it is gone."""
         self.targets.note(instance)
         found = self._home(instance.id)
@@ -340,29 +340,29 @@ class Scaling:
         if target is not None:
             self.target_changed(arn, target)
 
-    def _ail(self, group: Group, member: Member, why: str) -> None:
+    def _ail(self, group: FakeGroup, member: Member, why: str) -> None:
         if "HealthCheck" not in group.suspended and member.healthy:
             member.healthy, member.ailing = False, why
             self.wake(group)
 
-    def _home(self, instance_id: str) -> tuple[Group, Member] | None:
+    def _home(self, instance_id: str) -> tuple[FakeGroup, Member] | None:
         name = self.engine.state.tags.get(instance_id, {}).get("aws:autoscaling:groupName", "")
         group = self._group(name)
         return (group, group.members[instance_id]) if group and instance_id in group.members else None
 
     # -- target groups -----------------------------------------------------------------------------------------------
 
-    def traffic_changed(self, group: Group) -> None:
+    def traffic_changed(self, group: FakeGroup) -> None:
         """Target groups were attached: members join them in a moment."""
         self.engine.after(self.engine.timings.react, self._join_all, group.name)
 
-    def leave(self, group: Group, arns: Iterable[str]) -> None:
+    def leave(self, group: FakeGroup, arns: Iterable[str]) -> None:
         """Target groups were detached: members leave them in a moment, and drain."""
         for arn in arns:
             group.leaving[arn] = self.engine.now + self.engine.timings.react + self.targets.delay(arn)
             self.engine.after(self.engine.timings.react, self._leave_all, group.name, arn)
 
-    def joined(self, group: Group, arn: str) -> str:
+    def joined(self, group: FakeGroup, arn: str) -> str:
         """How far an attached target group has come: Adding, Added (all registered), InService (one is healthy)."""
         have = self.engine.state.targets.get(arn, {})
         ours = [have[m.id] for m in group.active() if m.lifecycle == "InService" and m.id in have]
@@ -371,7 +371,7 @@ class Scaling:
         serving = [member for member in group.active() if member.lifecycle == "InService"]
         return "Added" if len(ours) == len(serving) and ours else "Adding"
 
-    def leaving(self, group: Group) -> list[str]:
+    def leaving(self, group: FakeGroup) -> list[str]:
         """Target groups that were detached and still drain."""
         return [arn for arn, until in group.leaving.items() if until > self.engine.now]
 
@@ -381,7 +381,7 @@ class Scaling:
             if group and member.lifecycle == "InService":
                 self._join(group, member)
 
-    def _join(self, group: Group, member: Member) -> None:
+    def _join(self, group: FakeGroup, member: Member) -> None:
         if "AddToLoadBalancer" in group.suspended:
             return
         for arn in group.sources:
@@ -397,7 +397,7 @@ class Scaling:
 
     # -- activities --------------------------------------------------------------------------------------------------
 
-    def _activity(self, group: Group, description: str, cause: str) -> Params:
+    def _activity(self, group: FakeGroup, description: str, cause: str) -> Params:
         activity: Params = {
             "ActivityId": self.engine.new_id("activity").rpartition("-")[2].rjust(36, "0"),
             "AutoScalingGroupName": group.name,

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
 from lab.aws.faults import LostAnswer, Swallowed
-from lab.aws.wire import Answer, AwsError, Incoming, incoming
+from lab.aws.wire import Answer, ErrorAnswer, Incoming, incoming
 from lab.clock import Clock
 from lab.machines import Machines
 
@@ -22,7 +22,7 @@ Looks = list[tuple[str, str]]
 
 
 class Served(Protocol):
-    """What stands behind the server; `PretendAws` is it."""
+    """What stands behind the server; `FakeAws` is it."""
 
     machines: Machines
     clock: Clock
@@ -36,18 +36,18 @@ class Served(Protocol):
         ...
 
 
-class Server:
+class FakeAwsServer:
     """A server on 127.0.0.1, and a ticker."""
 
-    def __init__(self, pretend: Served, port: int, tick: float) -> None:
+    def __init__(self, fake: Served, port: int, tick: float) -> None:
         """Listen at once; `tick` is how often time is looked at (seconds)."""
-        self._pretend, self._tick = pretend, tick
+        self._fake, self._tick = fake, tick
         self._ended = threading.Event()
-        self._askers = ThreadPoolExecutor(16, "pretend-aws-health")
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(pretend))
+        self._askers = ThreadPoolExecutor(16, "fake-aws-health")
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(fake))
         self._http.daemon_threads = True
         self._threads = [
-            threading.Thread(target=work, name=f"pretend-aws-{work.__name__}", daemon=True)
+            threading.Thread(target=work, name=f"fake-aws-{work.__name__}", daemon=True)
             for work in (self._http.serve_forever, self._keep_time)
         ]
         for thread in self._threads:
@@ -69,11 +69,11 @@ class Server:
 
     def _keep_time(self) -> None:
         while not self._ended.wait(self._tick):
-            self._pretend.tick(self._ask)
+            self._fake.tick(self._ask)
 
     def _ask(self, looks: Looks) -> dict[tuple[str, str], bool]:
         """Ask the machines, all at once."""
-        answers = self._askers.map(lambda look: self._pretend.machines.answers(*look), looks)
+        answers = self._askers.map(lambda look: self._fake.machines.answers(*look), looks)
         return dict(zip(looks, answers, strict=True))
 
 
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             answer = self.served.answer(incoming(self.command, self.path, dict(self.headers), body))
             status, headers, content = answer.status, answer.headers, answer.body
-        except AwsError as error:
+        except ErrorAnswer as error:
             status, headers, content = error.status, {}, error.message.encode()
         except LostAnswer:
             self.close_connection = True
@@ -132,5 +132,5 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def _handler(pretend: Served) -> type[Handler]:
-    return type("Handler", (Handler,), {"served": pretend})
+def _handler(fake: Served) -> type[Handler]:
+    return type("Handler", (Handler,), {"served": fake})

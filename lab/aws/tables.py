@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from lab.aws.expressions import Given, read_condition, read_update, words_of
 from lab.aws.values import LARGEST_ITEM, Item, UnknownError, Value, invalid, taken_all, weight
-from lab.aws.wire import Answer, AwsError, Incoming
+from lab.aws.wire import Answer, ErrorAnswer, Incoming
 
 Asked = dict[str, Any]
 """A request's parameters, as JSON has them."""
@@ -70,7 +70,7 @@ _WRITES = ("Put", "Update", "Delete", "ConditionCheck")
 _NOTHING_TO_TELL = {"ReturnConsumedCapacity": "NONE", "ReturnItemCollectionMetrics": "NONE"}
 
 
-class Row(NamedTuple):
+class StoredItem(NamedTuple):
     """An item, the JSON in which it is sent, and its bytes."""
 
     item: Item
@@ -97,10 +97,10 @@ class Place(NamedTuple):
 class Partition:
     """The items with the same hash key, in the order of their sort keys."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, StoredItem] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
 
-    def put(self, sk: str, row: Row) -> None:
+    def put(self, sk: str, row: StoredItem) -> None:
         """Keep an item, in place of the one that is there."""
         if sk not in self.rows:
             insort(self.order, sk)
@@ -125,7 +125,7 @@ class Table:
             raise UnknownError("a key that is no text")
         self.partitions: defaultdict[str, Partition] = defaultdict(Partition)
 
-    def find(self, place: Place) -> Row | None:
+    def find(self, place: Place) -> StoredItem | None:
         """One item."""
         partition = self.partitions.get(place.pk)
         return partition.rows.get(place.sk) if partition else None
@@ -166,9 +166,9 @@ class Write:
 
     table: Table
     place: Place
-    old: Row | None
+    old: StoredItem | None
     met: bool
-    new: Row | None
+    new: StoredItem | None
     tells: bool  # which item is in the way, if one is
     touched: Collection[str] = ()  # the attributes that an update is about
     wrong: str = ""  # with what an update would leave
@@ -216,7 +216,7 @@ class Tables:
             if operation:
                 return operation(request.region, _understood(request.operation, asked))
             _check_tables(request.operation, asked)
-        except AwsError as error:
+        except ErrorAnswer as error:
             return _refusal(error.code, {"message": error.message})
         except UnknownError as what:
             return _refusal(
@@ -230,7 +230,7 @@ class Tables:
         _check_name(name)
         model = self._moto(region).get(name)
         if model is None:
-            raise AwsError("ResourceNotFoundException", "Requested resource not found")
+            raise ErrorAnswer("ResourceNotFoundException", "Requested resource not found")
         found = self._tables.get((region, name))
         if found is None or found.model is not model:
             found = self._tables[region, name] = Table(model)
@@ -302,7 +302,7 @@ class Tables:
         if not digest or self._now() - since >= TOKEN_SECONDS:
             return False
         if digest != _digest(asked):
-            raise AwsError("IdempotentParameterMismatchException", "")
+            raise ErrorAnswer("IdempotentParameterMismatchException", "")
         return True
 
     def _write(self, region: str, kind: str, asked: Asked) -> Write:
@@ -412,15 +412,15 @@ def _updated(write: Write, expression: str | None, given: Given) -> Write:
             write, wrong=f"{_OF_THE_KEY}: Cannot update attribute {min(part)}. This attribute is part of the key"
         )
     after = change.done(before, given)
-    new = Row(after, json.dumps(after), weight(after))
+    new = StoredItem(after, json.dumps(after), weight(after))
     return replace(write, new=new, touched=touched, wrong=_TOO_LARGE if new.bytes > LARGEST_ITEM else "")
 
 
-def _row(item: Item) -> Row:
+def _row(item: Item) -> StoredItem:
     size = weight(item)
     if size > LARGEST_ITEM:
         raise invalid("Item size has exceeded the maximum allowed size")
-    return Row(item, json.dumps(item), size)
+    return StoredItem(item, json.dumps(item), size)
 
 
 def _scattered(pk: str) -> str:

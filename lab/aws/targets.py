@@ -17,8 +17,8 @@ from moto.elbv2.exceptions import ELBClientError
 
 from lab.aws.direct import Params
 from lab.aws.ec2 import ElsewhereError, Handler, missing
-from lab.aws.engine import Engine, Instance, Target
-from lab.aws.wire import AwsError
+from lab.aws.engine import FakeInstance, Target, Timeline
+from lab.aws.wire import ErrorAnswer
 
 REASONS = {
     "Elb.RegistrationInProgress": "Target registration is in progress",
@@ -34,7 +34,7 @@ REASONS = {
 class Targets:
     """Who is in which target group, and how well."""
 
-    def __init__(self, engine: Engine, balancers: Callable[[], Any]) -> None:
+    def __init__(self, engine: Timeline, balancers: Callable[[], Any]) -> None:
         """Work on the engine's state; `balancers` gives moto's backend, which has groups and listeners."""
         self.engine, self.balancers = engine, balancers
         self.on_change: list[Callable[[str, Target], None]] = []
@@ -71,10 +71,10 @@ class Targets:
         for target in params["Targets"]:
             instance = self.engine.state.instances.get(target["Id"])
             if instance is None:
-                raise AwsError("InvalidTarget", f"The following targets are not in the VPC: {target['Id']}")
+                raise ErrorAnswer("InvalidTarget", f"The following targets are not in the VPC: {target['Id']}")
             if instance.state != "running":
                 text = f"The following targets are not in a running state and cannot be registered: '{target['Id']}'"
-                raise AwsError("InvalidTarget", text)
+                raise ErrorAnswer("InvalidTarget", text)
         for target in params["Targets"]:
             self.register(group.arn, target["Id"], target.get("Port"))
         return {}
@@ -85,7 +85,7 @@ class Targets:
         have = self.engine.state.targets.get(group.arn, {})
         for target in params["Targets"]:
             if target["Id"] not in have:
-                raise AwsError("InvalidTarget", f"The following targets are not registered: {target['Id']}")
+                raise ErrorAnswer("InvalidTarget", f"The following targets are not registered: {target['Id']}")
         for target in params["Targets"]:
             self.deregister(group.arn, target["Id"])
         return {}
@@ -97,14 +97,14 @@ class Targets:
         wanted = [target["Id"] for target in params.get("Targets") or []] or list(have)
         for one in wanted:
             if one not in have and one not in self.engine.state.instances and one.startswith("i-"):
-                raise AwsError("InvalidTarget", missing(one).message)
+                raise ErrorAnswer("InvalidTarget", missing(one).message)
         return {"TargetHealthDescriptions": [self._show(group, one, have.get(one)) for one in wanted]}
 
     def group(self, arn: str) -> Any:  # moto's FakeTargetGroup
         """A target group. TargetGroupNotFound if there is none."""
         found = self.balancers().target_groups.get(arn)
         if found is None:
-            raise AwsError("TargetGroupNotFound", f"Target groups '{arn}' not found")
+            raise ErrorAnswer("TargetGroupNotFound", f"Target groups '{arn}' not found")
         return found
 
     def exists(self, arn: str) -> bool:
@@ -138,7 +138,7 @@ class Targets:
         """The deregistration delay, in seconds."""
         return float(self.group(arn).attributes["deregistration_delay.timeout_seconds"])
 
-    def note(self, instance: Instance) -> None:
+    def note(self, instance: FakeInstance) -> None:
         """An instance changed its state: a terminated one leaves, a stopped one must be found well anew."""
         for arn, have in self.engine.state.targets.items():
             target = have.get(instance.id)

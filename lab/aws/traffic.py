@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lab.aws.engine import Engine, Target
+from lab.aws.engine import Target, Timeline
 from lab.aws.metrics import Metrics
 from lab.aws.targets import Targets
 from lab.machines import Manner
@@ -47,7 +47,7 @@ class Hosts:
 class Traffic:
     """What passes through the load balancers."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, targets: Targets, weights: Callable[[str], dict[str, int]]):
+    def __init__(self, engine: Timeline, metrics: Metrics, targets: Targets, weights: Callable[[str], dict[str, int]]):
         """Tell these metrics; `weights` says what a listener or rule forwards to."""
         self.engine, self.metrics, self.targets, self.weights = engine, metrics, targets, weights
         self._waiting: deque[Seen] = deque()
@@ -77,14 +77,14 @@ class Traffic:
         every: float = 5.0,
         drift: float = 0.05,
         wobble: float = 0.02,
-    ) -> Visitors:
+    ) -> SimulatedVisitors:
         """Virtual visitors from now on: `rate` a second on average, by the weights of that listener (or rule).
 
         They come in batches every `every` seconds of the lab's time. How a version answers is what the machines say
         (`PretendMachines.behaves`). `drift`: how much all answer times go up and down together, minute by minute;
         `wobble`: how much one instance is slower or quicker than another (both: deviation of the logarithm).
         """
-        return Visitors(self, listener, rate, random.Random(seed), every, drift, wobble)
+        return SimulatedVisitors(self, listener, rate, random.Random(seed), every, drift, wobble)
 
     def dimensions(self, group: str) -> list[dict[str, str]]:
         """The dimensions of a target group's metrics, as a request has them."""
@@ -208,7 +208,7 @@ class Traffic:
 
 
 @dataclass
-class Visitors:
+class SimulatedVisitors:
     """Virtual visitors. What they met is counted by target group."""
 
     traffic: Traffic

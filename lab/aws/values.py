@@ -8,7 +8,7 @@ from decimal import Context, Decimal, Inexact
 from functools import lru_cache
 from typing import Any
 
-from lab.aws.wire import AwsError
+from lab.aws.wire import ErrorAnswer
 
 Value = dict[str, Any]
 """An attribute's value, with its type: {"S": "text"}, {"N": "1.5"}, {"M": {...}}."""
@@ -28,9 +28,9 @@ class UnknownError(Exception):
     """A request of which the lab does not know what AWS would say: better no answer than a wrong one."""
 
 
-def invalid(message: str) -> AwsError:
+def invalid(message: str) -> ErrorAnswer:
     """The refusal of a request that is wrong in itself."""
-    return AwsError("ValidationException", message)
+    return ErrorAnswer("ValidationException", message)
 
 
 def taken(value: Value) -> Value:

@@ -31,7 +31,7 @@ READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet", 
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
 
-class AwsError(Exception):
+class ErrorAnswer(Exception):
     """A refusal, as AWS words it."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -122,7 +122,7 @@ def _signed_for(authorization: str, operation: str) -> tuple[str, str]:
         return SIGNED_AS.get(scope["service"], scope["service"]), scope["region"]
     if operation == "AssumeRoleWithWebIdentity":  # the token is the proof (STS API)
         return "sts", "us-east-1"
-    raise AwsError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+    raise ErrorAnswer("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
 
 
 def _operation(headers: Mapping[str, str], url: str, body: bytes) -> str:
@@ -240,7 +240,7 @@ def as_read(request: Incoming, answer: Answer) -> Answer:
     return Answer(200, answer.headers, b"", json.loads(answer.body))
 
 
-def refuse(request: Incoming, error: AwsError) -> Answer:
+def refuse(request: Incoming, error: ErrorAnswer) -> Answer:
     """What the client gets for a refusal, in the service's own format."""
     code, message = escape(error.code), escape(error.message)
     if request.service == "ec2":

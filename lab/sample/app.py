@@ -88,7 +88,7 @@ def healthy() -> bool:
     return not too_long and not too_many
 
 
-class Page(BaseHTTPRequestHandler):
+class PageHandler(BaseHTTPRequestHandler):
     """Three pages."""
 
     protocol_version = "HTTP/1.1"
@@ -129,7 +129,7 @@ class Page(BaseHTTPRequestHandler):
         """Say nothing on the terminal."""
 
 
-class Server(ThreadingHTTPServer):
+class SampleServer(ThreadingHTTPServer):
     """Listens on the socket that it was handed, else on PORT."""
 
     daemon_threads = True
@@ -137,7 +137,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         """Listen."""
-        super().__init__(("127.0.0.1", 0), Page, bind_and_activate=False)
+        super().__init__(("127.0.0.1", 0), PageHandler, bind_and_activate=False)
         self.socket.close()
         self.socket = given_socket()
         self.server_activate()
@@ -154,7 +154,7 @@ def given_socket() -> socket.socket:
 
 def serve() -> None:
     """Serve until SIGTERM; then take nobody new, finish what is begun, and end."""
-    server = Server()
+    server = SampleServer()
 
     def leave(_signal: int, _frame: FrameType | None) -> None:
         # shutdown() waits for the loop that this handler interrupts, so it must run beside it.

@@ -59,7 +59,7 @@ def test_a_release_leaves_green_as_blue_was(world: dict[str, Any]) -> None:
     assert {**before, "version": "2"} == shape(stage, stage.release.green_group)
     assert stage.world.leftovers() == []
     for arn in stage.world.target_groups:
-        assert set(stage.pretend.routes(arn)) == set(stage.pretend.members(stage.release.green_group))
+        assert set(stage.fake.routes(arn)) == set(stage.fake.members(stage.release.green_group))
 
 
 @pytest.mark.parametrize("version", ["1", "$Latest", "$Default"])
@@ -75,7 +75,7 @@ def test_a_rollback_leaves_blue_as_it_was(phase: Phase, version: str) -> None:
     assert end.outcome is Outcome.ROLLED_BACK
     assert blue(stage) == before
     assert stage.world.leftovers() == [f"image {stage.release.made_image}"]
-    assert set(stage.pretend.routes(stage.world.target_group)) == set(stage.pretend.members("web-asg"))
+    assert set(stage.fake.routes(stage.world.target_group)) == set(stage.fake.members("web-asg"))
 
 
 def test_green_gets_blue_s_reference_to_the_latest_version() -> None:
@@ -148,7 +148,7 @@ def test_without_the_permit_nothing_is_changed() -> None:
 def test_a_missing_permission_is_named_with_what_to_do() -> None:
     """As IAM writes it, so that it can be pasted into the policy."""
     stage = until(AwsStage(ami=True), Verb.MAKE_TEMPLATE_VERSION)
-    stage.pretend.faults.deny("autoscaling:CreateAutoScalingGroup")
+    stage.fake.faults.deny("autoscaling:CreateAutoScalingGroup")
     with pytest.raises(AwsError, match="not allowed: autoscaling:CreateAutoScalingGroup") as told:
         stage.perform(Verb.CREATE_GREEN)
     assert (told.value.denied, told.value.transient) == (True, False)
@@ -158,7 +158,7 @@ def test_a_missing_permission_is_named_with_what_to_do() -> None:
 def test_iam_s_own_name_of_the_load_balancing_service() -> None:
     """Botocore calls it elbv2."""
     stage = AwsStage()
-    stage.pretend.faults.deny("elbv2:DescribeTargetHealth")
+    stage.fake.faults.deny("elbv2:DescribeTargetHealth")
     with pytest.raises(AwsError, match="not allowed: elasticloadbalancing:DescribeTargetHealth"):
         stage.baseline()
 
@@ -168,7 +168,7 @@ def test_passing_trouble_is_worth_another_try(trouble: str) -> None:
     """Throttling, 5xx, a broken connection, and a page of HTML in place of an answer."""
     stage = AwsStage(ami=True)
     assert stage.release.phase is Phase.BAKING
-    getattr(stage.pretend.faults, trouble)("autoscaling:DescribeAutoScalingGroups")
+    getattr(stage.fake.faults, trouble)("autoscaling:DescribeAutoScalingGroups")
     stage.go_to(Phase.BAKING)
     stage.enters(Phase.LAUNCHING, image=stage.ami)
     with pytest.raises(AwsError) as told:
@@ -184,7 +184,7 @@ def test_a_page_of_html_is_no_answer(status: int) -> None:
     stage = AwsStage()
     stage.go_to(Phase.BAKING)
     until(stage, Verb.RUN_BUILD)
-    stage.pretend.faults.page("ssm:ListCommands", status=status)
+    stage.fake.faults.page("ssm:ListCommands", status=status)
     with pytest.raises(AwsError, match=f"a page of HTML with status {status}") as told:
         stage.perform(Verb.RUN_BUILD)
     assert told.value.transient
@@ -193,7 +193,7 @@ def test_a_page_of_html_is_no_answer(status: int) -> None:
 def test_other_refusals_are_final() -> None:
     """Their words are AWS's."""
     stage = until(AwsStage(ami=True), Verb.MAKE_TEMPLATE_VERSION)
-    stage.pretend.faults.fail("autoscaling:CreateAutoScalingGroup", "LimitExceeded", "You have too many groups.")
+    stage.fake.faults.fail("autoscaling:CreateAutoScalingGroup", "LimitExceeded", "You have too many groups.")
     with pytest.raises(AwsError, match="LimitExceeded: You have too many groups") as told:
         stage.perform(Verb.CREATE_GREEN)
     assert (told.value.transient, told.value.denied) == (False, False)
@@ -216,7 +216,7 @@ def test_a_lost_answer_makes_nothing_twice() -> None:
         }
         until(stage, before[verb])
         stage.clock.sleep(90)
-        stage.pretend.faults.lose_answer(operation)
+        stage.fake.faults.lose_answer(operation)
         with pytest.raises(AwsError) as told:
             stage.perform(verb)
         assert told.value.transient
@@ -262,7 +262,7 @@ def test_what_a_lost_journal_made_is_not_this_release_s() -> None:
         "group web-production-v1",
         f"image {image}",
         f"template version {version}",
-        *[f"instance {one}" for one in stage.pretend.members("web-production-v1")],
+        *[f"instance {one}" for one in stage.fake.members("web-production-v1")],
     ]
 
 
@@ -306,7 +306,7 @@ def test_a_group_that_another_release_holds_is_not_touched() -> None:
 def test_a_mark_that_may_not_be_taken_off_stays() -> None:
     """It says of a release that is over that it held the group, which harms nobody; other errors are errors."""
     stage = AwsStage(ami=True, token="first").go_to(Phase.CHECKING)
-    stage.pretend.faults.deny("autoscaling:DeleteTags")
+    stage.fake.faults.deny("autoscaling:DeleteTags")
     assert stage.perform(Verb.RESUME_BLUE) == {}
     assert "bluegreen:held-by" in {tag["Key"] for tag in stage.world.describe("web-asg")["Tags"]}
 
@@ -346,7 +346,7 @@ def test_a_failed_build_is_told_with_the_end_of_its_output() -> None:
     assert "line 39" in told.message
     assert "79: ===" not in told.message
     assert stage.go_to_the_end().outcome is Outcome.ROLLED_BACK
-    assert stage.pretend.instances()[stage.world.builder] == "stopped"
+    assert stage.fake.instances()[stage.world.builder] == "stopped"
 
 
 def test_the_commands_get_their_environment() -> None:
@@ -473,8 +473,8 @@ def test_a_command_is_not_sent_again_by_the_client_itself() -> None:
     """SendCommand takes no token, and a lost answer says nothing of its effect."""
     stage = until(AwsStage(), Verb.START_BUILDER)
     stage.clock.sleep(90)
-    stage.cloud = Cloud(stage.config, stage.pretend.session())
-    stage.pretend.faults.lose_answer("ssm:SendCommand")
+    stage.cloud = Cloud(stage.config, stage.fake.session())
+    stage.fake.faults.lose_answer("ssm:SendCommand")
     with pytest.raises(AwsError) as told:
         stage.perform(Verb.RUN_BUILD)
     assert told.value.transient
@@ -512,7 +512,7 @@ def test_the_image_and_its_snapshots_bear_our_tags() -> None:
 def test_an_image_that_failed_is_told_and_dropped() -> None:
     """With AWS's reason; nothing of it is left."""
     stage = AwsStage()
-    stage.pretend.faults.image_fails("Client.InternalError: snapshot failed")
+    stage.fake.faults.image_fails("Client.InternalError: snapshot failed")
     end = stage.go_to_the_end()
     assert (end.outcome, end.reason) == (Outcome.ROLLED_BACK, Reason.IMAGE_FAILED)
     assert "snapshot failed" in end.message
@@ -559,7 +559,7 @@ def test_blue_is_not_unpinned_onto_the_version_that_was_rolled_back() -> None:
     """Ours could not be deleted and is the latest: blue, which was on $Latest, stays on its number."""
     stage = AwsStage(template_version="$Latest", ami=True)
     stage.go_to(Phase.CHECKING)
-    stage.pretend.faults.fail("ec2:DeleteLaunchTemplateVersions", "Nope", "no", times=None)
+    stage.fake.faults.fail("ec2:DeleteLaunchTemplateVersions", "Nope", "no", times=None)
     with pytest.raises(AwsError):
         stage.perform(Verb.DELETE_TEMPLATE_VERSION)
     assert stage.act(Verb.UNPIN_BLUE) == {"stays_on_version": "1"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bluegreen.aws.metrics import Metrics, _followed
+from bluegreen.aws.metrics import MetricChecks, _followed
 from bluegreen.observation import CheckResult
 from bluegreen.release import EventKind, Phase
 from tests.worlds.account import AwsStage
@@ -56,7 +56,7 @@ class Measured(AwsStage):
                 if said:
                     requests, failures, seconds = said
                     times = [seconds] * (requests - failures)
-                    self.pretend.traffic.feed(group, requests, at=at, failures=failures, seconds=times)
+                    self.fake.traffic.feed(group, requests, at=at, failures=failures, seconds=times)
             self.clock.sleep(60)
 
     def answers(self) -> list[CheckResult]:
@@ -254,7 +254,7 @@ def test_a_metric_of_ones_own(weighted: bool, minutes: int) -> None:
     begun = stage.clock.now() // 60 * 60
     for minute in range(-3, 9):
         values = [5.0] * 60 if minute >= 1 else [900.0]
-        stage.pretend.metrics.put("web", "Depth", values, {"Queue": "jobs"}, begun + minute * 60, counts=None)
+        stage.fake.metrics.put("web", "Depth", values, {"Queue": "jobs"}, begun + minute * 60, counts=None)
     stage.clock.sleep(begun + 8 * 60 - stage.clock.now())
     stage.cloud = stage.another_cloud()
     (result,) = stage.observe().checks
@@ -270,7 +270,7 @@ def test_a_metric_of_the_group_follows_green() -> None:
         begun = stage.clock.now() // 60 * 60
         for minute in range(9):
             dimensions = {"AutoScalingGroupName": "web-production-v1"}
-            stage.pretend.metrics.put("web", "Depth", [5.0] * 60, dimensions, begun + minute * 60, counts=None)
+            stage.fake.metrics.put("web", "Depth", [5.0] * 60, dimensions, begun + minute * 60, counts=None)
         stage.clock.sleep(begun + 8 * 60 - stage.clock.now())
         stage.cloud = stage.another_cloud()
         (result,) = stage.observe().checks
@@ -338,7 +338,7 @@ def test_what_cannot_be_asked_fails_with_the_cause(trouble: str, operation: str)
     stage.observe()  # routes are known, which take the same calls
     stage.cloud._looks._probes._asked.clear()
     stage.cloud._looks._probes._metrics._balancers.clear()
-    getattr(stage.pretend.faults, trouble)(operation)
+    getattr(stage.fake.faults, trouble)(operation)
     (result,) = stage.observe().checks
     assert not result.passed
     assert result.value.startswith("could not be asked: ")
@@ -385,9 +385,9 @@ class Said:
         self.elb = self.cloudwatch = self
         self.asked: dict[str, Any] = {}
 
-    def told(self) -> Any:
+    def translate_errors(self) -> Any:
         """As the real ones."""
-        return self._calls.told()
+        return self._calls.translate_errors()
 
     def describe_target_groups(self, **_: object) -> dict[str, Any]:
         """Target groups behind these load balancers."""
@@ -428,7 +428,7 @@ def test_answers_that_are_none(balancers: list[str], code: str, said: str) -> No
         result["Messages"] = [{"Code": code, "Value": "not yours"}]
     calls: Any = Said(stage.cloud._calls, balancers, [{"MetricDataResults": [result]}])
     check: Any = stage.config.checks[0]
-    verdict = Metrics(calls).verdicts([check], stage.release, stage.clock.now())["errors"]
+    verdict = MetricChecks(calls).verdicts([check], stage.release, stage.clock.now())["errors"]
     assert (verdict.passed, verdict.certain) == (False, False)
     assert verdict.value.startswith(said)
 
@@ -439,7 +439,7 @@ def test_a_span_begins_where_a_period_of_each_metric_begins() -> None:
     stage.clock.sleep(437)
     calls: Any = Said(stage.cloud._calls, BALANCER, [])
     checks: Any = stage.config.checks
-    assert set(Metrics(calls).verdicts(checks, stage.release, stage.clock.now())) == {"errors", "latency", "queue"}
+    assert set(MetricChecks(calls).verdicts(checks, stage.release, stage.clock.now())) == {"errors", "latency", "queue"}
     span = calls.asked["StartTime"].timestamp(), calls.asked["EndTime"].timestamp()
     assert span[0] % 300 == 0
     assert span[0] <= stage.began < span[1] <= stage.clock.now() - 60
@@ -449,5 +449,5 @@ def test_a_shared_target_group_tells_nobody_apart() -> None:
     """A config of today would be refused; the journal's may be older."""
     stage = AwsStage(ami=True)
     check: Any = Measured(ERRORS).config.checks[0]
-    verdict = Metrics(stage.cloud._calls).verdicts([check], stage.release, stage.clock.now())["errors"]
+    verdict = MetricChecks(stage.cloud._calls).verdicts([check], stage.release, stage.clock.now())["errors"]
     assert verdict.value == "needs weighted traffic: a shared target group mixes blue and green"

@@ -39,7 +39,7 @@ def test_a_healthy_service_is_found_whole() -> None:
     assert found.target_groups == tuple(stage.world.target_groups)
     assert (found.template.id, found.resolved_version) == (stage.world.template, "1")
     assert (found.builder, found.image) == (stage.world.builder, "")
-    assert (found.account, found.region) == (stage.pretend.account, "ap-northeast-2")
+    assert (found.account, found.region) == (stage.fake.account, "ap-northeast-2")
     assert len(found.routes) == 1
     assert found.findings == ()
 
@@ -169,7 +169,7 @@ def test_blue_is_sick() -> None:
     stage = AwsStage()
     whole = stage.baseline()
     assert (whole.unwell, whole.borne) == ("", len(whole.blue.instances))
-    victim = next(iter(stage.pretend.members("web-asg")))
+    victim = next(iter(stage.fake.members("web-asg")))
     stage.machines.kill(victim)
     stage.clock.sleep(25)
     found = stage.baseline()

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bluegreen.aws import Asked, Fetch, Page
+from bluegreen.aws import Fetch, HttpAnswer, HttpRequest
 from bluegreen.aws.probes import PATIENCE, SOON, fetcher
 from bluegreen.observation import CheckResult
 from bluegreen.release import Phase
@@ -59,11 +59,11 @@ def answered(stage: AwsStage) -> list[CheckResult]:
     raise AssertionError("no answer")
 
 
-def at_once(page: Callable[[Asked], Page]) -> Fetch:
+def at_once(page: Callable[[HttpRequest], HttpAnswer]) -> Fetch:
     """Answers that are there when they are asked for."""
 
-    def answer(asked: Asked) -> Future[Page]:
-        made: Future[Page] = Future()
+    def answer(asked: HttpRequest) -> Future[HttpAnswer]:
+        made: Future[HttpAnswer] = Future()
         try:
             made.set_result(page(asked))
         except Exception as error:
@@ -77,11 +77,11 @@ class Out:
     """Questions whose answers are given by the test."""
 
     def __init__(self) -> None:
-        self.answers: list[Future[Page]] = []
+        self.answers: list[Future[HttpAnswer]] = []
 
-    def fetch(self, questions: Sequence[Asked]) -> list[Future[Page]]:
+    def fetch(self, questions: Sequence[HttpRequest]) -> list[Future[HttpAnswer]]:
         """Answers that are out."""
-        made: list[Future[Page]] = [Future() for _ in questions]
+        made: list[Future[HttpAnswer]] = [Future() for _ in questions]
         self.answers += made
         return made
 
@@ -92,21 +92,21 @@ class Out:
 @pytest.mark.parametrize(
     ("page", "passed", "value"),
     [
-        (Page(200, b"all ok", 0.21), True, "200 after 0.2 s"),
-        (Page(200, b"all ok", None), True, "200"),
-        (Page(503, b"ok", 0.21), False, "503 after 0.2 s"),
-        (Page(301, b"ok", 0.21, "/login"), False, "301 after 0.2 s, to /login"),
-        (Page(200, b"welcome", 0.21), False, "200 after 0.2 s, without `ok`"),
+        (HttpAnswer(200, b"all ok", 0.21), True, "200 after 0.2 s"),
+        (HttpAnswer(200, b"all ok", None), True, "200"),
+        (HttpAnswer(503, b"ok", 0.21), False, "503 after 0.2 s"),
+        (HttpAnswer(301, b"ok", 0.21, "/login"), False, "301 after 0.2 s, to /login"),
+        (HttpAnswer(200, b"welcome", 0.21), False, "200 after 0.2 s, without `ok`"),
         (urllib3.exceptions.ReadTimeoutError(None, "/", "late"), False, "no answer within 5 s"),  # type: ignore[arg-type]
         (urllib3.exceptions.SSLError("certificate verify failed"), False, "no answer: certificate verify failed"),
         (OSError("unreachable"), False, "no answer: unreachable"),
         (RuntimeError("what nobody thought of"), False, "no answer: what nobody thought of"),
     ],
 )
-def test_an_http_check_says_what_was_answered(page: Page | Exception, passed: bool, value: str) -> None:
+def test_an_http_check_says_what_was_answered(page: HttpAnswer | Exception, passed: bool, value: str) -> None:
     """Status, time, and what is missing; an answer that does not come fails with its cause."""
 
-    def got(asked: Asked) -> Page:
+    def got(asked: HttpRequest) -> HttpAnswer:
         assert (asked.url, dict(asked.headers), asked.timeout) == (HTTP["http"], HTTP["headers"], 5.0)
         if isinstance(page, Exception):
             raise page
@@ -146,7 +146,7 @@ def test_json_values_are_looked_up(wanted: dict[str, Any], body: bytes, said: st
     """By their path through objects and lists; what is otherwise is told, secrets masked."""
     stage = overlapping({"name": "home", "http": "http://web.example.com/", "json": wanted, "reveal": True})
     mask = {"mask": lambda text: text.replace("s3cret", "***")}
-    stage.cloud = stage.another_cloud(fetch=at_once(lambda _: Page(200, body, None)), **mask)
+    stage.cloud = stage.another_cloud(fetch=at_once(lambda _: HttpAnswer(200, body, None)), **mask)
     (result,) = answers(stage)
     assert (result.passed, result.value) == (not said, f"200{said}")
 
@@ -155,7 +155,7 @@ def test_json_values_are_looked_up(wanted: dict[str, Any], body: bytes, said: st
 def test_the_value_is_told_only_when_asked_for(show: bool, said: str) -> None:
     """It may be a secret of a kind that nobody knows."""
     stage = overlapping({"name": "a", "http": "http://a", "json": {"key": "x"}, **({"reveal": True} if show else {})})
-    stage.cloud = stage.another_cloud(fetch=at_once(lambda _: Page(200, b'{"key": "sk\xe2\x80\xa6"}', None)))
+    stage.cloud = stage.another_cloud(fetch=at_once(lambda _: HttpAnswer(200, b'{"key": "sk\xe2\x80\xa6"}', None)))
     (result,) = answers(stage)
     assert result.value == f'200, `key` is {said}not "x"'
 
@@ -191,14 +191,14 @@ def test_what_was_looked_up_is_what_is_asked(url: str, monkeypatch: pytest.Monke
     """Looked up once, or the second answer could lead elsewhere; addresses that do not answer are passed over."""
     looked = resolver(monkeypatch, "127.0.0.2", "127.0.0.1")
     port = urllib3.util.parse_url(url).port
-    assert fetcher(None)([Asked(f"http://web.example.com:{port}/", {}, 5)])[0].result(5).status == 200
+    assert fetcher(None)([HttpRequest(f"http://web.example.com:{port}/", {}, 5)])[0].result(5).status == 200
     assert looked == ["web.example.com"]
 
 
 def test_a_name_that_is_nobody_s() -> None:
     """The cause is told."""
     with pytest.raises(urllib3.exceptions.NameResolutionError):
-        fetcher(None)([Asked("http://web.invalid/", {}, 5)])[0].result(5)
+        fetcher(None)([HttpRequest("http://web.invalid/", {}, 5)])[0].result(5)
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -229,12 +229,12 @@ def url() -> Iterator[str]:
 def test_fetching_in_earnest(url: str) -> None:
     """Headers are sent, redirects are not followed, time is taken."""
     ticks = iter(range(100))
-    page = fetcher(lambda: float(next(ticks)) / 10)([Asked(f"{url}/", {"x-preview": "green"}, 5)])[0].result(5)
+    page = fetcher(lambda: float(next(ticks)) / 10)([HttpRequest(f"{url}/", {"x-preview": "green"}, 5)])[0].result(5)
     assert (page.status, page.body) == (200, b"green")
     assert page.seconds is not None
     assert page.seconds > 0
-    (away,) = fetcher(None)([Asked(f"{url}/away", {}, 5)])
-    assert away.result(5) == Page(302, b"none", None, "/")
+    (away,) = fetcher(None)([HttpRequest(f"{url}/away", {}, 5)])
+    assert away.result(5) == HttpAnswer(302, b"none", None, "/")
 
 
 def test_nobody_listens() -> None:
@@ -291,7 +291,7 @@ def test_a_look_does_not_wait_for_an_answer_that_is_out() -> None:
     stage = overlapping({**HTTP, "timeout": "30s"})
     stage.cloud = stage.another_cloud(fetch=out.fetch)
     assert answers(stage) == []
-    out.answers[0].set_result(Page(200, b"ok", 4.2))
+    out.answers[0].set_result(HttpAnswer(200, b"ok", 4.2))
     assert [(one.passed, one.value) for one in answers(stage)] == [(True, "200 after 4.2 s")]
     assert len(out.answers) == 1, "due again 10 s after it was asked"
 
@@ -321,9 +321,9 @@ def test_what_was_asked_in_another_phase_says_nothing_of_this_one() -> None:
     stage.cloud = stage.another_cloud(fetch=out.fetch)
     assert answers(stage) == []
     stage.enters(Phase.SOAKING)
-    out.answers[0].set_result(Page(200, b"ok", 4.2))
+    out.answers[0].set_result(HttpAnswer(200, b"ok", 4.2))
     assert answers(stage) == []
-    out.answers[1].set_result(Page(503, b"", 0.1))
+    out.answers[1].set_result(HttpAnswer(503, b"", 0.1))
     assert [one.value for one in answers(stage)] == ["503 after 0.1 s"]
 
 
@@ -402,9 +402,9 @@ def test_checks_are_asked_at_their_own_pace() -> None:
     """`every`, whatever the driver's."""
     asked = []
 
-    def page(question: Asked) -> Page:
+    def page(question: HttpRequest) -> HttpAnswer:
         asked.append(question.url)
-        return Page(200, b"ok", None)
+        return HttpAnswer(200, b"ok", None)
 
     stage = overlapping({**HTTP, "every": "20s"})
     stage.cloud = stage.another_cloud(fetch=at_once(page))
@@ -521,7 +521,7 @@ def test_a_command_runs_on_every_green_instance() -> None:
     (result,) = stage.observe().checks
     assert (result.passed, result.value) == (True, "4 of 4 passed")
     commands = stage.client("ssm").list_commands()["Commands"]
-    assert set(commands[0]["InstanceIds"]) == set(stage.pretend.members(stage.release.green_group))
+    assert set(commands[0]["InstanceIds"]) == set(stage.fake.members(stage.release.green_group))
 
 
 def test_more_instances_than_one_call_takes() -> None:
@@ -548,8 +548,8 @@ def test_a_command_that_fails_says_where_and_what() -> None:
 def test_who_has_no_agent_is_blamed_by_id(lost: int) -> None:
     """SSM refuses a whole batch for one of them; the command runs on the others, and they are not blamed."""
     stage = overlapping(RUN, instances=60)
-    ids = sorted(stage.pretend.members(stage.release.green_group))
-    stage.pretend.faults.no_agent(*ids[:lost])
+    ids = sorted(stage.fake.members(stage.release.green_group))
+    stage.fake.faults.no_agent(*ids[:lost])
     before = stage.cloud.calls["ssm:SendCommand"]
     (result,) = answers(stage, looks=2, seconds=9)
     assert not result.passed
@@ -561,11 +561,11 @@ def test_who_has_no_agent_is_blamed_by_id(lost: int) -> None:
 def test_a_batch_in_which_nobody_has_an_agent() -> None:
     """Nothing is sent, and each look says so."""
     stage = overlapping(RUN)
-    stage.pretend.faults.no_agent(*stage.pretend.members(stage.release.green_group))
+    stage.fake.faults.no_agent(*stage.fake.members(stage.release.green_group))
     results = answers(stage, looks=2, seconds=30)
     assert [one.passed for one in results] == [False]
     assert results[0].value.startswith("0 of 4 passed; i-")
-    stage.pretend.faults.clear()
+    stage.fake.faults.clear()
     assert answers(stage, looks=2, seconds=9)[-1].passed
 
 
@@ -592,7 +592,7 @@ def test_another_process_takes_over_the_commands_on_their_way() -> None:
     """They are found by their comment among everything else that runs there, and not sent again."""
     stage = overlapping(RUN)
     stage.observe()
-    for instance in stage.pretend.members(stage.release.green_group):
+    for instance in stage.fake.members(stage.release.green_group):
         for _ in range(60):
             asked = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
             stage.client("ssm").send_command(InstanceIds=[instance], Comment="patching", **asked)
@@ -617,7 +617,7 @@ def test_a_check_that_cannot_be_asked_fails_with_the_cause(check: dict[str, Any]
         ("throttle", "could not be asked:"),
     ):
         stage = overlapping(check)
-        getattr(stage.pretend.faults, trouble)(operation)
+        getattr(stage.fake.faults, trouble)(operation)
         (result,) = answers(stage)
         assert not result.passed
         assert result.value.startswith(said)

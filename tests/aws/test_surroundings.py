@@ -269,7 +269,7 @@ def test_a_default_that_a_spot_fleet_request_came_to_follow_is_left() -> None:
     made = spot_fleet(stage, "$Default")
     with pytest.raises(AwsError, match=f"stays as it is: {made} launches by it"):
         stage.perform(Verb.SET_DEFAULT_VERSION)
-    stage.pretend.faults.deny("ec2:DescribeSpotFleetRequests")
+    stage.fake.faults.deny("ec2:DescribeSpotFleetRequests")
     assert stage.perform(Verb.SET_DEFAULT_VERSION) == {}
 
 
@@ -320,7 +320,7 @@ def test_a_key_by_its_alias_is_told_once() -> None:
 
 def attached(stage: AwsStage, instance: str, key: str) -> None:
     """The instance's root volume is encrypted with this key."""
-    stage.pretend.engine.state.instances[instance].launch["BlockDeviceMappings"] = disk(key)
+    stage.fake.engine.state.instances[instance].launch["BlockDeviceMappings"] = disk(key)
 
 
 def test_a_key_of_the_builder_that_is_gone() -> None:
@@ -337,7 +337,7 @@ def test_a_key_of_blue_s_volumes() -> None:
     """Green may have another one; nobody is refused for it. One that works is nothing."""
     stage = AwsStage()
     made = a_key(stage)
-    attached(stage, next(iter(stage.pretend.members("web-asg"))), made)
+    attached(stage, next(iter(stage.fake.members("web-asg"))), made)
     said = told(stage, FindingKey.KEY_UNUSABLE, WARNED)
     assert f"the KMS key {made} of the volumes of web-asg is disabled: neither it nor green may be able" in said
     stage.client("kms").enable_key(KeyId=made.rpartition("/")[2])
@@ -356,10 +356,10 @@ def test_a_key_that_may_not_be_looked_at_hides_no_other() -> None:
     stage = AwsStage()
     made = a_key(stage)
     attached(stage, stage.world.builder, a_key(stage, enabled=True))
-    attached(stage, next(iter(stage.pretend.members("web-asg"))), made)
-    stage.pretend.faults.deny("kms:DescribeKey", times=1)
+    attached(stage, next(iter(stage.fake.members("web-asg"))), made)
+    stage.fake.faults.deny("kms:DescribeKey", times=1)
     assert made in told(stage, FindingKey.KEY_UNUSABLE, WARNED)
-    stage.pretend.faults.deny("kms:DescribeKey", times=1)
+    stage.fake.faults.deny("kms:DescribeKey", times=1)
     said = told(stage, FindingKey.UNSEEN, NOTED)
     assert said.startswith("bluegreen may not look at the KMS keys of volumes")
     assert "Add kms:DescribeKey to the policy" in said
@@ -433,7 +433,7 @@ def test_a_builder_that_is_more_than_that() -> None:
     said = told(stage, FindingKey.SHARED_BUILDER, REFUSED)
     assert f"the builder {stage.world.builder} is in the target group web: it would serve unreleased commits" in said
     stage = AwsStage()
-    stage.pretend.engine.state.tags[stage.world.builder]["aws:autoscaling:groupName"] = "builders"
+    stage.fake.engine.state.tags[stage.world.builder]["aws:autoscaling:groupName"] = "builders"
     said = told(stage, FindingKey.SHARED_BUILDER, WARNED)
     assert "is an instance of the group builders: the group may replace it" in said
 
@@ -441,7 +441,7 @@ def test_a_builder_that_is_more_than_that() -> None:
 def test_a_builder_that_has_grown() -> None:
     """EC2 refuses a volume smaller than its snapshot; a template that says no size takes the image's."""
     stage = AwsStage()
-    builder = stage.pretend.engine.state.instances[stage.world.builder]
+    builder = stage.fake.engine.state.instances[stage.world.builder]
     builder.launch["BlockDeviceMappings"] = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}]
     said = told(stage, FindingKey.VOLUME_TOO_SMALL, REFUSED)
     assert f"/dev/xvda of the builder {stage.world.builder} has 20 GiB, and version 1 of" in said
@@ -455,7 +455,7 @@ def test_a_builder_that_has_grown() -> None:
 def test_an_image_that_is_larger_than_the_template_s_volume() -> None:
     """Sure of one that a release made; another's snapshot may be smaller than its volume."""
     stage = AwsStage(ami=True)
-    stage.pretend.engine.state.images[stage.world.image].size = 9
+    stage.fake.engine.state.images[stage.world.image].size = 9
     said = told(stage, FindingKey.VOLUME_TOO_SMALL, WARNED)
     assert f"/dev/xvda of the image {stage.world.image} has 9 GiB" in said
     assert "no instance may launch from it" in said
@@ -568,7 +568,7 @@ def test_a_group_that_nobody_keeps() -> None:
 
 def tagged(stage: AwsStage, tag: dict[str, str]) -> AwsStage:
     """The group with these tags, some of which only AWS may set."""
-    stage.pretend.engine.state.groups["web-asg"].tags |= {key: (value, False) for key, value in tag.items()}
+    stage.fake.engine.state.groups["web-asg"].tags |= {key: (value, False) for key, value in tag.items()}
     return stage
 
 
@@ -601,7 +601,7 @@ def test_what_is_special_about_blue() -> None:
 def test_a_look_that_is_not_permitted(operation: str, what: str) -> None:
     """It is said with the action to grant, and the release goes on, all the way."""
     stage = AwsStage()
-    stage.pretend.faults.deny(operation)
+    stage.fake.faults.deny(operation)
     said = told(stage, FindingKey.UNSEEN, NOTED)
     assert said.startswith(f"bluegreen may not look at {what}: what stands there is not known. Add {operation} to")
     stage.go_to(Phase.CHECKING)
@@ -610,6 +610,6 @@ def test_a_look_that_is_not_permitted(operation: str, what: str) -> None:
 def test_a_look_that_fails() -> None:
     """What AWS cannot answer is no permission that is missing."""
     stage = AwsStage()
-    stage.pretend.faults.fail("ec2:DescribeVolumes", "InternalError", "so it is", times=None)
+    stage.fake.faults.fail("ec2:DescribeVolumes", "InternalError", "so it is", times=None)
     with pytest.raises(AwsError, match="so it is"):
         stage.baseline()

@@ -12,7 +12,7 @@ from bluegreen.config import parse
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.observation import Baseline, FindingKey
 from bluegreen.release import Outcome, Phase, Reason, Verb
-from lab.routing import COOKIE, Asked, Turns, cookie, stuck, table_of
+from lab.routing import COOKIE, RoutedRequest, Turns, cookie, stuck, table_of
 from tests.worlds.account import AwsStage
 
 STICKY = {"Enabled": True, "DurationSeconds": 3600}
@@ -188,7 +188,7 @@ def test_somebody_in_the_idle_target_group() -> None:
     """They would get green's share."""
     stage = Weighted()
     stage.elb.register_targets(
-        TargetGroupArn=stage.green, Targets=[{"Id": one} for one in stage.pretend.members("web-asg")]
+        TargetGroupArn=stage.green, Targets=[{"Id": one} for one in stage.fake.members("web-asg")]
     )
     said = stage.refused(Refused)
     assert "the idle target group web-green holds i-" in said
@@ -253,9 +253,9 @@ def test_a_listener_that_names_only_blue_s() -> None:
     stage = Weighted()
     stage.listens({"Type": "forward", "TargetGroupArn": stage.blue})
     stage.configured().go_to(Phase.OVERLAPPING)
-    assert stage.pretend.weights(stage.world.listener) == {stage.blue: 100, stage.green: 0}
+    assert stage.fake.weights(stage.world.listener) == {stage.blue: 100, stage.green: 0}
     assert stage.go_to_the_end().outcome is Outcome.LIVE
-    assert stage.pretend.weights(stage.world.listener) == {stage.blue: 0, stage.green: 100}
+    assert stage.fake.weights(stage.world.listener) == {stage.blue: 0, stage.green: 100}
 
 
 # --- moving them ---
@@ -308,7 +308,7 @@ def test_nothing_but_weights_is_changed(left: Phase | None) -> None:
     assert without_weights(after) == without_weights(before)
     green = 100 if left is None else 0
     listeners = (*stage.release.listeners, *stage.release.previews)
-    assert [share(stage.pretend.weights(arn), stage.green) for arn in listeners] == [green] * 4
+    assert [share(stage.fake.weights(arn), stage.green) for arn in listeners] == [green] * 4
 
 
 def test_the_way_back_is_one_call_a_listener() -> None:
@@ -375,7 +375,7 @@ class Loyal(Weighted):
         """As ever, then everybody asks."""
         decision = super().step()
         now = self.clock.now()
-        way = table_of(self.pretend, self.world.listener)(Asked())
+        way = table_of(self.fake, self.world.listener)(RoutedRequest())
         first = self._turns.group(way.pools)
         assert first is not None
         self.cookies.append(cookie(first, now + way.sticky))
@@ -424,7 +424,7 @@ def edit_weights(stage: Weighted) -> str:
 
 def edit_stickiness(stage: Weighted) -> str:
     """Somebody makes clients stick."""
-    weights = stage.pretend.weights(stage.world.listener)
+    weights = stage.fake.weights(stage.world.listener)
     stage.listens(stage.forward(weights[stage.blue], weights[stage.green], TargetGroupStickinessConfig=STICKY))
     return "the load balancer was changed: gone: listener"
 
@@ -487,13 +487,13 @@ def test_somebody_edits_by_hand(phase: Phase, edit: Any) -> None:
         stage.enters(Phase.HOLDING)
     stage.clock.sleep(61)  # AWS shows what was done before
     says, before = edit(stage), len(stage.changes())
-    weights = stage.pretend.weights(stage.world.listener)
+    weights = stage.fake.weights(stage.world.listener)
     found = stage.go_to_the_end()
     nothing_made = phase in (Phase.BAKING, Phase.LAUNCHING) and found.outcome is Outcome.ROLLED_BACK
     assert found.outcome is Outcome.FAILED or nothing_made
     assert found.reason is Reason.CHANGED_OUTSIDE
     assert says in found.message
-    assert stage.pretend.weights(stage.world.listener) == weights, "the listener is as they left it"
-    assert len(stage.pretend.members(stage.release.blue_group)) == 4
+    assert stage.fake.weights(stage.world.listener) == weights, "the listener is as they left it"
+    assert len(stage.fake.members(stage.release.blue_group)) == 4
     done = {name.partition(":")[2] for name in stage.changes()[before:]}
     assert done <= HARMLESS, "nothing was fought"

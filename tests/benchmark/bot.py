@@ -32,11 +32,11 @@ from typing import Any
 
 from bluegreen import Engine, Interrupted
 from bluegreen.config import parse
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.aws.wire import Answer, Incoming
 from lab.clock import RealClock
-from lab.machines import PretendMachines
-from lab.slack import GUEST, ON_CALL, PROMOTER, Delivery, PretendSlack
+from lab.machines import FakeMachines
+from lab.slack import GUEST, ON_CALL, PROMOTER, Delivery, FakeSlack
 from lab.world import World
 from tests.worlds.chat import SLACK, BotProcess
 from tests.worlds.processes import HEALTH, TIMINGS
@@ -88,11 +88,11 @@ class Hurried(RealClock):
         self._behind = 0.0
 
 
-class NotingAws(PretendAws):
+class NotingAws(FakeAws):
     """It notes which service the first changing call of a rollback is for, when each came, and its own slowness."""
 
     def __init__(self, clock: RealClock) -> None:
-        super().__init__(clock, PretendMachines(clock), TIMINGS)
+        super().__init__(clock, FakeMachines(clock), TIMINGS)
         self.changed: list[tuple[float, str, str]] = []  # when, whose, what
         self.took: list[float] = []
 
@@ -254,7 +254,7 @@ class Figures:
 class Bench:
     """The account, the bot and the pretend Slack with its people."""
 
-    def __init__(self, account: Account, slack: PretendSlack) -> None:
+    def __init__(self, account: Account, slack: FakeSlack) -> None:
         self.account, self.slack = account, slack
         self.figures = Figures()
         self._typed_at: dict[str, float] = {}  # by service: when its rollback was typed
@@ -391,7 +391,7 @@ def measure() -> Figures:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # a runner's timeout leaves nothing, too
     account = Account()
     try:
-        with PretendSlack() as slack:
+        with FakeSlack() as slack:
             slack.limit("chat.update", EDITS, 60)
             bench = Bench(account, slack)
             try:

@@ -18,8 +18,8 @@ from typing import Any
 from rich.console import Console
 
 from bluegreen.release import EventKind, Verb
+from lab.demo_service import SERVICE, DemoService, PrintedEvent, Teller
 from lab.load import Visits
-from lab.stage import SERVICE, Said, Stage, Teller
 
 STEPS = (0, 10, 50)
 #: Seconds of all steps together, and of the soak, which a rollback ends.
@@ -57,11 +57,11 @@ class Quiet(Teller):
 
     def __init__(self) -> None:
         super().__init__(Console(quiet=True))
-        self.said: list[Said] = []
+        self.said: list[PrintedEvent] = []
 
-    def hear(self, said: Said | str) -> None:
+    def hear(self, said: PrintedEvent | str) -> None:
         """Each event once, whoever tells it."""
-        if isinstance(said, Said) and said.seq not in {one.seq for one in self.said}:
+        if isinstance(said, PrintedEvent) and said.seq not in {one.seq for one in self.said}:
             self.said.append(said)
 
 
@@ -81,7 +81,9 @@ def play(requests: int = REQUESTS, overlap: float = OVERLAP) -> Outcome:
     settings: dict[str, Any] = {"traffic": {"steps": list(STEPS), "overlap": overlap}, "soak": SOAK}
     with tempfile.TemporaryDirectory(prefix="bluegreen-load-") as folder:
         world = {"rules": True, "stickiness": STICKINESS}
-        stage = Stage(Path(folder), teller, 3, VISITORS, LONGEST, weighted=True, world=world, pause=0.0, **settings)
+        stage = DemoService(
+            Path(folder), teller, 3, VISITORS, LONGEST, weighted=True, world=world, pause=0.0, **settings
+        )
         try:
             codes = _release_and_return(stage)
             _until(stage, requests)
@@ -91,7 +93,7 @@ def play(requests: int = REQUESTS, overlap: float = OVERLAP) -> Outcome:
             stage.close()
 
 
-def _release_and_return(stage: Stage) -> tuple[int, ...]:
+def _release_and_return(stage: DemoService) -> tuple[int, ...]:
     commit = stage.servers.repository.push("2")
     codes = [stage.bluegreen("release", "--commit", commit, "--until", "held", by="person").wait(LONGEST)]
     promoting = stage.bluegreen("promote", SERVICE, by="person")
@@ -100,13 +102,13 @@ def _release_and_return(stage: Stage) -> tuple[int, ...]:
     return (*codes, promoting.wait())
 
 
-def _until(stage: Stage, requests: int) -> None:
+def _until(stage: DemoService, requests: int) -> None:
     ends = time.monotonic() + LONGEST
     while stage.load.totals()[0] < requests and time.monotonic() < ends:
         time.sleep(0.5)
 
 
-def _steps(said: list[Said], visits: Visits) -> Iterator[Step]:
+def _steps(said: list[PrintedEvent], visits: Visits) -> Iterator[Step]:
     """What visitors saw while each share was given: from its shift to the next."""
     shifts = [one for one in said if one.kind == EventKind.BEGAN and one.facts.get("verb") == Verb.SHIFT]
     done = {one.seq for one in said if one.kind == EventKind.DID}
@@ -119,7 +121,7 @@ def _steps(said: list[Said], visits: Visits) -> Iterator[Step]:
             yield Step(share, 100 * green / len(seen), len(seen))
 
 
-def _moved(stage: Stage, said: list[Said]) -> tuple[str, ...]:
+def _moved(stage: DemoService, said: list[PrintedEvent]) -> tuple[str, ...]:
     ordered = next(one.at for one in said if one.kind == EventKind.ROLLBACK_ORDERED)
     alone = next(
         one.at

@@ -16,10 +16,10 @@ from jsonschema import Draft7Validator
 from bluegreen import Order, Outcome, Phase, Previous
 from bluegreen.config import load
 from bluegreen.permission import listed
-from bot import app, follower, functions, messages
-from bot.desk import COMMANDS
+from bot import app, aws_lambda, cards, messages
+from bot.commands import COMMANDS
 from bot.drivers import MOST
-from bot.metrics import Metrics
+from bot.metrics import Counters
 from bot.settings import DEFAULTS, VARIABLES
 from bot.slack import _REMEDIES
 from lab.slack import SCOPES
@@ -264,10 +264,10 @@ def test_what_comes_from_slack_says_so() -> None:
 
 def test_every_metric_is_documented_and_no_other() -> None:
     """By the name that Prometheus shows, with its labels."""
-    families = {one.name: one for one in Metrics().registry.collect()}
+    families = {one.name: one for one in Counters().registry.collect()}
     names = {name + ("_total" if one.type == "counter" else "") for name, one in families.items()}
     assert set(table("Numbers")) == names
-    labels = {one._name: one._labelnames for one in vars(Metrics()).values() if hasattr(one, "_labelnames")}
+    labels = {one._name: one._labelnames for one in vars(Counters()).values() if hasattr(one, "_labelnames")}
     documented = {
         name.removesuffix("_total"): tuple(re.findall(r"`(\w+)`", row[0])) for name, row in table("Numbers").items()
     }
@@ -287,9 +287,9 @@ def test_every_refusal_that_the_log_explains_is_documented() -> None:
         f"the Home {messages.MOST_SERVICES} services and {messages.MOST_RELEASES} releases of each",
         f"a choice {messages.MOST_CHOICES} services",
         f"A bot drives {MOST} releases at the same time",
-        f"edited every {follower.EDIT} seconds at most",
-        f"every {follower.HEARTBEAT:.0f} seconds when only its clock",
-        f"up to {follower.MOST_LINES} in a message",
+        f"edited every {cards.EDIT} seconds at most",
+        f"every {cards.HEARTBEAT:.0f} seconds when only its clock",
+        f"up to {cards.MOST_LINES} in a message",
     ],
 )
 def test_a_limit_is_the_codes(said: str) -> None:
@@ -300,8 +300,8 @@ def test_a_limit_is_the_codes(said: str) -> None:
 def test_the_handler_of_lambda_is_there() -> None:
     """By the name that docs give."""
     text = section("AWS Lambda")
-    assert f"`{functions.__name__}.{functions.handler.__name__}`" in text
-    assert f"the last {functions.RESERVE:.0f} seconds" in text
+    assert f"`{aws_lambda.__name__}.{aws_lambda.handler.__name__}`" in text
+    assert f"the last {aws_lambda.RESERVE:.0f} seconds" in text
 
 
 def test_what_goes_into_bluegreen_yml_is_valid(tmp_path: Path) -> None:

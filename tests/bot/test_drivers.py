@@ -4,7 +4,7 @@ import threading
 import time
 
 from bot.drivers import Drivers, _Alarm
-from bot.metrics import Metrics
+from bot.metrics import Counters
 from tests.worlds import Ops
 
 
@@ -31,7 +31,7 @@ def test_what_only_waits_for_the_lease_is_not_driven() -> None:
     assert lease is not None
     heard: list[str] = []
     seen: list[bool] = []
-    drivers = Drivers(engine, Metrics(), heard.append)
+    drivers = Drivers(engine, Counters(), heard.append)
 
     def look() -> None:
         seen.append(drivers.drives(release.id))

@@ -18,7 +18,7 @@ from bluegreen import Kept, Previous, ServiceStatus
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
 from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Verb
 from bot import messages
-from bot.messages import Said
+from bot.messages import Message
 from lab.blocks import JSON_OF_BLOCKS, problems_of_home, problems_of_message
 from tests.worlds.cards import (
     ACCOUNT,
@@ -64,7 +64,7 @@ STATES: dict[str, Callable[[], Story]] = {
     "live": lambda: at(Phase.RETIRING).ends(Outcome.LIVE),
     "live after a hold": lambda: at(Phase.RETIRING, hold=True).ends(Outcome.LIVE),
     "nobody drives": lambda: interrupted(at(Phase.OVERLAPPING)),
-    "a call fails": lambda: stumbles(at(Phase.LAUNCHING)),
+    "a call fails": lambda: failed_attempts(at(Phase.LAUNCHING)),
     "resumed": lambda: failed(Phase.SOAKING).ordered(EventKind.RESUMED),
     "without source": lambda: at(Phase.OVERLAPPING, facts={"source": {}, "account": "", "region": ""}),
 }
@@ -77,7 +77,7 @@ def interrupted(story: Story) -> Story:
     return story
 
 
-def stumbles(story: Story, message: str = "Rate exceeded") -> Story:
+def failed_attempts(story: Story, message: str = "Rate exceeded") -> Story:
     """A call fails and will be tried again."""
     problem = {"code": "Throttling", "message": message, "transient": True, "denied": False}
     story.happens(EventKind.STUMBLED, verb="create_green", **problem)
@@ -100,7 +100,7 @@ def texts(value: object, kind: str) -> list[str]:
     return [str(one["text"]) for one in objects(value) if one.get("type") == kind]
 
 
-def shown(said: Said) -> str:
+def shown(said: Message) -> str:
     """Everything that can be read without pressing anything, a text object a line."""
     return "\n".join(text for text in texts([b for b in said.blocks if b["type"] != "actions"], "mrkdwn"))
 
@@ -110,18 +110,18 @@ def buttons(blocks: object) -> list[Block]:
     return [one for one in objects(blocks) if one.get("type") == "button"]
 
 
-def actions(said: Said) -> list[str]:
+def actions(said: Message) -> list[str]:
     """What can be pressed."""
     return [str(one["action_id"]) for one in buttons(said.blocks)]
 
 
-def bar(said: Said) -> str:
+def bar(said: Message) -> str:
     """The line of the phases."""
     (found,) = [text for text in texts(said.blocks, "mrkdwn") if "baking" in text]
     return found
 
 
-def check_lines(said: Said) -> list[str]:
+def check_lines(said: Message) -> list[str]:
     """The lines of the checks."""
     lines = shown(said).split("\n")
     return [one for one in lines if one.startswith(("✗ *", "✓ ", "· ", "and ")) and "baking" not in one]
@@ -132,7 +132,7 @@ MENTION = re.compile(r"<(?:@|!subteam\^)([UWS][A-Z0-9]+)>")
 OURS = re.compile(r"<!date\^\d+\^[^<>|]+\|[^<>|]+>|<https://(?:github|example)\.com/[^<>|\s]+\|[^<>]*>")
 
 
-def markup(said: Said) -> list[str]:
+def markup(said: Message) -> list[str]:
     """What Slack would take for markup and is none of ours; who is mentioned is told by id."""
     found = []
     for text in [said.text, *texts(said.blocks, "mrkdwn")]:
@@ -141,7 +141,7 @@ def markup(said: Said) -> list[str]:
     return sorted(set(found))
 
 
-def problems(said: Said) -> list[str]:
+def problems(said: Message) -> list[str]:
     """What Slack would refuse."""
     return problems_of_message(said.body())
 
@@ -619,7 +619,7 @@ def test_what_can_be_decided_has_a_button(phase: Phase, way: int) -> None:
     """And nothing else: a decision takes its buttons with it."""
     story = _WAYS[way](phase)
     assert actions(story.card) == [_ORDERS[one] for one in _DECIDABLE[phase][way]]
-    assert {one["value"] for one in buttons(story.card.blocks)} <= {story.release.face}
+    assert {one["value"] for one in buttons(story.card.blocks)} <= {story.release.revision}
 
 
 @pytest.mark.parametrize("phase", list(Phase))
@@ -718,7 +718,7 @@ PLACES: dict[str, Callable[[str], Story]] = {
     "reason": lambda text: at(Phase.OVERLAPPING).rolls_back(message=text),
     "rolled back": lambda text: at(Phase.ROLLING_BACK).ends(Outcome.ROLLED_BACK, "check_failed", text),
     "failed": lambda text: at(Phase.SOAKING).ends(Outcome.FAILED, "denied", text),
-    "stumble": lambda text: stumbles(at(Phase.LAUNCHING), text),
+    "stumble": lambda text: failed_attempts(at(Phase.LAUNCHING), text),
 }
 LETTERS = {
     **{
@@ -929,9 +929,9 @@ def test_a_link_needs_an_address(url: str, said: str) -> None:
 
 def test_a_message_without_blocks_is_its_text() -> None:
     """Slack shows the text then; an empty list would take the blocks away."""
-    assert Said("hi").body() == {"text": "hi"}
+    assert Message("hi").body() == {"text": "hi"}
     block = messages.section("hi")
-    assert Said("hi", (block,)).body() == {"text": "hi", "blocks": [block]}
+    assert Message("hi", (block,)).body() == {"text": "hi", "blocks": [block]}
 
 
 # --- the thread --------------------------------------------------------------------------------------------
@@ -1080,7 +1080,7 @@ def test_no_line_becomes_markup(why: str, who: str, message: str) -> None:
     story.happens(EventKind.ROLLBACK_ORDERED, who=who, why=why)
     found = [messages.line(story.last, story.release)]
     for again in (
-        stumbles(story, message),
+        failed_attempts(story, message),
         story.rolls_back(message=message),
         story.ends(Outcome.FAILED, "denied", why),
     ):
@@ -1110,8 +1110,8 @@ def test_no_line_is_lost_among_others() -> None:
 
 def test_a_refusal_says_why_and_what_to_do() -> None:
     """In one message that only its reader sees; with blocks when there is something to press."""
-    assert messages.refusal("It is frozen.", "Lift it.") == Said("It is frozen. Lift it.")
-    assert messages.refusal("No") == Said("No.")
+    assert messages.refusal("It is frozen.", "Lift it.") == Message("It is frozen. Lift it.")
+    assert messages.refusal("No") == Message("No.")
     pressable = {"type": "actions", "elements": [messages.button("again", "Again", "x")]}
     said = messages.refusal("No", "Try", pressable)
     assert (said.text, texts(said.blocks, "mrkdwn"), actions(said)) == ("No. Try", ["No. Try"], ["again"])
@@ -1253,7 +1253,7 @@ def test_a_settled_release_needs_no_driver() -> None:
 def test_no_freeze_becomes_markup(why: str, who: str) -> None:
     """Reasons are what somebody typed."""
     frozen = service(freeze=Freeze(who, why, 1000.0))
-    for said in (messages.overview([frozen], NOW), Said("x", tuple(messages.home([frozen], {}, NOW)["blocks"]))):
+    for said in (messages.overview([frozen], NOW), Message("x", tuple(messages.home([frozen], {}, NOW)["blocks"]))):
         assert markup(said) == []
         assert problems(said) == []
 
@@ -1374,7 +1374,7 @@ def test_no_home_becomes_markup(who: str, commit: str, why: str, message: str) -
     found = service(story=story, freeze=Freeze(who, why, 1000.0), live=Live("g", "ami-1", 7, commit, 41))
     view = messages.home([found], {"web/production": [row(1, who=who, commit=commit)]}, NOW)
     assert problems_of_home(view) == []
-    assert markup(Said("x", tuple(view["blocks"]))) == []
+    assert markup(Message("x", tuple(view["blocks"]))) == []
 
 
 def test_the_limits_here_are_within_those_of_slack() -> None:

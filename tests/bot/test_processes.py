@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from lab.slack import Message
+from lab.slack import PostedMessage
 from tests.worlds.chat import GUEST, ON_CALL, PROMOTER, SERVICE, BotProcess, Chat, chat
 from tests.worlds.waiting import PATIENCE
 
@@ -31,7 +31,7 @@ def events(at: Chat, kind: str) -> list[dict[str, Any]]:
     return sorted(found, key=str)
 
 
-def answers(at: Chat) -> list[Message]:
+def answers(at: Chat) -> list[PostedMessage]:
     """What single persons were told; cards and threads go on meanwhile."""
     return [one for one in at.slack.messages.copy() if one.ephemeral]
 

@@ -19,8 +19,8 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.signature import SignatureVerifier
 
 from bot import logs, serving
-from bot.metrics import Metrics
-from bot.serving import FULL, HEAD, HELD, LARGE, LARGEST, SLOW, Server
+from bot.metrics import Counters
+from bot.serving import FULL, HEAD, HELD, LARGE, LARGEST, SLOW, HttpServer
 from tests.worlds.waiting import eventually
 
 SECRET = "s" * 32
@@ -33,14 +33,14 @@ class Door:
     """A server, and what comes to it."""
 
     def __init__(self) -> None:
-        self.metrics = Metrics()
+        self.metrics = Counters()
         self.go = threading.Event()
         self.go.set()
         app = App(
             signing_secret=SECRET, authorize=lambda: AuthorizeResult(enterprise_id=None, team_id="T1", bot_token="x")
         )
         app.command("/promote")(self._promote)
-        self.server = Server(0, lambda: {"ok": True}, self.metrics, app, SECRET)
+        self.server = HttpServer(0, lambda: {"ok": True}, self.metrics, app, SECRET)
         self.open: list[socket.socket] = []
 
     def _promote(self, ack: Ack) -> None:
@@ -264,7 +264,7 @@ def test_it_ends_with_strangers_in_it(door: Door) -> None:
     began = time.monotonic()
     door.server.close()
     assert time.monotonic() - began < 8  # each of them may stay for 10
-    door.server = Server(0, lambda: {"ok": True}, door.metrics, None)
+    door.server = HttpServer(0, lambda: {"ok": True}, door.metrics, None)
 
 
 # --- files -------------------------------------------------------------------------------------------------

@@ -27,21 +27,21 @@ from bluegreen.config import (
     MOST,
     SELDOMEST,
     AlarmCheck,
-    Aws,
-    Builder,
+    AwsConfig,
+    BuilderConfig,
     Config,
-    Freeze,
-    GitHub,
+    FreezeConfig,
+    GitHubConfig,
     HttpCheck,
-    Image,
+    ImageConfig,
     InvalidConfig,
     MetricCheck,
     Problem,
     Promotion,
     RunCheck,
-    Slack,
+    SlackConfig,
     Timeouts,
-    Traffic,
+    TrafficConfig,
     duration,
     json_schema,
     link_local,
@@ -58,7 +58,9 @@ LISTENER, RULE = f"{LB}:listener/app/web/01/02", f"{LB}:listener-rule/app/web/01
 WEIGHTED: dict[str, Any] = {"target_groups": ["a", "b"], "listeners": [LISTENER, RULE]}
 METRIC: dict[str, Any] = {"metric": "TargetResponseTime", "statistic": "p99", "at_most": 1.2, "compare": "blue"}
 OWN = {"metric": "Depth", "statistic": "Average", "at_most": 9, "namespace": "Web"}
-FREEZE = Freeze.model_validate({"cron": "0 16 * * FRI", "for": "64h", "zone": "Europe/Berlin", "why": "the weekend"})
+FREEZE = FreezeConfig.model_validate(
+    {"cron": "0 16 * * FRI", "for": "64h", "zone": "Europe/Berlin", "why": "the weekend"}
+)
 ARNS = "Copy it from the load balancer's page: arn:aws:elasticloadbalancing:…:listener/app/… or …:listener-rule/…."
 WRONG_ARNS = [
     "web",
@@ -152,8 +154,8 @@ def test_example_means_what_it_shows() -> None:
         environment="production",
         region="ap-northeast-2",
         group="web-asg",
-        traffic=Traffic(target_groups=("web",), overlap=300.0),
-        image=Image(builder=Builder(instance="i-0123", run=run, check="systemctl is-active web"), keep=5),
+        traffic=TrafficConfig(target_groups=("web",), overlap=300.0),
+        image=ImageConfig(builder=BuilderConfig(instance="i-0123", run=run, check="systemctl is-active web"), keep=5),
         checks=(
             HttpCheck(
                 name="home", http="https://web.example.com/healthz", contains="ok", headers={"x-preview": "green"}
@@ -161,9 +163,9 @@ def test_example_means_what_it_shows() -> None:
             RunCheck(name="unit", run="curl -fsS localhost/healthz"),
             AlarmCheck(name="errors", alarm="web-5xx"),
         ),
-        slack=Slack(channel="C0123", promoters=("S0GROUP", "U0123"), rollbackers=("*",), overriders=("U0123",)),
-        github=GitHub(promoters=("octocat", "acme/release-managers")),
-        aws=Aws(overriders=("arn:aws:iam::123456789012:role/OnCall",)),
+        slack=SlackConfig(channel="C0123", promoters=("S0GROUP", "U0123"), rollbackers=("*",), overriders=("U0123",)),
+        github=GitHubConfig(promoters=("octocat", "acme/release-managers")),
+        aws=AwsConfig(overriders=("arn:aws:iam::123456789012:role/OnCall",)),
         people={"alice": ("U0123", "octocat")},
         freeze=(FREEZE,),
     )
@@ -186,16 +188,16 @@ def test_example_shows_every_key() -> None:
     words = {word for line in EXAMPLE.splitlines() if "may say:" in line for word in re.findall(r"(\w+):", line)}
     missing = [
         *(set(keys_of(Config)) - set(uncommented()) - {"environments"}),
-        *(set(keys_of(Traffic)) - shown["traffic"]),
-        *(set(keys_of(Image)) - shown["image"]),
-        *(set(keys_of(Builder)) - {*uncommented()["image"]["builder"], "tag"}),
+        *(set(keys_of(TrafficConfig)) - shown["traffic"]),
+        *(set(keys_of(ImageConfig)) - shown["image"]),
+        *(set(keys_of(BuilderConfig)) - {*uncommented()["image"]["builder"], "tag"}),
         *({key for kind in (HttpCheck, RunCheck, AlarmCheck, MetricCheck) for key in keys_of(kind)} - checks - words),
         *(set(keys_of(Promotion)) - shown["promotion"]),
         *(set(keys_of(Timeouts)) - shown["timeouts"]),
-        *(set(keys_of(Slack)) - shown["slack"]),
-        *(set(keys_of(GitHub)) - shown["github"]),
-        *(set(keys_of(Aws)) - shown["aws"]),
-        *(set(keys_of(Freeze)) - set(uncommented()["freeze"][0])),
+        *(set(keys_of(SlackConfig)) - shown["slack"]),
+        *(set(keys_of(GitHubConfig)) - shown["github"]),
+        *(set(keys_of(AwsConfig)) - shown["aws"]),
+        *(set(keys_of(FreezeConfig)) - set(uncommented()["freeze"][0])),
     ]
     assert missing == []
     assert "# or tag:" in EXAMPLE
@@ -205,15 +207,15 @@ def test_every_key_is_documented() -> None:
     """Those of checks on a page of their own."""
     page, checks = ((ROOT / "docs" / name).read_text() for name in ("configuration.md", "checks.md"))
     nested: dict[type[module._Model], str] = {
-        Traffic: "traffic",
+        TrafficConfig: "traffic",
         Promotion: "promotion",
-        Slack: "slack",
-        GitHub: "github",
-        Aws: "aws",
-        Freeze: "freeze",
+        SlackConfig: "slack",
+        GitHubConfig: "github",
+        AwsConfig: "aws",
+        FreezeConfig: "freeze",
     }
     missing = [f"{at}.{key}" for model, at in nested.items() for key in keys_of(model) if f"`{at}.{key}`" not in page]
-    whole: tuple[type[module._Model], ...] = (Config, Image, Builder, Timeouts)
+    whole: tuple[type[module._Model], ...] = (Config, ImageConfig, BuilderConfig, Timeouts)
     missing += [key for model in whole for key in keys_of(model) if f"{key}:" not in page and f"`{key}`" not in page]
     kinds: tuple[type[module._Model], ...] = (HttpCheck, RunCheck, AlarmCheck, MetricCheck)
     for model in kinds:
@@ -238,7 +240,7 @@ def test_defaults() -> None:
     assert (config.region, config.checks, config.soak, config.retire, config.poll) == (None, (), 900.0, "delete", 5.0)
     assert config.promotion == Promotion(by="auto", timeout=14400.0, on_timeout="rollback", approvals=1)
     assert config.timeouts == Timeouts(bake=7200.0, launch=900.0, healthy=600.0)
-    assert config.slack == Slack(channel=None, promoters=(), rollbackers=())
+    assert config.slack == SlackConfig(channel=None, promoters=(), rollbackers=())
 
 
 @pytest.mark.parametrize(
@@ -314,7 +316,7 @@ def test_environment_may_bring_what_the_file_lacks_or_take_away() -> None:
     """Only the environment that is asked for must be whole; a key set to nothing is the default again."""
     mapping = small(slack={"channel": "C1"}, environments={"a": {"group": "a", "slack": None}, "b": None})
     del mapping["group"]
-    assert parse(mapping, "a").slack == Slack()
+    assert parse(mapping, "a").slack == SlackConfig()
     assert told(mapping, "b") == told(mapping)
     assert told(mapping) == [
         "group: is missing. Add the Auto Scaling group that serves before the first release, as in group: web-asg."

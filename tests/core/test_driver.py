@@ -628,7 +628,7 @@ def test_credentials_that_expire_end_the_driver_and_not_the_release(operation: s
         o.drive(release.id, when=expire)
     assert caught.value.expired
     left = o.engine().load(release.id)
-    assert (left.phase, left.outcome, left.blind_since, left.stumble) == (Phase.LAUNCHING, None, None, None)
+    assert (left.phase, left.outcome, left.blind_since, left.failed_attempt) == (Phase.LAUNCHING, None, None, None)
     assert o.rescue(release.id).outcome is Outcome.LIVE
 
 
@@ -724,7 +724,7 @@ def test_the_builder_bakes_for_one_release_at_a_time() -> None:
     busy: list[float] = []
 
     def free_later(seen: Release) -> None:
-        if seen.stumble and seen.stumble.code == "BuilderBusy":
+        if seen.failed_attempt and seen.failed_attempt.code == "BuilderBusy":
             busy.append(o.clock.now())
             if len(busy) == 3:
                 journal.free_builder(release.builder, other.release)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bluegreen.cli import cli
-from lab.github import PretendGitHub
+from lab.github import FakeGitHub
 from tests.worlds.github_description import description
 
 CONFIG = """\
@@ -103,7 +103,7 @@ def test_a_name_is_nobody(tmp_path: Path, who: str) -> None:
 
 def test_github_is_asked_where_there_is_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of teams alone; a token that may not see them leaves it open."""
-    github = PretendGitHub(description(), token="ghs_right")
+    github = FakeGitHub(description(), token="ghs_right")
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_right")
     monkeypatch.setenv("GITHUB_API_URL", github.url)
     try:

@@ -27,7 +27,7 @@ from bluegreen.release import (
     names,
     release_id,
 )
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.aws.client import Sending
 from lab.clock import VirtualClock
 from tests.worlds.dynamodb import AMAZONS, REGION, amazons
@@ -52,7 +52,7 @@ def _account(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         _sessions.append(amazons().session(VirtualClock()))
         yield
     else:
-        aws = PretendAws(region=REGION)
+        aws = FakeAws(region=REGION)
         _sessions.append(aws.session())
         yield
         aws.close()
@@ -320,7 +320,7 @@ def test_a_call_is_shorter_than_what_is_left_of_a_lease() -> None:
 
 def test_what_is_lost_on_its_way_costs_less_than_half_a_second() -> None:
     """One reading, one writing, one renewal, by the lab's clock: an order is to be heard within a second."""
-    aws = PretendAws()
+    aws = FakeAws()
     journal = Journal(aws.session(), TABLE)
     journal.ensure_table(aws.clock.sleep)
     opened(journal)
@@ -1181,9 +1181,9 @@ def test_lease_that_is_lost(journal: Journal, rival: Journal) -> None:
 
 def test_lease_that_vanished_with_its_journal(journal: Journal) -> None:
     """Nobody has taken over: the table was emptied, or is gone, and it is said what repairs it."""
-    lease, duty = journal.take_lease(FIRST, "ann", T), journal.take_lease("duty/follow", "ann", T)
+    lease, leadership = journal.take_lease(FIRST, "ann", T), journal.take_lease("duty/follow", "ann", T)
     assert lease is not None
-    assert duty is not None
+    assert leadership is not None
     for one in (FIRST, "duty/follow"):
         journal._client.delete_item(TableName=journal.table, Key={"pk": {"S": one}, "sk": {"S": "lease"}})
     with pytest.raises(LeaseLost, match="has no record of this release any more") as lost:
@@ -1193,7 +1193,7 @@ def test_lease_that_vanished_with_its_journal(journal: Journal) -> None:
         "record right, by what AWS shows."
     )
     with pytest.raises(LeaseLost) as lost:
-        journal.renew(duty, T + 1)
+        journal.renew(leadership, T + 1)
     assert lost.value.hint.endswith("what serves goes on serving.")
     journal._client.delete_table(TableName=journal.table)
     with pytest.raises(LeaseLost, match="is gone"):
@@ -1421,16 +1421,16 @@ def test_answer_with_a_lost_answer(journal: Journal) -> None:
 
 def test_duties(journal: Journal, rival: Journal) -> None:
     """As with a release's driver: one at a time, for so long, given back or lapsed; never a driver of a release."""
-    duty = journal.take_lease("duty/follow", "ann", T, 10)
-    assert duty is not None
+    leadership = journal.take_lease("duty/follow", "ann", T, 10)
+    assert leadership is not None
     assert rival.take_lease("duty/follow", "bob", T, 10) is None
     assert rival.take_lease("duty/other", "bob", T, 10) is not None
-    later = journal.renew(duty, T + 9)
+    later = journal.renew(leadership, T + 9)
     assert rival.take_lease("duty/follow", "bob", T + 12, 10) is None
     journal.drop(later)
     taken = rival.take_lease("duty/follow", "bob", T + 12, 10)
     assert taken is not None
-    assert taken.token > duty.token
+    assert taken.token > leadership.token
     with pytest.raises(LeaseLost):
         journal.renew(later, T + 13)
     assert journal.services() == []

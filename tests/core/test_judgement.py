@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from bluegreen.judgement import (
     LEVEL,
     Data,
+    Evaluation,
     Need,
     Rule,
-    Verdict,
     binomial_tail,
-    judge,
+    evaluate,
     mann_whitney,
     need,
     rates_differ,
@@ -122,54 +122,64 @@ def test_large_counts_are_no_trouble() -> None:
 @pytest.mark.parametrize(
     ("green", "blue", "held", "verdict"),
     [
-        (data([0] * 5, 120), data([0] * 5), False, Verdict(True, "green 0 of 600, blue 0 of 5,000 (5 minutes)")),
+        (data([0] * 5, 120), data([0] * 5), False, Evaluation(True, "green 0 of 600, blue 0 of 5,000 (5 minutes)")),
         (
             data([0, 1, 0, 0, 2], 120),
             data([1] * 5),
             False,
-            Verdict(True, "green 3 of 600, blue 5 of 5,000 (5 minutes)"),
+            Evaluation(True, "green 3 of 600, blue 5 of 5,000 (5 minutes)"),
         ),
         (
             data([2, 3, 2, 1, 4], 120),
             data([0] * 5),
             False,
-            Verdict(False, "green 12 of 600, blue 0 of 5,000 (5 minutes)", certain=True),
+            Evaluation(False, "green 12 of 600, blue 0 of 5,000 (5 minutes)", certain=True),
         ),
         # A failure is clear long before there is enough data to pass.
-        (data([9, 9], 20), data([0] * 2), False, Verdict(False, "green 18 of 40, blue 0 of 2,000 (2 minutes)", True)),
+        (
+            data([9, 9], 20),
+            data([0] * 2),
+            False,
+            Evaluation(False, "green 18 of 40, blue 0 of 2,000 (2 minutes)", True),
+        ),
         # One bad minute is not beyond doubt, and no reason to wait.
         (
             data([50, 0, 0, 0, 0], 120),
             data([0] * 5),
             False,
-            Verdict(True, "green 50 of 600, blue 0 of 5,000 (5 minutes)"),
+            Evaluation(True, "green 50 of 600, blue 0 of 5,000 (5 minutes)"),
         ),
         (
             data([1, 1, 1, 1, 1], 120),
             data([1] * 5),
             False,
-            Verdict(False, "green 5 of 600, blue 5 of 5,000 (5 minutes), not clear yet"),
+            Evaluation(False, "green 5 of 600, blue 5 of 5,000 (5 minutes), not clear yet"),
         ),
-        (data([1, 1, 1, 1, 1], 120), data([1] * 5), True, Verdict(True, "green 5 of 600, blue 5 of 5,000 (5 minutes)")),
-        (data([0, 0], 120), data([0] * 5), False, Verdict(False, "too little data: 2 of 5 minutes")),
-        (data([0] * 5, 8), data([0] * 5), False, Verdict(False, "too little data: 40 of 300 requests")),
-        (data([0] * 5, 120), data([0] * 5, 8), False, Verdict(False, "too little data: blue: 40 of 300 requests")),
+        (
+            data([1, 1, 1, 1, 1], 120),
+            data([1] * 5),
+            True,
+            Evaluation(True, "green 5 of 600, blue 5 of 5,000 (5 minutes)"),
+        ),
+        (data([0, 0], 120), data([0] * 5), False, Evaluation(False, "too little data: 2 of 5 minutes")),
+        (data([0] * 5, 8), data([0] * 5), False, Evaluation(False, "too little data: 40 of 300 requests")),
+        (data([0] * 5, 120), data([0] * 5, 8), False, Evaluation(False, "too little data: blue: 40 of 300 requests")),
         # A check that holds is content with half.
-        (data([0] * 3, 60), data([0] * 3), True, Verdict(True, "green 0 of 180, blue 0 of 3,000 (3 minutes)")),
-        (data([0] * 2, 60), data([0] * 3), True, Verdict(False, "too little data: 2 of 3 minutes")),
-        (data([]), data([]), True, Verdict(False, "too little data: 0 of 3 minutes")),
+        (data([0] * 3, 60), data([0] * 3), True, Evaluation(True, "green 0 of 180, blue 0 of 3,000 (3 minutes)")),
+        (data([0] * 2, 60), data([0] * 3), True, Evaluation(False, "too little data: 2 of 3 minutes")),
+        (data([]), data([]), True, Evaluation(False, "too little data: 0 of 3 minutes")),
         # A minute counts once its requests are known.
         (
             Data({0: 0, 1: 90}, {0: 500}),
             data([0] * 5),
             False,
-            Verdict(False, "too little data: 1 of 5 minutes"),
+            Evaluation(False, "too little data: 1 of 5 minutes"),
         ),
     ],
 )
-def test_counts_against_blue(green: Data, blue: Data, held: bool, verdict: Verdict) -> None:
+def test_counts_against_blue(green: Data, blue: Data, held: bool, verdict: Evaluation) -> None:
     """Rates per request."""
-    assert judge(ERRORS, green, [blue], held=held) == verdict
+    assert evaluate(ERRORS, green, [blue], held=held) == verdict
 
 
 CALM = [0.40, 0.41, 0.39, 0.42, 0.40, 0.38, 0.41, 0.40, 0.40, 0.41]
@@ -178,49 +188,54 @@ CALM = [0.40, 0.41, 0.39, 0.42, 0.40, 0.38, 0.41, 0.40, 0.40, 0.41]
 @pytest.mark.parametrize(
     ("green", "blue", "held", "verdict"),
     [
-        (data([0.42] * 8), data(CALM), False, Verdict(True, "green 0.42 s, blue 0.4 s (p90, 8 minutes)")),
+        (data([0.42] * 8), data(CALM), False, Evaluation(True, "green 0.42 s, blue 0.4 s (p90, 8 minutes)")),
         (
             data([0.6] * 8),
             data(CALM[:8]),
             False,
-            Verdict(False, "green 0.6 s, blue 0.4 s (p90, 8 minutes)", certain=True),
+            Evaluation(False, "green 0.6 s, blue 0.4 s (p90, 8 minutes)", certain=True),
         ),
         (
             data([0.6] * 7),
             data(CALM[:7]),
             False,
-            Verdict(False, "green 0.6 s, blue 0.4 s (p90, 7 minutes), not clear yet"),
+            Evaluation(False, "green 0.6 s, blue 0.4 s (p90, 7 minutes), not clear yet"),
         ),
         # Seven minutes cannot prove anything: then looking bad is a failure, though not one that counts at once.
         (
             data([0.6] * 7),
             data(CALM[:7]),
             True,
-            Verdict(False, "green 0.6 s, blue 0.4 s (p90, 7 minutes), not clear yet"),
+            Evaluation(False, "green 0.6 s, blue 0.4 s (p90, 7 minutes), not clear yet"),
         ),
-        (data([0.49, 0.47] * 5), data(CALM), True, Verdict(True, "green 0.48 s, blue 0.4 s (p90, 10 minutes)")),
+        (data([0.49, 0.47] * 5), data(CALM), True, Evaluation(True, "green 0.48 s, blue 0.4 s (p90, 10 minutes)")),
         # Green's first minutes are slow: nothing is proven by three.
-        (data([2, 2, 1] + [0.4] * 7), data(CALM), False, Verdict(True, "green 0.4 s, blue 0.4 s (p90, 10 minutes)")),
-        (data([0.4] * 5, 99), data(CALM), False, Verdict(False, "too little data: 0 of 5 minutes with 100 requests")),
-        (data([0.4] * 5, 50), data(CALM), True, Verdict(True, "green 0.4 s, blue 0.4 s (p90, 5 minutes)")),
+        (data([2, 2, 1] + [0.4] * 7), data(CALM), False, Evaluation(True, "green 0.4 s, blue 0.4 s (p90, 10 minutes)")),
+        (
+            data([0.4] * 5, 99),
+            data(CALM),
+            False,
+            Evaluation(False, "too little data: 0 of 5 minutes with 100 requests"),
+        ),
+        (data([0.4] * 5, 50), data(CALM), True, Evaluation(True, "green 0.4 s, blue 0.4 s (p90, 5 minutes)")),
         (
             data([0.4] * 5),
             data(CALM[:4]),
             False,
-            Verdict(False, "too little data: blue: 4 of 5 minutes with 100 requests"),
+            Evaluation(False, "too little data: blue: 4 of 5 minutes with 100 requests"),
         ),
     ],
 )
-def test_values_against_blue(green: Data, blue: Data, held: bool, verdict: Verdict) -> None:
+def test_values_against_blue(green: Data, blue: Data, held: bool, verdict: Evaluation) -> None:
     """Ranks of the minutes' values."""
-    assert judge(LATENCY, green, [blue], held=held) == verdict
+    assert evaluate(LATENCY, green, [blue], held=held) == verdict
 
 
 def test_sums_are_compared_by_request() -> None:
     """Blue has nine times the requests, and may have nine times the bytes."""
     rule = Rule("Sum", at_most=1.2, period=60, periods=10)
-    assert judge(rule, data([1000] * 8, 100), [data([9000] * 8, 900)]).value == "green 10, blue 10 (Sum, 8 minutes)"
-    assert judge(rule, data([1500] * 8, 100), [data([9000] * 8, 900)]).certain
+    assert evaluate(rule, data([1000] * 8, 100), [data([9000] * 8, 900)]).value == "green 10, blue 10 (Sum, 8 minutes)"
+    assert evaluate(rule, data([1500] * 8, 100), [data([9000] * 8, 900)]).certain
 
 
 def test_of_several_blues_the_kindest_counts() -> None:
@@ -228,10 +243,10 @@ def test_of_several_blues_the_kindest_counts() -> None:
     good, sick, none = data(CALM), data([0.2] * 10), data([])
     green = data([0.4] * 10)
     for blues in ([good, sick], [sick, good], [none, good], [good, none]):
-        assert judge(LATENCY, green, blues).passed
+        assert evaluate(LATENCY, green, blues).passed
     for blues in ([sick, sick], [none, sick], [sick, none]):
-        assert judge(LATENCY, green, blues).certain
-    assert judge(LATENCY, green, [none, none]).value == "too little data: blue: 0 of 5 minutes with 100 requests"
+        assert evaluate(LATENCY, green, blues).certain
+    assert evaluate(LATENCY, green, [none, none]).value == "too little data: blue: 0 of 5 minutes with 100 requests"
 
 
 LIMIT = Rule("p90", at_most=0.5, period=60, periods=10, unit=" s")
@@ -241,24 +256,28 @@ TOTAL = Rule("Sum", at_most=5, period=60, periods=10, counted=True)
 @pytest.mark.parametrize(
     ("rule", "green", "verdict"),
     [
-        (LIMIT, data([0.4] * 8), Verdict(True, "0.4 s of at most 0.5 s (p90, 8 minutes)")),
-        (LIMIT, data([0.4] * 7 + [9.0]), Verdict(True, "0.4 s of at most 0.5 s (p90, 8 minutes)")),
-        (LIMIT, data([9.0] * 5 + [0.4] * 3), Verdict(False, "9 s of at most 0.5 s (p90, 8 minutes)")),
-        (LIMIT, data([0.4] * 5 + [0.7] * 5), Verdict(False, "0.7 s of at most 0.5 s (p90, 5 minutes)", certain=True)),
-        (LIMIT, data([0.7] * 4), Verdict(False, "too little data: 4 of 5 minutes with 100 requests")),
-        (TOTAL, data([1] * 5), Verdict(True, "5 of at most 5 in 5 minutes")),
-        (TOTAL, data([6]), Verdict(False, "6 of at most 5 in 1 minute", certain=True)),
-        (TOTAL, data([1] * 4, 1), Verdict(False, "too little data: 4 of 5 minutes")),
-        (TOTAL, data([0] * 5, 1), Verdict(True, "0 of at most 5 in 5 minutes")),
-        (Rule("Sum", 2000, 10, 30), data([300] * 6), Verdict(True, "1,800 of at most 2,000 in 60 s")),
-        (Rule("Maximum", 2, 300, 2), data([1, 1], 60), Verdict(True, "1 of at most 2 (Maximum, 10 minutes)")),
-        (Rule("Maximum", 2, 300, 2), data([3, 3], 60), Verdict(False, "3 of at most 2 (Maximum, 10 minutes)")),
-        (Rule("Average", 2, 60, 10), data([1] * 5, 9), Verdict(False, "too little data: 45 of 100 requests")),
+        (LIMIT, data([0.4] * 8), Evaluation(True, "0.4 s of at most 0.5 s (p90, 8 minutes)")),
+        (LIMIT, data([0.4] * 7 + [9.0]), Evaluation(True, "0.4 s of at most 0.5 s (p90, 8 minutes)")),
+        (LIMIT, data([9.0] * 5 + [0.4] * 3), Evaluation(False, "9 s of at most 0.5 s (p90, 8 minutes)")),
+        (
+            LIMIT,
+            data([0.4] * 5 + [0.7] * 5),
+            Evaluation(False, "0.7 s of at most 0.5 s (p90, 5 minutes)", certain=True),
+        ),
+        (LIMIT, data([0.7] * 4), Evaluation(False, "too little data: 4 of 5 minutes with 100 requests")),
+        (TOTAL, data([1] * 5), Evaluation(True, "5 of at most 5 in 5 minutes")),
+        (TOTAL, data([6]), Evaluation(False, "6 of at most 5 in 1 minute", certain=True)),
+        (TOTAL, data([1] * 4, 1), Evaluation(False, "too little data: 4 of 5 minutes")),
+        (TOTAL, data([0] * 5, 1), Evaluation(True, "0 of at most 5 in 5 minutes")),
+        (Rule("Sum", 2000, 10, 30), data([300] * 6), Evaluation(True, "1,800 of at most 2,000 in 60 s")),
+        (Rule("Maximum", 2, 300, 2), data([1, 1], 60), Evaluation(True, "1 of at most 2 (Maximum, 10 minutes)")),
+        (Rule("Maximum", 2, 300, 2), data([3, 3], 60), Evaluation(False, "3 of at most 2 (Maximum, 10 minutes)")),
+        (Rule("Average", 2, 60, 10), data([1] * 5, 9), Evaluation(False, "too little data: 45 of 100 requests")),
     ],
 )
-def test_limits(rule: Rule, green: Data, verdict: Verdict) -> None:
+def test_limits(rule: Rule, green: Data, verdict: Evaluation) -> None:
     """The sum, or the middle of the minutes."""
-    assert judge(rule, green) == verdict
+    assert evaluate(rule, green) == verdict
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bluegreen.errors import ConfigError, LeaseLost, NotPermitted
 from bluegreen.journal import Freeze
 from bluegreen.permission import authors_of
 from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
-from lab.github import PretendGitHub
+from lab.github import FakeGitHub
 from tests.worlds import GOOD, Ops, Skewed, has, kinds, once
 from tests.worlds.github_description import description
 from tests.worlds.orders import (
@@ -289,7 +289,7 @@ def test_what_has_settled_takes_no_order(o: Ops, outcome: Outcome, order: str) -
     release = settles(o, at(o, Phase.OVERLAPPING), outcome)
     by_name = Reason.MOVED_ON if order == "roll back" else Reason.NOTHING_TO_DO
     refusal(o, lambda: give(o.engine(), who), by_name)
-    refusal(o, lambda: give(o.engine(), Caller(who, face=release.face)))
+    refusal(o, lambda: give(o.engine(), Caller(who, revision=release.revision)))
 
 
 @pytest.mark.parametrize("order", list(ORDERS))
@@ -298,7 +298,7 @@ def test_nothing_to_order_about(o: Ops, order: str) -> None:
     give, who, _ = ORDERS[order]
     assert "no release is under way" in str(refusal(o, lambda: give(o.engine(), who), Reason.NOTHING_TO_DO))
     at(o, Phase.OVERLAPPING)
-    refusal(o, lambda: give(o.engine(), Caller(who, face=f"{WEB}#9|auto")), Reason.NOTHING_TO_DO)
+    refusal(o, lambda: give(o.engine(), Caller(who, revision=f"{WEB}#9|auto")), Reason.NOTHING_TO_DO)
 
 
 # --- what was seen -----------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def test_an_order_about_what_is_shown_is_given(o: Ops, order: str) -> None:
     """The face of the release as it is."""
     give, who, kind = ORDERS[order]
     release = at(o, Phase.OVERLAPPING)
-    event = give(o.engine(), Caller(who, face=release.face))
+    event = give(o.engine(), Caller(who, revision=release.revision))
     assert (event.release, event.kind) == (release.id, kind)
 
 
@@ -319,11 +319,11 @@ def test_a_promotion_of_what_was_held_in_between_is_refused(o: Ops, hold: bool) 
     seen = at(o, Phase.OVERLAPPING)
     o.engine().hold(WEB, who=ON_CALL)
     give = o.engine().hold if hold else o.engine().promote
-    refused = refusal(o, lambda: give(WEB, who=Caller(ANN, face=seen.face)))
+    refused = refusal(o, lambda: give(WEB, who=Caller(ANN, revision=seen.revision)))
     assert (refused.what, refused.where) == ("has moved on since", seen.id)
     now = o.engine().load(seen.id)
-    assert now.face != seen.face
-    assert o.engine().promote(WEB, who=Caller(ANN, face=now.face)).facts == {"who": ANN}
+    assert now.revision != seen.revision
+    assert o.engine().promote(WEB, who=Caller(ANN, revision=now.revision)).facts == {"who": ANN}
 
 
 @pytest.mark.parametrize("order", list(ORDERS))
@@ -332,9 +332,9 @@ def test_an_old_card_orders_nothing_of_the_next_release(o: Ops, order: str) -> N
     give, who, _ = ORDERS[order]
     old = settles(o, at(o, Phase.OVERLAPPING), Outcome.ROLLED_BACK)
     new = at(o, Phase.OVERLAPPING)
-    refused = refusal(o, lambda: give(o.engine(), Caller(who, face=old.face)))
+    refused = refusal(o, lambda: give(o.engine(), Caller(who, revision=old.revision)))
     assert refused.where == old.id
-    assert give(o.engine(), Caller(who, face=new.face)).release == new.id
+    assert give(o.engine(), Caller(who, revision=new.revision)).release == new.id
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase.can_roll_back])
@@ -349,7 +349,7 @@ def test_the_way_back_is_open_to_every_card_of_the_release(phase: Phase) -> None
         if seen.phase is Phase.OVERLAPPING and not seen.hold and phase in (Phase.OVERLAPPING, Phase.HOLDING):
             engine.hold(WEB, who=ANN)
         if seen.phase is phase and not ordered:
-            ordered.append(engine.roll_back(WEB, who=Caller(ON_CALL, face=release.face), why="it is slow"))
+            ordered.append(engine.roll_back(WEB, who=Caller(ON_CALL, revision=release.revision), why="it is slow"))
 
     done = o.drive(release.id, when=order)
     assert done is not None
@@ -369,16 +369,18 @@ def test_whose_account_it_is_keeps_no_order_waiting(o: Ops) -> None:
     assert [call.error for call in o.aws.calls if call.name == "sts:GetCallerIdentity"][-2:] == [None, "Swallowed"]
 
 
-@pytest.mark.parametrize("face", [False, True])
+@pytest.mark.parametrize("revision", [False, True])
 @pytest.mark.parametrize(
     ("phase", "says"), [(Phase.RETIRING, "blue is retired"), (Phase.ROLLING_BACK, "is rolled back already")]
 )
-def test_where_there_is_no_way_back_the_other_way_is_named(o: Ops, phase: Phase, says: str, face: bool) -> None:
+def test_where_there_is_no_way_back_the_other_way_is_named(o: Ops, phase: Phase, says: str, revision: bool) -> None:
     """Once blue is being emptied its image is; a rollback that goes on needs no second order."""
     release = at(o, phase)
     if phase is Phase.RETIRING:
         happens(o, release, EventKind.BEGAN, verb=Verb.EMPTY_BLUE)
-    refused = refusal(o, lambda: o.engine().roll_back(WEB, who=Caller(ON_CALL, face=release.face if face else "")))
+    refused = refusal(
+        o, lambda: o.engine().roll_back(WEB, who=Caller(ON_CALL, revision=release.revision if revision else ""))
+    )
     assert says in refused.what
     assert (f"Once it has settled, `bluegreen release --ami {o.world.image} --cure`" in refused.hint) is (
         phase is Phase.RETIRING
@@ -388,9 +390,9 @@ def test_where_there_is_no_way_back_the_other_way_is_named(o: Ops, phase: Phase,
 def test_what_failed_can_be_rolled_back_by_its_card(o: Ops) -> None:
     """It is under way again; and nothing else can be ordered of it."""
     failed = settles(o, at(o, Phase.OVERLAPPING), Outcome.FAILED)
-    refusal(o, lambda: o.engine().promote(WEB, who=Caller(ANN, face=failed.face)))
-    refusal(o, lambda: o.engine().hold(WEB, who=Caller(ANN, face=failed.face)))
-    o.engine().roll_back(WEB, who=Caller(ON_CALL, face=failed.face))
+    refusal(o, lambda: o.engine().promote(WEB, who=Caller(ANN, revision=failed.revision)))
+    refusal(o, lambda: o.engine().hold(WEB, who=Caller(ANN, revision=failed.revision)))
+    o.engine().roll_back(WEB, who=Caller(ON_CALL, revision=failed.revision))
     (status,) = o.engine().status()
     assert status.record.under_way == failed.number
     assert o.engine().load(failed.id).rollback_pending
@@ -458,13 +460,13 @@ def test_a_driver_heeds_a_hold() -> None:
 # --- once --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("face", [False, True])
+@pytest.mark.parametrize("revision", [False, True])
 @pytest.mark.parametrize("order", list(ORDERS))
-def test_a_request_acts_once(o: Ops, order: str, face: bool) -> None:
+def test_a_request_acts_once(o: Ops, order: str, revision: bool) -> None:
     """Delivered again, to this process or another, it is the same event, although the release is past it."""
     give, who, kind = ORDERS[order]
     release = at(o, Phase.OVERLAPPING)
-    caller = Caller(who, request="trigger-1", face=release.face if face else "")
+    caller = Caller(who, request="trigger-1", revision=release.revision if revision else "")
     first = give(o.engine(), caller)
     happens(o, release, EventKind.BLINDED, code="X", message="")
     assert give(o.engine(), caller) == first
@@ -484,7 +486,7 @@ def test_a_request_that_two_threads_deliver_acts_once(o: Ops, order: str) -> Non
 
     def deliver(engine: Engine) -> None:
         gate.wait()
-        event = give(engine, Caller(who, request="trigger-1", face=release.face))
+        event = give(engine, Caller(who, request="trigger-1", revision=release.revision))
         with lock:
             got.append(event)
 
@@ -664,20 +666,20 @@ def test_to_release_again_waits_for_the_release_under_way(o: Ops) -> None:
 
 
 @pytest.fixture
-def github() -> Iterator[PretendGitHub]:
+def github() -> Iterator[FakeGitHub]:
     """Where the workflow runs."""
-    made = PretendGitHub(description(), token="ghs_right")
+    made = FakeGitHub(description(), token="ghs_right")
     yield made
     made.close()
     assert made.violations == []
 
 
-def dispatch(o: Ops, github: PretendGitHub, who: str | Caller = ANN, ref: str = "") -> str:
+def dispatch(o: Ops, github: FakeGitHub, who: str | Caller = ANN, ref: str = "") -> str:
     """Start the workflow; the address of its run."""
     return o.engine().dispatch(WEB, ref=ref, who=who, token="ghs_right", api=github.url).url
 
 
-def test_the_workflow_that_released_last_is_started(o: Ops, github: PretendGitHub) -> None:
+def test_the_workflow_that_released_last_is_started(o: Ops, github: FakeGitHub) -> None:
     """On its branch, or for what was named; the journal writes nothing, that is the workflow's business."""
     settles(o, at(o, Phase.OVERLAPPING, source=SOURCE), Outcome.ROLLED_BACK)
     before = written(o)
@@ -690,7 +692,7 @@ def test_the_workflow_that_released_last_is_started(o: Ops, github: PretendGitHu
     assert written(o) == before
 
 
-def test_the_workflow_is_known_after_an_image_was_released_again(o: Ops, github: PretendGitHub) -> None:
+def test_the_workflow_is_known_after_an_image_was_released_again(o: Ops, github: FakeGitHub) -> None:
     """The way back does not cut off the way forward."""
     settles(o, at(o, Phase.OVERLAPPING, source=SOURCE), Outcome.ROLLED_BACK)
     settles(o, o.engine().release_again(WEB, o.world.image, who=ON_CALL), Outcome.ROLLED_BACK)
@@ -698,7 +700,7 @@ def test_the_workflow_is_known_after_an_image_was_released_again(o: Ops, github:
     assert github.dispatches[0]["workflow"] == "release.yml"
 
 
-def test_the_branch_is_known_after_an_image_was_released_again(o: Ops, github: PretendGitHub) -> None:
+def test_the_branch_is_known_after_an_image_was_released_again(o: Ops, github: FakeGitHub) -> None:
     """Not every repository has a `main`."""
     settles(o, at(o, Phase.OVERLAPPING, source=SOURCE), Outcome.ROLLED_BACK)
     settles(o, o.engine().release_again(WEB, o.world.image, who=ON_CALL), Outcome.ROLLED_BACK)
@@ -706,7 +708,7 @@ def test_the_branch_is_known_after_an_image_was_released_again(o: Ops, github: P
     assert github.dispatches[0]["ref"] == "trunk"
 
 
-def test_the_workflow_is_known_after_a_release_by_hand(o: Ops, github: PretendGitHub) -> None:
+def test_the_workflow_is_known_after_a_release_by_hand(o: Ops, github: FakeGitHub) -> None:
     """The refusal says that no release came from a workflow, and one did."""
     settles(o, at(o, Phase.OVERLAPPING, source=SOURCE), Outcome.ROLLED_BACK)
     settles(o, at(o, Phase.OVERLAPPING), Outcome.ROLLED_BACK)
@@ -714,7 +716,7 @@ def test_the_workflow_is_known_after_a_release_by_hand(o: Ops, github: PretendGi
 
 
 @pytest.mark.parametrize("released", [False, True])
-def test_a_service_whose_workflow_is_not_known(o: Ops, github: PretendGitHub, released: bool) -> None:
+def test_a_service_whose_workflow_is_not_known(o: Ops, github: FakeGitHub, released: bool) -> None:
     """Never released, or from the command line."""
     if released:
         settles(o, at(o, Phase.OVERLAPPING), Outcome.ROLLED_BACK)
@@ -723,7 +725,7 @@ def test_a_service_whose_workflow_is_not_known(o: Ops, github: PretendGitHub, re
     assert github.asked == []
 
 
-def test_a_release_that_may_not_start_is_not_dispatched(o: Ops, github: PretendGitHub) -> None:
+def test_a_release_that_may_not_start_is_not_dispatched(o: Ops, github: FakeGitHub) -> None:
     """Not permitted, under way, frozen: told before GitHub is asked."""
     release = at(o, Phase.OVERLAPPING, source=SOURCE)
     refusal(o, lambda: dispatch(o, github, EVE), Reason.NOT_PERMITTED)
@@ -793,43 +795,43 @@ def test_clocks_that_differ_take_nothing_that_is_kept(o: Ops, ahead: tuple[float
         Engine(session=o.aws.session(), clock=Skewed(o.clock, off), holder=name)
         for name, off in zip(("ann", "bob"), ahead, strict=True)
     )
-    first = ann.take_duty("follow", 30)
+    first = ann.take_leadership("follow", 30)
     assert first is not None
     for _ in range(6):
         o.clock.sleep(9.7)
-        assert bob.take_duty("follow", 30) is None
-        first = ann.keep_duty(first)
+        assert bob.take_leadership("follow", 30) is None
+        first = ann.keep_leadership(first)
     o.clock.sleep(29)
-    assert bob.take_duty("follow", 30) is None
+    assert bob.take_leadership("follow", 30) is None
     o.clock.sleep(5)
-    assert bob.take_duty("follow", 30) is not None
+    assert bob.take_leadership("follow", 30) is not None
     with pytest.raises(LeaseLost):
-        ann.keep_duty(first)
+        ann.keep_leadership(first)
 
 
 def test_a_duty_is_one_processs_at_a_time(o: Ops) -> None:
     """Kept while it is renewed, passed on when it is dropped or lapses; a note by the older duty is not taken."""
     release = o.start()
     ann, bob = (Engine(session=o.aws.session(), clock=o.clock, holder=name) for name in ("ann", "bob"))
-    first = ann.take_duty("follow", 20)
+    first = ann.take_leadership("follow", 20)
     assert first is not None
-    assert bob.take_duty("follow", 20) is None
+    assert bob.take_leadership("follow", 20) is None
     assert ann.note(release.id, "card", {"ts": "1"}, first)
     o.clock.sleep(15)
-    first = ann.keep_duty(first)
+    first = ann.keep_leadership(first)
     o.clock.sleep(15)
-    assert bob.take_duty("follow", 20) is None
+    assert bob.take_leadership("follow", 20) is None
     o.clock.sleep(10)
-    second = bob.take_duty("follow", 20)
+    second = bob.take_leadership("follow", 20)
     assert second is not None
     assert bob.note(release.id, "card", {"ts": "2"}, second)
     assert not ann.note(release.id, "card", {"ts": "1"}, first)
     with pytest.raises(LeaseLost):
-        ann.keep_duty(first)
+        ann.keep_leadership(first)
     assert ann.noted(release.id, "card") == {"ts": "2"}
     assert ann.noted(release.id, "thread") is None
-    bob.drop_duty(second)
-    assert ann.take_duty("follow", 20) is not None
+    bob.drop_leadership(second)
+    assert ann.take_leadership("follow", 20) is not None
     assert o.engine().driver(release.id) == ""
 
 

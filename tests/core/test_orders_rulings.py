@@ -37,9 +37,9 @@ def test_only_what_has_failed_is_resumed() -> None:
 def test_a_button_speaks_of_what_its_card_showed() -> None:
     """It is refused when that looks otherwise now; who saw no card means whatever is there."""
     release = Stage().release
-    orders.must_look_the_same(release, Caller("slack:U1", face=release.face))
+    orders.must_look_the_same(release, Caller("slack:U1", revision=release.revision))
     orders.must_look_the_same(release, Caller("slack:U1"))
-    stale = Caller("slack:U1", face=f"{release.id}|hold")
+    stale = Caller("slack:U1", revision=f"{release.id}|hold")
     assert refusal(lambda: orders.must_look_the_same(release, stale)).reason is Reason.MOVED_ON
 
 

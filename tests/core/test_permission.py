@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from bluegreen.config import Aws, GitHub, Slack, parse
+from bluegreen.config import AwsConfig, GitHubConfig, SlackConfig, parse
 from bluegreen.errors import NotPermitted, Refused, Untold
 from bluegreen.permission import (
     EVERYBODY,
     Order,
     Realm,
+    authorize,
     authors_of,
     conditions,
     explain,
     identify,
     in_no_group,
-    judge,
     judge_approval,
     listed,
     permitted,
@@ -249,10 +249,10 @@ def test_who_may_what(row: Row) -> None:
     assert found.allowed == row.allowed == permitted(row.order, row.who, row.config, row.groups.__contains__)
     if row.allowed:
         assert f"{found.rule} {found.by}" == row.says
-        judge(row.order, row.who, row.config, where, row.groups.__contains__)
+        authorize(row.order, row.who, row.config, where, row.groups.__contains__)
         return
     with pytest.raises(NotPermitted) as refused:
-        judge(row.order, row.who, row.config, where, row.groups.__contains__)
+        authorize(row.order, row.who, row.config, where, row.groups.__contains__)
     said = refused.value
     assert said.what == expected_words(row)
     assert row.says in said.what
@@ -323,7 +323,7 @@ def test_every_order_is_judged_in_every_realm_by_lists_of_its_own() -> None:
 
 def test_what_a_configuration_does_not_say_is_what_its_models_say() -> None:
     """One place each, and they agree."""
-    for realm, model in ((Realm.SLACK, Slack()), (Realm.GITHUB, GitHub()), (Realm.AWS, Aws())):
+    for realm, model in ((Realm.SLACK, SlackConfig()), (Realm.GITHUB, GitHubConfig()), (Realm.AWS, AwsConfig())):
         for order in Order:
             assert listed(order, {}, realm) == listed(order, {realm: model.model_dump()}, realm)
             assert listed(order, {realm: None}, realm) == listed(order, {}, realm)
@@ -370,10 +370,10 @@ def test_nobody_is_in_a_group_unless_somebody_says_so() -> None:
 def test_whoever_left_a_group_may_no_more() -> None:
     """It is asked anew for each order."""
     members = {RELEASERS}
-    judge(Order.PROMOTE, STRANGER, BY_SLACK, "", members.__contains__)
+    authorize(Order.PROMOTE, STRANGER, BY_SLACK, "", members.__contains__)
     members.clear()
     with pytest.raises(NotPermitted, match=r"slack\.promoters does not name you"):
-        judge(Order.PROMOTE, STRANGER, BY_SLACK, "", members.__contains__)
+        authorize(Order.PROMOTE, STRANGER, BY_SLACK, "", members.__contains__)
 
 
 def test_a_group_of_which_nobody_tells_has_no_members() -> None:
@@ -385,7 +385,7 @@ def test_a_group_of_which_nobody_tells_has_no_members() -> None:
         return group == ON_CALLS
 
     with pytest.raises(NotPermitted) as refused:
-        judge(Order.PROMOTE, STRANGER, BY_SLACK, "", member)
+        authorize(Order.PROMOTE, STRANGER, BY_SLACK, "", member)
     assert refused.value.hint == f"Who may: U0PROMO, {RELEASERS}. Nobody answers. Try again."
     twice = {"slack": {"promoters": [RELEASERS], "rollbackers": [RELEASERS, ON_CALLS]}}
     assert permitted(Order.HOLD, STRANGER, twice, member)

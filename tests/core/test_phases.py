@@ -18,7 +18,7 @@ RUNNING = Command("c", "running")
 FAILED = Command("c", "failed", "no space left on device")
 
 
-def stumbles(stage: Stage, verb: Verb, *, transient: bool = False, denied: bool = False) -> Stage:
+def failed_attempts(stage: Stage, verb: Verb, *, transient: bool = False, denied: bool = False) -> Stage:
     """The act was begun and AWS refused it."""
     stage.told(EventKind.BEGAN, verb=verb)
     return stage.told(
@@ -64,7 +64,7 @@ def test_a_command_that_may_run_is_not_sent_again(verb: Verb) -> None:
     s.builder("running", online=True, build=DONE if verb is Verb.RUN_BUILD_CHECK else None)
     assert s.told(EventKind.BEGAN, verb=verb).decision == Wait(Awaited.BUILD, 5.0)
     assert s.passes(60).verb is verb
-    stumbles(s, verb, transient=True)
+    failed_attempts(s, verb, transient=True)
     assert s.passes(10).decision == Wait(Awaited.BUILD, 5.0)
     for code in ("IncorrectInstanceState", "ThrottlingException"):
         s.told(EventKind.BEGAN, verb=verb)
@@ -223,12 +223,12 @@ def test_who_is_in_the_way_is_told_at_once_and_once() -> None:
     s = puts(Stage().switched().notices(), "blue", "Standby")
     seq = s.notices().release.seq
     told = {"subject": "parked blue", "value": STANDBY, "instances": ["web-asg-0"]}
-    assert s.release.sights["parked blue"] == told
+    assert s.release.observed["parked blue"] == told
     assert s.notices().release.seq == seq, "once"
     puts(s, "blue", "InService").notices()
-    assert s.release.sights["parked blue"]["value"] == ""
+    assert s.release.observed["parked blue"]["value"] == ""
     puts(s, "green", "Terminating:Retained", 2).notices()
-    said = s.release.sights["parked green"]["value"]
+    said = s.release.observed["parked green"]["value"]
     assert said.startswith(
         "web-production-v42-0, web-production-v42-1 of web-production-v42 are in Terminating:Retained"
     )
@@ -236,7 +236,7 @@ def test_who_is_in_the_way_is_told_at_once_and_once() -> None:
     big = group("web-asg", 8, instances=tuple(Instance(f"i-{n}", "Quarantined") for n in range(8)))
     assert (
         "i-3, i-4 and 3 more of web-asg are in Quarantined: "
-        in s.sees(blue=big).notices().release.sights["parked blue"]["value"]
+        in s.sees(blue=big).notices().release.observed["parked blue"]["value"]
     )
 
 
@@ -246,11 +246,11 @@ def test_a_hook_that_holds_is_told_once_for_all_instances() -> None:
     assert s.release.blue is not None
     s.release = replace(s.release, blue=replace(s.release.blue, hooks=("drain-jobs",)))
     seq = puts(s.notices(), "blue", "Terminating:Wait").notices().release.seq
-    assert s.release.sights["held blue"]["value"] == "drain-jobs holds instances of web-asg (Terminating:Wait)"
+    assert s.release.observed["held blue"]["value"] == "drain-jobs holds instances of web-asg (Terminating:Wait)"
     held = puts(s, "blue", "Terminating:Wait", 3).notices().release
     assert held.seq == seq + 1, "the group's count alone"
     puts(s, "green", "Pending:Wait").notices()
-    said = s.release.sights["held green"]["value"]
+    said = s.release.observed["held green"]["value"]
     assert said == "a lifecycle hook holds instances of web-production-v42 (Pending:Wait)"
 
 
@@ -296,7 +296,7 @@ def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
     assert decision.left == ()
     decision = s.sees(targets=targets, detached={"web-asg": ()}).notices().decision
     assert isinstance(decision, Rest)
-    assert (decision.left, s.release.sights["detached"]["value"]) == ((), "")
+    assert (decision.left, s.release.observed["detached"]["value"]) == ((), "")
 
 
 def test_messages_at_a_limit_name_who_is_in_the_way() -> None:
@@ -740,16 +740,16 @@ def test_groups_that_earlier_releases_kept_empty_are_deleted() -> None:
 
 def test_a_group_that_aws_will_not_delete_fails_no_release() -> None:
     """Green serves alone: whatever is left is named, with the reason. Passing refusals are waited out for a while."""
-    s = stumbles(without_blue(), Verb.DELETE_BLUE)
+    s = failed_attempts(without_blue(), Verb.DELETE_BLUE)
     left = "group web-asg, empty, AWS would not delete it (AWS said no)"
     assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone", (left,))
     s = without_blue()
-    stumbles(s, Verb.DELETE_BLUE, transient=True)
+    failed_attempts(s, Verb.DELETE_BLUE, transient=True)
     assert isinstance(s.decision, Wait)
-    stumbles(s.passes(299), Verb.DELETE_BLUE, transient=True)
+    failed_attempts(s.passes(299), Verb.DELETE_BLUE, transient=True)
     assert isinstance(s.decision, Wait)
-    assert isinstance(stumbles(s.passes(1), Verb.DELETE_BLUE, transient=True).decision, Rest)
-    s = stumbles(without_blue(retire="empty").sees(emptied=("web-production-v40",)), Verb.DROP_GROUP)
+    assert isinstance(failed_attempts(s.passes(1), Verb.DELETE_BLUE, transient=True).decision, Rest)
+    s = failed_attempts(without_blue(retire="empty").sees(emptied=("web-production-v40",)), Verb.DROP_GROUP)
     decision = s.decision
     assert isinstance(decision, Rest)
     assert decision.left == ("group web-asg, kept empty", "group web-production-v40, empty")
@@ -807,9 +807,9 @@ def test_images_that_cannot_be_dropped_are_named() -> None:
     """A missing permission for tidying does not fail a release."""
     s = retired().targets(green="healthy").sees(blue=None, droppable=("ami-old",))
     s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
-    stumbles(s, Verb.SET_DEFAULT_VERSION, denied=True)
-    stumbles(s, Verb.MARK_IMAGE, denied=True)
-    stumbles(s, Verb.DROP_IMAGE, denied=True)
+    failed_attempts(s, Verb.SET_DEFAULT_VERSION, denied=True)
+    failed_attempts(s, Verb.MARK_IMAGE, denied=True)
+    failed_attempts(s, Verb.DROP_IMAGE, denied=True)
     decision = s.decision
     assert isinstance(decision, Rest)
     assert decision.outcome is Outcome.LIVE
@@ -823,7 +823,7 @@ def test_images_that_cannot_be_dropped_are_named() -> None:
 def test_an_order_to_roll_back_comes_before_everything(phase: Phase) -> None:
     """In every phase, as long as blue is not emptied, whatever else is the matter (S7)."""
     s = Stage().launched().enters(phase)
-    stumbles(s, Verb.CREATE_GREEN, transient=True).told(EventKind.ROLLBACK_ORDERED, who="U1")
+    failed_attempts(s, Verb.CREATE_GREEN, transient=True).told(EventKind.ROLLBACK_ORDERED, who="U1")
     s.told(EventKind.PROMOTED, who="U2")
     assert s.decision == phases.ordered(s.release) == RollBack(Reason.ORDERED, "ordered by U1")
 
@@ -949,7 +949,7 @@ def test_a_group_of_our_name_that_is_not_ours_is_left_alone() -> None:
     """Green could not be made because its name is taken: what was made is undone, and the other is not looked at."""
     s = Stage().enters(Phase.LAUNCHING, image="ami-1").did(Verb.PIN_BLUE, blue=BEFORE)
     s.did(Verb.SUSPEND_BLUE).did(Verb.MAKE_TEMPLATE_VERSION, template_version=8)
-    stumbles(s, Verb.CREATE_GREEN).sees(blue=group("web-asg", target_groups=frozenset({TG})))
+    failed_attempts(s, Verb.CREATE_GREEN).sees(blue=group("web-asg", target_groups=frozenset({TG})))
     s.sees(green=group("web-production-v42", release="other/production#42"), template=Template("lt-1", 7, 8, ours=8))
     s.attach("green").targets(blue="healthy", green="healthy").rolls_back()
     assert s.passes(60).verb is Verb.DELETE_TEMPLATE_VERSION
@@ -999,7 +999,7 @@ def test_a_green_that_will_not_go_calls_for_a_person() -> None:
 def test_a_version_that_cannot_be_removed_is_named() -> None:
     """It harms nobody, so it does not fail the rollback."""
     s = Stage().launched().sees(green=None).rolls_back().did(Verb.DELETE_GREEN)
-    stumbles(s, Verb.DELETE_TEMPLATE_VERSION, denied=True)
+    failed_attempts(s, Verb.DELETE_TEMPLATE_VERSION, denied=True)
     s.did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE)
     decision = s.decision
     assert isinstance(decision, Rest)
@@ -1270,30 +1270,30 @@ def test_a_passing_failure_is_tried_again_with_growing_pauses() -> None:
     s = Stage().launched()
     pauses = []
     for _ in range(6):
-        stumbles(s, Verb.CREATE_GREEN, transient=True)
+        failed_attempts(s, Verb.CREATE_GREEN, transient=True)
         decision = s.decision
         assert isinstance(decision, Wait)
         pauses.append(decision.seconds)
         s.passes(decision.seconds)
     assert pauses == [1, 2, 4, 8, 15, 15]
     assert s.verb is Verb.CREATE_GREEN
-    stumbles(s.passes(600), Verb.CREATE_GREEN, transient=True)
+    failed_attempts(s.passes(600), Verb.CREATE_GREEN, transient=True)
     assert s.decision == RollBack(Reason.AWS_ERROR, "AWS said no")
 
 
 def test_a_refused_call_rolls_the_release_back() -> None:
     """A missing permission is named."""
-    s = stumbles(Stage().launched(), Verb.CREATE_GREEN, denied=True)
+    s = failed_attempts(Stage().launched(), Verb.CREATE_GREEN, denied=True)
     assert s.decision == RollBack(Reason.DENIED, "AWS said no")
 
 
 def test_a_refused_call_while_undoing_is_tried_three_times() -> None:
     """Then a person is called."""
     s = Stage().launched().rolls_back()
-    stumbles(s, Verb.DELETE_GREEN, denied=True)
+    failed_attempts(s, Verb.DELETE_GREEN, denied=True)
     assert s.decision == Wait(Awaited.RETRY, 1.0, s.now + 1)
     assert s.passes(1).verb is Verb.DELETE_GREEN
-    stumbles(stumbles(s, Verb.DELETE_GREEN, denied=True), Verb.DELETE_GREEN, denied=True)
+    failed_attempts(failed_attempts(s, Verb.DELETE_GREEN, denied=True), Verb.DELETE_GREEN, denied=True)
     decision = s.decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.DENIED)
@@ -1301,25 +1301,25 @@ def test_a_refused_call_while_undoing_is_tried_three_times() -> None:
 
 def test_a_busy_builder_is_waited_for_as_long_as_a_bake_may_take() -> None:
     """Another release bakes on it."""
-    s = stumbles(Stage().builder("stopped"), Verb.CLAIM_BUILDER, transient=True)
+    s = failed_attempts(Stage().builder("stopped"), Verb.CLAIM_BUILDER, transient=True)
     assert s.decision == Wait(Awaited.BUILDER_FREE, 1.0, s.now + 1)
-    stumbles(s.passes(3600), Verb.CLAIM_BUILDER, transient=True)
+    failed_attempts(s.passes(3600), Verb.CLAIM_BUILDER, transient=True)
     assert isinstance(s.decision, Wait)
 
 
 def test_success_ends_a_run_of_failures() -> None:
     """And so does another act."""
-    s = stumbles(Stage().launched(), Verb.CREATE_GREEN, transient=True).did(Verb.CREATE_GREEN)
-    assert s.release.stumble is None
-    stumbles(stumbles(s, Verb.JOIN_GREEN, transient=True), Verb.SUSPEND_GREEN, transient=True)
-    assert s.release.stumble is not None
-    assert s.release.stumble.count == 1
+    s = failed_attempts(Stage().launched(), Verb.CREATE_GREEN, transient=True).did(Verb.CREATE_GREEN)
+    assert s.release.failed_attempt is None
+    failed_attempts(failed_attempts(s, Verb.JOIN_GREEN, transient=True), Verb.SUSPEND_GREEN, transient=True)
+    assert s.release.failed_attempt is not None
+    assert s.release.failed_attempt.count == 1
 
 
 def test_blindness_is_waited_out_and_then_given_up() -> None:
     """AWS cannot be asked: ten minutes, then back; while finishing, a person is called."""
     s = Stage().launched()
-    assert phases.blind(s.release, s.now, denied=False, message="no route") == Wait(Awaited.SIGHT, 1.0, s.now + 600)
+    assert phases.blind(s.release, s.now, denied=False, message="no route") == Wait(Awaited.REACHABLE, 1.0, s.now + 600)
     s.told(EventKind.BLINDED, code="X", message="no route").passes(600)
     assert phases.blind(s.release, s.now, denied=False, message="no route") == RollBack(Reason.BLIND, "no route")
     assert phases.blind(s.release, s.now, denied=True, message="no") == RollBack(Reason.DENIED, "no")
@@ -1383,8 +1383,8 @@ def test_what_a_bake_shows_is_told() -> None:
 def test_an_activity_is_told_and_taken_back() -> None:
     """Why launches fail, in AWS's words, and that they no longer do."""
     s = Stage().launched().alter("green", activity="no capacity").notices()
-    assert s.release.sights["activity"]["value"] == "no capacity"
-    assert s.alter("green", activity="").notices().release.sights["activity"]["value"] == ""
+    assert s.release.observed["activity"]["value"] == "no capacity"
+    assert s.alter("green", activity="").notices().release.observed["activity"]["value"] == ""
 
 
 @pytest.mark.parametrize(
@@ -1400,7 +1400,7 @@ def test_who_has_the_traffic_is_told(states: dict[str, str], value: str) -> None
     """Draining targets get no new requests."""
     s = Stage().joined().detach("blue").detach("green").targets(**states)
     told = {facts["subject"]: facts for facts in phases.noticed(s.release, s.seen, s.config)}
-    if value != s.release.sights["traffic"]["value"]:
+    if value != s.release.observed["traffic"]["value"]:
         assert told["traffic"]["value"] == value
 
 
@@ -1519,7 +1519,7 @@ def test_what_aws_takes_is_no_fault_of_the_version(phase: Phase) -> None:
     taken(s, f"{GREEN}-0").checks()
     assert s.release.checks["targets"].held
     assert not isinstance(s.decision, RollBack)
-    told = s.release.sights["taken"]
+    told = s.release.observed["taken"]
     assert (told["value"], told["instances"]) == (f"AWS took {GREEN}-0 of {GREEN}", [f"{GREEN}-0"])
     assert told["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
     for state in ("initial", "unhealthy"):
@@ -1528,7 +1528,7 @@ def test_what_aws_takes_is_no_fault_of_the_version(phase: Phase) -> None:
     seq = s.release.seq
     assert s.notices().release.seq == seq
     s.sees(targets={TG: dict.fromkeys(s.seen.targets[TG], "healthy")}).checks(times=1)
-    assert s.release.sights["taken"]["value"] == ""
+    assert s.release.observed["taken"]["value"] == ""
     s.sees(taken=(f"{GREEN}-0",)).targets(green="healthy")
     s.sees(targets={TG: {**s.seen.targets[TG], f"{GREEN}-1": "unhealthy"}}).checks()
     assert s.release.checks["targets"].lost, "what was taken long ago is no excuse"
@@ -1549,10 +1549,10 @@ def test_aws_takes_another_before_the_first_is_replaced() -> None:
     s = taken(Stage().switched(), f"{GREEN}-0").checks()
     joins(s, "new", "initial")
     taken(s, f"{GREEN}-0", f"{GREEN}-1").checks()
-    assert s.release.sights["taken"]["remain"] == [f"{GREEN}-2", f"{GREEN}-3"]
+    assert s.release.observed["taken"]["remain"] == [f"{GREEN}-2", f"{GREEN}-3"]
     s.sees(targets={TG: {**s.seen.targets[TG], "new": "healthy"}})
     taken(s, f"{GREEN}-0", f"{GREEN}-1", f"{GREEN}-2").checks()
-    told = s.release.sights["taken"]
+    told = s.release.observed["taken"]
     assert (told["remain"], told["value"]) == (
         ["new", f"{GREEN}-3"],
         f"AWS took {GREEN}-0, {GREEN}-1, {GREEN}-2 of {GREEN}",
@@ -1563,7 +1563,7 @@ def test_aws_takes_another_before_the_first_is_replaced() -> None:
 def test_a_loss_of_a_newcomer_only_is_seen_with_the_newcomer_there() -> None:
     """A look that comes late finds the replacement booting already: it is not judged."""
     s = joins(taken(Stage().switched(), f"{GREEN}-0"), "new", "initial").checks()
-    assert s.release.sights["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    assert s.release.observed["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
     assert s.release.checks["targets"].held
 
 
@@ -1632,7 +1632,7 @@ def test_what_a_hand_takes_is_no_fault_of_the_version(phase: Phase, state: str) 
     """As what AWS takes; and with how it ends."""
     s = Stage().joined().enters(phase)
     puts(s, "green", state).checks()
-    told = s.release.sights["taken"]
+    told = s.release.observed["taken"]
     assert told["value"] == f"{GREEN}-0 of {GREEN} was set aside by hand"
     assert (told["by_hand"], told["remain"]) == ([f"{GREEN}-0"], [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"])
     assert s.release.checks["targets"].held
@@ -1650,8 +1650,8 @@ def test_who_was_detached_and_is_no_member_any_more_is_known_by_the_groups_activ
     s = Stage().switched()
     assert s.seen.green is not None
     s.alter("green", instances=s.seen.green.instances[1:]).sees(detached={GREEN: (f"{GREEN}-0",)}).checks()
-    assert s.release.sights["taken"]["by_hand"] == [f"{GREEN}-0"]
-    assert s.release.sights["detached green"]["instances"] == [f"{GREEN}-0"]
+    assert s.release.observed["taken"]["by_hand"] == [f"{GREEN}-0"]
+    assert s.release.observed["detached green"]["instances"] == [f"{GREEN}-0"]
     assert s.release.checks["targets"].held
 
 
@@ -1659,7 +1659,7 @@ def test_both_take_at_once() -> None:
     """Each is told for itself, and who is not replaced by a hand's doing is nobody's fault."""
     s = taken(puts(Stage().switched(), "green", "Standby"), f"{GREEN}-1").checks()
     value = f"AWS took {GREEN}-1 of {GREEN} and {GREEN}-0 of {GREEN} was set aside by hand"
-    assert s.release.sights["taken"]["value"] == value
+    assert s.release.observed["taken"]["value"] == value
     decision = s.passes(600).decision
     assert isinstance(decision, RollBack)
     assert decision.reason is Reason.CHANGED_OUTSIDE
@@ -1670,7 +1670,7 @@ def test_both_take_at_once() -> None:
 def test_who_is_put_back_and_set_aside_once_more_is_a_loss_again() -> None:
     """And leaving Standby makes its group larger by one, which is no change of its size by somebody else."""
     s = joins(puts(Stage().switched(), "green", "Standby").checks(), "new", "healthy").checks()
-    assert (s.release.sights["taken"]["value"], s.release.sights["taken"]["instances"]) == ("", [f"{GREEN}-0"])
+    assert (s.release.observed["taken"]["value"], s.release.observed["taken"]["instances"]) == ("", [f"{GREEN}-0"])
     s.passes(60).alter("green", desired=5)
     assert "was resized from 4 to 5" in str(s.decision)
     puts(s, "green", "InService").targets(green="healthy").checks()
@@ -1679,14 +1679,14 @@ def test_who_is_put_back_and_set_aside_once_more_is_a_loss_again() -> None:
     assert "was resized from 4 to 6" in str(s.decision)
     s.alter("green", desired=4, instances=tuple(one for one in s.seen.green.instances if one.id != "new"))  # type: ignore[union-attr]  # it is there
     puts(s, "green", "Standby").checks()
-    assert s.release.sights["taken"]["value"] == f"{GREEN}-0 of {GREEN} was set aside by hand"
+    assert s.release.observed["taken"]["value"] == f"{GREEN}-0 of {GREEN} was set aside by hand"
     assert s.release.checks["targets"].held
 
 
 def test_who_is_set_aside_and_replaced_between_two_looks_may_be_put_back() -> None:
     """It is known from when it is seen, although nobody is missing."""
     s = puts(joins(Stage().switched(), "new", "healthy"), "green", "Standby").notices()
-    assert (s.release.sights["taken"]["value"], s.release.sights["taken"]["instances"]) == ("", [f"{GREEN}-0"])
+    assert (s.release.observed["taken"]["value"], s.release.observed["taken"]["instances"]) == ("", [f"{GREEN}-0"])
     seq = s.notices().release.seq
     assert s.notices().release.seq == seq
     s.passes(60).alter("green", desired=5)
@@ -1697,9 +1697,9 @@ def test_who_is_set_aside_and_replaced_between_two_looks_may_be_put_back() -> No
 def test_in_checking_nobody_is_waited_for_and_newcomers_are_not_judged() -> None:
     """Before green is in a target group nobody can tell whether who came in its place has booted."""
     s = puts(Stage().launched().enters(Phase.CHECKING).sees(targets={}), "green", "Standby").notices()
-    assert s.release.sights["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    assert s.release.observed["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
     s.alter("green", instances=(*s.seen.green.instances, Instance("new", "InService")))  # type: ignore[union-attr]  # it is there
-    assert s.notices().release.sights["taken"]["value"] != ""
+    assert s.notices().release.observed["taken"]["value"] != ""
     assert s.passes(700).decision == Enter(Phase.OVERLAPPING)
 
 

@@ -11,7 +11,7 @@ from bluegreen import phases
 from bluegreen.aws_commands import delete_group, delete_version
 from bluegreen.observation import CheckResult, Group, Instance, in_target_groups
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
-from bluegreen.phases.scene import leftovers
+from bluegreen.phases.decision import leftovers
 from bluegreen.phases.takeover import remaining, taken_along
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from tests.worlds.release import BEFORE, TG, Stage, group

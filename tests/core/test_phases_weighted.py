@@ -373,13 +373,13 @@ def test_a_group_that_somebody_else_detached(which: str, name: str) -> None:
 def test_shares_are_told_as_the_listeners_say_them() -> None:
     """Not by the number of servers; and not while the listeners disagree."""
     s = weighted().joined().shifted(10).notices()
-    assert [s.release.sights[name]["share"] for name in ("blue", "green", "traffic")[:2]] == [90, 10]
-    assert s.release.sights["traffic"]["value"] == "both"
+    assert [s.release.observed[name]["share"] for name in ("blue", "green", "traffic")[:2]] == [90, 10]
+    assert s.release.observed["traffic"]["value"] == "both"
     s.gives(0).notices()
-    assert s.release.sights["traffic"]["value"] == "blue"
+    assert s.release.observed["traffic"]["value"] == "blue"
     s.gives(10, 20).notices()
-    assert s.release.sights["green"]["share"] is None
-    assert s.gives(100).notices().release.sights["traffic"]["value"] == "green"
+    assert s.release.observed["green"]["share"] is None
+    assert s.gives(100).notices().release.observed["traffic"]["value"] == "green"
 
 
 def test_a_look_without_targets_still_tells_who_is_given_the_traffic() -> None:

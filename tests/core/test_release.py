@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bluegreen.release import (
-    SIGHT,
+    REACHABLE,
     Awaited,
     Awaiting,
     Event,
@@ -260,10 +260,10 @@ def test_a_hold_takes_back_who_promoted_before() -> None:
 def test_the_face_is_what_a_decision_is_about() -> None:
     """Its number and whether it waits for a person; not the phase, which goes on by itself."""
     s = Stage()
-    assert s.release.face == "web/production#42|auto"
-    assert s.joined().told(EventKind.PROMOTED, who="U1").release.face == "web/production#42|auto"
-    assert s.told(EventKind.HOLD_ORDERED, who="U1").release.face == "web/production#42|hold"
-    assert Stage(hold=True).release.face == "web/production#42|hold"
+    assert s.release.revision == "web/production#42|auto"
+    assert s.joined().told(EventKind.PROMOTED, who="U1").release.revision == "web/production#42|auto"
+    assert s.told(EventKind.HOLD_ORDERED, who="U1").release.revision == "web/production#42|hold"
+    assert Stage(hold=True).release.revision == "web/production#42|hold"
 
 
 # --- what the events leave ---------------------------------------------------------------------------------
@@ -303,41 +303,45 @@ def test_blue_as_it_was_survives_the_journal() -> None:
     assert s.told(EventKind.BEGAN, verb=Verb.GROW_GREEN, size=6).release.size == 6
 
 
-def stumbles(s: Stage, verb: Verb, *, transient: bool = True) -> Stage:
+def failed_attempts(s: Stage, verb: Verb, *, transient: bool = True) -> Stage:
     """The act fails."""
     return s.told(EventKind.STUMBLED, verb=verb, code="X", message="no", transient=transient, denied=False)
 
 
 def test_failures_of_one_act_in_a_row_are_counted() -> None:
     """Another act, a success or the next phase begins anew."""
-    s = stumbles(stumbles(Stage(), Verb.JOIN_GREEN).passes(7), Verb.JOIN_GREEN)
-    assert s.release.stumble is not None
-    assert (s.release.stumble.count, s.release.stumble.first, s.release.stumble.last) == (2, 1000.0, 1007.0)
-    stumbles(s, Verb.GROW_GREEN)
-    assert s.release.stumble is not None
-    assert (s.release.stumble.verb, s.release.stumble.count) == (Verb.GROW_GREEN, 1)
-    assert s.did(Verb.GROW_GREEN, size=6).release.stumble is None
-    assert stumbles(s, Verb.GROW_GREEN).enters(Phase.SWITCHING).release.stumble is None
+    s = failed_attempts(failed_attempts(Stage(), Verb.JOIN_GREEN).passes(7), Verb.JOIN_GREEN)
+    assert s.release.failed_attempt is not None
+    assert (s.release.failed_attempt.count, s.release.failed_attempt.first, s.release.failed_attempt.last) == (
+        2,
+        1000.0,
+        1007.0,
+    )
+    failed_attempts(s, Verb.GROW_GREEN)
+    assert s.release.failed_attempt is not None
+    assert (s.release.failed_attempt.verb, s.release.failed_attempt.count) == (Verb.GROW_GREEN, 1)
+    assert s.did(Verb.GROW_GREEN, size=6).release.failed_attempt is None
+    assert failed_attempts(s, Verb.GROW_GREEN).enters(Phase.SWITCHING).release.failed_attempt is None
 
 
 def test_an_optional_act_is_given_up() -> None:
     """When it can never succeed; a passing failure is tried again."""
-    s = stumbles(Stage(), Verb.DROP_IMAGE)
-    assert s.release.stumble is not None
+    s = failed_attempts(Stage(), Verb.DROP_IMAGE)
+    assert s.release.failed_attempt is not None
     assert s.release.gave_up == {}
-    stumbles(s, Verb.DROP_IMAGE, transient=False)
-    assert (s.release.stumble, set(s.release.gave_up)) == (None, {Verb.DROP_IMAGE})
-    lasting = stumbles(Stage(), Verb.JOIN_GREEN, transient=False)
-    assert lasting.release.stumble is not None
+    failed_attempts(s, Verb.DROP_IMAGE, transient=False)
+    assert (s.release.failed_attempt, set(s.release.gave_up)) == (None, {Verb.DROP_IMAGE})
+    lasting = failed_attempts(Stage(), Verb.JOIN_GREEN, transient=False)
+    assert lasting.release.failed_attempt is not None
 
 
 def test_blind_seconds_are_no_delay() -> None:
     """Blindness counts from its first event, and is taken off when AWS answers again."""
     s = Stage().enters(Phase.LAUNCHING).passes(100).told(EventKind.BLINDED).passes(30).told(EventKind.BLINDED)
     assert s.release.blind_since == 1100.0
-    s.passes(10).told(EventKind.OBSERVED, subject=SIGHT, value="AWS answers again")
+    s.passes(10).told(EventKind.OBSERVED, subject=REACHABLE, value="AWS answers again")
     assert (s.release.blind_since, s.release.watched_since) == (None, 1040.0)
-    s.told(EventKind.OBSERVED, subject=SIGHT, value="AWS answers again")
+    s.told(EventKind.OBSERVED, subject=REACHABLE, value="AWS answers again")
     assert s.release.watched_since == 1040.0
     assert s.told(EventKind.BLINDED).enters(Phase.CHECKING).release.blind_since is None
 
@@ -346,14 +350,14 @@ def test_what_was_seen_last_is_kept_by_subject() -> None:
     """A check's answer is a state, too."""
     s = Stage().told(EventKind.OBSERVED, subject="traffic", value="blue")
     s.told(EventKind.OBSERVED, subject="traffic", value="both")
-    assert s.release.sights["traffic"]["value"] == "both"
+    assert s.release.observed["traffic"]["value"] == "both"
     assert s.release.checks == {}
     s.told(
         EventKind.OBSERVED, subject="home", value="200", passed=True, streak=3, since=1.0, held_since=2.0, lost=False
     )
     state = s.release.checks["home"]
     assert (state.held, state.streak, state.value) == (True, 3, "200")
-    assert s.release.sights["home"]["value"] == "200"
+    assert s.release.observed["home"]["value"] == "200"
 
 
 def test_going_back_remembers_from_where_and_why() -> None:
@@ -415,7 +419,7 @@ def test_what_is_awaited_is_what_its_driver_wrote() -> None:
     assert s.told(EventKind.STUMBLED, verb=Verb.START_BUILDER, **failed).release.awaits == Awaiting(Awaited.RETRY)
     assert s.told(EventKind.DID, verb=Verb.START_BUILDER).release.awaits is None
     assert s.told(EventKind.ERRED, code="X", message="x").release.awaits == Awaiting(Awaited.RETRY)
-    assert s.told(EventKind.BLINDED, code="X", message="x").release.awaits == Awaiting(Awaited.SIGHT)
+    assert s.told(EventKind.BLINDED, code="X", message="x").release.awaits == Awaiting(Awaited.REACHABLE)
     assert s.told(EventKind.OBSERVED, subject="sight", value="again").release.awaits is None
     for kind, facts in (
         (EventKind.ENTERED, {"phase": "launching"}),

@@ -9,13 +9,13 @@ import pytest
 
 from bluegreen import wording
 from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Reason, Verb, duration
-from tests.worlds.events import ALICE, ARN, FACTS, ID, WHO, Telling
+from tests.worlds.events import ALICE, ARN, FACTS, ID, WHO, Diary
 from tests.worlds.release import Stage
 
 
-def said(telling: Telling) -> str:
+def said(diary: Diary) -> str:
     """The sentence of the event that was told last."""
-    return wording.sentence(telling.last, telling.release)
+    return wording.sentence(diary.last, diary.release)
 
 
 def plain(text: str) -> str:
@@ -29,9 +29,9 @@ def plain(text: str) -> str:
 
 
 @pytest.fixture
-def telling() -> Telling:
+def diary() -> Diary:
     """A release in the middle of its overlap."""
-    return Telling().serves_both()
+    return Diary().serves_both()
 
 
 # --- nothing is unworded -----------------------------------------------------------------------------------
@@ -40,52 +40,52 @@ def telling() -> Telling:
 @pytest.mark.parametrize("kind", list(EventKind))
 def test_every_kind_of_event_has_a_sentence(kind: EventKind) -> None:
     """A kind without words would leave a hole in every log."""
-    telling = Telling()
+    diary = Diary()
     if kind is not EventKind.STARTED:
-        telling.serves_both().happens(kind, **FACTS[kind])
-    assert telling.last.kind is kind
-    plain(said(telling))
+        diary.serves_both().happens(kind, **FACTS[kind])
+    assert diary.last.kind is kind
+    plain(said(diary))
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
 @pytest.mark.parametrize("verb", list(Verb))
 def test_every_verb_has_its_words(verb: Verb, known: bool) -> None:
     """As an intent, begun, done and failed; also when no name is known yet."""
-    telling = Telling().serves_both() if known else Telling()
-    plain(wording.intent(verb, {}, telling.release))
-    facts = {"blue": telling.release.blue.to_facts()} if known and telling.release.blue else {}
+    diary = Diary().serves_both() if known else Diary()
+    plain(wording.intent(verb, {}, diary.release))
+    facts = {"blue": diary.release.blue.to_facts()} if known and diary.release.blue else {}
     if known or verb is not Verb.PIN_BLUE:
-        plain(said(telling.happens(EventKind.BEGAN, verb=verb, size=4, share=10, **facts)))
-    plain(said(telling.happens(EventKind.DID, verb=verb)))
+        plain(said(diary.happens(EventKind.BEGAN, verb=verb, size=4, share=10, **facts)))
+    plain(said(diary.happens(EventKind.DID, verb=verb)))
     problem = {"code": "Throttling", "message": "Rate exceeded", "transient": True, "denied": False}
-    plain(said(telling.happens(EventKind.STUMBLED, verb=verb, **problem)))
+    plain(said(diary.happens(EventKind.STUMBLED, verb=verb, **problem)))
 
 
 @pytest.mark.parametrize("message", ["", "home did not hold."])
 @pytest.mark.parametrize("reason", list(Reason))
-def test_every_reason_has_its_words(telling: Telling, reason: Reason, message: str) -> None:
+def test_every_reason_has_its_words(diary: Diary, reason: Reason, message: str) -> None:
     """In a rollback and in an end, with and without what is known beside it."""
-    plain(said(telling.enters(Phase.ROLLING_BACK, reason=reason, message=message)))
+    plain(said(diary.enters(Phase.ROLLING_BACK, reason=reason, message=message)))
     for outcome in Outcome:
-        assert ".:" not in plain(said(telling.settles(outcome, reason, message)))
+        assert ".:" not in plain(said(diary.settles(outcome, reason, message)))
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_every_phase_has_its_words(telling: Telling, phase: Phase) -> None:
+def test_every_phase_has_its_words(diary: Diary, phase: Phase) -> None:
     """Title, meaning, where it stands, and what can be done."""
-    telling.enters(phase, reason="ordered", message="")
-    plain(said(telling))
+    diary.enters(phase, reason="ordered", message="")
+    plain(said(diary))
     plain(wording.phase_meaning(phase))
     assert "_" not in plain(wording.phase_title(phase))
-    assert plain(wording.outcome_line(telling.release)).startswith(ID)
+    assert plain(wording.outcome_line(diary.release)).startswith(ID)
 
 
 @pytest.mark.parametrize("awaited", list(Awaited))
 def test_everything_awaited_has_its_words(awaited: Awaited) -> None:
     """Early, when nothing is known, and late."""
-    for telling in (Telling(), Telling().serves_both()):
-        for deadline in (None, telling.now + 90, telling.now - 1):
-            plain(wording.awaiting(awaited, deadline, telling.now, telling.release))
+    for diary in (Diary(), Diary().serves_both()):
+        for deadline in (None, diary.now + 90, diary.now - 1):
+            plain(wording.awaiting(awaited, deadline, diary.now, diary.release))
 
 
 # --- what the sentences say --------------------------------------------------------------------------------
@@ -93,16 +93,16 @@ def test_everything_awaited_has_its_words(awaited: Awaited) -> None:
 
 def test_a_start_names_who_and_what() -> None:
     """The first line of every log."""
-    assert said(Telling()) == f"Admin/alice started {ID}: 9f8e7d6c from web-production-v41 to web-production-v42"
+    assert said(Diary()) == f"Admin/alice started {ID}: 9f8e7d6c from web-production-v41 to web-production-v42"
 
 
-def test_acts_carry_their_real_names(telling: Telling) -> None:
+def test_acts_carry_their_real_names(diary: Diary) -> None:
     """A plan shows ARNs, a log the short names."""
-    assert wording.intent(Verb.JOIN_GREEN, {}, telling.release) == (
+    assert wording.intent(Verb.JOIN_GREEN, {}, diary.release) == (
         f"join web-production-v42 to target group web ({ARN})"
     )
-    assert said(telling.does(Verb.TAKE_BLUE_OUT)) == "took web-production-v41 out of target group web"
-    assert said(telling.does(Verb.DROP_IMAGE, image="ami-0old")) == "dropped the old image ami-0old"
+    assert said(diary.does(Verb.TAKE_BLUE_OUT)) == "took web-production-v41 out of target group web"
+    assert said(diary.does(Verb.DROP_IMAGE, image="ami-0old")) == "dropped the old image ami-0old"
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_acts_carry_their_real_names(telling: Telling) -> None:
         ((4, 3, 43), "green: 3 of 4 serving, 43 % of the traffic"),
     ],
 )
-def test_a_group_is_told_by_numbers(telling: Telling, seen: tuple[int, int, int | None], expected: str) -> None:
+def test_a_group_is_told_by_numbers(diary: Diary, seen: tuple[int, int, int | None], expected: str) -> None:
     """In service until it has targets that serve."""
-    assert said(telling.sees("green", *seen)) == expected
+    assert said(diary.sees("green", *seen)) == expected
 
 
 @pytest.mark.parametrize(
@@ -132,48 +132,48 @@ def test_a_group_is_told_by_numbers(telling: Telling, seen: tuple[int, int, int 
 )
 def test_a_check_is_told_by_its_run(answer: dict[str, Any], expected: str) -> None:
     """How often of how often, and what was seen."""
-    telling = Telling(checks=[{"name": "home", "http": "https://web.example.com/"}])
-    assert said(telling.checks("home", **answer)) == expected
+    diary = Diary(checks=[{"name": "home", "http": "https://web.example.com/"}])
+    assert said(diary.checks("home", **answer)) == expected
 
 
 @pytest.mark.parametrize(("more", "how"), [({}, "no longer holds"), ({"certain": True}, "fails")])
-def test_a_lost_check_is_told_as_it_was_lost(telling: Telling, more: dict[str, Any], how: str) -> None:
+def test_a_lost_check_is_told_as_it_was_lost(diary: Diary, more: dict[str, Any], how: str) -> None:
     """One that failed beyond doubt may never have held."""
     facts = {"passed": False, "streak": 1, "since": 1.0, "held_since": None, "lost": True, "value": "12 of 600"}
-    telling.happens(EventKind.OBSERVED, subject="errors", **facts, **more)
-    assert said(telling) == f"check errors {how}: 12 of 600"
+    diary.happens(EventKind.OBSERVED, subject="errors", **facts, **more)
+    assert said(diary) == f"check errors {how}: 12 of 600"
 
 
 @pytest.mark.parametrize("subject", ["image", "build", "build check", "activity", "something new"])
-def test_whatever_else_is_observed_has_a_sentence(telling: Telling, subject: str) -> None:
+def test_whatever_else_is_observed_has_a_sentence(diary: Diary, subject: str) -> None:
     """Also what a later version observes."""
-    assert "available" in plain(said(telling.happens(EventKind.OBSERVED, subject=subject, value="available")))
+    assert "available" in plain(said(diary.happens(EventKind.OBSERVED, subject=subject, value="available")))
 
 
-def test_a_stumble_says_what_follows(telling: Telling) -> None:
+def test_a_stumble_says_what_follows(diary: Diary) -> None:
     """Whether it is tried again is what a reader wants to know."""
     facts: dict[str, Any] = {"verb": "take_blue_out", "code": "Throttling", "message": "Rate exceeded"}
-    telling.happens(EventKind.STUMBLED, **facts, transient=True, denied=False)
+    diary.happens(EventKind.STUMBLED, **facts, transient=True, denied=False)
     expected = (
         "could not take web-production-v41 out of target group web: Rate exceeded (Throttling); trying again soon"
     )
-    assert said(telling) == expected
+    assert said(diary) == expected
 
 
-def test_a_rollback_says_why_and_for_whom(telling: Telling) -> None:
+def test_a_rollback_says_why_and_for_whom(diary: Diary) -> None:
     """The name of a person, not an ARN."""
-    telling.happens(EventKind.ROLLBACK_ORDERED, who="arn:aws:iam::1:user/bob", why="slow")
-    assert said(telling) == f"bob ordered the rollback of {ID}: slow"
-    telling.enters(Phase.ROLLING_BACK, reason="ordered", message="ordered by arn:aws:iam::1:user/bob")
-    assert said(telling) == "going back to blue: ordered by bob"
+    diary.happens(EventKind.ROLLBACK_ORDERED, who="arn:aws:iam::1:user/bob", why="slow")
+    assert said(diary) == f"bob ordered the rollback of {ID}: slow"
+    diary.enters(Phase.ROLLING_BACK, reason="ordered", message="ordered by arn:aws:iam::1:user/bob")
+    assert said(diary) == "going back to blue: ordered by bob"
 
 
-def test_ends_are_true_and_name_what_is_left(telling: Telling) -> None:
+def test_ends_are_true_and_name_what_is_left(diary: Diary) -> None:
     """`rolled back` never reads as success, and leftovers are named."""
-    telling.enters(Phase.ROLLING_BACK, reason="check_failed", message="home no longer holds: 502")
-    telling.settles("rolled_back", "check_failed", "home no longer holds: 502", ("image ami-0abc",))
-    assert said(telling) == wording.outcome_line(telling.release)
-    assert wording.outcome_line(telling.release) == (
+    diary.enters(Phase.ROLLING_BACK, reason="check_failed", message="home no longer holds: 502")
+    diary.settles("rolled_back", "check_failed", "home no longer holds: 502", ("image ami-0abc",))
+    assert said(diary) == wording.outcome_line(diary.release)
+    assert wording.outcome_line(diary.release) == (
         f"{ID} was rolled back after 17s, web-production-v41 serves alone: "
         "home no longer holds: 502; still there: image ami-0abc"
     )
@@ -188,18 +188,18 @@ def test_ends_are_true_and_name_what_is_left(telling: Telling) -> None:
     ],
 )
 def test_waiting_says_for_what_and_how_long(
-    telling: Telling, awaited: Awaited, seconds: float | None, expected: str
+    diary: Diary, awaited: Awaited, seconds: float | None, expected: str
 ) -> None:
     """A time that passes is told as such, a limit as a limit."""
-    deadline = None if seconds is None else telling.now + seconds
-    assert wording.awaiting(awaited, deadline, telling.now, telling.release) == expected
+    deadline = None if seconds is None else diary.now + seconds
+    assert wording.awaiting(awaited, deadline, diary.now, diary.release) == expected
 
 
 def test_approvals_are_counted() -> None:
     """Of several, who is missing matters."""
-    telling = Telling(hold=True, promotion={"by": "person", "approvals": 2}).serves_both().enters(Phase.HOLDING)
-    telling.happens(EventKind.PROMOTED, who="slack:U0BOB")
-    assert wording.awaiting(Awaited.PROMOTION, None, 0, telling.release) == "waiting for a person to promote (1 of 2)"
+    diary = Diary(hold=True, promotion={"by": "person", "approvals": 2}).serves_both().enters(Phase.HOLDING)
+    diary.happens(EventKind.PROMOTED, who="slack:U0BOB")
+    assert wording.awaiting(Awaited.PROMOTION, None, 0, diary.release) == "waiting for a person to promote (1 of 2)"
 
 
 # --- what can be done --------------------------------------------------------------------------------------
@@ -208,32 +208,32 @@ def test_approvals_are_counted() -> None:
 NOTHING_GOOD = "no good version from before is known; replace it: bluegreen release"
 
 
-def test_the_next_step_fits_where_the_release_stands(telling: Telling) -> None:
+def test_the_next_step_fits_where_the_release_stands(diary: Diary) -> None:
     """The commands that would be refused are never named."""
     back = "bluegreen rollback web/production"
-    assert wording.next_step(telling.release) == f"go back: {back}"
-    telling.enters(Phase.HOLDING)
-    assert wording.next_step(telling.release) == f"bluegreen promote web/production, or {back}"
-    telling.enters(Phase.RETIRING)
-    assert wording.next_step(telling.release) == f"go back: {back}"
-    telling.does(Verb.EMPTY_BLUE)
-    assert wording.next_step(telling.release) == f"once it has settled, go back: {back} --to 41"
-    telling.settles("live")
-    assert wording.next_step(telling.release) == f"go back: {back} --to 41"
+    assert wording.next_step(diary.release) == f"go back: {back}"
+    diary.enters(Phase.HOLDING)
+    assert wording.next_step(diary.release) == f"bluegreen promote web/production, or {back}"
+    diary.enters(Phase.RETIRING)
+    assert wording.next_step(diary.release) == f"go back: {back}"
+    diary.does(Verb.EMPTY_BLUE)
+    assert wording.next_step(diary.release) == f"once it has settled, go back: {back} --to 41"
+    diary.settles("live")
+    assert wording.next_step(diary.release) == f"go back: {back} --to 41"
 
 
 def test_before_the_first_release_there_is_no_number_to_go_back_to() -> None:
     """Its image can be released all the same, by its name; where nobody knows it, that is said."""
-    live = Telling(blue="web-asg").serves_both().settles("live").release
+    live = Diary(blue="web-asg").serves_both().settles("live").release
     assert wording.next_step(live) == NOTHING_GOOD
     known = replace(live, blue_image="ami-0old")
     assert wording.next_step(known) == "go back: bluegreen release --ami ami-0old --cure"
 
 
-def test_nobody_is_sent_back_to_an_image_that_the_release_itself_removed(telling: Telling) -> None:
+def test_nobody_is_sent_back_to_an_image_that_the_release_itself_removed(diary: Diary) -> None:
     """`keep` may be one; what made blue, or what is good before it."""
-    telling.enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).does(Verb.DROP_IMAGE, image="ami-0old").settles("live")
-    live = replace(telling.release, blue_image="ami-0blue")
+    diary.enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).does(Verb.DROP_IMAGE, image="ami-0old").settles("live")
+    live = replace(diary.release, blue_image="ami-0blue")
     assert wording.next_step(live) == "go back: bluegreen rollback web/production --to 41"
     assert wording.next_step(replace(live, back=40, back_image="ami-0good")).endswith(" --to 40")
     assert wording.next_step(replace(live, blue_image="ami-0old")) == NOTHING_GOOD
@@ -242,12 +242,12 @@ def test_nobody_is_sent_back_to_an_image_that_the_release_itself_removed(telling
 
 def test_nobody_is_sent_back_to_what_was_ill() -> None:
     """A cure goes back to the good one before that, or nowhere; what failed past the return has a way, too."""
-    cure = replace(Telling().serves_both().settles("live").release, cure="ill", blue_image="ami-0ill")
+    cure = replace(Diary().serves_both().settles("live").release, cure="ill", blue_image="ami-0ill")
     assert wording.next_step(cure) == NOTHING_GOOD
     lost = replace(cure, cure="", back=0)
     assert wording.next_step(lost) == "go back: bluegreen release --ami ami-0ill --cure"
     assert wording.next_step(replace(cure, back=39)) == "go back: bluegreen rollback web/production --to 39"
-    failed = Telling().serves_both().enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).settles("failed", "check_failed")
+    failed = Diary().serves_both().enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).settles("failed", "check_failed")
     replaced = "; or replace what serves by a release with `--cure`"
     assert wording.next_step(failed.release).endswith(f"; go back: bluegreen rollback web/production --to 41{replaced}")
 
@@ -263,33 +263,33 @@ def test_nobody_is_sent_back_to_what_was_ill() -> None:
 )
 def test_who_serves_is_who_was_seen_to(seen: str, serves: str) -> None:
     """Not who was live before; once it is live it is green."""
-    telling = Telling()
-    assert wording.serving(telling.release) == "web-production-v41"
-    telling.serves_both().happens(EventKind.OBSERVED, subject="traffic", value=seen)
-    assert wording.serving(telling.release) == serves
-    assert wording.serving(telling.settles("live").release) == "web-production-v42"
+    diary = Diary()
+    assert wording.serving(diary.release) == "web-production-v41"
+    diary.serves_both().happens(EventKind.OBSERVED, subject="traffic", value=seen)
+    assert wording.serving(diary.release) == serves
+    assert wording.serving(diary.settles("live").release) == "web-production-v42"
 
 
-def test_interrupted_failed_and_rolled_back_name_the_way_on(telling: Telling) -> None:
+def test_interrupted_failed_and_rolled_back_name_the_way_on(diary: Diary) -> None:
     """Nobody is left with an end and no way on."""
-    stopped = Telling().happens(EventKind.INTERRUPTED, holder="x").release
+    stopped = Diary().happens(EventKind.INTERRUPTED, holder="x").release
     assert wording.next_step(stopped) == "go on: bluegreen resume web/production"
-    assert "resume" in wording.next_step(telling.settles("failed", "changed_outside", "blue is gone").release)
-    telling.happens(EventKind.ROLLBACK_ORDERED, who="bob", why="")
-    assert not wording.next_step(telling.release)
-    telling.enters(Phase.ROLLING_BACK, reason="ordered", message="").settles("rolled_back", "ordered")
-    assert "bluegreen release" in wording.next_step(telling.release)
+    assert "resume" in wording.next_step(diary.settles("failed", "changed_outside", "blue is gone").release)
+    diary.happens(EventKind.ROLLBACK_ORDERED, who="bob", why="")
+    assert not wording.next_step(diary.release)
+    diary.enters(Phase.ROLLING_BACK, reason="ordered", message="").settles("rolled_back", "ordered")
+    assert "bluegreen release" in wording.next_step(diary.release)
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_what_was_rolled_back_for_its_own_sake_is_not_to_be_tried_again(telling: Telling, reason: Reason) -> None:
+def test_what_was_rolled_back_for_its_own_sake_is_not_to_be_tried_again(diary: Diary, reason: Reason) -> None:
     """It would be refused; after a build that failed, or a hold that expired, the same commit may be tried again."""
-    telling.enters(Phase.ROLLING_BACK, reason=reason, message="").settles("rolled_back", reason)
+    diary.enters(Phase.ROLLING_BACK, reason=reason, message="").settles("rolled_back", reason)
     again = "try again once the cause is found: bluegreen release"
     refused = "release another one, commit 9f8e7d6c is refused from now on: bluegreen release"
     telltale = reason in ("ordered", "check_failed", "never_healthy")
-    assert wording.next_step(telling.release) == (refused if telltale else again)
-    image = replace(telling.release, commit="", image="ami-0abc")
+    assert wording.next_step(diary.release) == (refused if telltale else again)
+    image = replace(diary.release, commit="", image="ami-0abc")
     assert ("image ami-0abc is refused" in wording.next_step(image)) is telltale
 
 
@@ -305,12 +305,12 @@ def test_what_was_rolled_back_for_its_own_sake_is_not_to_be_tried_again(telling:
 )
 @pytest.mark.parametrize("kind", [EventKind.STARTED, EventKind.PROMOTED])
 def test_what_was_overridden_is_told_with_the_reason(
-    telling: Telling, kind: EventKind, despite: list[str], words: str
+    diary: Diary, kind: EventKind, despite: list[str], words: str
 ) -> None:
     """Whoever reads the log learns that a rule was set aside, by whom, and why; else nothing is added."""
     facts = {**WHO, "override": "the bug\nburns", "despite": despite}
-    assert wording.sentence(Event(ID, 1, 1000.0, kind, facts), telling.release).endswith(words)
-    assert "spite" not in wording.sentence(Event(ID, 1, 1000.0, kind, WHO), telling.release)
+    assert wording.sentence(Event(ID, 1, 1000.0, kind, facts), diary.release).endswith(words)
+    assert "spite" not in wording.sentence(Event(ID, 1, 1000.0, kind, WHO), diary.release)
 
 
 # --- small words -------------------------------------------------------------------------------------------
@@ -355,70 +355,70 @@ def sticking() -> Stage:
 
 
 #: how the release got there -> what is awaited, until when
-def test_who_is_in_the_way_is_part_of_what_is_awaited(telling: Telling) -> None:
+def test_who_is_in_the_way_is_part_of_what_is_awaited(diary: Diary) -> None:
     """And told as an event; so is that it is over."""
     standby = "i-1 of web-asg is in Standby: put it back"
-    telling.happens(EventKind.OBSERVED, subject="parked blue", value=standby)
-    assert wording.sentence(telling.last, telling.release) == standby
-    telling.happens(EventKind.OBSERVED, subject="held green", value="a lifecycle hook holds instances")
-    said = wording.awaiting(Awaited.BLUE_EMPTY, None, telling.now, telling.release)
+    diary.happens(EventKind.OBSERVED, subject="parked blue", value=standby)
+    assert wording.sentence(diary.last, diary.release) == standby
+    diary.happens(EventKind.OBSERVED, subject="held green", value="a lifecycle hook holds instances")
+    said = wording.awaiting(Awaited.BLUE_EMPTY, None, diary.now, diary.release)
     assert said == f"waiting for blue's instances to leave (4 left); {standby}"
-    said = wording.awaiting(Awaited.GREEN_UP, None, telling.now, telling.release)
+    said = wording.awaiting(Awaited.GREEN_UP, None, diary.now, diary.release)
     assert said == "waiting for green's instances to come in service (4 of 4); a lifecycle hook holds instances"
     for subject, over in (
         ("parked blue", "no instance of web-production-v41 is kept out of service by hand any more"),
         ("held green", "no lifecycle hook holds instances of web-production-v42 any more"),
     ):
-        telling.happens(EventKind.OBSERVED, subject=subject, value="")
-        assert wording.sentence(telling.last, telling.release) == over
-    said = wording.awaiting(Awaited.BLUE_EMPTY, None, telling.now, telling.release)
+        diary.happens(EventKind.OBSERVED, subject=subject, value="")
+        assert wording.sentence(diary.last, diary.release) == over
+    said = wording.awaiting(Awaited.BLUE_EMPTY, None, diary.now, diary.release)
     assert said == "waiting for blue's instances to leave (4 left)"
 
 
-def test_who_serves_beside_green(telling: Telling) -> None:
+def test_who_serves_beside_green(diary: Diary) -> None:
     """As long as somebody does, and once nobody does any more."""
-    telling.happens(EventKind.OBSERVED, subject="beside", value="1 other target (1 of the group worker)")
+    diary.happens(EventKind.OBSERVED, subject="beside", value="1 other target (1 of the group worker)")
     said = "beside green also serves: 1 other target (1 of the group worker)"
-    assert wording.sentence(telling.last, telling.release) == said
-    telling.happens(EventKind.OBSERVED, subject="beside", value="")
-    assert wording.sentence(telling.last, telling.release) == "nobody else serves beside green any more"
+    assert wording.sentence(diary.last, diary.release) == said
+    diary.happens(EventKind.OBSERVED, subject="beside", value="")
+    assert wording.sentence(diary.last, diary.release) == "nobody else serves beside green any more"
 
 
-def test_what_aws_took_is_told_and_that_it_is_replaced(telling: Telling) -> None:
+def test_what_aws_took_is_told_and_that_it_is_replaced(diary: Diary) -> None:
     """Whoever reads of an instance that is gone knows that it is no sign against the version."""
     taken = {"instances": ["i-1"], "remain": ["i-2"], "since": 1.0}
-    telling.happens(EventKind.OBSERVED, subject="taken", value="AWS took i-1 of web-production-v42", **taken)
+    diary.happens(EventKind.OBSERVED, subject="taken", value="AWS took i-1 of web-production-v42", **taken)
     said = "AWS took i-1 of web-production-v42; it is judged by those that remain"
-    assert wording.sentence(telling.last, telling.release) == said
-    telling.happens(EventKind.OBSERVED, subject="taken", value="", **taken)
-    assert wording.sentence(telling.last, telling.release) == "what was taken of web-production-v42 has been replaced"
+    assert wording.sentence(diary.last, diary.release) == said
+    diary.happens(EventKind.OBSERVED, subject="taken", value="", **taken)
+    assert wording.sentence(diary.last, diary.release) == "what was taken of web-production-v42 has been replaced"
 
 
-def test_what_is_awaited_is_an_event(telling: Telling) -> None:
+def test_what_is_awaited_is_an_event(diary: Diary) -> None:
     """In the words of the wait, with its end as it was then."""
-    telling.happens(EventKind.AWAITED, awaited=Awaited.OVERLAP, deadline=telling.now + 1 + 192)
-    assert wording.sentence(telling.last, telling.release) == "waiting for the overlap to pass, 3m 12s to go"
-    telling.happens(EventKind.AWAITED, awaited=Awaited.READ_BACK)
-    assert wording.sentence(telling.last, telling.release) == "waiting for the load balancer to show the last change"
+    diary.happens(EventKind.AWAITED, awaited=Awaited.OVERLAP, deadline=diary.now + 1 + 192)
+    assert wording.sentence(diary.last, diary.release) == "waiting for the overlap to pass, 3m 12s to go"
+    diary.happens(EventKind.AWAITED, awaited=Awaited.READ_BACK)
+    assert wording.sentence(diary.last, diary.release) == "waiting for the load balancer to show the last change"
 
 
 # --- a hold, and several who promote -----------------------------------------------------------------------
 
 
-def test_a_hold_says_who_ordered_it(telling: Telling) -> None:
+def test_a_hold_says_who_ordered_it(diary: Diary) -> None:
     """By the readable end of an ARN, or by the id that a door makes a name of."""
-    assert said(telling.happens(EventKind.HOLD_ORDERED, who=ALICE)) == (
+    assert said(diary.happens(EventKind.HOLD_ORDERED, who=ALICE)) == (
         f"Admin/alice ordered {ID} to wait for a promotion"
     )
-    assert said(telling.happens(EventKind.HOLD_ORDERED, who="slack:U0BOB")).startswith("slack:U0BOB ordered")
+    assert said(diary.happens(EventKind.HOLD_ORDERED, who="slack:U0BOB")).startswith("slack:U0BOB ordered")
 
 
 def test_a_promotion_says_how_many_are_still_missing() -> None:
     """Only where several must."""
-    telling = Telling(hold=True, promotion={"by": "person", "approvals": 2}).serves_both()
-    assert said(telling.happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID} (1 of 2)"
-    assert said(telling.happens(EventKind.PROMOTED, who="slack:U0BOB")) == f"slack:U0BOB promoted {ID} (2 of 2)"
-    assert said(Telling().serves_both().happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID}"
+    diary = Diary(hold=True, promotion={"by": "person", "approvals": 2}).serves_both()
+    assert said(diary.happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID} (1 of 2)"
+    assert said(diary.happens(EventKind.PROMOTED, who="slack:U0BOB")) == f"slack:U0BOB promoted {ID} (2 of 2)"
+    assert said(Diary().serves_both().happens(EventKind.PROMOTED, who=ALICE)) == f"Admin/alice promoted {ID}"
 
 
 @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ def test_a_promotion_says_how_many_are_still_missing() -> None:
 )
 def test_the_release_that_made_blue_is_known_by_its_name(blue: str, number: int | None) -> None:
     """Names are made from service and number; another's name tells nothing."""
-    assert wording.previous_number(Telling(blue=blue).release) == number
+    assert wording.previous_number(Diary(blue=blue).release) == number
 
 
 ILL = {"cure": "the group web-asg is not wholly healthy: it has 1 instances of 4", "borne": 1, "wanted": 9}
@@ -443,16 +443,16 @@ ILL = {"cure": "the group web-asg is not wholly healthy: it has 1 instances of 4
 
 def test_after_a_cure_was_rolled_back_what_was_ill_is_not_said_to_serve_alone() -> None:
     """It serves, as far as it did."""
-    telling = Telling().serves_both().settles("rolled_back")
-    cure = replace(telling.release, cure="ill")
+    diary = Diary().serves_both().settles("rolled_back")
+    cure = replace(diary.release, cure="ill")
     assert ", web-production-v41 serves as it did before: " in wording.outcome_line(cure)
-    assert ", web-production-v41 serves alone: " in wording.outcome_line(telling.release)
+    assert ", web-production-v41 serves alone: " in wording.outcome_line(diary.release)
 
 
 def test_after_a_cure_was_rolled_back_only_a_cure_may_begin() -> None:
     """And the good version from before is a way on, unless that was what did not work."""
-    telling = Telling().serves_both()
-    back = telling.enters(Phase.ROLLING_BACK, reason="launch_late", message="").settles("rolled_back", "launch_late")
+    diary = Diary().serves_both()
+    back = diary.enters(Phase.ROLLING_BACK, reason="launch_late", message="").settles("rolled_back", "launch_late")
     cure = replace(back.release, cure="ill", back=3)
     again = "try again once the cause is found: bluegreen release --cure"
     assert wording.next_step(cure) == f"{again}; go back: bluegreen rollback web/production --to 3"
@@ -476,7 +476,5 @@ def test_a_cure_says_what_is_wrong_and_that_nothing_returns() -> None:
 
 def test_what_another_version_wrote_is_no_reason_to_fail() -> None:
     """A line that cannot be worded says so."""
-    telling = Telling().happens(EventKind.OBSERVED, subject="green", value="in another form")
-    assert (
-        wording.sentence(telling.last, telling.release) == "event 2 (observed) cannot be put into words by this version"
-    )
+    diary = Diary().happens(EventKind.OBSERVED, subject="green", value="in another form")
+    assert wording.sentence(diary.last, diary.release) == "event 2 (observed) cannot be put into words by this version"

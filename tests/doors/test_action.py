@@ -17,18 +17,18 @@ from typing import Any
 import pytest
 
 from bluegreen import Caller, Engine
-from bluegreen.action import OUTPUTS, Step, credentials, inputs, summary
-from bluegreen.action.asked import Asked
+from bluegreen.action import OUTPUTS, ActionStep, credentials, inputs, summary
 from bluegreen.action.inputs import INPUTS, Inputs
-from bluegreen.action.telling import EARLIER, Telling
+from bluegreen.action.reporter import EARLIER, Reporter
+from bluegreen.action.request import Request
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
 from bluegreen.errors import AwsError, ConfigError, Untold
 from bluegreen.github import NO_PULL, Pull
 from bluegreen.journal import Journal
 from bluegreen.release import Event, EventKind, Outcome, Phase, fold
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.clock import RealClock
-from lab.github import PretendGitHub
+from lab.github import FakeGitHub
 from tests.worlds.events import FOUND
 from tests.worlds.files import ROOT
 from tests.worlds.forked import Forked
@@ -135,19 +135,19 @@ def test_every_form_accepts_its_example() -> None:
 def test_a_release_knows_the_workflow_that_made_it(variable: str, workflow: str) -> None:
     """By its file's name, as GitHub's API wants it; the branch stands elsewhere."""
     run = {"GITHUB_WORKFLOW_REF": variable, "GITHUB_REPOSITORY": "acme/web", "GITHUB_REF_NAME": "trunk"}
-    source = Asked(run, read()).source(COMMIT, None, str)
+    source = Request(run, read()).source(COMMIT, None, str)
     assert (source["workflow"], source["repository"], source["ref"]) == (workflow, "acme/web", "trunk")
 
 
 def test_a_run_outside_of_github_has_no_workflow() -> None:
     """Every piece is there, and empty."""
-    assert set(Asked({}, read()).source(COMMIT, None, str).values()) == {""}
+    assert set(Request({}, read()).source(COMMIT, None, str).values()) == {""}
 
 
 def test_what_a_release_remembers_of_its_run_is_short_plain_and_without_secrets() -> None:
     """A branch may bear any name."""
     run = {"GITHUB_WORKFLOW_REF": f"acme/web/x/{SECRET}.yml@main", "GITHUB_REF_NAME": "a\x1b[31m\nb" + "x" * 500}
-    source = Asked(run, read()).source("", None, lambda text: text.replace(SECRET, "***"))
+    source = Request(run, read()).source("", None, lambda text: text.replace(SECRET, "***"))
     assert source["workflow"] == "***.yml"
     assert source["ref"].startswith("a bxx")
     assert len(source["ref"]) == 300
@@ -206,7 +206,7 @@ OPENED = Pull(7, "Faster", "octocat", ("octocat",))
 def test_whose_a_commit_is(tmp_path: Path, event: dict[str, Any], pull: Pull | None, login: str) -> None:
     """By logins that GitHub vouches for; the name that a commit bears is shown, and says nothing."""
     (tmp_path / "event.json").write_text(json.dumps(event))
-    asked = Asked({"GITHUB_EVENT_PATH": str(tmp_path / "event.json")}, read())
+    asked = Request({"GITHUB_EVENT_PATH": str(tmp_path / "event.json")}, read())
     assert asked.source(COMMIT, pull, str)["author_login"] == login
 
 
@@ -214,7 +214,7 @@ def test_the_published_payload_of_a_push_has_these_keys() -> None:
     """GitHub's own example."""
     path = ROOT / "tests" / "data" / "github" / "events" / "push.json"
     commit = json.loads(path.read_text())["head_commit"]["id"]
-    asked = Asked({"GITHUB_EVENT_PATH": str(path)}, read())
+    asked = Request({"GITHUB_EVENT_PATH": str(path)}, read())
     assert asked.source(commit, NO_PULL, str)["author_login"] == "Codertocat"
 
 
@@ -231,8 +231,8 @@ def test_the_region_of_the_environment(
 ) -> None:
     """It counts where neither the input nor the configuration says one."""
     monkeypatch.chdir(tmp_path)
-    assert Asked(environment, read(command="reconcile")).region() == region
-    assert Asked(environment, read(command="reconcile", aws_region="eu-west-1")).region() == "eu-west-1"
+    assert Request(environment, read(command="reconcile")).region() == region
+    assert Request(environment, read(command="reconcile", aws_region="eu-west-1")).region() == "eu-west-1"
 
 
 # --- who runs it -------------------------------------------------------------------------------------------
@@ -242,12 +242,12 @@ def caller(**environment: str) -> Caller:
     """Who orders, in a job with that environment."""
     keys = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab-secret-key"}
     given = inputs.read({"INPUT_GITHUB-TOKEN": "ghs_right", "INPUT_COMMAND": "reconcile"})
-    return Step(Asked({**keys, **environment}, given), Workflow({})).caller
+    return ActionStep(Request({**keys, **environment}, given), Workflow({})).caller
 
 
 def test_whoever_runs_the_workflow_is_in_their_teams() -> None:
     """By the token; of a run that was started again whoever did that."""
-    github = PretendGitHub(description(), token="ghs_right")
+    github = FakeGitHub(description(), token="ghs_right")
     try:
         github.joins("acme/web", "octocat")
         by = caller(GITHUB_ACTOR="eve", GITHUB_TRIGGERING_ACTOR="octocat", GITHUB_API_URL=github.url)
@@ -404,12 +404,12 @@ def test_taking_over_is_work_in_proportion_to_what_happened(capsys: pytest.Captu
         calls = Counter[str]()
         sys.setprofile(lambda frame, what, arg: calls.update([what]))
         try:
-            telling = Telling(Workflow({}))
-            telling.from_the_start(told)
-            telling.ended(0)
+            reporter = Reporter(Workflow({}))
+            reporter.from_the_start(told)
+            reporter.ended(0)
         finally:
             sys.setprofile(None)
-        assert telling.release == fold(told)
+        assert reporter.release == fold(told)
         return calls["call"] + calls["c_call"]
 
     small, large, larger = work(500), work(1000), work(2000)
@@ -427,7 +427,7 @@ def test_what_was_found_beforehand_is_on_the_page(capsys: pytest.CaptureFixture[
     listed = summary.page([first, later]).split("**Found beforehand**")[1].split("```")[0]
     assert [line[2:9] for line in listed.splitlines() if line] == ["warning", "noted: "]
     for began, annotated in (([first], 1), ([first, later], 0)):
-        Telling(Workflow({})).from_the_start(began)
+        Reporter(Workflow({})).from_the_start(began)
         log = capsys.readouterr().out
         assert log.count("::warning") == annotated
         said = [line.split(" ", 2)[2] for line in log.splitlines() if "belongs to a stack" in line and line[:2] != "::"]
@@ -439,12 +439,12 @@ def test_what_was_found_beforehand_is_on_the_page(capsys: pytest.CaptureFixture[
 
 def test_credentials_are_fetched_again_before_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a release that is longer than an hour does not die of it."""
-    pretend, github = PretendAws(RealClock()), PretendGitHub({})
-    monkeypatch.setenv("AWS_ENDPOINT_URL", pretend.serve())
+    fake, github = FakeAws(RealClock()), FakeGitHub({})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", fake.serve())
     hidden: list[str] = []
     try:
         given = read(role_to_assume="arn:aws:iam::123456789012:role/release")
-        session = credentials.session(given, pretend.region, github.oidc, hidden.append)
+        session = credentials.session(given, fake.region, github.oidc, hidden.append)
         first = session.get_credentials().get_frozen_credentials()
         assert session.get_credentials().get_frozen_credentials() == first
         later = datetime.now(UTC) + timedelta(minutes=50)
@@ -454,7 +454,7 @@ def test_credentials_are_fetched_again_before_they_expire(monkeypatch: pytest.Mo
         assert hidden == github.tokens
         assert len(github.tokens) == 2
     finally:
-        pretend.close()
+        fake.close()
         github.close()
 
 
@@ -613,7 +613,7 @@ def test_a_freeze_is_overridden_by_those_who_may(tmp_path: Path) -> None:
 def test_who_may_not_release(tmp_path: Path) -> None:
     """Refused before anything is done; the log says which list, who may, and what the token lacks."""
     with place(tmp_path / "place", github={"promoters": ["hubot", "acme/web"]}) as at:
-        job, github = Job(at, tmp_path / "place"), PretendGitHub(description(), token="ghs_right")
+        job, github = Job(at, tmp_path / "place"), FakeGitHub(description(), token="ghs_right")
         try:
             github.fail("/teams/", 403)
             code, log = job.step(github_token="ghs_right", GITHUB_API_URL=github.url)

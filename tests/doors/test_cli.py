@@ -24,7 +24,17 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import bluegreen
-from bluegreen import BlueGreenError, ConfigError, Event, Interrupted, Kept, Refused, Release, ServiceStatus, doors
+from bluegreen import (
+    BlueGreenError,
+    ConfigError,
+    Event,
+    Interrupted,
+    Kept,
+    Refused,
+    Release,
+    ServiceStatus,
+    entry_points,
+)
 from bluegreen.adoption import Adoption
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
@@ -34,9 +44,9 @@ from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
 from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Image, Template, Verdict
 from bluegreen.phases import Act
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.world import World
-from tests.worlds.events import ALICE, ARN, BEFORE, FOUND, ID, Telling
+from tests.worlds.events import ALICE, ARN, BEFORE, FOUND, ID, Diary
 from tests.worlds.files import ROOT
 from tests.worlds.waiting import eventually
 
@@ -65,7 +75,7 @@ RESULT_KEYS = {
 class _Engine:
     """Stands in for the API: remembers what it was asked, and plays the telling that a test wrote."""
 
-    telling = Telling()
+    diary = Diary()
     asked: list[tuple[Any, ...]] = []  # noqa: RUF012 # one list for the one engine of a test
     statuses: list[ServiceStatus] = []  # noqa: RUF012
     ends: BlueGreenError | Exception | None = None
@@ -105,37 +115,37 @@ class _Engine:
     ) -> Release:
         more = ["cure"] if cure else []
         self._ask("start", config.id, commit, ami, hold, *more, *([override] if override else []))
-        return self.telling.told[0][0]
+        return self.diary.told[0][0]
 
     def release_again(self, service: str, image: str, *, who: Any, title: str, override: str) -> Release:
         self._ask("again", service, image, title, override)
-        return self.telling.told[0][0]
+        return self.diary.told[0][0]
 
     def follow(self, release: str) -> Iterator[Event]:
-        return iter([event for _, event, _, _ in self.telling.told if event])
+        return iter([event for _, event, _, _ in self.diary.told if event])
 
     def attend(self, release: str, *, until: str, tell: Tell, stop: Callable[[], bool]) -> Release:
         self._ask("attend", release, str(until))
-        for told in self.telling.told[1:]:
+        for told in self.diary.told[1:]:
             tell(*told)
         if self.ends:
             raise self.ends
-        return self.telling.release
+        return self.diary.release
 
     def drive(self, release: str, *, until: str, tell: Tell, stop: Callable[[], bool]) -> Release:
         return self.attend(release, until=until, tell=tell, stop=stop)
 
     def promote(self, service: str, *, who: Any, override: str = "") -> Event:
         self._ask("promote", service, *([override] if override else []))
-        return self.telling.last
+        return self.diary.last
 
     def hold(self, service: str, *, who: Any) -> Event:
         self._ask("hold", service)
-        return Event(ID, 9, self.telling.release.last_at, EventKind.HOLD_ORDERED, {"who": who})
+        return Event(ID, 9, self.diary.release.last_at, EventKind.HOLD_ORDERED, {"who": who})
 
     def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
         self._ask("roll_back", service, why)
-        return self.telling.last
+        return self.diary.last
 
     def adopt(self, config: Any, *, who: str, group: str = "") -> Adoption:
         self._ask("adopt", config.id, group)
@@ -143,14 +153,14 @@ class _Engine:
 
     def resume(self, service: str, *, who: str) -> Release:
         self._ask("resume", service)
-        return self.telling.release
+        return self.diary.release
 
     def image_of(self, service: str, number: int) -> str:
         self._ask("image_of", service, number)
         return "ami-0old"
 
     def load(self, release: str) -> Release:
-        return self.telling.release
+        return self.diary.release
 
     def status(self, service: str | None = None) -> list[ServiceStatus]:
         return [s for s in self.statuses if service in (None, s.service)]
@@ -167,7 +177,7 @@ class _Engine:
 
     def freeze(self, service: str, *, who: str, why: str, until: float | None) -> Release | None:
         self._ask("freeze", service, why, until)
-        return self.telling.release if self.telling.release.holdable else None
+        return self.diary.release if self.diary.release.holdable else None
 
     def unfreeze(self, service: str, *, who: str) -> bool:
         self._ask("unfreeze", service)
@@ -182,7 +192,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_Engine]:
     """The stand-in behind the command, in a folder with a bluegreen.yml."""
 
     class Own(_Engine):
-        telling = Telling()
+        diary = Diary()
         asked: list[tuple[Any, ...]] = []  # noqa: RUF012
         statuses: list[ServiceStatus] = []  # noqa: RUF012
 
@@ -205,27 +215,27 @@ def last_object(result: Result) -> dict[str, Any]:
     return found
 
 
-def live() -> Telling:
+def live() -> Diary:
     """A release that goes well."""
-    return Telling().serves_both().enters(Phase.SWITCHING).enters(Phase.SOAKING).enters(Phase.RETIRING).settles("live")
+    return Diary().serves_both().enters(Phase.SWITCHING).enters(Phase.SOAKING).enters(Phase.RETIRING).settles("live")
 
 
-def rolled_back() -> Telling:
+def rolled_back() -> Diary:
     """A release that returns to blue."""
-    telling = Telling().serves_both().enters(Phase.ROLLING_BACK, reason="ordered", message="")
-    return telling.settles("rolled_back", "ordered")
+    diary = Diary().serves_both().enters(Phase.ROLLING_BACK, reason="ordered", message="")
+    return diary.settles("rolled_back", "ordered")
 
 
-def held() -> Telling:
+def held() -> Diary:
     """A release that a person must promote."""
-    return Telling(hold=True).serves_both().enters(Phase.HOLDING)
+    return Diary(hold=True).serves_both().enters(Phase.HOLDING)
 
 
-def status_of(telling: Telling, *, freeze: Freeze | None = None, driver: str = "") -> ServiceStatus:
+def status_of(diary: Diary, *, freeze: Freeze | None = None, driver: str = "") -> ServiceStatus:
     """What the API says of the service."""
-    under_way = None if telling.release.outcome else 42
+    under_way = None if diary.release.outcome else 42
     record = ServiceRecord("web/production", 43, under_way, 42, Live("web-asg", "ami-0", 7, "c", 41), freeze)
-    return ServiceStatus("web/production", record, telling.release, driver)
+    return ServiceStatus("web/production", record, diary.release, driver)
 
 
 # --- the command itself ------------------------------------------------------------------------------------
@@ -329,15 +339,15 @@ def test_wrong_usage_exits_with_2(engine: type[_Engine], wrong: list[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("telling", "code", "decision"), [(live(), 0, "live"), (rolled_back(), 3, "rolled_back"), (held(), 0, "held")]
+    ("diary", "code", "decision"), [(live(), 0, "live"), (rolled_back(), 3, "rolled_back"), (held(), 0, "held")]
 )
-def test_a_release_exits_as_it_ends(engine: type[_Engine], telling: Telling, code: int, decision: str) -> None:
+def test_a_release_exits_as_it_ends(engine: type[_Engine], diary: Diary, code: int, decision: str) -> None:
     """0 live or parked, 3 rolled back; with --json every line is an object and the last is the result."""
-    engine.telling = telling
+    engine.diary = diary
     result = run("release", "--json")
     assert result.exit_code == code
     events = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [event["seq"] for event in events[:-1]] == list(range(1, telling.release.seq + 1))
+    assert [event["seq"] for event in events[:-1]] == list(range(1, diary.release.seq + 1))
     assert events[-1]["decision"] == decision
     assert events[-1].keys() >= RESULT_KEYS
     assert events[-1]["image-id"] == "ami-0abc"
@@ -346,7 +356,7 @@ def test_a_release_exits_as_it_ends(engine: type[_Engine], telling: Telling, cod
 
 def test_a_failed_release_exits_with_1(engine: type[_Engine]) -> None:
     """It says that a person must act."""
-    engine.telling = Telling().serves_both().settles("failed", "changed_outside", "blue was deleted")
+    engine.diary = Diary().serves_both().settles("failed", "changed_outside", "blue was deleted")
     result = run("release")
     assert result.exit_code == 1
     assert "a person must act: somebody else changed what the release works on: blue was deleted" in result.stdout
@@ -355,18 +365,18 @@ def test_a_failed_release_exits_with_1(engine: type[_Engine]) -> None:
 
 def test_elsewhere_than_on_a_terminal_there_is_a_line_per_event(engine: type[_Engine]) -> None:
     """Time, phase, sentence; the end is said once."""
-    engine.telling = live()
+    engine.diary = live()
     lines = run("release").stdout.splitlines()
-    clock = output.clock(engine.telling.told[-1][0].last_at)
+    clock = output.clock(engine.diary.told[-1][0].last_at)
     assert lines[-2] == f"{clock} live          {ID} is live after 19s: web-production-v42 serves alone"
     assert lines[-1] == "  go back: bluegreen rollback web/production --to 41"
-    assert len(lines) == engine.telling.release.seq + 1
+    assert len(lines) == engine.diary.release.seq + 1
 
 
 def test_a_wait_is_told_once(engine: type[_Engine]) -> None:
     """A look that changes nothing adds no line."""
-    telling = Telling().waits(Awaited.BUILD, 60).waits(Awaited.BUILD, 60).waits(Awaited.READ_BACK)
-    engine.telling = telling.settles("live")
+    diary = Diary().waits(Awaited.BUILD, 60).waits(Awaited.BUILD, 60).waits(Awaited.READ_BACK)
+    engine.diary = diary.settles("live")
     assert sum("waiting for the build" in line for line in run("release").stdout.splitlines()) == 1
 
 
@@ -387,7 +397,7 @@ def test_until_says_where_to_park(engine: type[_Engine], arguments: list[str], h
 
 def test_nobody_waits_at_the_terminal_for_a_promotion_by_default(engine: type[_Engine]) -> None:
     """A release that a person must promote parks there, unless `--until live` says otherwise."""
-    engine.telling = held()
+    engine.diary = held()
     run("release")
     run("release", "--until", "live")
     assert [what[-1] for what in engine.asked if what[0] == "attend"] == ["held", "live"]
@@ -530,7 +540,7 @@ def test_a_broken_file_does_not_stand_between_a_person_and_a_rollback(engine: ty
 
 def test_promote_orders_then_shows_the_end(engine: type[_Engine]) -> None:
     """And parks again when more approvals are missing."""
-    engine.telling = live()
+    engine.diary = live()
     assert run("promote").exit_code == 0
     assert engine.asked == [("promote", "web/production"), ("attend", ID, "held")]
 
@@ -541,17 +551,17 @@ def test_a_cure_is_asked_for(engine: type[_Engine]) -> None:
     assert engine.asked[0][-1] == "cure"
 
 
-@pytest.mark.parametrize(("telling", "code"), [(rolled_back(), 0), (live(), 1)])
-def test_a_rollback_has_succeeded_when_blue_serves_alone(engine: type[_Engine], telling: Telling, code: int) -> None:
+@pytest.mark.parametrize(("diary", "code"), [(rolled_back(), 0), (live(), 1)])
+def test_a_rollback_has_succeeded_when_blue_serves_alone(engine: type[_Engine], diary: Diary, code: int) -> None:
     """Whatever became of the release is no success of the rollback."""
-    engine.telling = telling
+    engine.diary = diary
     assert run("rollback", "--reason", "slow").exit_code == code
     assert engine.asked[0] == ("roll_back", "web/production", "slow")
 
 
 def test_no_wait_only_orders(engine: type[_Engine]) -> None:
     """The release goes on elsewhere; the command says how it stands."""
-    engine.telling = held()
+    engine.diary = held()
     result = run("rollback", "--no-wait", "--json")
     assert result.exit_code == 0
     assert last_object(result)["phase"] == "holding"
@@ -560,7 +570,7 @@ def test_no_wait_only_orders(engine: type[_Engine]) -> None:
 
 def test_hold_only_orders(engine: type[_Engine]) -> None:
     """Whoever drives the release hears it; how it stands is said, and nobody waits at a terminal."""
-    engine.telling = held()
+    engine.diary = held()
     result = run("hold")
     assert (result.exit_code, engine.asked) == (0, [("hold", "web/production")])
     assert "bluegreen promote web/production" in result.stdout
@@ -570,7 +580,7 @@ def test_hold_only_orders(engine: type[_Engine]) -> None:
 
 def test_rollback_to_a_number_releases_its_image_again(engine: type[_Engine]) -> None:
     """Once blue is gone, the way back is a release."""
-    engine.telling = live()
+    engine.diary = live()
     assert run("rollback", "--to", "41").exit_code == 0
     begun = ("again", "web/production", "ami-0old", "release 41 again", "")  # no freeze may be in its way
     assert engine.asked[:2] == [("image_of", "web/production", 41), begun]
@@ -657,13 +667,13 @@ def test_adopt_needs_the_configuration_of_the_service(engine: type[_Engine]) -> 
 
 def test_resume_drives_on(engine: type[_Engine]) -> None:
     """What was interrupted, or failed."""
-    engine.telling = live()
+    engine.diary = live()
     assert run("resume").exit_code == 0
     assert engine.asked == [("resume", "web/production"), ("attend", ID, "held")]
 
 
 @pytest.mark.parametrize(
-    ("telling", "ends", "code"),
+    ("diary", "ends", "code"),
     [
         (live(), None, 0),
         (held(), None, 0),
@@ -673,9 +683,9 @@ def test_resume_drives_on(engine: type[_Engine]) -> None:
         (held(), KeyError("x"), 1),
     ],
 )
-def test_reconcile_sums_up(engine: type[_Engine], telling: Telling, ends: Exception | None, code: int) -> None:
+def test_reconcile_sums_up(engine: type[_Engine], diary: Diary, ends: Exception | None, code: int) -> None:
     """Each release for itself; what needs a person decides the exit code."""
-    engine.telling, engine.ends = telling, ends
+    engine.diary, engine.ends = diary, ends
     result = run("reconcile", "--json")
     assert result.exit_code == code
     assert last_object(result)["releases"][0]["release"] == ID
@@ -707,22 +717,22 @@ def test_errors_say_where_what_and_what_next(
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "UnauthorizedSSOTokenError"])
 def test_credentials_that_expire_park_the_release(engine: type[_Engine], code: str) -> None:
     """Nothing has failed: it is interrupted, and what to do about both is said, whoever could not be reached."""
-    engine.telling, engine.ends = held(), AwsError("no more", code=code, operation="Query")
-    engine.start = lambda self, *args, **kwargs: self.telling.told[0][0]  # type: ignore[method-assign]
+    engine.diary, engine.ends = held(), AwsError("no more", code=code, operation="Query")
+    engine.start = lambda self, *args, **kwargs: self.diary.told[0][0]  # type: ignore[method-assign]
     result = run("release", "--json")
     assert (result.exit_code, last_object(result)["decision"]) == (130, "interrupted")
     for said in (result.stderr, last_object(result)["hint"]):
         assert "Renew the AWS credentials" in said
         assert "go on: bluegreen resume web/production" in said
-    engine.telling = live()
+    engine.diary = live()
     assert run("release").exit_code == 1  # nothing is left to go on with
 
 
 @pytest.mark.parametrize("error", [Interrupted("stopped on request"), LeaseLost("another driver took over")])
 def test_an_interruption_names_the_way_on(engine: type[_Engine], error: BlueGreenError) -> None:
     """Exit code 130, and the command that goes on."""
-    engine.telling, engine.ends = held(), error
-    engine.start = lambda self, *args, **kwargs: self.telling.told[0][0]  # type: ignore[method-assign]
+    engine.diary, engine.ends = held(), error
+    engine.start = lambda self, *args, **kwargs: self.diary.told[0][0]  # type: ignore[method-assign]
     result = run("release", "--json")
     assert result.exit_code == 130
     assert "bluegreen resume web/production" in result.stderr
@@ -758,11 +768,11 @@ def test_control_c_before_anything_began_is_an_interruption(engine: type[_Engine
 
 WAITING = """
 import time
-from bluegreen import doors
+from bluegreen import entry_points
 from bluegreen.cli import output
 from bluegreen.errors import Interrupted
 lines = output.Lines()
-with doors.stopping(lines.note) as stop:
+with entry_points.stopping(lines.note) as stop:
     print("ready", flush=True)
     while not stop():
         time.sleep(0.05)
@@ -885,7 +895,7 @@ def test_status_shows_windows_of_the_configuration(engine: type[_Engine]) -> Non
     today = {"cron": f"{began.minute} {began.hour} * * *", "for": "4h", "zone": "Asia/Seoul", "why": "today"}
     ends = f"{began + timedelta(hours=4):%Y-%m-%d %H:%M} Asia/Seoul"
     for window, words in ((today, f"until {ends}, by bluegreen.yml: today"), (always, "by bluegreen.yml: always")):
-        engine.statuses = [status_of(Telling(hold=True, freeze=[window]).serves_both().enters(Phase.HOLDING))]
+        engine.statuses = [status_of(Diary(hold=True, freeze=[window]).serves_both().enters(Phase.HOLDING))]
         _, row, frozen, *_ = run("status").stdout.splitlines()
         assert row.split()[:3] == ["web/production", "holding,", "frozen"]
         assert frozen == f"web/production is frozen {words}"
@@ -913,8 +923,8 @@ def test_a_moment_has_its_zone(monkeypatch: pytest.MonkeyPatch, zone: str, shown
 def test_freeze_and_unfreeze_say_what_they_did(engine: type[_Engine]) -> None:
     """To people and to programs; also that a release which began before goes on."""
     assert "web/production is frozen until 2" in run("freeze", "--until", "30d").stdout
-    engine.telling = Telling(hold=False)
-    goes_on = f"{engine.telling.release.id} began before and goes on: bluegreen hold web/production lets it wait"
+    engine.diary = Diary(hold=False)
+    goes_on = f"{engine.diary.release.id} began before and goes on: bluegreen hold web/production lets it wait"
     assert run("freeze").stdout == f"web/production is frozen; {goes_on}\n"
     assert run("unfreeze").stdout == "web/production is not frozen\n"
     assert run("unfreeze").stdout == "web/production is not frozen, and was not\n"
@@ -932,7 +942,7 @@ BEFOREHAND = [
 
 def test_what_was_found_beforehand_is_told_once(engine: type[_Engine]) -> None:
     """A line each below that of the start; with --json it is a fact of the first event."""
-    engine.telling = Telling(found=True).serves_both().settles("live")
+    engine.diary = Diary(found=True).serves_both().settles("live")
     lines = run("release", "--ami", "ami-1").stdout.splitlines()
     assert [line.split("  ", 1)[1].strip() for line in lines[1:3]] == BEFOREHAND
     assert sum("belongs to a stack" in line for line in lines) == 1
@@ -944,7 +954,7 @@ def test_what_was_found_stays_above_the_picture() -> None:
     """Events that follow do not push it away."""
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30)
     with picture.Picture(console) as shown:
-        for told in Telling(found=True).serves_both().told:
+        for told in Diary(found=True).serves_both().told:
             shown.tell(*told)
     text = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO
     assert all(text.count(line) == 1 for line in BEFOREHAND)
@@ -965,7 +975,7 @@ def planned() -> bluegreen.Plan:
     template = Template("lt-0123456789abcdef0", 7, 7)
     blue, delays = Group("web-production-v41", 4, 2, 8), Delays(7200, 300, ("drain-jobs", "flush"))
     baseline = Baseline(blue, (ARN,), template, "7", (), delays, findings=(*FOUND, WORKER))
-    return bluegreen.Plan(Telling().release, baseline, steps, ((Phase.LAUNCHING, undo), (Phase.CHECKING, undo)))
+    return bluegreen.Plan(Diary().release, baseline, steps, ((Phase.LAUNCHING, undo), (Phase.CHECKING, undo)))
 
 
 def test_a_plan_names_everything_and_changes_nothing(engine: type[_Engine]) -> None:
@@ -1014,13 +1024,13 @@ def test_demo_without_the_lab_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 # --- the picture -------------------------------------------------------------------------------------------
 
 
-def drawn(telling: Telling, *, width: int = 80, height: int = 24, **more: Any) -> str:
+def drawn(diary: Diary, *, width: int = 80, height: int = 24, **more: Any) -> str:
     """The picture as text, with the last thing told."""
-    events = tuple((event.at, event.kind, f"event {event.seq}") for _, event, _, _ in telling.told if event)
-    _, _, awaited, deadline = telling.told[-1]
-    scene = picture.Scene(telling.release, events, awaited, deadline, **more)
+    events = tuple((event.at, event.kind, f"event {event.seq}") for _, event, _, _ in diary.told if event)
+    _, _, awaited, deadline = diary.told[-1]
+    situation = picture.View(diary.release, events, awaited, deadline, **more)
     console = Console(file=io.StringIO(), width=width, height=height, legacy_windows=False)
-    console.print(picture.draw(scene, telling.now, width, height))
+    console.print(picture.draw(situation, diary.now, width, height))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -1034,10 +1044,10 @@ def rows(text: str) -> list[str]:
 @pytest.mark.parametrize("height", [16, 24])
 def test_the_picture_fits_the_terminal(width: int, height: int) -> None:
     """Twelve checks, long values and wide terminals do not break it."""
-    telling = held().waits(Awaited.PROMOTION, 3600)
+    diary = held().waits(Awaited.PROMOTION, 3600)
     for n in range(12):
-        telling.checks(f"check-{n}", passed=n != 7, value="a very long answer " * 9)
-    text = drawn(telling.waits(Awaited.PROMOTION, 3600), width=width, height=height)
+        diary.checks(f"check-{n}", passed=n != 7, value="a very long answer " * 9)
+    text = drawn(diary.waits(Awaited.PROMOTION, 3600), width=width, height=height)
     assert all(len(line) <= width for line in text.splitlines())
     assert len(text.splitlines()) <= max(height, 22)
     assert "and 6 more" in text
@@ -1046,14 +1056,14 @@ def test_the_picture_fits_the_terminal(width: int, height: int) -> None:
 
 def test_the_picture_shows_groups_checks_and_what_is_awaited() -> None:
     """Healthy of all, the share, the last values, and for how long yet."""
-    telling = Telling(checks=[{"name": "home", "http": "https://web.example.com/"}]).serves_both()
-    telling.sees("green", 3, 3, 43).checks("home", passed=True, streak=2, value="200 in 12 ms")
-    found = rows(drawn(telling.waits(Awaited.OVERLAP, 192)))
+    diary = Diary(checks=[{"name": "home", "http": "https://web.example.com/"}]).serves_both()
+    diary.sees("green", 3, 3, 43).checks("home", passed=True, streak=2, value="200 in 12 ms")
+    found = rows(drawn(diary.waits(Awaited.OVERLAP, 192)))
     assert any(row.startswith("blue") and row.endswith("4/4  50 % of traffic") for row in found)
     assert any(row.startswith("green") and row.endswith("3/4  43 % of traffic") for row in found)
     assert "· home  200 in 12 ms  2 of 3" in found
-    telling.checks("home", passed=False, value="503", changes=40, over=600)
-    assert "✗ home  changed 40 times in 10m: 503  failed" in rows(drawn(telling.waits(Awaited.OVERLAP, 192)))
+    diary.checks("home", passed=False, value="503", changes=40, over=600)
+    assert "✗ home  changed 40 times in 10m: 503  failed" in rows(drawn(diary.waits(Awaited.OVERLAP, 192)))
     assert any(row.startswith("waiting for the overlap") and row.endswith("3m 12s to go") for row in found)
     assert "go back: bluegreen rollback web/production" in found
 
@@ -1061,7 +1071,7 @@ def test_the_picture_shows_groups_checks_and_what_is_awaited() -> None:
 def test_holding_is_only_drawn_when_somebody_holds() -> None:
     """A phase that is not entered is not promised."""
     assert "holding" in drawn(held())
-    assert "holding" not in drawn(Telling().serves_both())
+    assert "holding" not in drawn(Diary().serves_both())
 
 
 def test_a_rollback_takes_the_place_of_what_was_to_come() -> None:
@@ -1121,7 +1131,7 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=80, height=24)
-    console.print(picture.draw(picture.Scene(held().release), 1100.0))
+    console.print(picture.draw(picture.View(held().release), 1100.0))
     assert "\x1b[3" not in file.getvalue()
     assert "\x1b[9" not in file.getvalue()
 
@@ -1132,12 +1142,12 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """A service on a pretend AWS whose hours take no time, in a folder with its bluegreen.yml."""
-    pretend = PretendAws()
-    world = World.standard(pretend, instances=2)
+    fake = FakeAws()
+    world = World.standard(fake, instances=2)
     real = bluegreen.Engine
 
     def engine(**where: Any) -> bluegreen.Engine:
-        return real(**where, session=pretend.session(), clock=pretend.clock)
+        return real(**where, session=fake.session(), clock=fake.clock)
 
     monkeypatch.setattr(bluegreen.engine, "Engine", engine)
     monkeypatch.chdir(tmp_path)
@@ -1179,8 +1189,8 @@ def test_plan_and_rollback(lab: World) -> None:
 def test_every_outcome_and_error_has_its_exit_code() -> None:
     """They are fixed: scripts and workflows depend on them."""
     ends = {"live": 0, "failed": 1, "rolled_back": 3}
-    assert {o: doors.exit_code(Telling().settles(o).release) for o in Outcome} == ends
+    assert {o: entry_points.exit_code(Diary().settles(o).release) for o in Outcome} == ends
     errors = (ConfigError("x"), Refused("x", reason=Reason.FROZEN), Interrupted("x"), BlueGreenError("x"))
-    assert [doors.error_code(error) for error in errors] == [2, 4, 130, 1]
-    assert [doors.error_code(error, held().release) for error in errors] == [2, 4, 130, 1]
+    assert [entry_points.error_code(error) for error in errors] == [2, 4, 130, 1]
+    assert [entry_points.error_code(error, held().release) for error in errors] == [2, 4, 130, 1]
     assert EventKind.SETTLED in {told[1].kind for told in live().told if told[1]}

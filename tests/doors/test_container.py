@@ -14,7 +14,7 @@ import pytest
 
 from bluegreen.action import OUTPUTS
 from bluegreen.masking import HIDDEN
-from lab.github import PretendGitHub
+from lab.github import FakeGitHub
 from tests.worlds.chat import chat
 from tests.worlds.files import ROOT
 from tests.worlds.github_description import description
@@ -29,9 +29,9 @@ AT_ONCE = 5
 
 
 @contextmanager
-def job(folder: Path, event: str = "push") -> Iterator[tuple[Runner, Place, PretendGitHub]]:
+def job(folder: Path, event: str = "push") -> Iterator[tuple[Runner, Place, FakeGitHub]]:
     """A job with a checked out repository, AWS credentials, and GitHub."""
-    github = PretendGitHub(description(), token="ghs_" + "0a1B" * 9)
+    github = FakeGitHub(description(), token="ghs_" + "0a1B" * 9)
     payload = json.loads((EVENTS / f"{event}.json").read_text())
     commit = payload.get("after", COMMIT)  # what GITHUB_SHA is for a push
     github.merged(commit, 7, "Faster pages")
@@ -229,7 +229,7 @@ def cancelled(folder: Path, moment: str, on_cancel: str) -> list[str] | None:
         return [f"{moment}, {on_cancel}: {text}" for text in found]
 
 
-def again(runner: Runner, at: Place, github: PretendGitHub, ended: Ended, on_cancel: str) -> list[str]:
+def again(runner: Runner, at: Place, github: FakeGitHub, ended: Ended, on_cancel: str) -> list[str]:
     """The clean-up, then `resume`; where nothing had been begun, the release anew."""
     post = runner.post(ended.state, on_cancel=on_cancel)
     found = [] if post.code == 0 else [f"post: {post.raw}"]

@@ -14,7 +14,7 @@ from bluegreen.action import summary
 from bluegreen.errors import ConfigError, Untold
 from bluegreen.github import NO_PULL, Between, GitHub, Run, Teams, dispatch
 from bluegreen.release import EventKind, Outcome, Phase, Release
-from lab.github import PretendGitHub
+from lab.github import FakeGitHub
 from tests.worlds.github_description import description
 from tests.worlds.release import Stage
 from tests.worlds.waiting import eventually
@@ -23,9 +23,9 @@ COMMIT, BEFORE = "abcdef1234", "0123456789"
 
 
 @pytest.fixture
-def github() -> Iterator[PretendGitHub]:
+def github() -> Iterator[FakeGitHub]:
     """One that finds nothing wrong in the end."""
-    made = PretendGitHub(description(), token="ghs_right")
+    made = FakeGitHub(description(), token="ghs_right")
     made.commits = [(BEFORE, "old"), ("aaaaaaaaaa", "ask @team to <b>look</b>\n\nbody"), (COMMIT, "new")]
     yield made
     made.close()
@@ -36,7 +36,7 @@ class Past(dict[str, Release]):
     """Earlier releases, as the journal would tell them."""
 
 
-def door(at: PretendGitHub, past: Past | None = None, token: str = "ghs_right", url: str = "") -> GitHub:
+def door(at: FakeGitHub, past: Past | None = None, token: str = "ghs_right", url: str = "") -> GitHub:
     """A new process that tells GitHub."""
     return GitHub(
         token,
@@ -77,14 +77,14 @@ def told(to: GitHub, *releases: Release) -> tuple[str, ...]:
     return to.close(10)
 
 
-def states(at: PretendGitHub, task: str = "deploy:web/production#42") -> list[str]:
+def states(at: FakeGitHub, task: str = "deploy:web/production#42") -> list[str]:
     """The statuses of a release's deployment, in order."""
     found = [one for one in at.deployments.values() if one.asked["task"] == task]
     assert len(found) == 1
     return [str(status["state"]) for status in found[0].statuses]
 
 
-def test_a_whole_release(github: PretendGitHub) -> None:
+def test_a_whole_release(github: FakeGitHub) -> None:
     """One deployment, a status for each phase with the run's address, success with the environment's; a comment."""
     s = stage()
     releases = [s.release, s.launched().enters(Phase.OVERLAPPING).release, s.enters(Phase.SOAKING).release]
@@ -103,7 +103,7 @@ def test_a_whole_release(github: PretendGitHub) -> None:
     assert "is live" in comment["body"]
 
 
-def test_a_commits_words_ping_nobody(github: PretendGitHub) -> None:
+def test_a_commits_words_ping_nobody(github: FakeGitHub) -> None:
     """Titles are somebody else's words."""
     told(door(github), stage().release)
     (comment,) = github.comments.values()
@@ -114,7 +114,7 @@ def test_a_commits_words_ping_nobody(github: PretendGitHub) -> None:
 @pytest.mark.parametrize(
     ("outcome", "state"), [(Outcome.ROLLED_BACK, "failure"), (Outcome.FAILED, "error"), (Outcome.LIVE, "success")]
 )
-def test_an_outcome_is_never_prettier_than_it_is(github: PretendGitHub, outcome: Outcome, state: str) -> None:
+def test_an_outcome_is_never_prettier_than_it_is(github: FakeGitHub, outcome: Outcome, state: str) -> None:
     """A rollback is a failure of the deployment."""
     s = stage().launched()
     reason = "completed" if outcome is Outcome.LIVE else "check_failed"
@@ -122,7 +122,7 @@ def test_an_outcome_is_never_prettier_than_it_is(github: PretendGitHub, outcome:
     assert states(github)[-1] == state
 
 
-def test_what_waits_for_a_person_is_pending(github: PretendGitHub) -> None:
+def test_what_waits_for_a_person_is_pending(github: FakeGitHub) -> None:
     """Held, interrupted, or parked: nobody drives it now."""
     s = stage().launched().enters(Phase.HOLDING)
     first = door(github)
@@ -135,7 +135,7 @@ def test_what_waits_for_a_person_is_pending(github: PretendGitHub) -> None:
     assert states(github) == ["pending", "in_progress", "pending"]
 
 
-def test_another_process_goes_on_with_the_same_deployment(github: PretendGitHub) -> None:
+def test_another_process_goes_on_with_the_same_deployment(github: FakeGitHub) -> None:
     """And the same comment; what stands there already is not said again."""
     s = stage()
     told(door(github), s.release)
@@ -145,7 +145,7 @@ def test_another_process_goes_on_with_the_same_deployment(github: PretendGitHub)
     assert len(github.comments) == 1
 
 
-def test_a_stranger_s_comment_with_our_mark_is_not_ours(github: PretendGitHub) -> None:
+def test_a_stranger_s_comment_with_our_mark_is_not_ours(github: FakeGitHub) -> None:
     """Whoever wrote it could change what it says; every driver finds its own, behind however many others."""
     s = stage()
     for n in range(150):
@@ -157,7 +157,7 @@ def test_a_stranger_s_comment_with_our_mark_is_not_ours(github: PretendGitHub) -
     assert all(one["edits"] == 0 for one in github.comments.values() if one["user"] == "mallory")
 
 
-def test_who_writes_is_not_told(github: PretendGitHub) -> None:
+def test_who_writes_is_not_told(github: FakeGitHub) -> None:
     """Then it is a workflow's own token, in all likelihood: its comment is found again."""
     github.fail("/graphql", 403)
     github.remark(7, "<!-- bluegreen:web/production#42 -->\nall is well", "mallory")
@@ -166,7 +166,7 @@ def test_who_writes_is_not_told(github: PretendGitHub) -> None:
     assert len(github.comments) == 2
 
 
-def test_what_was_replaced_is_inactive(github: PretendGitHub) -> None:
+def test_what_was_replaced_is_inactive(github: FakeGitHub) -> None:
     """Earlier successes of this service; another service of the environment is left alone."""
     for number, service in ((40, "web/staging"), (41, "api/staging"), (42, "web/staging")):
         live = settled(stage(number).launched(), Outcome.LIVE)
@@ -175,7 +175,7 @@ def test_what_was_replaced_is_inactive(github: PretendGitHub) -> None:
     assert states(github, "deploy:api/staging#41")[-1] == "success"
 
 
-def test_orphans_are_closed_by_whoever_drives_on(github: PretendGitHub) -> None:
+def test_orphans_are_closed_by_whoever_drives_on(github: FakeGitHub) -> None:
     """By what the journal says of them."""
     past = Past()
     for number, outcome in ((38, Outcome.LIVE), (39, Outcome.ROLLED_BACK), (40, Outcome.FAILED), (41, None)):
@@ -188,7 +188,7 @@ def test_orphans_are_closed_by_whoever_drives_on(github: PretendGitHub) -> None:
     assert ended == ["inactive", "failure", "error", "error"]
 
 
-def test_descriptions_are_cut_at_a_word(github: PretendGitHub) -> None:
+def test_descriptions_are_cut_at_a_word(github: FakeGitHub) -> None:
     """GitHub refuses more than 140 characters."""
     s = stage().launched()
     long = s.told(EventKind.SETTLED, outcome="rolled_back", reason="check_failed", message="word " * 60, left=[])
@@ -197,7 +197,7 @@ def test_descriptions_are_cut_at_a_word(github: PretendGitHub) -> None:
     assert deployment.statuses[-1]["description"].endswith("word…")
 
 
-def test_an_outage_delays_and_loses_nothing_that_counts(github: PretendGitHub) -> None:
+def test_an_outage_delays_and_loses_nothing_that_counts(github: FakeGitHub) -> None:
     """The last state is said when GitHub is back."""
     github.fail("/repos/", 503)
     s = stage().launched()
@@ -210,7 +210,7 @@ def test_an_outage_delays_and_loses_nothing_that_counts(github: PretendGitHub) -
     assert states(github)[-1] == "success"
 
 
-def test_what_could_not_be_said_is_told(github: PretendGitHub) -> None:
+def test_what_could_not_be_said_is_told(github: FakeGitHub) -> None:
     """For the page of the run; the token is in no word of it."""
     github.fail("/repos/", 502)
     (problem,) = told_hastily(door(github), stage().release)
@@ -227,14 +227,14 @@ def told_hastily(to: GitHub, release: Release) -> tuple[str, ...]:
 
 def test_nobody_at_home() -> None:
     """No connection at all."""
-    gone = PretendGitHub({"paths": {}})
+    gone = FakeGitHub({"paths": {}})
     gone.close()
     (problem,) = told_hastily(door(gone), stage().release)
     assert "cannot be reached" in problem
 
 
 @pytest.mark.parametrize("kind", ["primary", "secondary"])
-def test_limits_are_waited_for(github: PretendGitHub, kind: str) -> None:
+def test_limits_are_waited_for(github: FakeGitHub, kind: str) -> None:
     """As long as GitHub says, and then it goes on."""
     if kind == "primary":
         github.limit_rate(1)
@@ -244,7 +244,7 @@ def test_limits_are_waited_for(github: PretendGitHub, kind: str) -> None:
     assert states(github) == ["in_progress"]
 
 
-def test_a_missing_permission_is_said_once(github: PretendGitHub) -> None:
+def test_a_missing_permission_is_said_once(github: FakeGitHub) -> None:
     """With its name; everything else is still told."""
     github.fail("/comments", 403, body={"message": "Resource not accessible by integration"})
     s = stage()
@@ -253,14 +253,14 @@ def test_a_missing_permission_is_said_once(github: PretendGitHub) -> None:
     assert states(github) == ["in_progress", "in_progress"]
 
 
-def test_a_wrong_token(github: PretendGitHub) -> None:
+def test_a_wrong_token(github: FakeGitHub) -> None:
     """Is a missing permission, too."""
     problems = told(door(github, token="ghs_wrong"), stage().release)
     assert any("deployments: write" in problem for problem in problems)
     assert not any("ghs_" in problem for problem in problems)
 
 
-def test_a_slow_github_slows_nobody(github: PretendGitHub) -> None:
+def test_a_slow_github_slows_nobody(github: FakeGitHub) -> None:
     """`tell` returns while GitHub has not answered yet."""
     github.slow(1.0)
     s = stage()
@@ -274,7 +274,7 @@ def test_a_slow_github_slows_nobody(github: PretendGitHub) -> None:
     to.close(20)
 
 
-def test_the_pull_request_of_a_commit(github: PretendGitHub) -> None:
+def test_the_pull_request_of_a_commit(github: FakeGitHub) -> None:
     """Number, title, author; that there is none is another answer than GitHub's silence."""
     github.merged(COMMIT, 7, "Faster")
     found = door(github).pull_of(COMMIT)
@@ -287,7 +287,7 @@ def test_the_pull_request_of_a_commit(github: PretendGitHub) -> None:
     assert door(github).pull_of(COMMIT) is None
 
 
-def test_a_commit_that_two_pull_requests_brought(github: PretendGitHub) -> None:
+def test_a_commit_that_two_pull_requests_brought(github: FakeGitHub) -> None:
     """As one into trunk and one from there into the branch that is released: whoever opened either."""
     listed = [
         {"number": 9, "title": "Release", "user": {"login": "hubot"}, "merged_at": "2026-01-02T00:00:00Z"},
@@ -301,7 +301,7 @@ def test_a_commit_that_two_pull_requests_brought(github: PretendGitHub) -> None:
     assert (found.number, found.author, found.openers) == (9, "hubot", ("hubot", "octocat", ""))
 
 
-def test_commits_that_are_not_in_one_line(github: PretendGitHub) -> None:
+def test_commits_that_are_not_in_one_line(github: FakeGitHub) -> None:
     """No list, but a comment all the same."""
     s = stage()
     s.release = replace(s.release, blue_commit="f" * 10)
@@ -334,7 +334,7 @@ def released(**changes: str) -> Release:
         ("abcdef12" * 8, "abcdef12" * 8, None, "abcdef12" * 8),
     ],
 )
-def test_a_workflow_is_started(github: PretendGitHub, named: str, branch: str, commit: str | None, shown: str) -> None:
+def test_a_workflow_is_started(github: FakeGitHub, named: str, branch: str, commit: str | None, shown: str) -> None:
     """For a branch or a tag, or on the branch of the last time for a full commit; GitHub tells which run it is."""
     assert dispatch("ghs_right", github.url, released(), named) == Run(f"{RUN}/1", "release.yml", "acme/web", shown)
     inputs = {"service": "web", "environment": "production", **({"commit": commit} if commit else {})}
@@ -344,7 +344,7 @@ def test_a_workflow_is_started(github: PretendGitHub, named: str, branch: str, c
     assert dispatch("ghs_right", github.url, released(), named).url == f"{RUN}/2"
 
 
-def test_a_branch_that_nobody_noted_is_main(github: PretendGitHub) -> None:
+def test_a_branch_that_nobody_noted_is_main(github: FakeGitHub) -> None:
     """An older journal, or an image that was released again."""
     bare = replace(stage().release, source={"repository": "acme/web", "workflow": "release.yml"})
     for last in (bare, released(ref="")):
@@ -353,13 +353,13 @@ def test_a_branch_that_nobody_noted_is_main(github: PretendGitHub) -> None:
     assert [one["ref"] for one in github.dispatches] == ["main"] * 4
 
 
-def test_a_service_of_another_environment(github: PretendGitHub) -> None:
+def test_a_service_of_another_environment(github: FakeGitHub) -> None:
     """Both are the workflow's inputs."""
     dispatch("ghs_right", github.url, replace(released(), service="api-v2/staging"), "")
     assert github.dispatches[0]["inputs"] == {"service": "api-v2", "environment": "staging"}
 
 
-def test_a_workflow_s_name_cannot_lead_elsewhere(github: PretendGitHub) -> None:
+def test_a_workflow_s_name_cannot_lead_elsewhere(github: FakeGitHub) -> None:
     """It is one part of the path, whatever stands in it."""
     dispatch("ghs_right", github.url, released(workflow="my release.yml"), "")
     assert github.dispatches[0]["workflow"] == "my%20release.yml"
@@ -368,7 +368,7 @@ def test_a_workflow_s_name_cannot_lead_elsewhere(github: PretendGitHub) -> None:
     assert github.asked[-1].query == {}
 
 
-def test_a_github_that_does_not_tell_the_run(github: PretendGitHub) -> None:
+def test_a_github_that_does_not_tell_the_run(github: FakeGitHub) -> None:
     """An older GitHub Enterprise answers nothing: the run is started all the same."""
     github.fail("/dispatches", 204, body="")
     assert dispatch("ghs_right", github.url, released(), "") == Run("", "release.yml", "acme/web", "trunk")
@@ -387,7 +387,7 @@ def test_a_github_that_does_not_tell_the_run(github: PretendGitHub) -> None:
         (503, "Service Unavailable"),
     ],
 )
-def test_a_workflow_that_github_does_not_start(github: PretendGitHub, status: int, message: str) -> None:
+def test_a_workflow_that_github_does_not_start(github: FakeGitHub, status: int, message: str) -> None:
     """Its words, and what to look at; asked once, so that no second run begins; the token is in no word of it."""
     github.fail("/dispatches", status, body={"message": message})
     with pytest.raises(ConfigError) as error:
@@ -401,7 +401,7 @@ def test_a_workflow_that_github_does_not_start(github: PretendGitHub, status: in
     assert github.dispatches == []
 
 
-def test_a_workflow_and_a_wrong_token(github: PretendGitHub) -> None:
+def test_a_workflow_and_a_wrong_token(github: FakeGitHub) -> None:
     """The token is what is judged: nothing is started."""
     with pytest.raises(ConfigError, match="401"):
         dispatch("ghs_wrong", github.url, released(), "")
@@ -410,7 +410,7 @@ def test_a_workflow_and_a_wrong_token(github: PretendGitHub) -> None:
 
 def test_a_workflow_and_nobody_at_home() -> None:
     """No connection at all."""
-    gone = PretendGitHub({"paths": {}})
+    gone = FakeGitHub({"paths": {}})
     gone.close()
     with pytest.raises(ConfigError, match="GitHub cannot be reached"):
         dispatch("ghs_right", gone.url, released(), "")
@@ -419,7 +419,7 @@ def test_a_workflow_and_nobody_at_home() -> None:
 # --- who is in a team --------------------------------------------------------------------------------------
 
 
-def test_who_is_in_a_team(github: PretendGitHub) -> None:
+def test_who_is_in_a_team(github: FakeGitHub) -> None:
     """By login in any case; an invitation is no membership, nor is one of another team or organization."""
     github.joins("acme/web", "octocat")
     github.joins("acme/web", "newcomer", "pending")
@@ -435,7 +435,7 @@ def test_who_is_in_a_team(github: PretendGitHub) -> None:
     assert {one.path for one in github.asked} >= {"/orgs/acme/teams/web/memberships/octocat"}
 
 
-def test_a_team_s_name_cannot_lead_elsewhere(github: PretendGitHub) -> None:
+def test_a_team_s_name_cannot_lead_elsewhere(github: FakeGitHub) -> None:
     """What is in it is one part of the path."""
     with pytest.raises(Untold):
         Teams("ghs_wrong", github.url).member("../../x", "acme/web/../leads?a=b")
@@ -443,7 +443,7 @@ def test_a_team_s_name_cannot_lead_elsewhere(github: PretendGitHub) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_that_may_not_see_teams(github: PretendGitHub, status: int) -> None:
+def test_a_token_that_may_not_see_teams(github: FakeGitHub, status: int) -> None:
     """Nobody is in any; it is told what the token lacks."""
     github.joins("acme/web", "octocat")
     github.fail("/teams/", status, body={"message": "Resource not accessible by integration"})
@@ -453,7 +453,7 @@ def test_a_token_that_may_not_see_teams(github: PretendGitHub, status: int) -> N
     assert "read:org" in untold.value.hint
 
 
-def test_a_github_that_does_not_tell_of_teams(github: PretendGitHub) -> None:
+def test_a_github_that_does_not_tell_of_teams(github: FakeGitHub) -> None:
     """No token, an outage, a limit, nobody at home: not a no that somebody has to put right."""
     with pytest.raises(Untold, match="nobody asked GitHub who is in acme/web"):
         Teams("", github.url).member("octocat", "acme/web")
@@ -465,7 +465,7 @@ def test_a_github_that_does_not_tell_of_teams(github: PretendGitHub) -> None:
         with pytest.raises(Untold, match=said) as untold:
             teams.member("octocat", "acme/web")
         assert untold.value.hint == "Try again."
-    gone = PretendGitHub({"paths": {}})
+    gone = FakeGitHub({"paths": {}})
     gone.close()
     with pytest.raises(Untold, match="GitHub cannot be reached"):
         Teams("ghs_right", gone.url).member("octocat", "acme/web")
@@ -476,7 +476,7 @@ class TestTheLab:
 
     def test_a_wrong_request_is_a_violation(self) -> None:
         """A body that the description does not know."""
-        at = PretendGitHub(description())
+        at = FakeGitHub(description())
         to = door(at)
         to._post("/repos/acme/web/deployments", {"ref": 7, "required_contexts": []})
         assert any("ref" in one for one in at.violations)
@@ -488,14 +488,14 @@ class TestTheLab:
 
     def test_a_wrong_answer_is_a_violation(self) -> None:
         """It cannot say what GitHub never says."""
-        at = PretendGitHub(description())
+        at = FakeGitHub(description())
         door(at)._post("/repos/acme/web/deployments", {"ref": "main", "required_contexts": []})
         at.deployments[1].asked["task"] = 7
         door(at)._get("/repos/acme/web/deployments")
         assert any("answer 200" in one for one in at.violations)
         at.close()
 
-    def test_github_s_own_ways(self, github: PretendGitHub) -> None:
+    def test_github_s_own_ways(self, github: FakeGitHub) -> None:
         """Checks are waited for unless told otherwise; a long description is refused; unknown things are not found."""
         to = door(github)
         for path, body, status in (

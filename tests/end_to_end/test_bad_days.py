@@ -534,7 +534,7 @@ def test_what_is_ill_is_the_version_s_fault() -> None:
     )
     done = ended(o, o.start(), ill)
     assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.CHECK_FAILED)
-    assert "taken" not in done.sights
+    assert "taken" not in done.observed
 
 
 @pytest.mark.parametrize(("phase", "outcome"), [(Phase.SOAKING, Outcome.ROLLED_BACK), (Phase.HOLDING, Outcome.LIVE)])
@@ -544,7 +544,7 @@ def test_what_aws_does_not_replace_in_time(phase: Phase, outcome: Outcome) -> No
 
     def take(seen: Release) -> None:
         held = "targets" in seen.checks and seen.checks["targets"].held
-        if seen.phase is phase and held and "taken" not in seen.sights:
+        if seen.phase is phase and held and "taken" not in seen.observed:
             o.aws.faults.no_capacity("web-production-v1")
             o.aws.take(min(o.aws.members(seen.green_group)))
             o.clock.after(120, o.aws.faults.clear)

@@ -9,7 +9,7 @@ import pytest
 
 from bluegreen.release import Outcome, Phase, Release, fold
 from tests.worlds import GOOD, SICK, fast
-from tests.worlds.crashes import Crashes, Point, die_everywhere, judge
+from tests.worlds.crashes import Crashes, Point, die_everywhere, verify
 
 BOTH = pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
 
@@ -100,7 +100,7 @@ def test_a_rollback_ordered_at_any_moment_leaves_blue_alone(weighted: bool) -> N
     done = world.drive(release.id, when=when)
     assert done is not None
     expected = Outcome.ROLLED_BACK if moments.copy else Outcome.LIVE
-    moments.end(lambda: judge(world, done, expected))
+    moments.end(lambda: verify(world, done, expected))
     assert len(moments.points) > 40
     assert said(moments) == ""
 

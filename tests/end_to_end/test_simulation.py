@@ -36,11 +36,11 @@ def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_nobody_can_see_yet_is_no_fault(waits: float, wrong: list[str]) -> None:
     """Somebody moves to a version that is deleted while AWS's answers are behind."""
     world = fast().world
-    them, clock, session = Strangers(world, ["somebody's default"]), world.pretend.clock, world.pretend.session()
-    world.pretend.faults.stale(10)
+    them, clock, session = Strangers(world, ["somebody's default"]), world.fake.clock, world.fake.session()
+    world.fake.faults.stale(10)
     them.moves_to(2)
     clock.sleep(waits)
-    world.pretend.faults.clear()
+    world.fake.faults.clear()
     ec2: Any = session.client("ec2")
     ec2.modify_launch_template(LaunchTemplateId=world.template, DefaultVersion="1")
     ec2.delete_launch_template_versions(LaunchTemplateId=world.template, Versions=["2"])
@@ -59,7 +59,7 @@ def test_what_a_release_does_to_strangers_is_seen() -> None:
     ec2.deregister_image(ImageId=min(them.images))
     ec2.modify_launch_template(**template, DefaultVersion="1")
     ec2.delete_launch_template_versions(**template, Versions=["2"])
-    world.pretend.clock.sleep(60)
+    world.fake.clock.sleep(60)
     said = "\n".join(them.wrong())
     expected = ("DesiredCapacity is 0", "LaunchTemplate is", "ended", "image", "version 2 is gone", "the default is 1")
     assert [one for one in expected if one not in said] == []

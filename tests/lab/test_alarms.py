@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.aws import AwsError, PretendAws
+from lab.aws import ErrorAnswer, FakeAws
 from lab.aws.alarms import judged, parsed
 from lab.clock import VirtualClock
 
@@ -29,8 +29,8 @@ class Watch:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.pretend = PretendAws(self.clock)
-        session: Any = self.pretend.session()
+        self.fake = FakeAws(self.clock)
+        session: Any = self.fake.session()
         self.client: Any = session.client("cloudwatch")
 
     def alarm(self, **changes: Any) -> None:
@@ -45,7 +45,7 @@ class Watch:
         """Minutes pass, each with that value of the metric; the alarm's state after the last."""
         for value in values:
             if value is not None:
-                self.pretend.metrics.put("Shop", "Errors", [value])
+                self.fake.metrics.put("Shop", "Errors", [value])
             self.clock.sleep(60)
         return self.state()
 
@@ -69,7 +69,7 @@ def watch() -> Iterator[Watch]:
     """CloudWatch at a full minute."""
     watch = Watch()
     yield watch
-    watch.pretend.close()
+    watch.fake.close()
 
 
 def refused(code: str, text: str = "") -> Any:
@@ -122,10 +122,10 @@ def test_so_many_of_so_many_data_points(watch: Watch) -> None:
 def test_a_percentile_of_real_samples(watch: Watch) -> None:
     """ExtendedStatistic."""
     watch.alarm(Statistic=None, ExtendedStatistic="p90", Threshold=1)
-    watch.pretend.metrics.put("Shop", "Errors", [0.5] * 89 + [2.0] * 11)
+    watch.fake.metrics.put("Shop", "Errors", [0.5] * 89 + [2.0] * 11)
     watch.clock.sleep(60)
     assert "ALARM" == watch.state()
-    watch.pretend.metrics.put("Shop", "Errors", [0.5] * 95 + [2.0] * 5)
+    watch.fake.metrics.put("Shop", "Errors", [0.5] * 95 + [2.0] * 5)
     watch.clock.sleep(60)
     assert "OK" == watch.state()
 
@@ -134,7 +134,7 @@ def test_an_alarm_on_seconds_is_evaluated_more_often(watch: Watch) -> None:
     """A period of ten seconds on a metric of high resolution."""
     watch.alarm(Period=10)
     for value, state in ((9, "ALARM"), (1, "OK"), (9, "ALARM")):
-        watch.pretend.metrics.put("Shop", "Errors", [value], resolution=1)
+        watch.fake.metrics.put("Shop", "Errors", [value], resolution=1)
         watch.clock.sleep(10)
         assert state == watch.state()
 
@@ -215,7 +215,7 @@ def test_a_changed_alarm_keeps_its_state_and_is_evaluated_once_a_minute(watch: W
     watch.alarm(Threshold=7)
     assert ("ALARM", 7) == (watch.state(), watch.shown()["Threshold"])
     assert "OK" == watch.minutes(6)
-    due = [one for one in watch.pretend.engine._due if one[2] == watch.pretend.alarms._tick]
+    due = [one for one in watch.fake.engine._due if one[2] == watch.fake.alarms._tick]
     assert 1 == len(due)
 
 
@@ -237,12 +237,12 @@ def test_alarms_follow_the_load_balancer(watch: Watch) -> None:
     """An alarm as users have it: 5XX of a target group, where a quiet minute has no data point."""
     from lab.world import World
 
-    world = World.standard(watch.pretend, instances=1)
-    dimensions = watch.pretend.traffic.dimensions(world.target_group)
+    world = World.standard(watch.fake, instances=1)
+    dimensions = watch.fake.traffic.dimensions(world.target_group)
     about = {"Namespace": "AWS/ApplicationELB", "MetricName": "HTTPCode_Target_5XX_Count", "Dimensions": dimensions}
     watch.alarm(**about, TreatMissingData="notBreaching")
     assert dimensions == watch.shown()["Dimensions"]
-    watch.pretend.traffic.feed(world.target_group, 100, failures=6)
+    watch.fake.traffic.feed(world.target_group, 100, failures=6)
     watch.clock.sleep(180)
     assert "ALARM" == watch.state()
     watch.clock.sleep(180)
@@ -327,7 +327,7 @@ def test_rules(rule: str, a: str, b: str, holds: bool) -> None:
 )
 def test_rules_that_cannot_be_read(rule: str) -> None:
     """They are refused with the place."""
-    with pytest.raises(AwsError, match="ValidationError: AlarmRule"):
+    with pytest.raises(ErrorAnswer, match="ValidationError: AlarmRule"):
         parsed(rule)
 
 

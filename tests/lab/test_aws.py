@@ -15,11 +15,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
-from lab.aws import Crashed, PretendAws, Timings
-from lab.aws.engine import Instance
+from lab.aws import Crashed, FakeAws, Timings
+from lab.aws.engine import FakeInstance
 from lab.aws.wire import _json, _model, incoming, serialise
 from lab.clock import RealClock, VirtualClock
-from lab.machines import PretendMachines
+from lab.machines import FakeMachines
 from lab.world import World
 from tests.worlds.waiting import eventually
 
@@ -31,20 +31,20 @@ class Lab:
 
     def __init__(self, **world: Any) -> None:
         self.clock = VirtualClock()
-        self.machines = PretendMachines(self.clock)
-        self.pretend = PretendAws(self.clock, self.machines)
-        self.world = World.standard(self.pretend, **world)
+        self.machines = FakeMachines(self.clock)
+        self.fake = FakeAws(self.clock, self.machines)
+        self.world = World.standard(self.fake, **world)
         self.arn = self.world.target_group
 
     def client(self, service: str, **config: Any) -> Any:
         """A client of the code under test."""
-        session: Any = self.pretend.session()
+        session: Any = self.fake.session()
         return session.client(service, config=Config(**config) if config else None)
 
     def wait(self, seconds: float) -> None:
         """So many seconds pass."""
         self.clock.sleep(seconds)
-        self.pretend.advance()
+        self.fake.advance()
 
     def group(self, name: str = GROUP) -> Any:
         """A group as AWS shows it."""
@@ -52,11 +52,11 @@ class Lab:
 
     def members(self, name: str = GROUP) -> list[str]:
         """A group's instances."""
-        return list(self.pretend.members(name))
+        return list(self.fake.members(name))
 
     def states(self, arn: str | None = None) -> list[str]:
         """The states of all targets."""
-        return sorted(self.pretend.serving(arn or self.arn).values())
+        return sorted(self.fake.serving(arn or self.arn).values())
 
     def health(self, instance: str, arn: str | None = None) -> tuple[str, str | None]:
         """What DescribeTargetHealth tells of one."""
@@ -89,7 +89,7 @@ def lab() -> Iterator[Lab]:
     """The standard world: four healthy instances."""
     lab = Lab()
     yield lab
-    lab.pretend.close()
+    lab.fake.close()
 
 
 class refused:  # noqa: N801 - read as a sentence: with refused("ValidationError")
@@ -114,9 +114,9 @@ class TestWorld:
         group = lab.group()
         assert (2, 4, 8) == (group["MinSize"], group["DesiredCapacity"], group["MaxSize"])
         assert ["healthy"] * 4 == lab.states()
-        assert lab.pretend.instances()[lab.world.builder] == "stopped"
+        assert lab.fake.instances()[lab.world.builder] == "stopped"
         assert [] == lab.world.leftovers()
-        assert [] == lab.pretend.calls
+        assert [] == lab.fake.calls
         assert {"v1"} == {lab.machines.commit(one) for one in lab.members()}
 
     @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ class TestInstances:
         seen = []
         for _ in range(12):
             online = ssm.describe_instance_information(Filters=asked)["InstanceInformationList"]
-            seen.append((lab.pretend.instances()[builder], lab.machines.answers(builder, "/"), len(online)))
+            seen.append((lab.fake.instances()[builder], lab.machines.answers(builder, "/"), len(online)))
             lab.wait(5)
         assert [("pending", False, 0)] * 2 == seen[:2]
         assert [("running", False, 0)] * 7 == seen[2:9]
@@ -183,7 +183,7 @@ class TestInstances:
         with refused("IncorrectInstanceState"):
             ec2.start_instances(InstanceIds=[builder])
         lab.wait(20)
-        assert lab.pretend.instances()[builder] == "stopped"
+        assert lab.fake.instances()[builder] == "stopped"
         ec2.start_instances(InstanceIds=[builder])
         lab.wait(60)
         assert lab.machines.commit(builder) == "abc123"
@@ -230,7 +230,7 @@ class TestImages:
     def test_names_are_unique_and_well_formed(self, lab: Lab) -> None:
         """A name is taken by a pending, available or failed image until that is deregistered."""
         ec2, builder = lab.client("ec2"), lab.world.builder
-        lab.pretend.faults.image_fails("Client.InternalError: broken", times=1)
+        lab.fake.faults.image_fails("Client.InternalError: broken", times=1)
         image = ec2.create_image(InstanceId=builder, Name="web-v1")["ImageId"]
         with refused("InvalidAMIName.Duplicate", f"AMI name web-v1 is already in use by AMI {image}"):
             ec2.create_image(InstanceId=builder, Name="web-v1")
@@ -366,19 +366,19 @@ class TestGroups:
         lab.create(TargetGroupARNs=[lab.arn])
         assert [] == lab.group("green")["Instances"]
         lab.wait(2)
-        assert ["Pending"] * 2 == list(lab.pretend.members("green").values())
+        assert ["Pending"] * 2 == list(lab.fake.members("green").values())
         lab.wait(10)
-        assert ["InService"] * 2 == list(lab.pretend.members("green").values())
+        assert ["InService"] * 2 == list(lab.fake.members("green").values())
         green = lab.members("green")
         assert ("initial", "Elb.RegistrationInProgress") == lab.health(green[0])
         lab.wait(10)
         assert ("initial", "Elb.InitialHealthChecking") == lab.health(green[0])
-        assert set(lab.members()) == set(lab.pretend.routes(lab.arn))
+        assert set(lab.members()) == set(lab.fake.routes(lab.arn))
         lab.wait(10)  # two failed checks by now: it must pass three, as if it had been well before
         assert ("unhealthy", "Target.FailedHealthChecks") == lab.health(green[0])
         lab.wait(40)
         assert ("healthy", None) == lab.health(green[0])
-        assert {*lab.members(), *green} == set(lab.pretend.routes(lab.arn))
+        assert {*lab.members(), *green} == set(lab.fake.routes(lab.arn))
 
     def test_every_member_is_kept_and_shown_again(self, lab: Lab) -> None:
         """What goes into CreateAutoScalingGroup comes out of DescribeAutoScalingGroups."""
@@ -516,18 +516,18 @@ class TestGroups:
         groups.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=2)
         lab.wait(2)
         victim = members[3]
-        assert {**dict.fromkeys(members[:3], "InService"), victim: "Terminating"} == lab.pretend.members(GROUP)
+        assert {**dict.fromkeys(members[:3], "InService"), victim: "Terminating"} == lab.fake.members(GROUP)
         assert (("draining", "Target.DeregistrationInProgress"), "running") == (
             lab.health(victim),
-            lab.pretend.instances()[victim],
+            lab.fake.instances()[victim],
         )
         lab.wait(30)
         assert ("shutting-down", ("unused", "Target.NotRegistered")) == (
-            lab.pretend.instances()[victim],
+            lab.fake.instances()[victim],
             lab.health(victim),
         )
         lab.wait(20)
-        assert (members[:3], "terminated") == (lab.members(), lab.pretend.instances()[victim])
+        assert (members[:3], "terminated") == (lab.members(), lab.fake.instances()[victim])
         with refused("ValidationError", "less than or equal to 50"):
             groups.set_instance_protection(
                 AutoScalingGroupName=GROUP, InstanceIds=["i-1"] * 51, ProtectedFromScaleIn=True
@@ -541,7 +541,7 @@ class TestGroups:
         for size in (6, 3):
             groups.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=size)
             lab.wait(300)
-            assert ["InService"] * 4 == list(lab.pretend.members(GROUP).values())
+            assert ["InService"] * 4 == list(lab.fake.members(GROUP).values())
         groups.resume_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Terminate"])
         lab.wait(60)
         assert 3 == len(lab.members())
@@ -572,7 +572,7 @@ class TestGroups:
         groups.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
         lab.wait(120)
         assert [] == _groups(lab)
-        assert set(lab.pretend.instances().values()) == {"stopped", "terminated"}
+        assert set(lab.fake.instances().values()) == {"stopped", "terminated"}
         assert [] == lab.states()
 
     def test_an_instance_lost_to_ec2_is_replaced(self, lab: Lab) -> None:
@@ -591,14 +591,14 @@ class TestGroups:
         lab = Lab(group={"HealthCheckGracePeriod": 200}, instances=2)
         lab.machines.sick("v1")
         lab.wait(60)
-        assert (["unhealthy"] * 2, ["InService"] * 2) == (lab.states(), list(lab.pretend.members(GROUP).values()))
+        assert (["unhealthy"] * 2, ["InService"] * 2) == (lab.states(), list(lab.fake.members(GROUP).values()))
         first = lab.members()
         lab.wait(140)
-        assert not set(first) & {one for one, state in lab.pretend.members(GROUP).items() if state == "InService"}
+        assert not set(first) & {one for one, state in lab.fake.members(GROUP).items() if state == "InService"}
         calm = Lab(group={"HealthCheckType": "EC2", "HealthCheckGracePeriod": 0}, instances=2)
         calm.machines.sick("v1")
         calm.wait(600)
-        assert ["InService"] * 2 == list(calm.pretend.members(GROUP).values())
+        assert ["InService"] * 2 == list(calm.fake.members(GROUP).values())
 
     def test_no_grace_period_kills_slow_booters(self, lab: Lab) -> None:
         """The API's default of 0 with ELB checks replaces instances that are still booting: a copy must not drop it."""
@@ -608,7 +608,7 @@ class TestGroups:
 
     def test_want_of_capacity_is_a_failed_activity_and_is_tried_again(self, lab: Lab) -> None:
         """The reason is in the newest activity; when capacity returns the group grows by itself."""
-        lab.pretend.faults.no_capacity("green", times=2)
+        lab.fake.faults.no_capacity("green", times=2)
         lab.create()
         lab.wait(3)
         told = lab.client("autoscaling").describe_scaling_activities(AutoScalingGroupName="green")["Activities"]
@@ -626,9 +626,9 @@ class TestGroups:
         hook = {"LifecycleHookName": "h", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
         lab.create(LifecycleHookSpecificationList=[{**hook, "DefaultResult": "CONTINUE", "HeartbeatTimeout": 7}])
         lab.wait(12)
-        assert {"Pending:Wait"} == set(lab.pretend.members("green").values())
+        assert {"Pending:Wait"} == set(lab.fake.members("green").values())
         lab.wait(7)
-        assert {"InService"} == set(lab.pretend.members("green").values())
+        assert {"InService"} == set(lab.fake.members("green").values())
         lab.create("other", LifecycleHookSpecificationList=[hook])
         lab.wait(12)
         first = lab.members("other")
@@ -636,7 +636,7 @@ class TestGroups:
             AutoScalingGroupName="other", LifecycleHookName="h", InstanceId=first[0], LifecycleActionResult="CONTINUE"
         )
         lab.wait(10)
-        states = lab.pretend.members("other")
+        states = lab.fake.members("other")
         assert ("InService", "Terminating:Proceed") == (states[first[0]], states[first[1]])
 
     def test_a_hook_that_gives_up_says_so_in_the_activity(self, lab: Lab) -> None:
@@ -658,19 +658,19 @@ class TestGroups:
             groups.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=4)
             groups.enter_standby(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=True)
         groups.enter_standby(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=False)
-        assert (lab.pretend.members(GROUP)[one], lab.pretend.serving(lab.arn)[one]) == ("EnteringStandby", "draining")
+        assert (lab.fake.members(GROUP)[one], lab.fake.serving(lab.arn)[one]) == ("EnteringStandby", "draining")
         lab.wait(60)
-        assert sorted(lab.pretend.members(GROUP).values()) == ["InService"] * 4 + ["Standby"]
+        assert sorted(lab.fake.members(GROUP).values()) == ["InService"] * 4 + ["Standby"]
         groups.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
         lab.wait(200)
-        assert lab.pretend.members(GROUP) == {one: "Standby"}
+        assert lab.fake.members(GROUP) == {one: "Standby"}
         with refused("ResourceInUse"):
             groups.delete_auto_scaling_group(AutoScalingGroupName=GROUP)
         with refused("ValidationError", "not in InService"):
             groups.enter_standby(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=False)
         groups.exit_standby(InstanceIds=[one], AutoScalingGroupName=GROUP)
         lab.wait(60)
-        assert (lab.pretend.members(GROUP), lab.pretend.serving(lab.arn)) == ({one: "InService"}, {one: "healthy"})
+        assert (lab.fake.members(GROUP), lab.fake.serving(lab.arn)) == ({one: "InService"}, {one: "healthy"})
         assert lab.group()["DesiredCapacity"] == 1
         with refused("ValidationError", "not in Standby"):
             groups.exit_standby(InstanceIds=[one], AutoScalingGroupName=GROUP)
@@ -691,9 +691,9 @@ class TestGroups:
         one, *_ = lab.members()
         groups.detach_instances(InstanceIds=[one], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=False)
         lab.wait(60)
-        assert one not in lab.pretend.members(GROUP)
-        assert list(lab.pretend.members(GROUP).values()) == ["InService"] * 4
-        assert (one in lab.pretend.serving(lab.arn), lab.pretend.instances()[one]) == (False, "running")
+        assert one not in lab.fake.members(GROUP)
+        assert list(lab.fake.members(GROUP).values()) == ["InService"] * 4
+        assert (one in lab.fake.serving(lab.arn), lab.fake.instances()[one]) == (False, "running")
         told = groups.describe_scaling_activities(AutoScalingGroupName=GROUP)["Activities"]
         assert f"Detaching EC2 instance: {one}" in [activity["Description"] for activity in told]
 
@@ -703,7 +703,7 @@ class TestGroups:
         lab.create(HealthCheckType="ELB", HealthCheckGracePeriod=300, TargetGroupARNs=[lab.arn])
         lab.wait(400)
         taken, sick = lab.members("green")
-        lab.pretend.take(taken)
+        lab.fake.take(taken)
         lab.machines.kill(sick)
         lab.wait(200)
         told = groups.describe_scaling_activities(AutoScalingGroupName="green")["Activities"]
@@ -730,7 +730,7 @@ class TestGroups:
         seen = []
         for seconds in (0, 29, 1, 9, 1, 20):
             lab.wait(seconds)
-            seen.append((lab.pretend.members(GROUP).get(victim), lab.pretend.instances()[victim]))
+            seen.append((lab.fake.members(GROUP).get(victim), lab.fake.instances()[victim]))
         assert seen == [
             ("Terminating", "running"),
             ("Terminating", "running"),
@@ -837,7 +837,7 @@ class TestGroups:
     def test_a_volume_is_no_smaller_than_its_snapshot(self, lab: Lab) -> None:
         """An image takes as much room as the disk that it was made of, whatever a template says."""
         ec2 = lab.client("ec2")
-        lab.pretend.engine.state.instances[lab.world.builder].launch["BlockDeviceMappings"] = [
+        lab.fake.engine.state.instances[lab.world.builder].launch["BlockDeviceMappings"] = [
             {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}
         ]
         filters = [{"Name": "attachment.instance-id", "Values": [lab.world.builder]}]
@@ -858,7 +858,7 @@ class TestGroups:
         show = lab.client("ec2").describe_volumes
         assert not show(Filters=filters)["Volumes"][0]["Encrypted"]
         key = lab.client("kms").create_key()["KeyMetadata"]["Arn"]
-        launch = lab.pretend.engine.state.instances[lab.world.builder].launch
+        launch = lab.fake.engine.state.instances[lab.world.builder].launch
         launch["BlockDeviceMappings"] = [{"DeviceName": "/dev/xvda", "Ebs": {"KmsKeyId": key}}]
         (volume,) = show(Filters=filters)["Volumes"]
         assert (True, key) == (volume["Encrypted"], volume["KmsKeyId"])
@@ -871,7 +871,7 @@ class TestGroups:
         lab.wait(60)
         shown = groups.describe_warm_pool(**named)
         assert ["Warmed:Stopped"] * 3 == [one["LifecycleState"] for one in shown["Instances"]]
-        assert {"stopped"} == {lab.pretend.instances()[one["InstanceId"]] for one in shown["Instances"]}
+        assert {"stopped"} == {lab.fake.instances()[one["InstanceId"]] for one in shown["Instances"]}
         assert (3, 2) == (lab.group("green")["WarmPoolSize"], len(lab.group("green")["Instances"]))
         groups.update_auto_scaling_group(**named, MinSize=0, DesiredCapacity=0)
         lab.wait(120)
@@ -902,8 +902,8 @@ class TestGroups:
         (warmed,) = groups.describe_warm_pool(**named)["Instances"]
         (groups.delete_auto_scaling_group if whole else groups.delete_warm_pool)(**named, ForceDelete=True)
         lab.wait(90)
-        assert "terminated" == lab.pretend.instances()[warmed["InstanceId"]]
-        assert whole is ("green" not in lab.pretend.engine.state.groups)
+        assert "terminated" == lab.fake.instances()[warmed["InstanceId"]]
+        assert whole is ("green" not in lab.fake.engine.state.groups)
 
     def test_an_alarm_scales_within_the_group_s_bounds(self, lab: Lab) -> None:
         """By its policy, a simple one or one of steps; not while its notifications are suspended."""
@@ -914,11 +914,11 @@ class TestGroups:
         steps = [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 8}]
         more = {"PolicyType": "StepScaling", "StepAdjustments": steps}
         groups.put_scaling_policy(**named, **change, **more, PolicyName="steps")
-        assert 3 == lab.pretend.fire("green", "simple")
-        assert 5 == lab.pretend.fire("green", "steps")
+        assert 3 == lab.fake.fire("green", "simple")
+        assert 5 == lab.fake.fire("green", "steps")
         groups.update_auto_scaling_group(**named, MinSize=0, DesiredCapacity=0)
         groups.suspend_processes(**named, ScalingProcesses=["AlarmNotification"])
-        assert 0 == lab.pretend.fire("green", "steps") == lab.pretend.fire("green", "there is none")
+        assert 0 == lab.fake.fire("green", "steps") == lab.fake.fire("green", "there is none")
 
     def test_pages(self, lab: Lab) -> None:
         """Listings come in pages, and the paginators of boto3 put them together."""
@@ -939,7 +939,7 @@ class TestTraffic:
         groups.detach_load_balancer_target_groups(**named)
         assert [] == lab.group()["TargetGroupARNs"]
         lab.wait(2)
-        assert (["draining"] * 4, []) == (lab.states(), lab.pretend.routes(lab.arn))
+        assert (["draining"] * 4, []) == (lab.states(), lab.fake.routes(lab.arn))
         told = groups.describe_load_balancer_target_groups(AutoScalingGroupName=GROUP)["LoadBalancerTargetGroups"]
         assert [{"LoadBalancerTargetGroupARN": lab.arn, "State": "Removing"}] == told
         lab.wait(29)
@@ -993,7 +993,7 @@ class TestTraffic:
         assert ("healthy", None) == lab.health(victim)
         lab.wait(10)
         assert ("unhealthy", "Target.FailedHealthChecks") == lab.health(victim)
-        assert victim not in lab.pretend.routes(lab.arn)
+        assert victim not in lab.fake.routes(lab.arn)
         lab.world.client("autoscaling").suspend_processes(AutoScalingGroupName=GROUP)
         lab.machines.start(victim, "")
         lab.wait(20)
@@ -1005,7 +1005,7 @@ class TestTraffic:
         """New requests go to all that are registered, so that a site answers proves nothing."""
         lab.machines.sick("v1")
         lab.wait(30)
-        assert set(lab.members()) == set(lab.pretend.routes(lab.arn))
+        assert set(lab.members()) == set(lab.fake.routes(lab.arn))
 
     def test_a_group_without_a_listener_is_unused(self, lab: Lab) -> None:
         """Its targets are not checked; once a listener forwards to it they begin as initial."""
@@ -1026,7 +1026,7 @@ class TestTraffic:
         assert "initial" == lab.health(lab.members()[0], arn)[0]
         lab.wait(31)
         assert "healthy" == lab.health(lab.members()[0], arn)[0]
-        assert {lab.arn: 1, arn: 0} == lab.pretend.weights(lab.world.listener)
+        assert {lab.arn: 1, arn: 0} == lab.fake.weights(lab.world.listener)
         told = elb.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
         assert [lab.world.balancer] == told["LoadBalancerArns"]
 
@@ -1047,7 +1047,7 @@ class TestTraffic:
             ]
 
         ours = told()
-        monkeypatch.setitem(lab.pretend._operations, "elbv2", {})
+        monkeypatch.setitem(lab.fake._operations, "elbv2", {})
         assert ours == told()
         assert len(ours) == 2 + 3
 
@@ -1155,7 +1155,7 @@ class TestCommands:
     def test_an_instance_without_an_agent_spoils_a_batch(self, lab: Lab) -> None:
         """InvalidInstanceId for all of them; DescribeInstanceInformation shows the others alone."""
         lost, *others = lab.members()
-        lab.pretend.faults.no_agent(lost)
+        lab.fake.faults.no_agent(lost)
         with refused("InvalidInstanceId"):
             self.send(lab, "true", [lost, *others])
         asked = [{"Key": "InstanceIds", "Values": [lost, *others]}]
@@ -1187,7 +1187,7 @@ class TestMoto:
         with pytest.raises(db.exceptions.TransactionCanceledException):
             db.transact_write_items(TransactItems=[{"Put": {**put, "ConditionExpression": "attribute_not_exists(pk)"}}])
         assert ["ConditionalCheckFailedException", "TransactionCanceledException"] == [
-            call.error for call in lab.pretend.calls[-2:]
+            call.error for call in lab.fake.calls[-2:]
         ]
 
     def test_alarms_parameters_and_identity(self, lab: Lab) -> None:
@@ -1207,7 +1207,7 @@ class TestMoto:
         assert "ALARM" == watch.describe_alarms(AlarmNames=["web-5xx"])["MetricAlarms"][0]["StateValue"]
         ssm.put_parameter(Name="/ami/web", Value="ami-1", Type="String")
         assert "ami-1" == ssm.get_parameter(Name="/ami/web")["Parameter"]["Value"]
-        assert lab.pretend.account == lab.client("sts").get_caller_identity()["Account"]
+        assert lab.fake.account == lab.client("sts").get_caller_identity()["Account"]
 
     def test_two_worlds_share_nothing(self) -> None:
         """Not moto's tables, not our groups; and a world that was closed leaves nothing in moto."""
@@ -1218,9 +1218,9 @@ class TestMoto:
             TableName="table", KeySchema=[key], AttributeDefinitions=[kind], BillingMode="PAY_PER_REQUEST"
         )
         assert ([], 2) == (two.client("dynamodb").list_tables()["TableNames"], len(two.members()))
-        assert one.pretend.account != two.pretend.account
-        account = one.pretend.account
-        one.pretend.close()
+        assert one.fake.account != two.fake.account
+        account = one.fake.account
+        one.fake.close()
         assert account not in moto.backends.get_backend("dynamodb")
         assert 2 == len(two.states())
 
@@ -1229,13 +1229,13 @@ class TestFaults:
     def test_throttling_is_survived_by_retries_on_the_labs_time(self, lab: Lab) -> None:
         """boto3 retries by itself; its waiting moves the virtual clock, not ours. Codes differ by service."""
         op = "autoscaling:DescribeAutoScalingGroups"
-        lab.pretend.faults.throttle(op, times=2)
+        lab.fake.faults.throttle(op, times=2)
         before = lab.clock.now()
         lab.client("autoscaling", retries={"mode": "standard", "total_max_attempts": 4}).describe_auto_scaling_groups()
-        assert ["Throttling", "Throttling", None] == [call.error for call in lab.pretend.calls]
-        assert [op] * 3 == [call.name for call in lab.pretend.calls]
+        assert ["Throttling", "Throttling", None] == [call.error for call in lab.fake.calls]
+        assert [op] * 3 == [call.name for call in lab.fake.calls]
         assert lab.clock.now() > before
-        lab.pretend.faults.throttle("*", times=None)
+        lab.fake.faults.throttle("*", times=None)
         codes = {
             "ec2": "RequestLimitExceeded",
             "ssm": "ThrottlingException",
@@ -1254,7 +1254,7 @@ class TestFaults:
 
     def test_denials_name_the_action_and_last_until_allowed(self, lab: Lab) -> None:
         """AccessDenied, UnauthorizedOperation or AccessDeniedException, by service; others are not touched."""
-        faults, groups = lab.pretend.faults, lab.client("autoscaling")
+        faults, groups = lab.fake.faults, lab.client("autoscaling")
         for pattern in ("autoscaling:Create*", "ec2:CreateImage", "ssm:SendCommand"):
             faults.deny(pattern)
         with refused("AccessDenied", "is not authorized to perform: autoscaling:CreateAutoScalingGroup"):
@@ -1269,7 +1269,7 @@ class TestFaults:
 
     def test_a_fault_may_wait_for_the_nth_call(self, lab: Lab) -> None:
         """`skip` lets calls pass, `times` strikes so many, and what was refused had no effect."""
-        lab.pretend.faults.fail("autoscaling:SetDesiredCapacity", "ScalingActivityInProgress", "busy", skip=1)
+        lab.fake.faults.fail("autoscaling:SetDesiredCapacity", "ScalingActivityInProgress", "busy", skip=1)
         groups = lab.client("autoscaling")
         groups.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
         with refused("ScalingActivityInProgress", "busy"):
@@ -1278,57 +1278,57 @@ class TestFaults:
 
     def test_server_errors_are_retried(self, lab: Lab) -> None:
         """A 500 has no effect, and boto3 tries again."""
-        lab.pretend.faults.server_error("ec2:CreateImage", times=1)
+        lab.fake.faults.server_error("ec2:CreateImage", times=1)
         lab.client("ec2").create_image(InstanceId=lab.world.builder, Name="web-v1")
-        assert ["InternalError", None] == [call.error for call in lab.pretend.calls]
+        assert ["InternalError", None] == [call.error for call in lab.fake.calls]
 
     def test_a_lost_answer_has_had_its_effect(self, lab: Lab) -> None:
         """The retry finds the work done (AlreadyExists); without retries the caller sees a broken connection."""
-        lab.pretend.faults.lose_answer("autoscaling:CreateAutoScalingGroup")
+        lab.fake.faults.lose_answer("autoscaling:CreateAutoScalingGroup")
         with refused("AlreadyExists"):
             lab.create("one")
-        lab.pretend.faults.lose_answer("autoscaling:SetDesiredCapacity", nth=2)
+        lab.fake.faults.lose_answer("autoscaling:SetDesiredCapacity", nth=2)
         single = lab.client("autoscaling", retries={"total_max_attempts": 1})
         single.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
         with pytest.raises(ConnectionClosedError):
             single.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=6)
-        assert (6, "LostAnswer") == (lab.group()["DesiredCapacity"], lab.pretend.calls[-1].error)
+        assert (6, "LostAnswer") == (lab.group()["DesiredCapacity"], lab.fake.calls[-1].error)
 
     def test_a_call_that_is_swallowed_has_no_effect_and_no_answer(self, lab: Lab) -> None:
         """The client waits as long as it was told to, and boto3 sends it again."""
-        lab.pretend.faults.swallow("autoscaling:SetDesiredCapacity", times=2)
+        lab.fake.faults.swallow("autoscaling:SetDesiredCapacity", times=2)
         patient = lab.client("autoscaling", read_timeout=8, retries={"mode": "standard", "total_max_attempts": 2})
         began = lab.clock.now()
         with pytest.raises(ReadTimeoutError):
             patient.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
         assert 16 <= lab.clock.now() - began < 17
         assert 4 == lab.group()["DesiredCapacity"]
-        assert ["Swallowed", "Swallowed"] == [call.error for call in lab.pretend.calls]
+        assert ["Swallowed", "Swallowed"] == [call.error for call in lab.fake.calls]
 
     def test_a_page_of_html_breaks_a_call_off(self, lab: Lab) -> None:
         """Where XML is due boto3 cannot parse it and does not try again; where JSON is due it is a 500."""
-        lab.pretend.faults.page("autoscaling:SetDesiredCapacity")
+        lab.fake.faults.page("autoscaling:SetDesiredCapacity")
         with pytest.raises(ResponseParserError):
             lab.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
         assert lab.group()["DesiredCapacity"] == 4
-        lab.pretend.faults.page("ssm:SendCommand", times=3)
+        lab.fake.faults.page("ssm:SendCommand", times=3)
         with refused("500"):
             lab.client("ssm").send_command(InstanceIds=[lab.world.builder], DocumentName="AWS-RunShellScript")
 
     @pytest.mark.parametrize(("when", "there"), [("before", False), ("after", True)])
     def test_a_crash_at_a_call(self, lab: Lab, when: Any, there: bool) -> None:
         """It strikes at that very call, before or after its effect, and no `except Exception` survives it."""
-        lab.pretend.faults.crash(2, when)
+        lab.fake.faults.crash(2, when)
         lab.group()
         lab.client("autoscaling").describe_auto_scaling_groups()
         with pytest.raises(Crashed):
             lab.create()
         assert there == ("green" in [one["AutoScalingGroupName"] for one in _groups(lab)])
-        assert "Crashed" == lab.pretend.calls[1].error
+        assert "Crashed" == lab.fake.calls[1].error
 
     def test_stale_reads_show_what_was(self, lab: Lab) -> None:
         """What was made is not shown for so long, though it is there; then it is shown."""
-        lab.pretend.faults.stale(10)
+        lab.fake.faults.stale(10)
         lab.create(DesiredCapacity=0)
         image = lab.client("ec2").create_image(InstanceId=lab.world.builder, Name="web-v1")["ImageId"]
         groups = lab.client("autoscaling")
@@ -1346,7 +1346,7 @@ class TestFaults:
 
     def test_stale_reads_follow_events_too(self, lab: Lab) -> None:
         """Targets are shown as healthy for a while after they were taken out; looks inside tell the truth."""
-        lab.pretend.faults.stale(10)
+        lab.fake.faults.stale(10)
         named = {"AutoScalingGroupName": GROUP, "TargetGroupARNs": [lab.arn]}
         lab.client("autoscaling").detach_load_balancer_target_groups(**named)
         lab.wait(8)
@@ -1356,16 +1356,16 @@ class TestFaults:
 
     def test_some_never_boot(self, lab: Lab) -> None:
         """They run, and never answer: by group, so many of them."""
-        lab.pretend.faults.never_boots("green", times=1)
+        lab.fake.faults.never_boots("green", times=1)
         lab.create(TargetGroupARNs=[lab.arn])
         lab.wait(300)
         states = [lab.health(one)[0] for one in lab.members("green")]
         assert ["healthy", "unhealthy"] == sorted(states)
-        assert {"running"} == {lab.pretend.instances()[one] for one in lab.members("green")}
+        assert {"running"} == {lab.fake.instances()[one] for one in lab.members("green")}
 
     def test_clear_makes_all_well(self, lab: Lab) -> None:
         """After it nothing strikes."""
-        faults = lab.pretend.faults
+        faults = lab.fake.faults
         faults.deny("*")
         faults.stale(100)
         faults.crash(1)
@@ -1385,14 +1385,14 @@ class TestWaysIn:
         lab.wait(5)
         with refused("ValidationError"):
             lab.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName="nobody")
-        first, second = lab.pretend.calls
+        first, second = lab.fake.calls
         assert ("ec2:DescribeImages", False, None) == (first.name, first.mutating, first.error)
         assert ("autoscaling:DeleteAutoScalingGroup", True, "ValidationError") == (
             second.name,
             second.mutating,
             second.error,
         )
-        assert (lab.pretend.region, 5) == (first.region, second.when - first.when)
+        assert (lab.fake.region, 5) == (first.region, second.when - first.when)
 
     def test_it_survives_a_fork(self, lab: Lab) -> None:
         """A child goes on from the parent's state by itself, and the parent does not see what it does."""
@@ -1418,7 +1418,7 @@ class TestWaysIn:
         checked = 0
         for service, operation in (("autoscaling", "DescribeAutoScalingGroups"), ("ec2", "DescribeInstances")):
             request = incoming("POST", "https://x/", {}, b"Action=" + operation.encode(), service, "")
-            result = lab.pretend._operations[service][operation]({})
+            result = lab.fake._operations[service][operation]({})
             model = _model(service, operation)
             from botocore.parsers import create_parser
 
@@ -1435,54 +1435,54 @@ class TestWaysIn:
 
     def test_by_http_with_the_real_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Any client with AWS_ENDPOINT_URL reaches the state; time moves by itself; a lost answer cuts the line."""
-        pretend = PretendAws(RealClock(), timings=replace(Timings.quick(), boot=0.3, launch=0.1, image=0.3))
+        fake = FakeAws(RealClock(), timings=replace(Timings.quick(), boot=0.3, launch=0.1, image=0.3))
         try:
-            world = World.standard(pretend, instances=1, health={"HealthCheckIntervalSeconds": 5}, drain=0)
-            monkeypatch.setenv("AWS_ENDPOINT_URL", pretend.serve(tick=0.05))
-            outside = boto3.Session("LAB", "lab", region_name=pretend.region)
+            world = World.standard(fake, instances=1, health={"HealthCheckIntervalSeconds": 5}, drain=0)
+            monkeypatch.setenv("AWS_ENDPOINT_URL", fake.serve(tick=0.05))
+            outside = boto3.Session("LAB", "lab", region_name=fake.region)
             groups = outside.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
             assert [GROUP] == [one["AutoScalingGroupName"] for one in groups]
             assert [world.balancer] == [
                 one["LoadBalancerArn"] for one in outside.client("elbv2").describe_load_balancers()["LoadBalancers"]
             ]
-            assert pretend.account == outside.client("sts").get_caller_identity()["Account"]
+            assert fake.account == outside.client("sts").get_caller_identity()["Account"]
             assert [] == outside.client("cloudwatch").describe_alarms()["MetricAlarms"]
             assert [] == outside.client("dynamodb").list_tables()["TableNames"]
             with refused("ValidationError"):
                 outside.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName="nobody")
-            state = pretend.engine.state
+            state = fake.engine.state
             eventually(lambda: state.instances[world.builder].state == "stopped", 30)
             image = outside.client("ec2").create_image(InstanceId=world.builder, Name="web-v1")["ImageId"]
             eventually(lambda: state.images[image].state == "available", 30)  # nobody asked: the ticker did it
-            pretend.faults.lose_answer("ec2:DescribeImages")
+            fake.faults.lose_answer("ec2:DescribeImages")
             with pytest.raises(ConnectionClosedError):
                 outside.client("ec2", config=Config(retries={"total_max_attempts": 1})).describe_images()
-            pretend.faults.swallow("ec2:DescribeImages")
+            fake.faults.swallow("ec2:DescribeImages")
             hasty = Config(read_timeout=0.2, retries={"total_max_attempts": 1})
             with pytest.raises(ReadTimeoutError):
                 outside.client("ec2", config=hasty).describe_images()
         finally:
-            pretend.close()
+            fake.close()
 
     def test_answers_bear_the_labs_time(self) -> None:
         """In this process and by HTTP, as AWS's bear its own (HTTP, Date), in whole seconds."""
-        pretend = PretendAws(VirtualClock(1_700_000_000.7))
+        fake = FakeAws(VirtualClock(1_700_000_000.7))
         try:
-            here = pretend.session(recorded=False).client("sts")
-            there = boto3.Session("LAB", "lab", region_name=pretend.region).client("sts", endpoint_url=pretend.serve())
+            here = fake.session(recorded=False).client("sts")
+            there = boto3.Session("LAB", "lab", region_name=fake.region).client("sts", endpoint_url=fake.serve())
             for client in (here, there):
                 headers = client.get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
                 assert headers["date"] == "Tue, 14 Nov 2023 22:13:20 GMT"
         finally:
-            pretend.close()
+            fake.close()
 
     def test_a_slow_health_check_holds_up_nobody(self) -> None:
         """While a machine takes its time to answer its check, requests by HTTP are answered."""
         clock = RealClock()
-        machines = PretendMachines(clock)
-        pretend = PretendAws(clock, machines, Timings.quick())
+        machines = FakeMachines(clock)
+        fake = FakeAws(clock, machines, Timings.quick())
         try:
-            World.standard(pretend, instances=1, health={"HealthCheckIntervalSeconds": 5}, drain=0)
+            World.standard(fake, instances=1, health={"HealthCheckIntervalSeconds": 5}, drain=0)
             asked, may_answer = threading.Event(), threading.Event()
 
             def answers(instance_id: str, path: str) -> bool:
@@ -1490,23 +1490,23 @@ class TestWaysIn:
                 return may_answer.wait(60)
 
             machines.answers = answers  # type: ignore[method-assign]
-            pretend.serve(tick=0.02)
+            fake.serve(tick=0.02)
             assert asked.wait(60)
-            outside = boto3.Session("LAB", "lab", region_name=pretend.region)
-            ec2 = outside.client("ec2", endpoint_url=pretend.serve(), config=Config(read_timeout=30))
+            outside = boto3.Session("LAB", "lab", region_name=fake.region)
+            ec2 = outside.client("ec2", endpoint_url=fake.serve(), config=Config(read_timeout=30))
             assert "Images" in ec2.describe_images()
             assert not may_answer.is_set()
         finally:
             may_answer.set()
-            pretend.close()
+            fake.close()
 
     def test_addresses_are_those_of_the_machines(self, lab: Lab) -> None:
         """Machines that have addresses tell them; else the private one is shown."""
         one = lab.members()[0]
-        state: Instance = lab.pretend.engine.state.instances[one]
-        assert f"http://{state.address}" == lab.pretend.addresses[one]
+        state: FakeInstance = lab.fake.engine.state.instances[one]
+        assert f"http://{state.address}" == lab.fake.addresses[one]
         lab.machines.address = lambda instance: f"http://127.0.0.1/{instance}"  # type: ignore[attr-defined]
-        assert f"http://127.0.0.1/{one}" == lab.pretend.addresses[one]
+        assert f"http://127.0.0.1/{one}" == lab.fake.addresses[one]
 
 
 def _groups(lab: Lab) -> list[Any]:
@@ -1533,7 +1533,7 @@ def test_descriptions_of_services_are_read_once() -> None:
 
 def test_latest_means_the_newest_version_that_still_exists() -> None:
     """After the newest is deleted, $Latest is the one before it, and its number is not given again."""
-    world = World.standard(PretendAws(VirtualClock()), instances=1)
+    world = World.standard(FakeAws(VirtualClock()), instances=1)
     ec2 = world.client("ec2")
 
     def make() -> int:

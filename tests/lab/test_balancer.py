@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.balancer import Balancer
 from lab.clock import VirtualClock
 from lab.load import Load
-from lab.machines import PretendMachines
-from lab.routing import LOGGED_IN, Asked, Pool, Turns, Way, cookie, fits, stuck, table_of
+from lab.machines import FakeMachines
+from lab.routing import LOGGED_IN, Pool, RoutedRequest, Turns, Way, cookie, fits, stuck, table_of
 from lab.server import HOST, Servers
 from lab.world import World
 from tests.worlds.waiting import eventually
@@ -38,7 +38,7 @@ class Table:
         """Set one group: `put("web", i_1="healthy")`."""
         self.pools[group] = ({name.replace("_", "-"): state for name, state in states.items()}, weight)
 
-    def __call__(self, asked: Asked) -> Way:
+    def __call__(self, asked: RoutedRequest) -> Way:
         """The table as it stands."""
         return Way(
             [Pool(name, dict(states), weight) for name, (states, weight) in self.pools.items()], sticky=self.sticky
@@ -305,7 +305,7 @@ def test_rules_have_turns_of_their_own() -> None:
 
 # --- rules -----------------------------------------------------------------------------------------
 
-ASKED = Asked("/img/a.png", "v=1&x-Y=Abc", "Web.example.com:8080", "POST", {"x-preview": "Green"})
+ASKED = RoutedRequest("/img/a.png", "v=1&x-Y=Abc", "Web.example.com:8080", "POST", {"x-preview": "Green"})
 CONDITIONS: list[tuple[str, dict[str, Any], bool]] = [
     ("path-pattern", {"PathPatternConfig": {"Values": ["/img/*"]}}, True),
     ("path-pattern", {"PathPatternConfig": {"Values": ["/other", "/img/?.png"]}}, True),
@@ -340,10 +340,10 @@ class Ruled:
 
     def __init__(self, **world: Any) -> None:
         clock = VirtualClock()
-        self.pretend = PretendAws(clock, PretendMachines(clock))
-        self.world = World.standard(self.pretend, instances=1, weighted=True, **world)
+        self.fake = FakeAws(clock, FakeMachines(clock))
+        self.world = World.standard(self.fake, instances=1, weighted=True, **world)
         self.elb = self.world.client("elbv2")
-        self.table = table_of(self.pretend, self.world.listener)
+        self.table = table_of(self.fake, self.world.listener)
 
     def rule(self, priority: int, field: str, config: dict[str, Any], *actions: dict[str, Any]) -> str:
         """One more rule."""
@@ -366,14 +366,14 @@ def test_the_first_rule_that_fits_decides() -> None:
     paths = {"PathPatternConfig": {"Values": ["/a*"]}}
     lab.rule(20, "path-pattern", paths, lab.fixed("404"))
     lab.rule(10, "path-pattern", {"PathPatternConfig": {"Values": ["/ab"]}}, lab.fixed("410"))
-    assert (410, 404) == tuple(lab.table(Asked(path)).answer[0] for path in ("/ab", "/abc"))  # type: ignore[index]
-    way = lab.table(Asked("/"))
+    assert (410, 404) == tuple(lab.table(RoutedRequest(path)).answer[0] for path in ("/ab", "/abc"))  # type: ignore[index]
+    way = lab.table(RoutedRequest("/"))
     assert [(lab.world.target_groups[0], 100), (lab.world.target_groups[1], 0)] == [
         (pool.name, pool.weight) for pool in way.pools
     ]
     assert [1, 0] == [len(pool.candidates()) for pool in way.pools]
-    assert (404, {"Content-Type": "text/plain"}, "no") == lab.table(Asked("/a")).answer
-    assert Way() == table_of(lab.pretend, "no listener")(Asked())
+    assert (404, {"Content-Type": "text/plain"}, "no") == lab.table(RoutedRequest("/a")).answer
+    assert Way() == table_of(lab.fake, "no listener")(RoutedRequest())
 
 
 def test_redirects_keep_what_they_do_not_change() -> None:
@@ -384,13 +384,13 @@ def test_redirects_keep_what_they_do_not_change() -> None:
         1, "path-pattern", {"PathPatternConfig": {"Values": ["*"]}}, {"Type": "redirect", "RedirectConfig": config}
     )
     assert (301, {"Location": "https://a.example.com/b/c?d=e"}, "") == lab.table(
-        Asked("/b/c", "d=e", "a.example.com")
+        RoutedRequest("/b/c", "d=e", "a.example.com")
     ).answer
     config |= {"Host": "www.#{host}", "Path": "/new/#{path}", "Query": "x=1"}
-    rule = lab.pretend.rules(lab.world.listener)[0][0]
+    rule = lab.fake.rules(lab.world.listener)[0][0]
     lab.elb.modify_rule(RuleArn=rule, Actions=[{"Type": "redirect", "RedirectConfig": config}])
     assert (301, {"Location": "https://www.a.example.com/new/b?x=1"}, "") == lab.table(
-        Asked("/b", "", "a.example.com")
+        RoutedRequest("/b", "", "a.example.com")
     ).answer
 
 
@@ -472,18 +472,18 @@ def test_the_world_with_rules_and_a_preview() -> None:
     http, https, static, admin = lab.world.listeners
     (preview,) = lab.world.previews
     blue, green = lab.world.target_groups
-    assert [{blue: 100, green: 0}] * 4 == [lab.pretend.weights(one) for one in lab.world.listeners]
-    assert {blue: 0, green: 100} == lab.pretend.weights(preview)
+    assert [{blue: 100, green: 0}] * 4 == [lab.fake.weights(one) for one in lab.world.listeners]
+    assert {blue: 0, green: 100} == lab.fake.weights(preview)
     traffic = lab.world.config()["traffic"]
     assert ([http, https, static, admin], [preview]) == (traffic["listeners"], traffic["preview"])
-    assert preview == lab.table(Asked("/static/a.css", headers={"x-preview": "green"})).rule
-    assert static == lab.table(Asked("/static/a.css")).rule
-    assert lab.table(Asked("/admin/")).answer is None
-    secure = table_of(lab.pretend, https)
-    assert (302, {"Location": "https://id.example.com/authorize"}, "") == secure(Asked("/admin/")).answer
-    way = secure(Asked("/admin/", cookies={LOGGED_IN: "somebody"}))
+    assert preview == lab.table(RoutedRequest("/static/a.css", headers={"x-preview": "green"})).rule
+    assert static == lab.table(RoutedRequest("/static/a.css")).rule
+    assert lab.table(RoutedRequest("/admin/")).answer is None
+    secure = table_of(lab.fake, https)
+    assert (302, {"Location": "https://id.example.com/authorize"}, "") == secure(RoutedRequest("/admin/")).answer
+    way = secure(RoutedRequest("/admin/", cookies={LOGGED_IN: "somebody"}))
     assert (admin, 3600, blue) == (way.rule, way.sticky, way.pools[0].name)
-    assert 0 == secure(Asked("/")).sticky
+    assert 0 == secure(RoutedRequest("/")).sticky
 
 
 @pytest.mark.parametrize(("otherwise", "answer"), [("deny", 401), ("allow", None), ("authenticate", 302)])
@@ -491,8 +491,8 @@ def test_who_has_not_logged_in(otherwise: str, answer: int | None) -> None:
     """OnUnauthenticatedRequest: turned away, let through, or sent to log in."""
     lab = Ruled(rules=True)
     admin = lab.world.listeners[3]
-    login, forward = lab.pretend.actions(admin)
+    login, forward = lab.fake.actions(admin)
     login["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"] = otherwise
     lab.elb.modify_rule(RuleArn=admin, Actions=[login, forward])
-    way = table_of(lab.pretend, lab.world.listeners[1])(Asked("/admin/"))
+    way = table_of(lab.fake, lab.world.listeners[1])(RoutedRequest("/admin/"))
     assert answer == (way.answer[0] if way.answer else None)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lab.demo import Verdict
+from lab.demo import Ending
+from lab.demo_service import CommandProcess, Teller, account
 from lab.load import Visit, Visits
-from lab.stage import Command, Teller, account
 from tests.worlds.files import ROOT
 from tests.worlds.waiting import alive, eventually
 
@@ -48,11 +48,11 @@ def read_until(process: subprocess.Popen[str], words: str) -> None:
     assert any(words in line for line in process.stdout), f"the demo never said: {words}"
 
 
-def heard(script: str) -> tuple[Command, str]:
+def heard(script: str) -> tuple[CommandProcess, str]:
     """What is told of a command that does what the script says."""
     written = io.StringIO()
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
-    command = Command(process, Teller(Console(file=written, width=100)).hear)
+    command = CommandProcess(process, Teller(Console(file=written, width=100)).hear)
     command.wait(5)
     return command, written.getvalue()
 
@@ -107,8 +107,8 @@ def test_failed_request_spoils_an_act() -> None:
     fine = Visits((Visit(1.0, 1.1, 200, "2", None),))
     broken = Visits((*fine.all, Visit(1.1, 1.2, 502, None, None)))
     unreachable = Visits((Visit(1.0, 1.1, 0, None, "refused"),))
-    verdicts = [Verdict("", (), fine), Verdict("", ("it ended otherwise",), fine)]
-    verdicts += [Verdict("", (), broken), Verdict("", (), unreachable)]
+    verdicts = [Ending("", (), fine), Ending("", ("it ended otherwise",), fine)]
+    verdicts += [Ending("", (), broken), Ending("", (), unreachable)]
     assert [verdict.good for verdict in verdicts] == [True, False, False, False]
 
 
@@ -135,7 +135,7 @@ def test_errors_of_a_command_are_shown() -> None:
 def test_stuck_command_is_ended() -> None:
     """Patience ends, and the exit code tells it."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.PIPE)
-    assert Command(process, lambda _: None).wait(0.2) == -signal.SIGKILL
+    assert CommandProcess(process, lambda _: None).wait(0.2) == -signal.SIGKILL
 
 
 def test_real_account_is_out_of_reach() -> None:

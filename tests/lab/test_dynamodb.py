@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.aws.tables import TOKEN_SECONDS
 from tests.worlds import Ops
 from tests.worlds.dynamodb import AMAZONS, Amazons, Ask, amazons, labs
@@ -46,7 +46,7 @@ def asked(said: list[Said]) -> list[str]:
 
 def lab() -> Ask:
     """The lab's DynamoDB with a table."""
-    ask = labs(PretendAws())
+    ask = labs(FakeAws())
     ask(*made())
     return ask
 
@@ -57,7 +57,7 @@ def lab() -> Ask:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_lab_says_what_amazons_said(name: str) -> None:
     """Each answer and each refusal, down to the attributes, codes and reasons, as recorded."""
-    ours, theirs = said(name, labs(PretendAws())), recorded(name)
+    ours, theirs = said(name, labs(FakeAws())), recorded(name)
     assert asked(theirs) == asked(ours), STALE
     assert theirs == ours
 
@@ -128,7 +128,7 @@ def refusal(ask: Ask, request: Request) -> tuple[int, str]:
 
 def test_a_token_is_good_for_ten_minutes() -> None:
     """Until then the same transaction is done once and others with the token are refused; then it is a new one."""
-    aws = PretendAws()
+    aws = FakeAws()
     ask, first = labs(aws), together(put("e", if_("attribute_not_exists(pk)")), token="one")
     other = together(put("f"), token="one")
     ask(*made())
@@ -211,14 +211,14 @@ def test_what_the_lab_does_not_know_it_refuses(what: str) -> None:
 )
 def test_tables_that_the_lab_does_not_know(more: Asked) -> None:
     """With an index, a stream or a key that is a number they can be made; what is in them is not told."""
-    ask = labs(PretendAws())
+    ask = labs(FakeAws())
     assert 200 == ask(*made(**more))[0]
     assert (400, "NotImplemented") == refusal(ask, put("e"))
 
 
 def test_a_table_with_one_key() -> None:
     """An item in each partition."""
-    ask = labs(PretendAws())
+    ask = labs(FakeAws())
     keys: Any = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]}
     ask(*made(**keys, AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}]))
     items = [{"pk": s(text)} for text in "abc"]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.clock import VirtualClock
-from lab.machines import PretendMachines
+from lab.machines import FakeMachines
 
 CAPACITY = {"TotalTargetCapacity": 1}
 
@@ -19,8 +19,8 @@ class Account:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.pretend = PretendAws(self.clock, PretendMachines(self.clock))
-        self.ec2: Any = self.pretend.session().client("ec2")
+        self.fake = FakeAws(self.clock, FakeMachines(self.clock))
+        self.ec2: Any = self.fake.session().client("ec2")
         made = self.ec2.create_launch_template(LaunchTemplateName="web", LaunchTemplateData={"ImageId": "ami-1"})
         self.template = made["LaunchTemplate"]["LaunchTemplateId"]
 

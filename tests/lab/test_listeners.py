@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.aws.wire import _json, _model, incoming, parse, serialise
 from lab.clock import VirtualClock
-from lab.machines import PretendMachines
+from lab.machines import FakeMachines
 from lab.world import World
 
 STICKY = {"Enabled": True, "DurationSeconds": 3600}
@@ -31,8 +31,8 @@ class Lab:
 
     def __init__(self, **world: Any) -> None:
         self.clock = VirtualClock()
-        self.pretend = PretendAws(self.clock, PretendMachines(self.clock))
-        self.world = World.standard(self.pretend, instances=1, **{"weighted": True, **world})
+        self.fake = FakeAws(self.clock, FakeMachines(self.clock))
+        self.world = World.standard(self.fake, instances=1, **{"weighted": True, **world})
         self.elb = self.world.client("elbv2")
         self.blue, *others = self.world.target_groups
         self.green = others[-1] if others else ""
@@ -74,7 +74,7 @@ def lab() -> Iterator[Lab]:
     """A weighted world."""
     lab = Lab()
     yield lab
-    lab.pretend.close()
+    lab.fake.close()
 
 
 def refused(code: str, text: str = "") -> Any:
@@ -119,7 +119,7 @@ def test_a_single_target_group_is_shown_in_both_ways(lab: Lab, way: str) -> None
     weighed = [{"TargetGroupArn": lab.blue, "Weight": 1}]
     whole = {"TargetGroups": weighed, "TargetGroupStickinessConfig": {"Enabled": False}}
     assert [{**action, "ForwardConfig": whole}] == shown["DefaultActions"]
-    assert {lab.blue: 1} == lab.pretend.weights(lab.world.listener)
+    assert {lab.blue: 1} == lab.fake.weights(lab.world.listener)
 
 
 def test_what_was_shown_can_be_given_back(lab: Lab) -> None:
@@ -145,7 +145,7 @@ def test_one_thing_changed_leaves_the_others(lab: Lab) -> None:
     )
     changed = lab.elb.modify_rule(RuleArn=rule["RuleArn"], Actions=[lab.forward(2, 1)])["Rules"][0]
     assert "host-header" == changed["Conditions"][0]["Field"]
-    assert {lab.blue: 2, lab.green: 1} == lab.pretend.weights(rule["RuleArn"])
+    assert {lab.blue: 2, lab.green: 1} == lab.fake.weights(rule["RuleArn"])
 
 
 def test_back_to_http_the_certificate_goes(lab: Lab) -> None:
@@ -169,13 +169,13 @@ def test_rules_come_by_priority_and_in_pages(lab: Lab) -> None:
     assert ["10", "20", "30", "default"] == priorities()
     swapped = [{"RuleArn": arns[10], "Priority": 20}, {"RuleArn": arns[20], "Priority": 10}]
     lab.elb.set_rule_priorities(RulePriorities=swapped)
-    assert [arns[20], arns[10], arns[30]] == [arn for arn, _, _ in lab.pretend.rules(lab.world.listener)][:3]
+    assert [arns[20], arns[10], arns[30]] == [arn for arn, _, _ in lab.fake.rules(lab.world.listener)][:3]
     with refused("PriorityInUse"):
         lab.elb.set_rule_priorities(RulePriorities=[{"RuleArn": arns[10], "Priority": 30}])
     with refused("PriorityInUse"):
         lab.rule(lab.forward(), priority=30)
-    assert [] == lab.pretend.rules("nobody")
-    assert [] == lab.pretend.actions("nobody")
+    assert [] == lab.fake.rules("nobody")
+    assert [] == lab.fake.actions("nobody")
 
 
 def test_answers_are_those_of_motos_serialiser(lab: Lab) -> None:
@@ -188,7 +188,7 @@ def test_answers_are_those_of_motos_serialiser(lab: Lab) -> None:
     for operation, form in (("DescribeListeners", "ListenerArns.member.1"), ("DescribeRules", "ListenerArn")):
         body = f"Action={operation}&{form}={lab.world.listener}".encode()
         request = incoming("POST", "https://x/", {}, body, "elbv2", "")
-        result = lab.pretend._operations["elbv2"][operation](parse(request))
+        result = lab.fake._operations["elbv2"][operation](parse(request))
         model = _model("elbv2", operation)
         ours, theirs = (
             create_parser("query").parse({"body": one.body, "headers": {}, "status_code": 200}, model.output_shape)
@@ -215,12 +215,12 @@ def test_a_client_secret_survives_and_is_never_shown(lab: Lab) -> None:
         "AuthenticateOidcConfig": {**shown[0]["AuthenticateOidcConfig"], "UseExistingClientSecret": True},
     }
     lab.elb.modify_rule(RuleArn=rule["RuleArn"], Actions=[kept, {**lab.forward(50, 50), "Order": 2}])
-    (first, _) = lab.pretend.actions(rule["RuleArn"])
+    (first, _) = lab.fake.actions(rule["RuleArn"])
     assert "hush" == first["AuthenticateOidcConfig"]["ClientSecret"]
     assert shown[0] == lab.elb.describe_rules(RuleArns=[rule["RuleArn"]])["Rules"][0]["Actions"][0]
     new = login(ClientSecret="other")
     lab.elb.modify_rule(RuleArn=rule["RuleArn"], Actions=[new, {**lab.forward(50, 50), "Order": 2}])
-    assert "other" == lab.pretend.actions(rule["RuleArn"])[0]["AuthenticateOidcConfig"]["ClientSecret"]
+    assert "other" == lab.fake.actions(rule["RuleArn"])[0]["AuthenticateOidcConfig"]["ClientSecret"]
 
 
 def test_a_secret_that_is_not_there_cannot_be_kept(lab: Lab) -> None:
@@ -304,7 +304,7 @@ ACTIONS: list[tuple[str, Any, str]] = [
 def test_actions_that_are_refused(lab: Lab, call: str, actions: Any, code: str) -> None:
     """By each of the four calls, and nothing is changed by it."""
     rule = lab.rule(lab.forward())
-    given, before = actions(lab), lab.pretend.rules(lab.world.listener)
+    given, before = actions(lab), lab.fake.rules(lab.world.listener)
     with refused(code):
         match call:
             case "CreateListener":
@@ -317,16 +317,16 @@ def test_actions_that_are_refused(lab: Lab, call: str, actions: Any, code: str) 
                 lab.rule(*given, priority=8)
             case _:
                 lab.elb.modify_rule(RuleArn=rule["RuleArn"], Actions=given)
-    assert before == lab.pretend.rules(lab.world.listener)
+    assert before == lab.fake.rules(lab.world.listener)
     assert 1 == len(lab.elb.describe_listeners(LoadBalancerArn=lab.world.balancer)["Listeners"])
 
 
 def test_weights_at_their_bounds(lab: Lab) -> None:
     """0 and 999, also all of them 0, and five target groups."""
     lab.listens(lab.forward(999, 0, *(lab.group(f"more-{n}") for n in range(3))))
-    assert 5 == len(lab.pretend.weights(lab.world.listener))
+    assert 5 == len(lab.fake.weights(lab.world.listener))
     lab.listens(lab.forward(0, 0))
-    assert {lab.blue: 0, lab.green: 0} == lab.pretend.weights(lab.world.listener)
+    assert {lab.blue: 0, lab.green: 0} == lab.fake.weights(lab.world.listener)
 
 
 def test_a_target_group_has_one_load_balancer(lab: Lab) -> None:
@@ -425,7 +425,7 @@ def test_a_network_load_balancer_has_no_rules_and_no_logins() -> None:
     lab = Lab(network=True)
     assert ":loadbalancer/net/web-lb/" in lab.world.balancer
     assert ":listener/net/web-lb/" in lab.world.listener
-    assert {lab.blue: 100, lab.green: 0} == lab.pretend.weights(lab.world.listener)
+    assert {lab.blue: 100, lab.green: 0} == lab.fake.weights(lab.world.listener)
     sticky = lab.listens(lab.forward(50, 50, TargetGroupStickinessConfig={"Enabled": True}))["DefaultActions"][0]
     assert {"Enabled": True} == sticky["ForwardConfig"]["TargetGroupStickinessConfig"]
     with refused("UnsupportedProtocol"):

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.aws import PretendAws, Timings
+from lab.aws import FakeAws, Timings
 from lab.aws.traffic import arrivals
 from lab.aws.wire import incoming
 from lab.clock import VirtualClock
-from lab.machines import Disk, Manner, PretendMachines
+from lab.machines import Disk, FakeMachines, Manner
 from lab.world import World
 
 TIMES = [0.1, 0.2, 0.3, 0.4]
@@ -27,9 +27,9 @@ class Lab:
 
     def __init__(self, timings: Timings | None = None, **world: Any) -> None:
         self.clock = VirtualClock()
-        self.machines = PretendMachines(self.clock)
-        self.pretend = PretendAws(self.clock, self.machines, timings)
-        self.world = World.standard(self.pretend, **{"weighted": True, "instances": 2, **world})
+        self.machines = FakeMachines(self.clock)
+        self.fake = FakeAws(self.clock, self.machines, timings)
+        self.world = World.standard(self.fake, **{"weighted": True, "instances": 2, **world})
         self.blue, *others = self.world.target_groups
         self.green = others[-1] if others else ""
         self.watch = self.world.client("cloudwatch")
@@ -39,12 +39,12 @@ class Lab:
     def wait(self, seconds: float) -> None:
         """So many seconds pass."""
         self.clock.sleep(seconds)
-        self.pretend.advance()
+        self.fake.advance()
 
     def query(self, metric: str, stat: str = "Sum", group: str = "", id_: str = "m", **more: Any) -> dict[str, Any]:
         """One query of GetMetricData, by default about blue."""
         about = {"Namespace": "AWS/ApplicationELB", "MetricName": metric}
-        about |= more.pop("about", None) or {"Dimensions": self.pretend.traffic.dimensions(group or self.blue)}
+        about |= more.pop("about", None) or {"Dimensions": self.fake.traffic.dimensions(group or self.blue)}
         period = more.pop("period", 60)
         return {
             "Id": id_,
@@ -68,7 +68,7 @@ def lab() -> Iterator[Lab]:
     """A weighted world."""
     lab = Lab()
     yield lab
-    lab.pretend.close()
+    lab.fake.close()
 
 
 def refused(code: str) -> Any:
@@ -81,8 +81,8 @@ def refused(code: str) -> Any:
 
 def test_requests_are_told_by_target_group_and_by_load_balancer(lab: Lab) -> None:
     """Sums, counts by status, answer times with their percentiles; the balancer's own metrics add up both groups."""
-    lab.pretend.traffic.feed(lab.blue, 100, failures=3, seconds=TIMES * 25)
-    lab.pretend.traffic.feed(lab.green, 10, seconds=[2.0])
+    lab.fake.traffic.feed(lab.blue, 100, failures=3, seconds=TIMES * 25)
+    lab.fake.traffic.feed(lab.green, 10, seconds=[2.0])
     lab.wait(120)
     told = {
         ("RequestCount", "Sum"): 100,
@@ -100,17 +100,17 @@ def test_requests_are_told_by_target_group_and_by_load_balancer(lab: Lab) -> Non
     }
     for (metric, stat), value in told.items():
         assert [pytest.approx(value)] == lab.values(metric, stat), (metric, stat)
-    balancer = {"Dimensions": lab.pretend.traffic.dimensions(lab.blue)[1:]}
+    balancer = {"Dimensions": lab.fake.traffic.dimensions(lab.blue)[1:]}
     assert [110] == lab.values("RequestCount", about=balancer)
     assert [2.0] == lab.values("TargetResponseTime", "Maximum", about=balancer)
 
 
 def test_dimensions_are_those_of_aws(lab: Lab) -> None:
     """The parts of the ARNs; in any order they mean the same metric, and one alone of the two another one."""
-    group, balancer = lab.pretend.traffic.dimensions(lab.blue)
+    group, balancer = lab.fake.traffic.dimensions(lab.blue)
     assert (group["Name"], group["Value"].split("/")[:2]) == ("TargetGroup", ["targetgroup", "web"])
     assert (balancer["Name"], balancer["Value"].split("/")[:2]) == ("LoadBalancer", ["app", "web-lb"])
-    lab.pretend.traffic.feed(lab.blue, 5)
+    lab.fake.traffic.feed(lab.blue, 5)
     lab.wait(120)
     assert [5] == lab.values("RequestCount", about={"Dimensions": [balancer, group]})
     assert [] == lab.values("RequestCount", about={"Dimensions": [group]})
@@ -119,10 +119,10 @@ def test_dimensions_are_those_of_aws(lab: Lab) -> None:
 
 def test_where_nothing_happened_there_is_no_data_point(lab: Lab) -> None:
     """Not even a zero: neither for a minute without requests nor for a minute without errors."""
-    lab.pretend.traffic.feed(lab.blue, 5)
+    lab.fake.traffic.feed(lab.blue, 5)
     lab.wait(60)
     lab.wait(60)
-    lab.pretend.traffic.feed(lab.blue, 7, failures=7)
+    lab.fake.traffic.feed(lab.blue, 7, failures=7)
     lab.wait(120)
     found = lab.get(lab.query("RequestCount"))["MetricDataResults"][0]
     times = [moment.timestamp() - lab.began for moment in found["Timestamps"]]
@@ -136,13 +136,13 @@ def test_where_nothing_happened_there_is_no_data_point(lab: Lab) -> None:
 
 def test_a_data_point_comes_after_its_minute_and_the_lag(lab: Lab) -> None:
     """Until then the minute looks like one in which nothing happened."""
-    lab.pretend.traffic.feed(lab.blue, 5)
+    lab.fake.traffic.feed(lab.blue, 5)
     lab.wait(119)
     assert [] == lab.values("RequestCount")
     lab.wait(1)
     assert [5] == lab.values("RequestCount")
     quick = Lab(replace(Timings(), lag=0))
-    quick.pretend.traffic.feed(quick.blue, 5)
+    quick.fake.traffic.feed(quick.blue, 5)
     quick.wait(60)
     assert [5] == quick.values("RequestCount")
 
@@ -150,7 +150,7 @@ def test_a_data_point_comes_after_its_minute_and_the_lag(lab: Lab) -> None:
 def test_what_the_balancer_answers_itself_is_told_apart(lab: Lab) -> None:
     """A dead target makes HTTPCode_ELB_502_Count and TargetConnectionErrorCount, never HTTPCode_Target_5XX_Count."""
     for status, seconds in ((200, 0.1), (404, 0.1), (500, 0.1), (502, None), (504, None), (503, None)):
-        lab.pretend.traffic.saw(lab.green, status, seconds)
+        lab.fake.traffic.saw(lab.green, status, seconds)
     lab.wait(120)
     assert [5] == lab.values("RequestCount", group=lab.green)  # the one without a target is not counted
     assert [1] == lab.values("HTTPCode_Target_5XX_Count", group=lab.green)
@@ -158,7 +158,7 @@ def test_what_the_balancer_answers_itself_is_told_apart(lab: Lab) -> None:
     assert [3] == lab.values("TargetResponseTime", "SampleCount", lab.green)
     assert [1] == lab.values("TargetConnectionErrorCount", group=lab.green)
     assert [] == lab.values("HTTPCode_ELB_5XX_Count", group=lab.green)
-    balancer = {"Dimensions": lab.pretend.traffic.dimensions(lab.green)[1:]}
+    balancer = {"Dimensions": lab.fake.traffic.dimensions(lab.green)[1:]}
     assert [3] == lab.values("HTTPCode_ELB_5XX_Count", about=balancer)
     assert [1, 1, 1] == [lab.values(f"HTTPCode_ELB_{n}_Count", about=balancer)[0] for n in (502, 503, 504)]
 
@@ -168,7 +168,7 @@ def test_requests_are_seen_from_any_thread(lab: Lab) -> None:
 
     def saw() -> None:
         for _ in range(500):
-            lab.pretend.traffic.saw(lab.blue, 200, 0.1)
+            lab.fake.traffic.saw(lab.blue, 200, 0.1)
 
     work = [threading.Thread(target=saw) for _ in range(4)]
     for one in work:
@@ -182,7 +182,7 @@ def test_requests_are_seen_from_any_thread(lab: Lab) -> None:
 def test_healthy_hosts_follow_the_targets(lab: Lab) -> None:
     """One value each minute and one at each change; none where nobody is registered."""
     lab.wait(60)
-    lab.machines.kill(next(iter(lab.pretend.members("web-asg"))))
+    lab.machines.kill(next(iter(lab.fake.members("web-asg"))))
     lab.wait(60)
     lab.wait(120)
     assert [2, 1] == lab.values("HealthyHostCount", "Minimum")[:2]
@@ -195,24 +195,24 @@ def test_a_group_that_leaves_the_listener_has_no_more_metrics(lab: Lab) -> None:
     """Without a load balancer there is nobody who would tell."""
     lab.wait(120)
     before = lab.values("HealthyHostCount", "Minimum")
-    asked = {"Dimensions": lab.pretend.traffic.dimensions(lab.blue)}
+    asked = {"Dimensions": lab.fake.traffic.dimensions(lab.blue)}
     forward = [{"Type": "forward", "TargetGroupArn": lab.green}]
     lab.world.client("elbv2").modify_listener(ListenerArn=lab.world.listener, DefaultActions=forward)
     lab.wait(300)
-    lab.pretend.traffic.feed(lab.blue, 10)
+    lab.fake.traffic.feed(lab.blue, 10)
     lab.wait(120)
     assert len(before) <= len(lab.values("HealthyHostCount", "Minimum", about=asked)) <= len(before) + 2
     assert [] == lab.values("RequestCount", about=asked)
     with pytest.raises(ValueError, match="no load balancer forwards to"):
-        lab.pretend.traffic.dimensions(lab.blue)
+        lab.fake.traffic.dimensions(lab.blue)
 
 
 def test_a_network_load_balancer_tells_no_requests() -> None:
     """It knows flows and hosts; RequestCount and TargetResponseTime are the application load balancer's."""
     lab = Lab(network=True)
-    lab.pretend.traffic.feed(lab.blue, 10, seconds=[1.0])
+    lab.fake.traffic.feed(lab.blue, 10, seconds=[1.0])
     lab.wait(120)
-    net = {"Namespace": "AWS/NetworkELB", "Dimensions": lab.pretend.traffic.dimensions(lab.blue)}
+    net = {"Namespace": "AWS/NetworkELB", "Dimensions": lab.fake.traffic.dimensions(lab.blue)}
     assert [] == lab.values("RequestCount", about=net)
     assert [] == lab.values("TargetResponseTime", "p99", about=net)
     assert 2 == lab.values("HealthyHostCount", "Minimum", about=net)[0]
@@ -225,7 +225,7 @@ def test_a_network_load_balancer_tells_no_requests() -> None:
 def test_periods_gather_minutes_from_the_start_on(lab: Lab) -> None:
     """Five minutes give one sum and percentiles over all samples, not over percentiles."""
     for n in range(10):
-        lab.pretend.traffic.feed(lab.blue, 1, seconds=[float(n)])
+        lab.fake.traffic.feed(lab.blue, 1, seconds=[float(n)])
         lab.wait(60)
     lab.wait(60)
     assert [5, 5] == lab.values("RequestCount", period=300)
@@ -237,7 +237,7 @@ def test_periods_gather_minutes_from_the_start_on(lab: Lab) -> None:
 def test_start_is_inclusive_and_end_is_not(lab: Lab) -> None:
     """StartTime is rounded down to the minute."""
     for _ in range(3):
-        lab.pretend.traffic.feed(lab.blue, 1)
+        lab.fake.traffic.feed(lab.blue, 1)
         lab.wait(60)
     lab.wait(60)
     asked = lab.query("RequestCount")
@@ -250,7 +250,7 @@ def test_start_is_inclusive_and_end_is_not(lab: Lab) -> None:
 def test_newest_first_unless_asked_otherwise_and_in_pages(lab: Lab) -> None:
     """A page is so many data points over all metrics; a metric that goes on says PartialData. All ids on each page."""
     for n in range(3):
-        lab.pretend.traffic.feed(lab.blue, n + 1, seconds=[float(n)])
+        lab.fake.traffic.feed(lab.blue, n + 1, seconds=[float(n)])
         lab.wait(60)
     lab.wait(60)
     asked = (lab.query("RequestCount", id_="a"), lab.query("TargetResponseTime", "p99", id_="b", Label="slow"))
@@ -316,7 +316,7 @@ def test_what_a_whole_call_is_refused_for(lab: Lab) -> None:
 
 def test_older_clients_ask_in_the_query_protocol(lab: Lab) -> None:
     """CloudWatch is spoken in several protocols; an older boto3 sends forms and reads XML."""
-    lab.pretend.traffic.feed(lab.blue, 9)
+    lab.fake.traffic.feed(lab.blue, 9)
     lab.wait(120)
     start, end = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
     form = f"Action=GetMetricData&StartTime={start}&EndTime={end}&MetricDataQueries.member.1.Id=m"
@@ -324,12 +324,12 @@ def test_older_clients_ask_in_the_query_protocol(lab: Lab) -> None:
     form += (
         f"{stat}Period=60{stat}Stat=Sum{stat}Metric.Namespace=AWS/ApplicationELB{stat}Metric.MetricName=RequestCount"
     )
-    for n, one in enumerate(lab.pretend.traffic.dimensions(lab.blue), 1):
+    for n, one in enumerate(lab.fake.traffic.dimensions(lab.blue), 1):
         form += f"{stat}Metric.Dimensions.member.{n}.Name={one['Name']}"
         form += f"{stat}Metric.Dimensions.member.{n}.Value={one['Value']}"
 
     def answer(form: str) -> Any:
-        return lab.pretend.answer(incoming("POST", "https://x/", {}, form.encode(), "cloudwatch", ""))
+        return lab.fake.answer(incoming("POST", "https://x/", {}, form.encode(), "cloudwatch", ""))
 
     good, bad = answer(form), answer(form.replace("Period=60", "Period=61"))
     assert b"<Values><member>9.0</member></Values>" in good.body
@@ -434,7 +434,7 @@ def weigh(lab: Lab, blue: int, green: int) -> None:
 def test_virtual_visitors_follow_the_weights(lab: Lab) -> None:
     """Also when these change under way; and what they met is what CloudWatch tells."""
     join_green(lab, share=10)
-    visitors = lab.pretend.traffic.simulate(lab.world.listener, 50, seed=3)
+    visitors = lab.fake.traffic.simulate(lab.world.listener, 50, seed=3)
     lab.wait(600)
     told = sum(lab.values("RequestCount", group=lab.green))
     assert 0.1 == pytest.approx(visitors.requests[lab.green] / visitors.requests.total(), abs=0.02)
@@ -454,9 +454,9 @@ def test_a_version_that_fails_or_is_slower_is_seen_in_the_metrics(lab: Lab) -> N
     """2 % of requests, 1.5 times as slow; health checks pass, and blue stays as it was."""
     lab.machines.behaves("v2", failing=0.02, slower=1.5)
     join_green(lab, share=50)
-    visitors = lab.pretend.traffic.simulate(lab.world.listener, 50, seed=3)
+    visitors = lab.fake.traffic.simulate(lab.world.listener, 50, seed=3)
     lab.wait(600)
-    assert ["healthy"] * 2 == list(lab.pretend.serving(lab.green).values())
+    assert ["healthy"] * 2 == list(lab.fake.serving(lab.green).values())
     failed, asked = sum(lab.values("HTTPCode_Target_5XX_Count", group=lab.green)), visitors.requests[lab.green]
     assert 0.02 == pytest.approx(failed / (0.9 * asked), rel=0.25)
     assert [] == lab.values("HTTPCode_Target_5XX_Count")
@@ -470,7 +470,7 @@ def test_answer_times_drift_and_instances_differ(
     lab: Lab, drift: float, wobble: float, low: float, high: float
 ) -> None:
     """Drift moves the medians from minute to minute; wobble makes instances differ, minute after minute alike."""
-    lab.pretend.traffic.simulate(lab.world.listener, 100, seed=5, drift=drift, wobble=wobble)
+    lab.fake.traffic.simulate(lab.world.listener, 100, seed=5, drift=drift, wobble=wobble)
     lab.wait(1200)
     medians, tops = lab.values("TargetResponseTime", "p50"), lab.values("TargetResponseTime", "p90")
     assert low <= statistics.stdev(medians) / statistics.mean(medians) <= high
@@ -483,10 +483,10 @@ def test_the_same_seed_gives_the_same_visitors() -> None:
     seen = []
     for seed in (7, 7, 8):
         lab = Lab()
-        lab.pretend.traffic.simulate(lab.world.listener, 10, seed=seed)
+        lab.fake.traffic.simulate(lab.world.listener, 10, seed=seed)
         lab.wait(300)
         seen.append((lab.values("RequestCount"), lab.values("TargetResponseTime", "p99")))
-        lab.pretend.close()
+        lab.fake.close()
     assert seen[0] == seen[1]
     assert seen[1] != seen[2]
 
@@ -494,10 +494,10 @@ def test_the_same_seed_gives_the_same_visitors() -> None:
 def test_visitors_without_a_target_meet_the_balancer(lab: Lab) -> None:
     """Weight sends them into an empty group: 503, told as the load balancer's own."""
     weigh(lab, 0, 1)
-    visitors = lab.pretend.traffic.simulate(lab.world.listener, 2, seed=1)
+    visitors = lab.fake.traffic.simulate(lab.world.listener, 2, seed=1)
     lab.wait(240)
     assert visitors.failures == visitors.requests
-    balancer = {"Dimensions": lab.pretend.traffic.dimensions(lab.green)[1:]}
+    balancer = {"Dimensions": lab.fake.traffic.dimensions(lab.green)[1:]}
     assert sum(lab.values("HTTPCode_ELB_503_Count", about=balancer)) > 100
     lab.world.client("elbv2").delete_listener(ListenerArn=lab.world.listener)
     before = visitors.requests.total()
@@ -530,7 +530,7 @@ def test_arrivals_are_random_around_what_is_expected(expected: float) -> None:
 
 def test_machines_without_a_manner_answer_as_usual() -> None:
     """Real servers have no manner to tell; instances without a disk answer as any other."""
-    machines = PretendMachines(VirtualClock())
+    machines = FakeMachines(VirtualClock())
     machines.usual = Manner(median=1)
     machines.behaves("bad", slower=2)
     assert Manner(median=1) == machines.manner("i-nobody")

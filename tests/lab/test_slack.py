@@ -26,7 +26,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.webhook import WebhookClient
 
-from lab.slack import GUEST, ON_CALL, PATIENCE, PROMOTER, SCOPES, USES, Delivery, Message, Person, PretendSlack
+from lab.slack import GUEST, ON_CALL, PATIENCE, PROMOTER, SCOPES, USES, Delivery, FakeSlack, Person, PostedMessage
 from tests.worlds.waiting import eventually
 
 CHANNEL, ELSEWHERE = "C0DEPLOYS", "C0ELSEWHERE"
@@ -55,21 +55,21 @@ IN_CHANNELS: dict[str, Callable[[WebClient, str], Any]] = {
 
 
 @pytest.fixture
-def slack() -> Iterator[PretendSlack]:
+def slack() -> Iterator[FakeSlack]:
     """A workspace with two channels; the app is in one of them."""
-    with PretendSlack(channels={CHANNEL: "deploys", ELSEWHERE: "elsewhere"}) as made:
+    with FakeSlack(channels={CHANNEL: "deploys", ELSEWHERE: "elsewhere"}) as made:
         made.members = {CHANNEL}
         made.groups = {"S0GROUP": {PROMOTER.id, GUEST.id}}
         yield made
 
 
 @pytest.fixture
-def client(slack: PretendSlack) -> WebClient:
+def client(slack: FakeSlack) -> WebClient:
     """Slack's library with the bot's token; it tries nothing twice."""
     return web(slack)
 
 
-def web(slack: PretendSlack, token: str = "", **more: Any) -> WebClient:
+def web(slack: FakeSlack, token: str = "", **more: Any) -> WebClient:
     """Slack's library with a token."""
     return WebClient(token or slack.bot_token, base_url=slack.url, **{"timeout": 5, "retry_handlers": [], **more})
 
@@ -112,7 +112,7 @@ def code(call: Callable[[], Any]) -> str:
     return str(refused(call).response["error"])
 
 
-def texts(messages: list[Message]) -> list[str]:
+def texts(messages: list[PostedMessage]) -> list[str]:
     """What they say."""
     return [one.text for one in messages]
 
@@ -120,7 +120,7 @@ def texts(messages: list[Message]) -> list[str]:
 # --- messages ----------------------------------------------------------------------------------------------
 
 
-def test_a_message_is_posted(slack: PretendSlack, client: WebClient) -> None:
+def test_a_message_is_posted(slack: FakeSlack, client: WebClient) -> None:
     """It stands in its channel as it was sent, by the bot, and its ts is the message's name."""
     said = client.chat_postMessage(channel=CHANNEL, text="hello & <you>", blocks=[section("*hello*")])
     (card,) = slack.cards(CHANNEL)
@@ -131,7 +131,7 @@ def test_a_message_is_posted(slack: PretendSlack, client: WebClient) -> None:
     assert slack.violations == []
 
 
-def test_every_message_has_its_own_ts(slack: PretendSlack, client: WebClient) -> None:
+def test_every_message_has_its_own_ts(slack: FakeSlack, client: WebClient) -> None:
     """In the order of posting, also when the clock was set back in between."""
     found = [post(client) for _ in range(3)]
     slack._last_ts = time.time_ns() // 1000 + 5_000_000
@@ -141,7 +141,7 @@ def test_every_message_has_its_own_ts(slack: PretendSlack, client: WebClient) ->
     assert all(abs(float(ts) - time.time()) < 60 for ts in found)
 
 
-def test_an_update_replaces_the_whole_message(slack: PretendSlack, client: WebClient) -> None:
+def test_an_update_replaces_the_whole_message(slack: FakeSlack, client: WebClient) -> None:
     """Without blocks the old ones are gone; the message stays the same one."""
     ts = post(client, "one", blocks=[section("one")])
     client.chat_update(channel=CHANNEL, ts=ts, text="two", blocks=[section("two")])
@@ -152,7 +152,7 @@ def test_an_update_replaces_the_whole_message(slack: PretendSlack, client: WebCl
     assert (said["ts"], said["text"]) == (ts, "three")
 
 
-def test_what_is_not_there_cannot_be_updated(slack: PretendSlack, client: WebClient) -> None:
+def test_what_is_not_there_cannot_be_updated(slack: FakeSlack, client: WebClient) -> None:
     """Never posted, deleted by somebody, or seen by one person only."""
     deleted, kept = post(client, "deleted"), post(client, "kept")
     slack.delete(deleted)
@@ -163,21 +163,21 @@ def test_what_is_not_there_cannot_be_updated(slack: PretendSlack, client: WebCli
     assert texts(slack.messages) == ["new", "alone"]
 
 
-def test_a_ts_means_something_in_its_channel_only(slack: PretendSlack, client: WebClient) -> None:
+def test_a_ts_means_something_in_its_channel_only(slack: FakeSlack, client: WebClient) -> None:
     """A message is named by channel and ts."""
     slack.members.add(ELSEWHERE)
     ts = post(client)
     assert code(lambda: client.chat_update(channel=ELSEWHERE, ts=ts, text="new")) == "message_not_found"
 
 
-def test_a_thread_is_in_its_channel_only(slack: PretendSlack, client: WebClient) -> None:
+def test_a_thread_is_in_its_channel_only(slack: FakeSlack, client: WebClient) -> None:
     """As above, for reading."""
     slack.members.add(ELSEWHERE)
     ts = post(client)
     assert code(lambda: client.conversations_replies(channel=ELSEWHERE, ts=ts)) == "thread_not_found"
 
 
-def test_an_ephemeral_message_is_for_one(slack: PretendSlack, client: WebClient) -> None:
+def test_an_ephemeral_message_is_for_one(slack: FakeSlack, client: WebClient) -> None:
     """Nobody else sees it, and no history knows of it."""
     ts = post(client)
     client.chat_postEphemeral(channel=CHANNEL, user=GUEST.id, text="for you", blocks=[section("for you")])
@@ -189,7 +189,7 @@ def test_an_ephemeral_message_is_for_one(slack: PretendSlack, client: WebClient)
     assert len(client.conversations_replies(channel=CHANNEL, ts=ts)["messages"]) == 1
 
 
-def test_a_thread_is_not_in_the_channel(slack: PretendSlack, client: WebClient) -> None:
+def test_a_thread_is_not_in_the_channel(slack: FakeSlack, client: WebClient) -> None:
     """Unless a reply is broadcast: then both show it."""
     ts, other = post(client, "card"), post(client, "other")
     post(client, "line", thread_ts=ts)
@@ -212,7 +212,7 @@ _METADATA = {"event_type": "bluegreen_card", "event_payload": {"release": "web/p
 
 
 @pytest.mark.parametrize(("limit", "pages"), [(1, [1] * 5), (2, [2, 2, 1]), (5, [5]), (200, [5])])
-def test_history_comes_in_pages(slack: PretendSlack, client: WebClient, limit: int, pages: list[int]) -> None:
+def test_history_comes_in_pages(slack: FakeSlack, client: WebClient, limit: int, pages: list[int]) -> None:
     """The newest first; the library follows the cursor until there is none."""
     posted = [post(client, f"{n}") for n in range(5)]
     found = [page["messages"] for page in client.conversations_history(channel=CHANNEL, limit=limit)]
@@ -222,7 +222,7 @@ def test_history_comes_in_pages(slack: PretendSlack, client: WebClient, limit: i
     assert first["has_more"] is (len(pages) > 1)
 
 
-def test_replies_come_in_pages(slack: PretendSlack, client: WebClient) -> None:
+def test_replies_come_in_pages(slack: FakeSlack, client: WebClient) -> None:
     """The oldest first, the card before its lines."""
     ts = post(client, "card")
     posted = [ts, *(post(client, f"{n}", thread_ts=ts) for n in range(4))]
@@ -231,7 +231,7 @@ def test_replies_come_in_pages(slack: PretendSlack, client: WebClient) -> None:
     assert [one["ts"] for page in found for one in page] == posted
 
 
-def test_nothing_begins_before_oldest(slack: PretendSlack, client: WebClient) -> None:
+def test_nothing_begins_before_oldest(slack: FakeSlack, client: WebClient) -> None:
     """In history and in threads, also in pages."""
     posted = [post(client, f"{n}") for n in range(4)]
     oldest = f"{float(posted[1]) + 0.0000005:.7f}"
@@ -242,7 +242,7 @@ def test_nothing_begins_before_oldest(slack: PretendSlack, client: WebClient) ->
     assert [one["ts"] for one in found] == lines
 
 
-def test_oldest_itself_is_left_out(slack: PretendSlack, client: WebClient) -> None:
+def test_oldest_itself_is_left_out(slack: FakeSlack, client: WebClient) -> None:
     """docs.slack.dev, conversations.history: only messages after this time."""
     posted = [post(client) for _ in range(2)]
     found = client.conversations_history(channel=CHANNEL, oldest=posted[0])["messages"]
@@ -250,7 +250,7 @@ def test_oldest_itself_is_left_out(slack: PretendSlack, client: WebClient) -> No
 
 
 @pytest.mark.parametrize(("asked", "told"), [({}, False), ({"include_all_metadata": True}, True)])
-def test_metadata_is_told_to_who_asks(slack: PretendSlack, client: WebClient, asked: Json, *, told: bool) -> None:
+def test_metadata_is_told_to_who_asks(slack: FakeSlack, client: WebClient, asked: Json, *, told: bool) -> None:
     """It is how a bot finds its own messages again."""
     ts = post(client, metadata=_METADATA)
     post(client, thread_ts=ts, metadata=_METADATA)
@@ -262,18 +262,18 @@ def test_metadata_is_told_to_who_asks(slack: PretendSlack, client: WebClient, as
     assert found == [_METADATA if told else None] * 3
 
 
-def test_a_message_without_metadata_has_none(slack: PretendSlack, client: WebClient) -> None:
+def test_a_message_without_metadata_has_none(slack: FakeSlack, client: WebClient) -> None:
     """Asked for or not."""
     post(client)
     assert "metadata" not in client.conversations_history(channel=CHANNEL, include_all_metadata=True)["messages"][0]
 
 
-def test_a_thread_that_is_not_there(slack: PretendSlack, client: WebClient) -> None:
+def test_a_thread_that_is_not_there(slack: FakeSlack, client: WebClient) -> None:
     """Slack's own error."""
     assert code(lambda: client.conversations_replies(channel=CHANNEL, ts=OLD)) == "thread_not_found"
 
 
-def test_members_of_a_user_group(slack: PretendSlack, client: WebClient) -> None:
+def test_members_of_a_user_group(slack: FakeSlack, client: WebClient) -> None:
     """Those who are in it now; no such group is an error."""
     assert client.usergroups_users_list(usergroup="S0GROUP")["users"] == [GUEST.id, PROMOTER.id]
     slack.groups["S0GROUP"].clear()
@@ -281,13 +281,13 @@ def test_members_of_a_user_group(slack: PretendSlack, client: WebClient) -> None
     assert code(lambda: client.usergroups_users_list(usergroup="S0OTHER")) == "no_such_subteam"
 
 
-def test_who_the_token_is(slack: PretendSlack, client: WebClient) -> None:
+def test_who_the_token_is(slack: FakeSlack, client: WebClient) -> None:
     """The workspace and the bot's own user."""
     said = client.auth_test()
     assert (said["team_id"], said["user_id"]) == (slack.team, slack.bot)
 
 
-def test_a_home_is_published(slack: PretendSlack, client: WebClient) -> None:
+def test_a_home_is_published(slack: FakeSlack, client: WebClient) -> None:
     """For one person; the next replaces it."""
     client.views_publish(user_id=GUEST.id, view=home(section("one")))
     client.views_publish(user_id=PROMOTER.id, view=home(section("other")))
@@ -301,9 +301,7 @@ def test_a_home_is_published(slack: PretendSlack, client: WebClient) -> None:
 
 @pytest.mark.parametrize("method", IN_CHANNELS)
 @pytest.mark.parametrize(("channel", "error"), [("C0NOWHERE", "channel_not_found"), (ELSEWHERE, "not_in_channel")])
-def test_a_channel_that_is_not_ours(
-    slack: PretendSlack, client: WebClient, method: str, channel: str, error: str
-) -> None:
+def test_a_channel_that_is_not_ours(slack: FakeSlack, client: WebClient, method: str, channel: str, error: str) -> None:
     """Every method that names a channel; nothing is posted."""
     assert code(lambda: IN_CHANNELS[method](client, channel)) == error
     assert slack.messages == []
@@ -311,7 +309,7 @@ def test_a_channel_that_is_not_ours(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_works_where_nothing_is_wrong(slack: PretendSlack, client: WebClient, method: str) -> None:
+def test_every_method_works_where_nothing_is_wrong(slack: FakeSlack, client: WebClient, method: str) -> None:
     """Or the refusals below would prove nothing; every call is remembered."""
     assert METHODS[method](client)["ok"] is True
     assert (slack.calls[-1].method, slack.calls[-1].error) == (method, "")
@@ -320,7 +318,7 @@ def test_every_method_works_where_nothing_is_wrong(slack: PretendSlack, client: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_token_that_is_none(slack: PretendSlack, method: str) -> None:
+def test_a_token_that_is_none(slack: FakeSlack, method: str) -> None:
     """Somebody else's, the app's in place of the bot's, or none at all."""
     ts = post(web(slack))
     asked: dict[str, Call] = {
@@ -335,7 +333,7 @@ def test_a_token_that_is_none(slack: PretendSlack, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_revoked_token(slack: PretendSlack, client: WebClient, method: str) -> None:
+def test_a_revoked_token(slack: FakeSlack, client: WebClient, method: str) -> None:
     """Until somebody installs the app again."""
     slack.revoked = True
     assert code(lambda: METHODS[method](client)) == "token_revoked"
@@ -346,7 +344,7 @@ def test_a_revoked_token(slack: PretendSlack, client: WebClient, method: str) ->
 @pytest.mark.parametrize("method", SCOPES)
 def test_a_missing_scope(method: str) -> None:
     """Slack says which is needed and which there are; without the others it does not matter."""
-    with PretendSlack(scopes={"commands"}) as slack:
+    with FakeSlack(scopes={"commands"}) as slack:
         ts = slack._said({"channel": CHANNEL, "text": "x"}, slack.bot).ts
         calls: dict[str, Call] = {
             **METHODS,
@@ -360,26 +358,26 @@ def test_a_missing_scope(method: str) -> None:
         assert calls[method](web(slack))["ok"]
 
 
-def test_only_the_app_token_opens_sockets(slack: PretendSlack, client: WebClient) -> None:
+def test_only_the_app_token_opens_sockets(slack: FakeSlack, client: WebClient) -> None:
     """With connections:write, which a bot's token cannot have."""
     assert code(lambda: client.apps_connections_open(app_token=slack.bot_token)) == "invalid_auth"
     assert client.apps_connections_open(app_token=slack.app_token)["url"].startswith("ws://127.0.0.1:")
 
 
-def test_a_method_that_is_not_known(slack: PretendSlack, client: WebClient) -> None:
+def test_a_method_that_is_not_known(slack: FakeSlack, client: WebClient) -> None:
     """A bot that calls it is wrong, or the lab has to learn it: either way a test must fail."""
     assert code(lambda: client.chat_scheduleMessage(channel=CHANNEL, post_at=1, text="x")) == "unknown_method"
     assert slack.violations == ["chat.scheduleMessage is no method that is known here"]
 
 
 @pytest.mark.parametrize("text", ["[draft] new", "{x}"])
-def test_a_text_in_a_form_is_a_text(slack: PretendSlack, client: WebClient, text: str) -> None:
+def test_a_text_in_a_form_is_a_text(slack: FakeSlack, client: WebClient, text: str) -> None:
     """Only blocks, metadata and views are JSON there."""
     client.api_call("chat.postMessage", params={"channel": CHANNEL, "text": text})
     assert texts(slack.cards()) == [text]
 
 
-def test_a_form_may_carry_blocks(slack: PretendSlack, client: WebClient) -> None:
+def test_a_form_may_carry_blocks(slack: FakeSlack, client: WebClient) -> None:
     """As JSON in one of its values: the library does that when it is told to."""
     given_ = {"channel": CHANNEL, "text": "a & b", "blocks": json.dumps([section("x")])}
     client.api_call("chat.postMessage", data=given_)
@@ -403,20 +401,20 @@ BAD = [section("x" * 3001)]
         ("views.publish", lambda client: client.views_publish(user_id="U", view=home(*BAD))),
     ],
 )
-def test_a_bad_message_is_recorded(slack: PretendSlack, client: WebClient, where: str, call: Call) -> None:
+def test_a_bad_message_is_recorded(slack: FakeSlack, client: WebClient, where: str, call: Call) -> None:
     """With the method and the place; tests assert that there is none."""
     call(client)
     assert slack.violations == [f"{where}: blocks.0.text: 3001 characters, at most 3000"]
 
 
-def test_what_a_response_holds_is_judged_too(slack: PretendSlack) -> None:
+def test_what_a_response_holds_is_judged_too(slack: FakeSlack) -> None:
     """By its URL, and in an acknowledgement."""
     url = str(slack.command(GUEST.id, "/releases").payload["response_url"])
     assert WebhookClient(url).send(text="x", blocks=BAD).status_code == 200
     assert slack.violations == ["response: blocks.0.text: 3001 characters, at most 3000"]
 
 
-def test_a_message_without_words_is_recorded(slack: PretendSlack, client: WebClient) -> None:
+def test_a_message_without_words_is_recorded(slack: FakeSlack, client: WebClient) -> None:
     """Screen readers read the text."""
     client.api_call("chat.postMessage", json={"channel": CHANNEL, "blocks": [section("x")]})
     (violation,) = slack.violations
@@ -426,7 +424,7 @@ def test_a_message_without_words_is_recorded(slack: PretendSlack, client: WebCli
 # --- bad days ----------------------------------------------------------------------------------------------
 
 
-def test_a_limit_of_a_method(slack: PretendSlack, client: WebClient) -> None:
+def test_a_limit_of_a_method(slack: FakeSlack, client: WebClient) -> None:
     """429 and how long to wait; other methods go on; it is over when the time is."""
     slack.limit("chat.postMessage", 2, 0.8)
     assert [post(client), post(client)]
@@ -441,7 +439,7 @@ def test_a_limit_of_a_method(slack: PretendSlack, client: WebClient) -> None:
     assert post(client)
 
 
-def test_a_limit_lets_through_who_waits(slack: PretendSlack) -> None:
+def test_a_limit_lets_through_who_waits(slack: FakeSlack) -> None:
     """The library's own handler waits for Retry-After, and succeeds."""
     patient = web(slack, retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=1)])
     slack.limit("chat.postMessage", 1, 1.0)
@@ -452,14 +450,14 @@ def test_a_limit_lets_through_who_waits(slack: PretendSlack) -> None:
     assert texts(slack.cards()) == ["one", "two"]
 
 
-def test_retry_after_is_long_enough(slack: PretendSlack, client: WebClient) -> None:
+def test_retry_after_is_long_enough(slack: FakeSlack, client: WebClient) -> None:
     """Whole seconds, never fewer than are left."""
     slack.limit("chat.postMessage", 1, 1.4)
     post(client)
     assert float(refused(lambda: post(client)).response.headers["Retry-After"]) >= 1.3
 
 
-def test_a_failure_of_a_method(slack: PretendSlack, client: WebClient) -> None:
+def test_a_failure_of_a_method(slack: FakeSlack, client: WebClient) -> None:
     """An error that Slack answers, so often and no more; the others answer, and nothing was done."""
     slack.fail("chat.postMessage", "internal_error", times=2)
     assert [code(lambda: post(client)) for _ in range(2)] == ["internal_error"] * 2
@@ -468,7 +466,7 @@ def test_a_failure_of_a_method(slack: PretendSlack, client: WebClient) -> None:
     assert post(client)
 
 
-def test_a_failure_of_every_method(slack: PretendSlack, client: WebClient) -> None:
+def test_a_failure_of_every_method(slack: FakeSlack, client: WebClient) -> None:
     """Until it is well again."""
     slack.fail("*", "fatal_error")
     for method, call in METHODS.items():
@@ -478,7 +476,7 @@ def test_a_failure_of_every_method(slack: PretendSlack, client: WebClient) -> No
     assert post(client)
 
 
-def test_a_status_and_how_long_to_wait(slack: PretendSlack, client: WebClient) -> None:
+def test_a_status_and_how_long_to_wait(slack: FakeSlack, client: WebClient) -> None:
     """429 by order, without counting anything."""
     slack.fail("chat.update", "ratelimited", status=429, retry_after=7, times=1)
     said = refused(lambda: client.chat_update(channel=CHANNEL, ts=OLD, text="x")).response
@@ -487,7 +485,7 @@ def test_a_status_and_how_long_to_wait(slack: PretendSlack, client: WebClient) -
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_status_without_json(slack: PretendSlack, client: WebClient, status: int) -> None:
+def test_a_status_without_json(slack: FakeSlack, client: WebClient, status: int) -> None:
     """What stands before Slack answers with a page."""
     slack.fail("chat.postMessage", status=status, times=1)
     said = refused(lambda: post(client)).response
@@ -497,7 +495,7 @@ def test_a_status_without_json(slack: PretendSlack, client: WebClient, status: i
     assert post(client)
 
 
-def test_down_and_well(slack: PretendSlack, client: WebClient) -> None:
+def test_down_and_well(slack: FakeSlack, client: WebClient) -> None:
     """No method answers, no response is taken (nor counted), no person reaches the bot."""
     url = str(slack.command(GUEST.id, "/releases").payload["response_url"])
     slack.down()
@@ -510,7 +508,7 @@ def test_down_and_well(slack: PretendSlack, client: WebClient) -> None:
     assert [WebhookClient(url).send(text="x").status_code for _ in range(USES)] == [200] * USES
 
 
-def test_slow(slack: PretendSlack, client: WebClient) -> None:
+def test_slow(slack: FakeSlack, client: WebClient) -> None:
     """It answers, later; who does not wait for it has an error of the network."""
     slack.slow(0.5)
     began = time.monotonic()
@@ -526,7 +524,7 @@ def test_slow(slack: PretendSlack, client: WebClient) -> None:
 # --- response URLs -----------------------------------------------------------------------------------------
 
 
-def test_a_response_url_is_for_five_answers(slack: PretendSlack) -> None:
+def test_a_response_url_is_for_five_answers(slack: FakeSlack) -> None:
     """The sixth is a 404 and changes nothing; another command has another URL."""
     first, second = (str(slack.command(GUEST.id, "/releases").payload["response_url"]) for _ in range(2))
     assert first != second
@@ -541,7 +539,7 @@ def test_a_response_url_is_for_five_answers(slack: PretendSlack) -> None:
     ("kind", "whispered", "posted"),
     [(None, ["hi"], []), ("ephemeral", ["hi"], []), ("in_channel", [], ["hi"])],
 )
-def test_who_reads_a_response(slack: PretendSlack, kind: str | None, whispered: list[str], posted: list[str]) -> None:
+def test_who_reads_a_response(slack: FakeSlack, kind: str | None, whispered: list[str], posted: list[str]) -> None:
     """Whoever asked, unless it says that the channel does; in the channel where it was asked."""
     url = str(slack.command(GUEST.id, "/releases").payload["response_url"])
     WebhookClient(url).send(text="hi", blocks=[section("hi")], response_type=kind)
@@ -551,7 +549,7 @@ def test_who_reads_a_response(slack: PretendSlack, kind: str | None, whispered: 
     assert [(one.channel, one.blocks) for one in slack.messages] == [(CHANNEL, [section("hi")])]
 
 
-def test_a_response_replaces_what_was_pressed(slack: PretendSlack, client: WebClient) -> None:
+def test_a_response_replaces_what_was_pressed(slack: FakeSlack, client: WebClient) -> None:
     """If it says so: else there is one more message."""
     ts = post(client, "card", blocks=[buttons("promote")])
     url = str(slack.press(PROMOTER.id, ts, "promote").payload["response_url"])
@@ -563,7 +561,7 @@ def test_a_response_replaces_what_was_pressed(slack: PretendSlack, client: WebCl
     assert slack.violations == []
 
 
-def test_a_response_deletes_what_was_pressed(slack: PretendSlack, client: WebClient) -> None:
+def test_a_response_deletes_what_was_pressed(slack: FakeSlack, client: WebClient) -> None:
     """A menu that was answered."""
     ts = post(client, "menu", blocks=[buttons("choose:0")])
     other = post(client, "other")
@@ -572,7 +570,7 @@ def test_a_response_deletes_what_was_pressed(slack: PretendSlack, client: WebCli
     assert [one.ts for one in slack.messages] == [other]
 
 
-def test_a_deletion_needs_no_words(slack: PretendSlack, client: WebClient) -> None:
+def test_a_deletion_needs_no_words(slack: FakeSlack, client: WebClient) -> None:
     """lab.blocks says so."""
     ts = post(client, "menu", blocks=[buttons("choose:0")])
     url = str(slack.press(PROMOTER.id, ts, "choose").payload["response_url"])
@@ -583,7 +581,7 @@ def test_a_deletion_needs_no_words(slack: PretendSlack, client: WebClient) -> No
 # --- what people do ----------------------------------------------------------------------------------------
 
 
-def test_what_a_command_carries(slack: PretendSlack) -> None:
+def test_what_a_command_carries(slack: FakeSlack) -> None:
     """By ids; two commands have two triggers; whatever a test changes."""
     one = slack.command(PROMOTER.id, "/rollback web production  now").payload
     two = slack.command("U0NOBODY", "/releases", ELSEWHERE, team_id="T0OTHER").payload
@@ -595,7 +593,7 @@ def test_what_a_command_carries(slack: PretendSlack) -> None:
     assert one["trigger_id"] != two["trigger_id"]
 
 
-def test_what_a_press_carries(slack: PretendSlack, client: WebClient) -> None:
+def test_what_a_press_carries(slack: FakeSlack, client: WebClient) -> None:
     """The button with its value and block, the message as it stands, and who pressed it."""
     ts = post(client, "card", blocks=[section("x"), buttons("promote", "roll_back")])
     payload = slack.press(ON_CALL.id, ts, "roll").payload
@@ -608,7 +606,7 @@ def test_what_a_press_carries(slack: PretendSlack, client: WebClient) -> None:
     assert payload["channel"] == {"id": CHANNEL, "name": "deploys"}
 
 
-def test_a_button_is_found_by_its_value_too(slack: PretendSlack, client: WebClient) -> None:
+def test_a_button_is_found_by_its_value_too(slack: FakeSlack, client: WebClient) -> None:
     """Of a menu; in a section it stands beside the text; one that is not there cannot be pressed."""
     menu = buttons("choose:0", "choose:1")
     beside = {**section("x"), "block_id": "beside", "accessory": buttons("again")["elements"][0]}
@@ -621,7 +619,7 @@ def test_a_button_is_found_by_its_value_too(slack: PretendSlack, client: WebClie
         slack.press(GUEST.id, ts, "choose", "other")
 
 
-def test_a_button_that_is_gone_may_be_pressed(slack: PretendSlack, client: WebClient) -> None:
+def test_a_button_that_is_gone_may_be_pressed(slack: FakeSlack, client: WebClient) -> None:
     """On a screen that shows the message of a minute ago."""
     ts = post(client, "card", blocks=[buttons("promote")])
     (card,) = slack.cards()
@@ -632,7 +630,7 @@ def test_a_button_that_is_gone_may_be_pressed(slack: PretendSlack, client: WebCl
 
 def test_a_stranger_comes_from_their_own_workspace() -> None:
     """Of a shared channel: the press says whose they are."""
-    with PretendSlack(people=[Person("U0FOREIGN", "foreign", team="T0OTHER")]) as slack:
+    with FakeSlack(people=[Person("U0FOREIGN", "foreign", team="T0OTHER")]) as slack:
         ts = post(web(slack), "card", blocks=[buttons("promote")])
         payload = slack.press("U0FOREIGN", ts, "promote").payload
         assert (payload["user"]["team_id"], payload["team"]["id"]) == ("T0OTHER", slack.team)
@@ -644,7 +642,7 @@ def test_a_stranger_comes_from_their_own_workspace() -> None:
 class Ear:
     """The library's own client of Socket Mode, and what it does with each request: by default it says it has it."""
 
-    def __init__(self, slack: PretendSlack, does: Callable[[BaseSocketModeClient, SocketModeRequest], None]) -> None:
+    def __init__(self, slack: FakeSlack, does: Callable[[BaseSocketModeClient, SocketModeRequest], None]) -> None:
         self.heard: list[SocketModeRequest] = []
         self.messages: list[Json] = []
         self.does = does
@@ -666,7 +664,7 @@ Ears = Callable[..., Ear]
 
 
 @pytest.fixture
-def ear(slack: PretendSlack) -> Iterator[Ears]:
+def ear(slack: FakeSlack) -> Iterator[Ears]:
     """Makes ears that are connected; they are closed at the end."""
     made: list[Ear] = []
 
@@ -689,7 +687,7 @@ def ear(slack: PretendSlack) -> Iterator[Ears]:
         thread.join(10)
 
 
-def test_a_socket_says_hello(slack: PretendSlack, ear: Ears) -> None:
+def test_a_socket_says_hello(slack: FakeSlack, ear: Ears) -> None:
     """And counts: Slack gives an app ten at most."""
     one, two = ear(), ear()
     eventually(lambda: one.messages and two.messages)
@@ -698,7 +696,7 @@ def test_a_socket_says_hello(slack: PretendSlack, ear: Ears) -> None:
     assert slack.connected() == 2
 
 
-def test_requests_come_as_envelopes(slack: PretendSlack, ear: Ears, client: WebClient) -> None:
+def test_requests_come_as_envelopes(slack: FakeSlack, ear: Ears, client: WebClient) -> None:
     """Each kind as what it is, with all that it carries; only a command may be answered in the acknowledgement."""
     heard = ear().heard
     ts = post(client, "card", blocks=[buttons("promote")])
@@ -713,7 +711,7 @@ def test_requests_come_as_envelopes(slack: PretendSlack, ear: Ears, client: WebC
     assert slack.violations == []
 
 
-def test_how_long_an_acknowledgement_took(slack: PretendSlack, ear: Ears) -> None:
+def test_how_long_an_acknowledgement_took(slack: FakeSlack, ear: Ears) -> None:
     """As a person felt it."""
 
     def slowly(client: BaseSocketModeClient, request: SocketModeRequest) -> None:
@@ -727,7 +725,7 @@ def test_how_long_an_acknowledgement_took(slack: PretendSlack, ear: Ears) -> Non
     assert delivery.trouble == ""
 
 
-def test_an_acknowledgement_may_answer_a_command(slack: PretendSlack, ear: Ears) -> None:
+def test_an_acknowledgement_may_answer_a_command(slack: FakeSlack, ear: Ears) -> None:
     """As a response does: to one, or to the channel. In one to a press nothing is read."""
     answers = iter([{"text": "for you"}, {"text": "for all", "response_type": "in_channel"}, {"text": "lost"}])
     ear(lambda client, request: acknowledge(client, request, **next(answers)))
@@ -738,7 +736,7 @@ def test_an_acknowledgement_may_answer_a_command(slack: PretendSlack, ear: Ears)
     assert texts(slack.cards()) == ["for all"]
 
 
-def test_each_request_goes_to_one_socket(slack: PretendSlack, ear: Ears) -> None:
+def test_each_request_goes_to_one_socket(slack: FakeSlack, ear: Ears) -> None:
     """In turn."""
     one, two = ear(), ear()
     for _ in range(3):
@@ -748,7 +746,7 @@ def test_each_request_goes_to_one_socket(slack: PretendSlack, ear: Ears) -> None
     assert len({request.envelope_id for request in one.heard + two.heard}) == 6
 
 
-def test_an_acknowledgement_twice_is_a_mistake(slack: PretendSlack, ear: Ears) -> None:
+def test_an_acknowledgement_twice_is_a_mistake(slack: FakeSlack, ear: Ears) -> None:
     """A bot that answers twice does something twice."""
 
     def twice(client: BaseSocketModeClient, request: SocketModeRequest) -> None:
@@ -763,7 +761,7 @@ def test_an_acknowledgement_twice_is_a_mistake(slack: PretendSlack, ear: Ears) -
     assert "envelope-" in violation
 
 
-def test_an_acknowledgement_of_nothing_is_a_mistake(slack: PretendSlack, ear: Ears) -> None:
+def test_an_acknowledgement_of_nothing_is_a_mistake(slack: FakeSlack, ear: Ears) -> None:
     """It was never sent; the socket goes on."""
     listening = ear()
     listening.client.send_socket_mode_response(SocketModeResponse("envelope-none"))
@@ -772,13 +770,13 @@ def test_an_acknowledgement_of_nothing_is_a_mistake(slack: PretendSlack, ear: Ea
     assert slack.command(GUEST.id, "/releases").wait().trouble == ""
 
 
-def test_without_a_socket_a_person_is_told_at_once(slack: PretendSlack) -> None:
+def test_without_a_socket_a_person_is_told_at_once(slack: FakeSlack) -> None:
     """Slack does not keep the request."""
     delivery = slack.command(GUEST.id, "/releases").wait(1)
     assert (delivery.trouble, delivery.acknowledged, delivery.seconds) == ("dispatch_failed", None, float("inf"))
 
 
-def test_without_an_acknowledgement_a_person_is_told_after_three_seconds(slack: PretendSlack, ear: Ears) -> None:
+def test_without_an_acknowledgement_a_person_is_told_after_three_seconds(slack: FakeSlack, ear: Ears) -> None:
     """And one that comes later is one of nothing."""
     listening = ear(lambda client, request: None)
     assert PATIENCE == 3
@@ -792,7 +790,7 @@ def test_without_an_acknowledgement_a_person_is_told_after_three_seconds(slack: 
     assert delivery.acknowledged is None
 
 
-def test_a_dropped_socket_is_opened_again(slack: PretendSlack, ear: Ears) -> None:
+def test_a_dropped_socket_is_opened_again(slack: FakeSlack, ear: Ears) -> None:
     """By the library, and works as before."""
     listening = ear()
     slack.drop_sockets()
@@ -803,7 +801,7 @@ def test_a_dropped_socket_is_opened_again(slack: PretendSlack, ear: Ears) -> Non
     assert slack.violations == []
 
 
-def test_deaf(slack: PretendSlack, ear: Ears, client: WebClient) -> None:
+def test_deaf(slack: FakeSlack, ear: Ears, client: WebClient) -> None:
     """The Web API answers, sockets do not open; when it is well again the library's client gets one."""
     listening = ear()
     slack.deaf()
@@ -817,7 +815,7 @@ def test_deaf(slack: PretendSlack, ear: Ears, client: WebClient) -> None:
     assert slack.command(GUEST.id, "/releases").wait().trouble == ""
 
 
-def test_down_cuts_the_sockets(slack: PretendSlack, ear: Ears) -> None:
+def test_down_cuts_the_sockets(slack: FakeSlack, ear: Ears) -> None:
     """And none opens until it is well."""
     ear()
     slack.down()
@@ -862,7 +860,7 @@ class Endpoint:
 
 
 @pytest.fixture
-def endpoint(slack: PretendSlack) -> Iterator[Endpoint]:
+def endpoint(slack: FakeSlack) -> Iterator[Endpoint]:
     """The app is reached there."""
     made = Endpoint()
     slack.request_url = made.url
@@ -871,7 +869,7 @@ def endpoint(slack: PretendSlack) -> Iterator[Endpoint]:
     made.server.server_close()
 
 
-def test_requests_are_signed_as_slack_signs_them(slack: PretendSlack, endpoint: Endpoint, client: WebClient) -> None:
+def test_requests_are_signed_as_slack_signs_them(slack: FakeSlack, endpoint: Endpoint, client: WebClient) -> None:
     """Each kind, in its own form; the library's verifier takes it, and not with another secret."""
     ts = post(client, "card", blocks=[buttons("promote")])
     deliveries = [
@@ -893,7 +891,7 @@ def test_requests_are_signed_as_slack_signs_them(slack: PretendSlack, endpoint: 
 
 
 @given(body=st.text(), ago=st.integers(0, 290))
-def test_the_signature_is_the_librarys(one_slack: PretendSlack, body: str, ago: int) -> None:
+def test_the_signature_is_the_librarys(one_slack: FakeSlack, body: str, ago: int) -> None:
     """For any body, within five minutes."""
     verifier = SignatureVerifier(one_slack.signing_secret)
     headers = one_slack.signed(body.encode(errors="replace").decode(), time.time() - ago)
@@ -903,7 +901,7 @@ def test_the_signature_is_the_librarys(one_slack: PretendSlack, body: str, ago: 
     )
 
 
-def test_an_old_signature_is_refused(slack: PretendSlack) -> None:
+def test_an_old_signature_is_refused(slack: FakeSlack) -> None:
     """That is what the timestamp is for."""
     verifier = SignatureVerifier(slack.signing_secret)
     assert verifier.is_valid_request("x", slack.signed("x"))
@@ -911,9 +909,9 @@ def test_an_old_signature_is_refused(slack: PretendSlack) -> None:
 
 
 @pytest.fixture(scope="module")
-def one_slack() -> Iterator[PretendSlack]:
+def one_slack() -> Iterator[FakeSlack]:
     """For what changes nothing of it."""
-    with PretendSlack() as made:
+    with FakeSlack() as made:
         yield made
 
 
@@ -921,11 +919,11 @@ def one_slack() -> Iterator[PretendSlack]:
 def test_a_body_holds_what_was_typed(text: str) -> None:
     """Whatever it is: in a form, in a form that holds JSON, in JSON."""
     payload = {"text": text}
-    body, _ = PretendSlack.body_of("slash_commands", payload)
+    body, _ = FakeSlack.body_of("slash_commands", payload)
     assert parse_qs(body) == {"text": [text]}
-    body, _ = PretendSlack.body_of("interactive", payload)
+    body, _ = FakeSlack.body_of("interactive", payload)
     assert json.loads(parse_qs(body)["payload"][0]) == payload
-    body, _ = PretendSlack.body_of("events_api", payload)
+    body, _ = FakeSlack.body_of("events_api", payload)
     assert json.loads(body) == payload
 
 
@@ -939,7 +937,7 @@ def test_a_body_holds_what_was_typed(text: str) -> None:
     ],
 )
 def test_what_the_answer_to_a_command_says(
-    slack: PretendSlack, endpoint: Endpoint, kind: str, answer: str, whispered: list[str], posted: list[str]
+    slack: FakeSlack, endpoint: Endpoint, kind: str, answer: str, whispered: list[str], posted: list[str]
 ) -> None:
     """Nothing, words, or a message."""
     endpoint.kind, endpoint.answer = kind, answer
@@ -949,7 +947,7 @@ def test_what_the_answer_to_a_command_says(
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_a_status_that_is_not_200_is_a_failure(slack: PretendSlack, endpoint: Endpoint, status: int) -> None:
+def test_a_status_that_is_not_200_is_a_failure(slack: FakeSlack, endpoint: Endpoint, status: int) -> None:
     """Whoever typed it sees an error."""
     endpoint.status, endpoint.answer = status, "no"
     delivery = slack.command(GUEST.id, "/releases").wait()
@@ -957,14 +955,14 @@ def test_a_status_that_is_not_200_is_a_failure(slack: PretendSlack, endpoint: En
     assert slack.messages == []
 
 
-def test_nobody_at_the_request_url(slack: PretendSlack, endpoint: Endpoint) -> None:
+def test_nobody_at_the_request_url(slack: FakeSlack, endpoint: Endpoint) -> None:
     """A connection that is refused."""
     endpoint.server.shutdown()
     endpoint.server.server_close()
     assert slack.command(GUEST.id, "/releases").wait().trouble == "dispatch_failed"
 
 
-def test_an_answer_after_three_seconds_is_none(slack: PretendSlack, endpoint: Endpoint) -> None:
+def test_an_answer_after_three_seconds_is_none(slack: FakeSlack, endpoint: Endpoint) -> None:
     """Whatever it would have been."""
     endpoint.seconds = PATIENCE + 1
     delivery: Delivery = slack.command(GUEST.id, "/releases")

@@ -13,9 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.parsers import create_parser
 
-from lab.aws import pretend, wire
+from lab.aws import fake, wire
 from lab.aws.direct import Params, UnsureError, parameters
-from lab.aws.pretend import PretendAws
+from lab.aws.fake import FakeAws
 from lab.aws.wire import Answer, Incoming, parse
 from tests.worlds import GOOD, fast
 
@@ -28,8 +28,8 @@ class Both:
         self.different: list[str] = []
         self.asked: Counter[str] = Counter()
         self._serialise, self._as_read = wire.serialise, wire.as_read
-        monkeypatch.setattr(pretend, "serialise", self.serialise)
-        monkeypatch.setattr(pretend, "as_read", self.as_read)
+        monkeypatch.setattr(fake, "serialise", self.serialise)
+        monkeypatch.setattr(fake, "as_read", self.as_read)
 
     def serialise(self, request: Incoming, result: Params) -> Answer:
         """What the lab makes of a result."""
@@ -141,7 +141,7 @@ def test_what_is_not_sure_is_left_to_botocore(operation: str, params: Params) ->
 
 def test_wrong_parameters_are_refused_as_ever() -> None:
     """By botocore, before anybody is asked."""
-    aws = PretendAws()
+    aws = FakeAws()
     groups: Any = aws.session().client("autoscaling")
     with pytest.raises(ParamValidationError, match="MinSize"):
         groups.create_auto_scaling_group(**{**GROUP, "MinSize": "1"})
@@ -150,7 +150,7 @@ def test_wrong_parameters_are_refused_as_ever() -> None:
 
 def test_a_client_of_this_process_tries_as_often_as_it_says() -> None:
     """Three times in all, by the lab's clock; the answer says how often it was tried again."""
-    aws = PretendAws()
+    aws = FakeAws()
     config = Config(retries={"mode": "standard", "total_max_attempts": 3})
     groups: Any = aws.session().client("autoscaling", config=config)
     aws.faults.throttle("autoscaling:DescribeAutoScalingGroups", times=2)

@@ -19,9 +19,9 @@ import yaml
 from bluegreen.action import inputs
 from bluegreen.action.inputs import COMMANDS, INPUTS
 from bluegreen.advice import COMMANDS as ADVISED
-from bluegreen.advice import Door, advised, commands_in
+from bluegreen.advice import EntryPoint, advised, commands_in
 from bluegreen.cli import cli
-from bot import desk
+from bot import commands
 from tests.worlds.files import ROOT
 
 #: What stands for a value that is put into a sentence.
@@ -83,17 +83,17 @@ def test_slack_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become one of Slack's, with words that the desk understands."""
     if where.startswith("bluegreen/cli"):
         return
-    there = re.sub(r"`bluegreen adopt[^`]*` in a terminal", "", advised(text, Door.SLACK))
+    there = re.sub(r"`bluegreen adopt[^`]*` in a terminal", "", advised(text, EntryPoint.SLACK))
     assert "bluegreen" not in re.sub(
         r"`bluegreen`|bluegreen\.yml|run of bluegreen|in a terminal `bluegreen.*", "", there
     )
     for name, words in re.findall(r"`(/[a-z]+)([^`]*)`", there):
-        assert name in desk.COMMANDS, where
+        assert name in commands.COMMANDS, where
         rest = words.split()
         if name in ("/promote", "/rollback"):
-            rest, _ = desk._overridden(rest, name)
+            rest, _ = commands._overridden(rest, name)
         if name == "/rollback":
-            rest, _ = desk._to_number([NUMBER if word == "N" else word for word in rest])
+            rest, _ = commands._to_number([NUMBER if word == "N" else word for word in rest])
         if name != "/freeze":
             assert list(rest) in ([], [SERVICE]), where
 
@@ -109,7 +109,7 @@ def test_github_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become a run by hand, of inputs that the workflow has and the Action takes together."""
     if where.startswith(("bluegreen/cli", "bot/")):
         return
-    there = re.sub(r"`bluegreen adopt[^`]*` in a terminal", "", advised(text, Door.GITHUB))
+    there = re.sub(r"`bluegreen adopt[^`]*` in a terminal", "", advised(text, EntryPoint.GITHUB))
     assert not list(commands_in(re.sub(r"in a terminal `[^`]*`", "", there))), where
     for asked in runs(there):
         given = {name: {"N": NUMBER, "AMI": "ami-0123"}.get(value, value) for name, value in asked.items()}
@@ -166,9 +166,9 @@ def test_github_knows_what_is_advised(where: str, text: str) -> None:
 )
 def test_each_door_has_its_own_words(text: str, slack: str | None, github: str | None) -> None:
     """The command line's are what the core and the journal say; what is no advice stays as it is."""
-    assert advised(text, Door.COMMAND_LINE) == text
-    assert advised(text, Door.SLACK) == (slack or text)
-    assert advised(text, Door.GITHUB) == (github or text)
+    assert advised(text, EntryPoint.COMMAND_LINE) == text
+    assert advised(text, EntryPoint.SLACK) == (slack or text)
+    assert advised(text, EntryPoint.GITHUB) == (github or text)
 
 
 # --- workflows ---------------------------------------------------------------------------------------------

@@ -141,11 +141,11 @@ def test_the_words_are_those_that_are_said() -> None:
     text = " ".join(DOCS.split())
     counts = judgement.Data(dict.fromkeys(range(10), 1.2), dict.fromkeys(range(10), 153.0))
     blue = judgement.Data(dict.fromkeys(range(10), 0.3), dict.fromkeys(range(10), 1380.0))
-    assert f"`{judgement.judge(judging.ERRORS, counts, [blue]).value}`" in text
+    assert f"`{judgement.evaluate(judging.ERRORS, counts, [blue]).value}`" in text
     values = [judgement.Data(dict.fromkeys(range(8), one), dict.fromkeys(range(8), 1e3)) for one in (0.42, 0.4)]
-    assert f"`{judgement.judge(judging.LATENCY, values[0], values[1:]).value}`" in text
+    assert f"`{judgement.evaluate(judging.LATENCY, values[0], values[1:]).value}`" in text
     few = judgement.Data({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0})
-    assert f"`{judgement.judge(judging.ERRORS, few, [few]).value}`" in text
+    assert f"`{judgement.evaluate(judging.ERRORS, few, [few]).value}`" in text
 
 
 def test_what_was_measured_is_what_is_assumed() -> None:

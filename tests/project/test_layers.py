@@ -29,16 +29,16 @@ MAY_IMPORT = {
     "aws": {"release", "observation", "config", "errors", "judgement"},
     "wording": {"release", "observation", "config", "errors"},
     "orders": {"freezing", "permission", "wording", "release", "observation", "config", "errors", "journal"},
-    "doors": {"advice", "wording", "release", "errors", "engine", "driver"},
-    "plan_text": {"doors", "wording", "dry_run", "observation", "release", "errors", "engine"},
+    "entry_points": {"advice", "wording", "release", "errors", "engine", "driver"},
+    "plan_text": {"entry_points", "wording", "dry_run", "observation", "release", "errors", "engine"},
     "github": {"release", "observation", "config", "errors"},
 }
 #: What the bot may import of it: orders and values, neither journal nor AWS.
 BOT_MAY_IMPORT = {"__init__", "advice", "engine", "errors", "freezing", "orders", "permission", "release", "wording"}
 #: What a part may not import, though it is free otherwise.
 MAY_NOT_IMPORT = {
-    "__init__": {"action", "cli", "__main__", "doors", "plan_text"},
-    "engine": {"__init__", "action", "cli", "__main__", "doors", "plan_text"},
+    "__init__": {"action", "cli", "__main__", "entry_points", "plan_text"},
+    "engine": {"__init__", "action", "cli", "__main__", "entry_points", "plan_text"},
     "action": {"cli", "__main__"},
     "cli": {"action", "__main__"},
     "__main__": {"action"},
@@ -260,7 +260,7 @@ def test_checker_goes_red(name: str, source: str, breach: str) -> None:
         ("bot.app", "import time, os\nfrom slack_bolt import App\nos.environ['X']"),
         ("bluegreen.cli.show", "from bluegreen import start, config\nfrom bluegreen.cli.live import Live\nimport lab"),
         ("bluegreen.driver", "import time\nfrom bluegreen import phases, release\nfrom .config import Config"),
-        ("bluegreen.phases.baking", "from .scene import Scene\nfrom bluegreen.observation import Group"),
+        ("bluegreen.phases.baking", "from .decision import Situation\nfrom bluegreen.observation import Group"),
         ("bluegreen.aws.groups", "import boto3\nfrom botocore.config import Config\nfrom . import images"),
         ("bluegreen.github", "from github import Github\nfrom bluegreen.release import Event"),
         ("bluegreen.wording", "from datetime import datetime\ndatetime.fromtimestamp(0)"),

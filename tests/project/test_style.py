@@ -1,9 +1,11 @@
-"""What CONTRIBUTING says of functions, and of where things are."""
+"""What CONTRIBUTING says of functions, of names, and of where things are."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from statistics import median
 
@@ -11,6 +13,18 @@ from tests.worlds.files import ROOT
 
 #: Lines of a function, without its docstring.
 MOST, HALF = 40, 8
+#: Names that the field does not have for what they named here: no class or public function, and no file, bears one.
+OLD_NAMES = {
+    *("Asked", "Desk", "Door", "Doors", "Follower", "Looks", "PretendAws", "PretendGitHub", "PretendMachines"),
+    *("PretendSession", "PretendSlack", "Scene", "Stumble", "Telling", "Theatre", "Weighing"),
+    *("asked", "drop_duty", "face", "judge", "keep_duty", "looks", "outside", "rehearse", "take_duty", "ways", "weigh"),
+}
+OLD_FILES = {
+    *("asked", "desk", "door", "doors", "follower", "functions", "looks", "noticing", "outside", "planned", "pretend"),
+    *("rehearsal", "running", "scene", "stage", "telling", "theatre", "tracks"),
+}
+#: The driver names what it is given by protocols; each is one thing with the class that has its name.
+PROTOCOLS = {"Clock", "Cloud", "Journal"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -56,3 +70,34 @@ def test_what_the_walks_name_is_there() -> None:
         assert re.search(rf"^ *(?:async )?(?:def|class) {name}\b" if name else "", text, re.MULTILINE), (
             f"{path}: {name}"
         )
+
+
+def test_names_are_those_of_the_field() -> None:
+    """Of files, classes and public functions; a name of our own that was given up does not come back."""
+    assert [path for path, _ in shipped() if path.rpartition("/")[2].removesuffix(".py") in OLD_FILES] == []
+    assert [f"{path}: {node.name}" for path, node in named() if node.name in OLD_NAMES] == []
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """No two modules have a class of the same name."""
+    places = defaultdict(list)
+    for path, node in named():
+        if isinstance(node, ast.ClassDef) and node.name not in PROTOCOLS:
+            places[node.name].append(path)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def shipped() -> Iterator[tuple[str, ast.Module]]:
+    """Every file of the product and the lab, and what stands in it."""
+    for top in ("bluegreen", "bot", "lab"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def named() -> Iterator[tuple[str, ast.ClassDef | Function]]:
+    """Its public classes and functions, methods among them."""
+    for path, tree in shipped():
+        bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+        for node in itertools.chain(*bodies):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name[0] != "_":
+                yield path, node

@@ -9,9 +9,9 @@ from bluegreen.aws import Cloud
 from bluegreen.config import Config, parse
 from bluegreen.observation import Baseline, Observation
 from bluegreen.release import Event, EventKind, Phase, Release, Verb, apply, fold, names
-from lab.aws import PretendAws
+from lab.aws import FakeAws
 from lab.clock import VirtualClock
-from lab.machines import PretendMachines
+from lab.machines import FakeMachines
 from lab.world import World
 
 COMMIT = "abcdef1234567890"
@@ -25,11 +25,11 @@ class AwsStage:
         self, *, config: dict[str, Any] | None = None, ami: bool = False, token: str = "", **world: Any
     ) -> None:
         clock = VirtualClock()
-        self.machines = PretendMachines(clock)
-        self.pretend = PretendAws(clock, self.machines)
-        self.world = World.standard(self.pretend, **world)
+        self.machines = FakeMachines(clock)
+        self.fake = FakeAws(clock, self.machines)
+        self.world = World.standard(self.fake, **world)
         self.config: Config = parse(self.world.config(**(config or {})))
-        self.clock = self.pretend.clock
+        self.clock = self.fake.clock
         self.cloud = self.another_cloud()
         self.ami = self.world.image if ami else ""
         self.permits = 0
@@ -38,7 +38,7 @@ class AwsStage:
 
     def another_cloud(self, **options: Any) -> Cloud:
         """What another process would have: nothing remembered."""
-        return Cloud(self.config, self.pretend.session(), attempts=1, **options)
+        return Cloud(self.config, self.fake.session(), attempts=1, **options)
 
     def client(self, service: str) -> Any:
         """Somebody else's client."""
@@ -145,4 +145,4 @@ class AwsStage:
 
     def changes(self) -> list[str]:
         """The changing calls that the cloud made, in order."""
-        return [call.name for call in self.pretend.calls if call.mutating]
+        return [call.name for call in self.fake.calls if call.mutating]

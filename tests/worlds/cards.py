@@ -8,8 +8,8 @@ from typing import Any
 
 from bluegreen.release import EventKind, Outcome, Phase, Verb, fold
 from bot import messages
-from bot.messages import Said
-from tests.worlds.events import Telling
+from bot.messages import Message
+from tests.worlds.events import Diary
 
 ACCOUNT, REGION = "123456789012", "ap-northeast-2"
 SERVER = "https://github.com"
@@ -26,7 +26,7 @@ OLD_URL, NEW_URL = (f"{SERVER}/acme/web/commit/{commit}" for commit in (OLD_COMM
 PERSON, SECOND = "slack:U0PROMOTER", "slack:U0SECOND"
 
 
-class Story(Telling):
+class Story(Diary):
     """A release of a service in an account, started by a run of a workflow."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Story(Telling):
         return self
 
     @property
-    def card(self) -> Said:
+    def card(self) -> Message:
         """Its card five seconds later."""
         return messages.card(self.release, self.now + 5)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, Message, PretendSlack
+from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, FakeSlack, PostedMessage
 from tests.worlds.forked import Forked
 from tests.worlds.processes import Place, place
 from tests.worlds.waiting import PATIENCE, eventually
@@ -98,7 +98,7 @@ class BotProcess:
 class Chat:
     """Place, Slack and bots."""
 
-    def __init__(self, at: Place, slack: PretendSlack) -> None:
+    def __init__(self, at: Place, slack: FakeSlack) -> None:
         self.at, self.slack = at, slack
         self.bots: list[BotProcess] = []
 
@@ -135,19 +135,19 @@ class Chat:
         """Wait for it; what bots and people said when it does not come."""
         return eventually(true, seconds, bots=self.bots, slack=self.slack)
 
-    def card(self) -> Message:
+    def card(self) -> PostedMessage:
         """The newest card, when it is there."""
         return self.eventually(self.cards)[-1]
 
-    def cards(self) -> list[Message]:
+    def cards(self) -> list[PostedMessage]:
         """An order's line stands in the channel, too; only cards say in their metadata whose they are."""
         return [one for one in self.slack.cards(CHANNEL) if one.metadata]
 
-    def shows(self, words: str) -> Message:
+    def shows(self, words: str) -> PostedMessage:
         """The newest card, as soon as it says that."""
         return self.eventually(lambda: [one for one in self.cards()[-1:] if words in f"{one.text}{one.blocks}"])[0]
 
-    def whispered(self, user: str, words: str) -> Message:
+    def whispered(self, user: str, words: str) -> PostedMessage:
         """What the bot told a person, as soon as it has."""
         return self.eventually(lambda: [one for one in self.slack.whispers(user) if words in one.text])[0]
 
@@ -182,7 +182,7 @@ class Chat:
 @contextmanager
 def chat(folder: Path, *, groups: dict[str, set[str]] | None = None, **changes: Any) -> Iterator[Chat]:
     """A world with a Slack; at the end all bots are gone and no message broke a rule."""
-    with place(folder, **{"slack": SLACK, "poll": 0.5, **changes}) as at, PretendSlack() as slack:
+    with place(folder, **{"slack": SLACK, "poll": 0.5, **changes}) as at, FakeSlack() as slack:
         slack.groups = groups or {}
         made = Chat(at, slack)
         try:

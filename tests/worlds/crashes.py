@@ -106,16 +106,16 @@ class Crashes:
         self._children.append((point, child, reader))
         return False
 
-    def end(self, judge: Callable[[], list[str]]) -> None:
+    def end(self, verify: Callable[[], list[str]]) -> None:
         """In a copy: judge how it ended, report and exit. In the first world: wait for the copies."""
         if self.copy:
-            self._report(judge)
+            self._report(verify)
         while self._children:
             self._collect()
 
-    def _report(self, judge: Callable[[], list[str]]) -> None:
+    def _report(self, verify: Callable[[], list[str]]) -> None:
         try:
-            wrong = judge()
+            wrong = verify()
         except BaseException:
             wrong = [traceback.format_exc()[-2500:]]
         with os.fdopen(self._pipe, "wb") as pipe:
@@ -152,18 +152,18 @@ def die_everywhere(
 
     def taken_over() -> list[str]:
         expected = then() if then else outcome
-        return judge(ops, ops.rescue(release.id, when=when), expected)
+        return verify(ops, ops.rescue(release.id, when=when), expected)
 
     done = ops.drive(release.id, death=crashes, when=tell)
     if crashes.died:
         crashes.end(taken_over)
     assert done is not None
-    crashes.results += judge(ops, done, outcome)
+    crashes.results += verify(ops, done, outcome)
     crashes.end(list)
     return crashes
 
 
-def judge(ops: Ops, done: Release, outcome: Outcome) -> list[str]:
+def verify(ops: Ops, done: Release, outcome: Outcome) -> list[str]:
     """Whatever is wrong with how a release ended."""
     wrong = [] if done.outcome == outcome else [f"ended {done.outcome} ({done.reason}: {done.message}), not {outcome}"]
     return wrong + ops.wrong(done)

@@ -25,11 +25,11 @@ from typing import IO, Any
 import boto3
 import pytest
 
-from lab.aws import PretendAws
-from lab.aws.client import PretendSession
+from lab.aws import FakeAws
+from lab.aws.client import FakeSession
 from lab.aws.wire import Answer, Incoming, incoming
 from lab.clock import Clock
-from lab.server import Group
+from lab.server import ProcessGroup
 from tests.dynamodb import DYNAMODB
 
 REGION = "eu-west-1"
@@ -47,7 +47,7 @@ class Amazons:
 
     def __init__(self, folder: Path) -> None:
         """Start it and wait until it answers."""
-        self._folder, self._group = folder, Group()
+        self._folder, self._group = folder, ProcessGroup()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process may write
         self._port = free_port()
         self._process = self._group.run(
@@ -79,7 +79,7 @@ class Amazons:
     def session(self, clock: Clock) -> boto3.Session:
         """A session in an empty account; only its waits between tries are the clock's."""
         key = next(_accounts)
-        return PretendSession(lambda request, recorded: self._answer(request, key), clock, REGION, recorded=False)
+        return FakeSession(lambda request, recorded: self._answer(request, key), clock, REGION, recorded=False)
 
     def account(self) -> Ask:
         """An empty account, for requests in JSON."""
@@ -107,7 +107,7 @@ Ask = Callable[[str, Asked], Told]
 """An operation and its parameters lead to a status and an answer."""
 
 
-def labs(aws: PretendAws) -> Ask:
+def labs(aws: FakeAws) -> Ask:
     """The account of a pretend AWS, for requests in JSON."""
     return lambda operation, asked: told(aws.answer(_request(operation, asked)))
 

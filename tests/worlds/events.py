@@ -51,7 +51,7 @@ FOUND = (
 )
 
 
-class Telling:
+class Diary:
     """One release; every verb adds an event a second later, `told` is what a driver would have told."""
 
     def __init__(

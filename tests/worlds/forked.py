@@ -175,7 +175,7 @@ def _warm_up() -> None:
     """Whatever the commands import; botocore's descriptions of services are parsed once."""
     import boto3
 
-    import bot.running  # noqa: F401
+    import bot.service  # noqa: F401
     import lab.descriptions  # noqa: F401
 
     session = boto3.Session(region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
@@ -264,7 +264,7 @@ class _Serving:
 def _run(asked: dict[str, Any]) -> None:
     """What `python -u -m` does."""
     import bluegreen.phases.rollback
-    import bot.running
+    import bot.service
 
     os.environ.clear()
     os.environ.update(asked["environment"])
@@ -276,7 +276,7 @@ def _run(asked: dict[str, Any]) -> None:
     assert defaults
     defaults["lease"] = LEASE
     vars(bluegreen.phases.rollback)["SETTLING"] = SETTLING
-    bot.running.DEAF, bot.running.BLIND = DEAF, BLIND
+    bot.service.DEAF, bot.service.BLIND = DEAF, BLIND
     module, *words = asked["argv"]
     sys.argv = [module, *words]
     if module == "-c":

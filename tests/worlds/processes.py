@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import yaml
 
-from lab.aws import PretendAws, Timings
+from lab.aws import FakeAws, Timings
 from lab.clock import Clock, RealClock
-from lab.machines import PretendMachines
+from lab.machines import FakeMachines
 from lab.world import World
 from tests.worlds.forked import Forked
 
@@ -34,8 +34,8 @@ class Place:
     def __init__(self, folder: Path, clock: Clock | None = None, **changes: Any) -> None:
         """`changes` go over the keys of the configuration."""
         self.clock = clock or RealClock()
-        self.machines = PretendMachines(self.clock)
-        self.aws = PretendAws(self.clock, self.machines, TIMINGS)
+        self.machines = FakeMachines(self.clock)
+        self.aws = FakeAws(self.clock, self.machines, TIMINGS)
         self.world = World.standard(self.aws, instances=2, health=HEALTH, drain=1)
         self.file = folder / "bluegreen.yml"
         timeouts = {"bake": 60, "launch": 60, "healthy": 60}

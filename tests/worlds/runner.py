@@ -232,7 +232,7 @@ class Runner:
     @contextlib.contextmanager
     def start(
         self, given: Mapping[str, str], entrypoint: str = "", state: Mapping[str, str] | None = None
-    ) -> Iterator[Step]:
+    ) -> Iterator[RunnerStep]:
         """A step while it runs; its container is gone afterwards, whatever happened."""
         named = {name.replace("_", "-"): value for name, value in given.items()}
         files = {name: f"{kind}_{uuid4()}" for name, kind in FILES.items()}
@@ -240,7 +240,9 @@ class Runner:
             (self.folder / "file_commands" / file).touch()
         variables = {**self._variables(files), **self.inputs(named), **(state or {})}
         name = f"bluegreen-test-{uuid4().hex[:12]}"
-        step = Step(name, self._line(name, entrypoint, variables), variables, self.folder / "file_commands", files)
+        step = RunnerStep(
+            name, self._line(name, entrypoint, variables), variables, self.folder / "file_commands", files
+        )
         try:
             yield step
         finally:
@@ -274,7 +276,7 @@ class Runner:
         return [*line, image()]
 
 
-class Step:
+class RunnerStep:
     """A running container, and the docker client that the runner started."""
 
     def __init__(

@@ -51,7 +51,7 @@ class Strangers:
             LaunchTemplate=spec,
             **more,
         )
-        self.world.pretend.clock.sleep(30)
+        self.world.fake.clock.sleep(30)
         self.groups[name] = self._shown(name)
 
     def image(self, name: str) -> None:
@@ -86,8 +86,8 @@ class Strangers:
         left = self.groups[name]  # not a look: reads may be stale
         self.groups[name] = {**left, "LaunchTemplate": {**left["LaunchTemplate"], "Version": str(version)}}
         self.versions.add(str(version))
-        pretend = self.world.pretend
-        self.hidden[str(version)] = pretend.clock.now() + pretend.faults.staleness
+        fake = self.world.fake
+        self.hidden[str(version)] = fake.clock.now() + fake.faults.staleness
 
     def scales(self) -> None:
         """The worker has more to do."""
@@ -97,7 +97,7 @@ class Strangers:
 
     def sends_commands(self, count: int) -> None:
         """Patching and monitoring run on the builder, as far as it runs."""
-        state = self.world.pretend.instances().get(self.world.builder)
+        state = self.world.fake.instances().get(self.world.builder)
         for _ in range(count if state == "running" else 0):
             self.world.client("ssm").send_command(
                 InstanceIds=[self.world.builder],
@@ -152,7 +152,7 @@ class Strangers:
 
     def _unseen(self, version: str) -> bool:
         """Whether it was deleted while AWS's answers did not show yet who had moved to it: then nobody could know."""
-        calls = self.world.pretend.calls
+        calls = self.world.fake.calls
         deleted = [c.when for c in calls if c.name == "ec2:DeleteLaunchTemplateVersions" and not c.error]
         return any(when < self.hidden.get(version, 0.0) for when in deleted)
 

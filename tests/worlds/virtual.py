@@ -16,15 +16,15 @@ from typing import Any, Protocol
 from botocore import xform_name
 
 from bluegreen import Engine, Until
-from bluegreen.aws import Asked, Page
+from bluegreen.aws import HttpAnswer, HttpRequest
 from bluegreen.config import Config, parse
 from bluegreen.errors import BlueGreenError
 from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb
-from lab.aws import PretendAws, Timings
-from lab.aws.client import Answers, PretendSession
+from lab.aws import FakeAws, Timings
+from lab.aws.client import Answers, FakeSession
 from lab.aws.wire import Answer, Incoming
 from lab.clock import VirtualClock
-from lab.machines import PretendMachines
+from lab.machines import FakeMachines
 from lab.world import World
 
 GOOD, SICK = "c0ffee01aaaa", "bad0bad0bbbb"
@@ -110,22 +110,22 @@ class Pages:
         self._clock = clock
         self._flapped = False
 
-    def fetch(self, questions: Sequence[Asked]) -> list[Future[Page]]:
+    def fetch(self, questions: Sequence[HttpRequest]) -> list[Future[HttpAnswer]]:
         """Answers that come as the clock moves on."""
         return [self._ask(one) for one in questions]
 
-    def _ask(self, asked: Asked) -> Future[Page]:
-        answer: Future[Page] = Future()
+    def _ask(self, asked: HttpRequest) -> Future[HttpAnswer]:
+        answer: Future[HttpAnswer] = Future()
         how = asked.url.rpartition("/")[2]
         if how == "flaps":
             self._flapped = not self._flapped
-            answer.set_result(Page(503 if self._flapped else 200, b"", 0.0))
+            answer.set_result(HttpAnswer(503 if self._flapped else 200, b"", 0.0))
             return answer
         seconds = asked.timeout if how == "never" else 0.0 if how == "lost" else float(how)
         if how == "never" or seconds >= asked.timeout:
             self._clock.after(asked.timeout, lambda: answer.set_exception(TimeoutError()))
         elif how != "lost":
-            self._clock.after(seconds, lambda: answer.set_result(Page(200, b"", seconds)))
+            self._clock.after(seconds, lambda: answer.set_result(HttpAnswer(200, b"", seconds)))
         return answer
 
 
@@ -162,9 +162,9 @@ class Ops:
     ) -> None:
         self.clock = VirtualClock()
         self.listen = listen
-        self.machines = PretendMachines(self.clock)
+        self.machines = FakeMachines(self.clock)
         self.machines.sick(SICK)
-        self.aws = PretendAws(self.clock, self.machines, timings)
+        self.aws = FakeAws(self.clock, self.machines, timings)
         self.world = World.standard(self.aws, instances=instances, **world)
         quick = {"poll": "5s", "soak": "20s", "traffic": {**self.world.config()["traffic"], "overlap": "20s"}}
         quick["slack"] = {"promoters": ["*"], "rollbackers": ["*"]}
@@ -180,7 +180,7 @@ class Ops:
         """A new process: a session, a journal, a driver of its own."""
         session = self.aws.session()
         if death:
-            session = PretendSession(death.watch(self.aws.answer), self.clock, self.aws.region, recorded=True)
+            session = FakeSession(death.watch(self.aws.answer), self.clock, self.aws.region, recorded=True)
         clock = Skewed(self.clock, next(self.skews))
         mine: dict[str, Any] = {"fetch": Pages(self.clock).fetch, "beside": self.clock.beside}
         return Engine(session=session, clock=clock, listen=self.listen, **mine)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from lab.slack import PretendSlack
+    from lab.slack import FakeSlack
 
 T = TypeVar("T")
 #: Seconds for anything that is waited for: a bot takes a release up that nobody has driven for 10 s.
@@ -34,7 +34,7 @@ def eventually(
     seconds: float = PATIENCE,
     *,
     bots: Iterable[Speaks] = (),
-    slack: PretendSlack | None = None,
+    slack: FakeSlack | None = None,
 ) -> T:
     """Wait for something to become true, and return it; what was waited for and who said what when it does not."""
     ends, pause = time.monotonic() + seconds, 0.01
@@ -52,7 +52,7 @@ def _source(true: Callable[[], object]) -> str:
         return repr(true)
 
 
-def _told(bots: Iterable[Speaks], slack: PretendSlack | None) -> str:
+def _told(bots: Iterable[Speaks], slack: FakeSlack | None) -> str:
     logs = "\n".join(one.log for one in bots)[-5000:]
     whispers = [vars(one) for one in slack.messages.copy() if one.ephemeral] if slack else []
     return logs + (json.dumps(whispers, default=str)[-3000:] if whispers else "")

@@ -23,8 +23,8 @@ from urllib.parse import unquote
 import boto3
 import pytest
 
-from bot import drivers, functions
-from lab.slack import GUEST, ON_CALL, PROMOTER, PretendSlack
+from bot import aws_lambda, drivers
+from lab.slack import GUEST, ON_CALL, PROMOTER, FakeSlack
 from tests.worlds.chat import SERVICE, SLACK
 from tests.worlds.past import RUNNER, PastPlace, past_place
 from tests.worlds.waiting import eventually
@@ -34,9 +34,9 @@ pytestmark = pytest.mark.slow
 NAME = "bluegreen-bot"
 ARN = f"arn:aws:lambda:ap-northeast-2:123456789012:function:{NAME}"
 #: An invocation's seconds, when nothing is said about them: far more than anything takes.
-LONG = functions.RESERVE + 120
+LONG = aws_lambda.RESERVE + 120
 #: Seconds in which an invocation drives a little.
-SHORT = functions.RESERVE + 2
+SHORT = aws_lambda.RESERVE + 2
 #: Seconds that whatever is queued or invoked may take on a busy machine.
 PATIENCE = 90
 
@@ -110,7 +110,7 @@ class Function:
         entered = threading.Event()
         with self._lock:  # nobody else's environment is taken for ours
             if not self._warm:
-                functions._bot.cache_clear()
+                aws_lambda._bot.cache_clear()
             thread = threading.Thread(target=self._run, args=(made, Context(made.seconds, entered)), daemon=True)
             thread.start()
             entered.wait(PATIENCE)
@@ -124,7 +124,7 @@ class Function:
     @staticmethod
     def _run(made: Invocation, context: Context) -> None:
         try:
-            made.answer = functions.handler(made.event, context)
+            made.answer = aws_lambda.handler(made.event, context)
         except BaseException as error:
             made.error = error
             context.entered.set()
@@ -206,7 +206,7 @@ class Stage:
     """A service, its Slack, and the function between them."""
 
     at: PastPlace
-    slack: PretendSlack
+    slack: FakeSlack
     function: Function
 
     def events(self, kind: str) -> int:
@@ -228,7 +228,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     monkeypatch.setattr(drivers, "GRACE", 1.0)  # no runner is about to take anything up
     changes = {**PERSON, **getattr(request, "param", {})}
     warm = changes.pop("warm", False)
-    with past_place(tmp_path / "at", **changes) as at, PretendSlack(patience=PATIENCE) as slack:
+    with past_place(tmp_path / "at", **changes) as at, FakeSlack(patience=PATIENCE) as slack:
         function = Function(warm=warm)
         slack.request_url = f"{function.url}/slack/events"
         given = {
@@ -245,12 +245,12 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         level = logging.getLogger().level
-        functions._bot.cache_clear()
+        aws_lambda._bot.cache_clear()
         try:
             yield Stage(at, slack, function)
         finally:
             function.close()
-            functions._bot.cache_clear()
+            aws_lambda._bot.cache_clear()
             logging.getLogger().setLevel(level)
         assert slack.violations == []
         assert function.refused == []
@@ -284,7 +284,7 @@ def test_promoted_by_a_command(stage: Stage) -> None:
     stage.function.wait()
     (work,) = stage.function.work()
     assert work.error is None
-    assert work.took < work.seconds - functions.RESERVE  # it does not wait for nothing
+    assert work.took < work.seconds - aws_lambda.RESERVE  # it does not wait for nothing
     assert stage.events("promoted") == 1
     assert stage.at.live() == 1
     assert stage.at.wrong(live=True) == []
@@ -346,7 +346,7 @@ def test_forged(stage: Stage) -> None:
             assert post(stage.slack.request_url, body, given) == 401
     assert len(stage.function.invocations) == 8
     assert stage.events("promoted") == 0
-    stage.function.seconds = functions.RESERVE  # nothing needs to be driven
+    stage.function.seconds = aws_lambda.RESERVE  # nothing needs to be driven
     assert post(stage.slack.request_url, body, {**stage.slack.signed(body), "Content-Type": kind}) == 200
     eventually(lambda: stage.events("promoted") == 1)
 
@@ -366,7 +366,7 @@ def test_not_slack(stage: Stage) -> None:
 def test_a_minute_with_nothing_to_do(stage: Stage) -> None:
     """It makes the table, and does not wait for nothing."""
     made = stage.function.minute()
-    assert made.took < made.seconds - functions.RESERVE
+    assert made.took < made.seconds - aws_lambda.RESERVE
     assert stage.slack.messages == []
     stage.at.held()  # in the table that is there now
 
@@ -374,7 +374,7 @@ def test_a_minute_with_nothing_to_do(stage: Stage) -> None:
 def test_the_schedule_shows_and_drives(stage: Stage) -> None:
     """It posts the card and watches the hold; what was promoted meanwhile without a driver it brings to its end."""
     stage.at.held()
-    stage.function.minute(functions.RESERVE)
+    stage.function.minute(aws_lambda.RESERVE)
     (card,) = stage.slack.cards()
     assert "both serve until a person promotes" in str(card.blocks)
     made = stage.function.minute(SHORT)

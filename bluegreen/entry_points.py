@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from bluegreen import wording
-from bluegreen.advice import Door, advised
+from bluegreen.advice import EntryPoint, advised
 from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
 from bluegreen.release import Outcome, Release, Until
 
@@ -81,7 +81,9 @@ def result(release: Release, decision: str = "") -> dict[str, Any]:
     }
 
 
-def failed_result(error: BlueGreenError, release: Release | None, door: Door = Door.COMMAND_LINE) -> dict[str, Any]:
+def failed_result(
+    error: BlueGreenError, release: Release | None, entry_point: EntryPoint = EntryPoint.COMMAND_LINE
+) -> dict[str, Any]:
     """An error for programs, with what is known of the release that it happened to."""
     match error:
         case Refused(reason=why):
@@ -93,7 +95,13 @@ def failed_result(error: BlueGreenError, release: Release | None, door: Door = D
         case _:
             decision, reason = "failed", type(error).__name__
     base = result(release, decision) if release else {"schema_version": SCHEMA_VERSION, "decision": decision}
-    return {**base, "reason": reason, "message": error.what, "where": error.where, "hint": way_on(error, release, door)}
+    return {
+        **base,
+        "reason": reason,
+        "message": error.what,
+        "where": error.where,
+        "hint": way_on(error, release, entry_point),
+    }
 
 
 def unexpected(error: Exception) -> BlueGreenError:
@@ -102,13 +110,13 @@ def unexpected(error: Exception) -> BlueGreenError:
     return BlueGreenError(wording.one_line(str(error)) or "no message", where=type(error).__name__, hint=hint_)
 
 
-def way_on(error: BlueGreenError, release: Release | None, door: Door = Door.COMMAND_LINE) -> str:
+def way_on(error: BlueGreenError, release: Release | None, entry_point: EntryPoint = EntryPoint.COMMAND_LINE) -> str:
     """The error's own hint, and how to go on with a release that it left under way."""
     hint = error.hint
     if release is not None and not release.outcome and not isinstance(error, Refused):
         resume = f"go on: bluegreen resume {release.service}"
         hint = resume if release.interrupted or not hint else f"{hint.rstrip('.')}; {resume}"
-    return advised(hint, door)
+    return advised(hint, entry_point)
 
 
 # --- signals -----------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from typing import Any
 from aiohttp import web
 
 from lab.balancer import HOST, Loop
+from lab.demo_service import SERVICE, CommandProcess, DemoService, Teller
 from lab.load import Visit
-from lab.slack import ON_CALL, PROMOTER, SECOND, Message, PretendSlack
-from lab.stage import SERVICE, Command, Stage, Teller
+from lab.slack import ON_CALL, PROMOTER, SECOND, FakeSlack, PostedMessage
 
 PAGE = Path(__file__).with_name("page")
 CHANNEL = "C0DEPLOYS"
@@ -45,14 +45,14 @@ STORIES = {
 }
 
 
-class Theatre:
+class DemoPage:
     """The stage with a channel before it, as the page sees it."""
 
-    def __init__(self, stage: Stage, slack: PretendSlack) -> None:
+    def __init__(self, stage: DemoService, slack: FakeSlack) -> None:
         """Show that stage and that workspace."""
         self._stage, self._slack = stage, slack
         self._version = 1
-        self._running: list[Command] = []
+        self._running: list[CommandProcess] = []
         self._lock = threading.Lock()
         self._journal = stage.world.client("dynamodb")
 
@@ -168,7 +168,7 @@ class Theatre:
             self._running = [self._stage.bluegreen("release", "--commit", commit, by="person")]
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: PostedMessage) -> dict[str, Any]:
     kept = ("ts", "user", "text", "blocks", "thread_ts", "broadcast", "ephemeral")
     return {**{name: getattr(message, name) for name in kept}, "edited": message.edited > 0}
 
@@ -187,12 +187,12 @@ def _number(group: str) -> int:
 # --- the page ------------------------------------------------------------------------------------------------
 
 
-class Page:
+class PageServer:
     """The page and its few calls, on a loopback port: the one that is wished for, or a free one."""
 
-    def __init__(self, theatre: Theatre, port: int = 0) -> None:
+    def __init__(self, demo_page: DemoPage, port: int = 0) -> None:
         """Serve it."""
-        self._theatre = theatre
+        self._demo_page = demo_page
         self._loop = Loop("page")
         self._runner: web.AppRunner
         self.url = f"http://{HOST}:{self._loop.run(self._open(port))}/"
@@ -221,7 +221,7 @@ class Page:
         return web.FileResponse(PAGE / "index.html")
 
     async def _state(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._in_a_thread(self._theatre.state))
+        return web.json_response(await self._in_a_thread(self._demo_page.state))
 
     async def _act(self, request: web.Request) -> web.Response:
         said = await request.json()
@@ -234,13 +234,13 @@ class Page:
     def _done(self, path: str, said: dict[str, Any]) -> None:
         match path:
             case "/command":
-                self._theatre.command(said["user"], said["text"])
+                self._demo_page.command(said["user"], said["text"])
             case "/press":
-                self._theatre.press(said["user"], said["ts"], said["action_id"], said["value"])
+                self._demo_page.press(said["user"], said["ts"], said["action_id"], said["value"])
             case "/release":
-                self._theatre.release(ill=bool(said.get("ill")))
+                self._demo_page.release(ill=bool(said.get("ill")))
             case _:
-                self._theatre.home(said["user"])
+                self._demo_page.home(said["user"])
 
     async def _in_a_thread(self, act: Any) -> Any:  # Any: whatever it returns
         import asyncio
@@ -255,8 +255,8 @@ def open_page(teller: Teller, instances: int, visitors: int, port: int, *, secon
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bluegreen-demo-", ignore_cleanup_errors=True))
-        with teller.waiting("Starting the servers of version 1, visitors, a pretend Slack and the bot"):
-            stage = Stage(
+        with teller.waiting("Starting the servers of version 1, visitors, a fake Slack and the bot"):
+            stage = DemoService(
                 Path(folder),
                 teller,
                 instances,
@@ -267,10 +267,10 @@ def open_page(teller: Teller, instances: int, visitors: int, port: int, *, secon
                 **settings,
             )
             stack.callback(stage.close)
-            slack = stack.enter_context(PretendSlack())
-            Command(stage.background("bot", LOG_LEVEL="WARNING", **slack.environment), teller.hear)
+            slack = stack.enter_context(FakeSlack())
+            CommandProcess(stage.background("bot", LOG_LEVEL="WARNING", **slack.environment), teller.hear)
             _wait_for(slack)
-            page = Page(Theatre(stage, slack), port)
+            page = PageServer(DemoPage(stage, slack), port)
             stack.callback(page.close)
         teller.say(f"\nOpen [bold]{page.url}[/bold]   (Ctrl-C ends it; so do {seconds / 60:.0f} minutes)\n")
         threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
@@ -279,7 +279,7 @@ def open_page(teller: Teller, instances: int, visitors: int, port: int, *, secon
     return 0
 
 
-def _wait_for(slack: PretendSlack, seconds: float = 60.0) -> None:
+def _wait_for(slack: FakeSlack, seconds: float = 60.0) -> None:
     """Until the bot is there."""
     ends = time.monotonic() + seconds
     while not slack.connected():

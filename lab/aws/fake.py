@@ -16,24 +16,24 @@ import boto3
 import moto.backends
 
 from lab.aws.alarms import Alarms
-from lab.aws.client import PretendSession
-from lab.aws.commands import Commands
+from lab.aws.client import FakeSession
+from lab.aws.commands import SsmCommands
 from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
-from lab.aws.engine import Engine, Timings
-from lab.aws.faults import Faults, LostAnswer, Page, Swallowed
+from lab.aws.engine import Timeline, Timings
+from lab.aws.faults import Faults, HtmlAnswer, LostAnswer, Swallowed
 from lab.aws.fleets import Fleets
 from lab.aws.groups import Attached, Groups
 from lab.aws.listeners import Listeners
 from lab.aws.metrics import Metrics
 from lab.aws.refreshes import Refreshes
 from lab.aws.scaling import Scaling
-from lab.aws.server import Server
+from lab.aws.server import FakeAwsServer
 from lab.aws.tables import Tables
 from lab.aws.targets import Targets
 from lab.aws.traffic import Traffic
-from lab.aws.wire import Answer, AwsError, Incoming, as_read, for_moto, parse, refuse, serialise
+from lab.aws.wire import Answer, ErrorAnswer, Incoming, as_read, for_moto, parse, refuse, serialise
 from lab.clock import Clock, RealClock, VirtualClock
-from lab.machines import Machines, PretendMachines
+from lab.machines import FakeMachines, Machines
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of images that nobody here looks at
 
@@ -61,7 +61,7 @@ class Call:
         return f"{self.service}:{self.operation}"
 
 
-class PretendAws:
+class FakeAws:
     """One account in one region. Any number of them may live in one process; they share nothing."""
 
     def __init__(
@@ -73,13 +73,13 @@ class PretendAws:
     ) -> None:
         """Begin with an empty account on this clock (a virtual one unless told)."""
         self.clock: Clock = clock or VirtualClock()
-        self.machines: Machines = machines or PretendMachines(self.clock)
+        self.machines: Machines = machines or FakeMachines(self.clock)
         self.region, self.account = region, _free.pop() if _free else str(next(_accounts))
         self.faults = Faults()
         self.calls: list[Call] = []
-        self.engine = Engine(self.clock, self.machines, timings or Timings(), self.faults)
+        self.engine = Timeline(self.clock, self.machines, timings or Timings(), self.faults)
         self.lock = threading.RLock()
-        self._server: Server | None = None
+        self._server: FakeAwsServer | None = None
         self._subnets: dict[str, str] | None = None
         self._build()
         self._forget = weakref.finalize(self, _forget, self.account)
@@ -103,7 +103,7 @@ class PretendAws:
                 **Refreshes(groups).operations(),
             },
             "elbv2": {**self._targets.operations(), **self._listeners.operations()},
-            "ssm": Commands(self.engine).operations(),
+            "ssm": SsmCommands(self.engine).operations(),
             "cloudwatch": {**self.metrics.operations(), **self.alarms.operations()},
         }
         tables = _backends("dynamodb")
@@ -116,12 +116,12 @@ class PretendAws:
 
         With `recorded=False` it is somebody else's: its calls are not in `calls`, and no fault strikes them.
         """
-        return PretendSession(self._answer_in_process, self.clock, self.region, recorded)
+        return FakeSession(self._answer_in_process, self.clock, self.region, recorded)
 
     def serve(self, port: int = 0, tick: float = 0.1) -> str:
         """Listen on 127.0.0.1 and give the URL for AWS_ENDPOINT_URL; every `tick` seconds, time moves things."""
         if self._server is None:
-            self._server = Server(self, port, tick)
+            self._server = FakeAwsServer(self, port, tick)
         return self._server.url
 
     def close(self) -> None:
@@ -167,9 +167,9 @@ class PretendAws:
     def _struck(self, request: Incoming, number: int) -> Answer:
         try:
             self.faults.before(request, number)
-        except AwsError as error:
+        except ErrorAnswer as error:
             return refuse(request, error)
-        except Page as page:
+        except HtmlAnswer as page:
             return Answer(page.status, {"Content-Type": "text/html"}, page.body)
         answer = self._effect(request)
         self.faults.later(request, number)
@@ -182,14 +182,14 @@ class PretendAws:
         ours = self._operations.get(request.service, {})
         handler = ours.get(request.operation)
         if handler is None and request.service in ("autoscaling", "cloudwatch"):
-            return refuse(request, AwsError("InvalidAction", f"The lab does not know {request.name}"))
+            return refuse(request, ErrorAnswer("InvalidAction", f"The lab does not know {request.name}"))
         if request.service == "dynamodb" and (answer := self._tables.answer(request)):
             return as_read(request, answer)
         if handler is None:
             return self._by_moto(request)
         try:
             return serialise(request, self._ours(request, handler))
-        except AwsError as error:
+        except ErrorAnswer as error:
             return refuse(request, error)
         except ElsewhereError:
             return self._by_moto(request)

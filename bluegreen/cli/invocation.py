@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import doors
+from bluegreen import entry_points
 from bluegreen.errors import BlueGreenError, ConfigError, Interrupted
 from bluegreen.wording import one_line, visible
 
@@ -23,7 +23,7 @@ CONFIG = "bluegreen.yml"
 
 
 @dataclass(frozen=True)
-class Door:
+class Invocation:
     """What a command was told besides its own arguments."""
 
     config_path: str | None
@@ -137,7 +137,7 @@ def _said_by_git(folder: Path, *words: str) -> str:
 # --- the group of commands ---------------------------------------------------------------------------------
 
 
-class Doors(click.Group):
+class CommandGroup(click.Group):
     """The command group: every error leaves as one line, a hint and the right exit code."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # Any: as click has it
@@ -161,15 +161,15 @@ class Doors(click.Group):
             raise
         except BlueGreenError as error:
             output.failure(error, as_json=_asked_for_json(ctx))
-            ctx.exit(doors.error_code(error))
+            ctx.exit(entry_points.error_code(error))
         except KeyboardInterrupt:
             output.failure(Interrupted("interrupted before anything was begun"), as_json=_asked_for_json(ctx))
-            ctx.exit(doors.INTERRUPTED)
+            ctx.exit(entry_points.INTERRUPTED)
         except Exception as error:
             if os.environ.get("BLUEGREEN_DEBUG"):
                 raise
-            output.failure(doors.unexpected(error), as_json=_asked_for_json(ctx))
-            ctx.exit(doors.FAILED)
+            output.failure(entry_points.unexpected(error), as_json=_asked_for_json(ctx))
+            ctx.exit(entry_points.FAILED)
 
 
 def _asked_for_json(ctx: click.Context) -> bool:

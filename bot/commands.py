@@ -23,11 +23,11 @@ from bluegreen.orders import Caller
 from bluegreen.permission import Order, permitted
 from bluegreen.release import Event, Reason, Release, release_id
 from bot import messages
-from bot.messages import Said
-from bot.metrics import Fence, Metrics
-from bot.slack import Groups, Later, Lost, Refusal, Slack
+from bot.messages import Message
+from bot.metrics import Counters, Fence
+from bot.slack import Later, Lost, Refusal, Slack, UserGroups
 
-log = logging.getLogger("bot.desk")
+log = logging.getLogger("bot.commands")
 
 #: What can be typed, with what may follow; bot/manifest.yml and docs/slack.md say the same, and a test holds them.
 COMMANDS: Mapping[str, str] = {
@@ -44,7 +44,7 @@ _LIFT = frozenset({"off", "lift", "end"})
 
 
 @dataclass(frozen=True)
-class Asked:
+class SlackRequest:
     """One request of a person, whichever way it came."""
 
     user: str
@@ -54,10 +54,10 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """What the person is told. `aloud` is one line for the channel, where no card tells it."""
 
-    said: Said
+    said: Message
     aloud: str = ""
 
     def to_facts(self) -> dict[str, Any]:
@@ -65,12 +65,12 @@ class Answer:
         return {"text": self.said.text, "blocks": list(self.said.blocks), "aloud": self.aloud}
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> Answer:
+    def from_facts(cls, facts: Mapping[str, Any]) -> Reply:
         """The reverse of `to_facts`."""
-        return cls(Said(facts["text"], tuple(facts["blocks"])), facts["aloud"])
+        return cls(Message(facts["text"], tuple(facts["blocks"])), facts["aloud"])
 
 
-class Desk:
+class Commands:
     """Takes orders. `drive` is called with a release that needs a driver at once."""
 
     def __init__(
@@ -82,24 +82,24 @@ class Desk:
         heard: Callable[[str], None],
         github_token: str = "",
         github_api: str = "",
-        metrics: Metrics | None = None,
+        metrics: Counters | None = None,
     ) -> None:
-        self._engine, self._slack, self._groups = engine, slack, Groups(slack)
+        self._engine, self._slack, self._groups = engine, slack, UserGroups(slack)
         self._drive, self._heard = drive, heard
         self._github = (github_token, github_api)
-        self._fence = Fence(metrics or Metrics(), log)
+        self._fence = Fence(metrics or Counters(), log)
 
     # --- what comes in ---------------------------------------------------------------------------
 
-    def command(self, name: str, text: str, asked: Asked) -> None:
+    def command(self, name: str, text: str, asked: SlackRequest) -> None:
         """A slash command. The words come escaped (docs.slack.dev, slash commands)."""
         words = html.unescape(text).split()
         if words and words[0].lower() in _HELP:
-            self._respond(asked, Answer(Said(f"{name} {COMMANDS[name]}")))
+            self._respond(asked, Reply(Message(f"{name} {COMMANDS[name]}")))
             return
         self._once(asked, lambda: self._does(name, words, asked))
 
-    def _does(self, name: str, words: Sequence[str], asked: Asked) -> Answer:
+    def _does(self, name: str, words: Sequence[str], asked: SlackRequest) -> Reply:
         does = {
             "/promote": self._promote,
             "/hold": self._hold,
@@ -111,12 +111,12 @@ class Desk:
         }
         return does[name](words, asked)
 
-    def pressed(self, action: str, value: str, asked: Asked) -> None:
+    def pressed(self, action: str, value: str, asked: SlackRequest) -> None:
         """A button. What it speaks of is in its value, which only we could have written."""
         kind = action.partition(":")[0]
         match kind:
             case messages.PROMOTE | messages.HOLD | messages.ROLL_BACK:
-                self._once(asked, lambda: self._decide(kind, _service_of(value), asked, face=value))
+                self._once(asked, lambda: self._decide(kind, _service_of(value), asked, revision=value))
             case messages.CHOOSE:
                 name, *words = json.loads(value)
                 self._once(asked, lambda: self._does(name, words, asked))
@@ -146,80 +146,82 @@ class Desk:
 
     # --- once ------------------------------------------------------------------------------------
 
-    def _once(self, asked: Asked, act: Callable[[], Answer]) -> None:
+    def _once(self, asked: SlackRequest, act: Callable[[], Reply]) -> None:
         """Act, unless this request was answered before; then give that answer again."""
         try:
             first = self._engine.answered(asked.request)
-            answer = Answer.from_facts(first) if first else self._acted(asked, act)
+            answer = Reply.from_facts(first) if first else self._acted(asked, act)
         except BlueGreenError as error:
             answer = _refused(error)
         except Exception:
             log.exception("a mistake in answering %s", asked.request)
-            answer = Answer(Said("This is a mistake of the bot's: its log says more. Nothing may have been done."))
+            answer = Reply(Message("This is a mistake of the bot's: its log says more. Nothing may have been done."))
         self._respond(asked, answer)
 
-    def _acted(self, asked: Asked, act: Callable[[], Answer]) -> Answer:
+    def _acted(self, asked: SlackRequest, act: Callable[[], Reply]) -> Reply:
         try:
             answer = act()
         except Refused as refusal:
             answer = _refused(refusal)
         try:
-            return Answer.from_facts(self._engine.answer(asked.request, answer.to_facts()))
+            return Reply.from_facts(self._engine.answer(asked.request, answer.to_facts()))
         except AwsError as error:  # it is done, and the order itself holds the request
             log.warning("an answer could not be kept: %s", error)
             return answer
 
-    def _respond(self, asked: Asked, answer: Answer) -> None:
+    def _respond(self, asked: SlackRequest, answer: Reply) -> None:
         body = {**answer.said.body(), "response_type": "ephemeral", "replace_original": False}
         asked.respond(body)
         if answer.aloud:
             asked.respond({"text": answer.aloud, "response_type": "in_channel", "replace_original": False})
 
-    def _by(self, asked: Asked, face: str = "") -> Caller:
-        return Caller(f"slack:{asked.user}", lambda group: self._groups.member(asked.user, group), asked.request, face)
+    def _by(self, asked: SlackRequest, revision: str = "") -> Caller:
+        return Caller(
+            f"slack:{asked.user}", lambda group: self._groups.member(asked.user, group), asked.request, revision
+        )
 
     # --- promote, hold, roll back ----------------------------------------------------------------
 
-    def _promote(self, words: Sequence[str], asked: Asked) -> Answer:
+    def _promote(self, words: Sequence[str], asked: SlackRequest) -> Reply:
         named, override = _overridden(words, "/promote web")
         service = self._meant(
             "/promote", _no_more_than_a_service(named), lambda release: release.promotable, words[len(named) :]
         )
-        if isinstance(service, Answer):
+        if isinstance(service, Reply):
             return service
         return self._decide(messages.PROMOTE, service, asked, override=override)
 
-    def _hold(self, words: Sequence[str], asked: Asked) -> Answer:
+    def _hold(self, words: Sequence[str], asked: SlackRequest) -> Reply:
         service = self._meant("/hold", _no_more_than_a_service(words), lambda release: release.holdable)
-        return service if isinstance(service, Answer) else self._decide(messages.HOLD, service, asked)
+        return service if isinstance(service, Reply) else self._decide(messages.HOLD, service, asked)
 
-    def _resume(self, words: Sequence[str], asked: Asked) -> Answer:
+    def _resume(self, words: Sequence[str], asked: SlackRequest) -> Reply:
         """What nobody drives would be driven soon anyway; what failed goes on by somebody who may say so."""
         service = self._meant("/resume", _no_more_than_a_service(words), lambda release: True)
-        if isinstance(service, Answer):
+        if isinstance(service, Reply):
             return service
         release = self._engine.resume(service, who=self._by(asked))
         self._drive(release.id)
         self._heard(release.id)
-        return Answer(Said(f"Resumed {release.id}."), self._aloud(_RESUME, release, asked))
+        return Reply(Message(f"Resumed {release.id}."), self._aloud(_RESUME, release, asked))
 
-    def _roll_back(self, words: Sequence[str], asked: Asked) -> Answer:
+    def _roll_back(self, words: Sequence[str], asked: SlackRequest) -> Reply:
         named, override = _overridden(words, "/rollback web to 41")
         rest, number = _to_number(named)
         if number is None and override:
             raise ConfigError("needs no reason", where="/rollback", hint="Going back to blue is refused by nothing.")
         if number is None:
             service = self._meant("/rollback", _no_more_than_a_service(rest), lambda release: release.returnable)
-            return service if isinstance(service, Answer) else self._decide(messages.ROLL_BACK, service, asked)
+            return service if isinstance(service, Reply) else self._decide(messages.ROLL_BACK, service, asked)
         service = self._meant("/rollback", _no_more_than_a_service(rest), None, words[len(rest) :])
-        if isinstance(service, Answer):
+        if isinstance(service, Reply):
             return service
         image = self._engine.image_of(service, number)
         return self._again(service, image, f"release {number} again", asked, override)
 
     def _meant(
         self, name: str, words: Sequence[str], fits: Callable[[Release], bool] | None, rest: Sequence[str] = ()
-    ) -> str | Answer:
+    ) -> str | Reply:
         """The one service that the words mean; when there are several, a button for each that repeats the command.
 
         `fits` tells which releases under way the command may mean; None: it means no release under way.
@@ -242,15 +244,15 @@ class Desk:
         if any(len(value) > messages.VALUE for _, value in values):
             listed = ", ".join(one.service for one in found)
             raise ConfigError("may mean several services", where=name, hint=f"Name one of: {listed}.")
-        return Answer(messages.choices(f"Which service does {name} mean?", values))
+        return Reply(messages.choices(f"Which service does {name} mean?", values))
 
     def _fits(self, service: str, number: int, fits: Callable[[Release], bool]) -> bool:
         found: list[bool] = []
         id_ = release_id(service, number)
         return self._fence.passes("read", id_, lambda: found.append(fits(self._engine.load(id_)))) and found[0]
 
-    def _decide(self, order: str, service: str, asked: Asked, face: str = "", override: str = "") -> Answer:
-        by = self._by(asked, face)
+    def _decide(self, order: str, service: str, asked: SlackRequest, revision: str = "", override: str = "") -> Reply:
+        by = self._by(asked, revision)
         give: Mapping[str, Callable[[], Event]] = {
             messages.PROMOTE: lambda: self._engine.promote(service, who=by, override=override),
             messages.HOLD: lambda: self._engine.hold(service, who=by),
@@ -263,24 +265,24 @@ class Desk:
         self._drive(event.release)
         self._heard(event.release)
         release = self._engine.load(event.release)
-        return Answer(
-            Said(f"{_ORDERED[order]} {event.release}.{_missing(release)}"), self._aloud(order, release, asked)
+        return Reply(
+            Message(f"{_ORDERED[order]} {event.release}.{_missing(release)}"), self._aloud(order, release, asked)
         )
 
-    def _not_given(self, order: str, service: str, refusal: Refused, by: Caller) -> Answer:
+    def _not_given(self, order: str, service: str, refusal: Refused, by: Caller) -> Reply:
         """Why not; past the point of return a rollback is offered as a release of the image before."""
         past = order == messages.ROLL_BACK and refusal.reason == Reason.MOVED_ON
         if past and (offer := self._offer(service, by)):
             return offer
-        if by.face and refusal.reason == Reason.MOVED_ON:
-            return Answer(messages.refusal(f"This release has moved on: {messages.here(str(refusal))}"))
+        if by.revision and refusal.reason == Reason.MOVED_ON:
+            return Reply(messages.refusal(f"This release has moved on: {messages.here(str(refusal))}"))
         raise refusal
 
-    def _offer(self, service: str, by: Caller) -> Answer | None:
+    def _offer(self, service: str, by: Caller) -> Reply | None:
         """None when the release is not past the point of return, or nothing before it is known."""
         status = self._engine.status(service)[0]
         release = status.release
-        if release is None or release.rollback_by or release.id != (by.face.partition("|")[0] or release.id):
+        if release is None or release.rollback_by or release.id != (by.revision.partition("|")[0] or release.id):
             return None
         try:
             previous = self._engine.previous(service, who=by)
@@ -289,9 +291,9 @@ class Desk:
         except Refused:
             return None
         title = f"release {previous.number} again" if previous.number else f"the image of {release.blue_group} again"
-        return Answer(messages.again(previous, json.dumps([service, previous.image, title])))
+        return Reply(messages.again(previous, json.dumps([service, previous.image, title])))
 
-    def _again(self, service: str, image: str, title: str, asked: Asked, override: str = "") -> Answer:
+    def _again(self, service: str, image: str, title: str, asked: SlackRequest, override: str = "") -> Reply:
         """What is known to be bad takes a second question."""
         try:
             release = self._engine.release_again(service, image, who=self._by(asked), title=title, override=override)
@@ -299,13 +301,13 @@ class Desk:
             if refusal.reason != Reason.BAD_COMMIT or override:
                 raise
             value = json.dumps([service, image, title, "asked twice in Slack"])
-            return Answer(messages.known_bad(refusal.what, title, value))
+            return Reply(messages.known_bad(refusal.what, title, value))
         self._drive(release.id)
         self._heard(release.id)
         line = f"{messages.who(release.started_by)} started {release.id}: {messages.quoted(title)}"
-        return Answer(Said(f"Started {release.id}: {title}."), line)
+        return Reply(Message(f"Started {release.id}: {title}."), line)
 
-    def _aloud(self, order: str, release: Release, asked: Asked) -> str:
+    def _aloud(self, order: str, release: Release, asked: SlackRequest) -> str:
         """The thread tells an order to its channel; a person who ordered elsewhere, or without one, is named there."""
         channel = (release.config.get("slack") or {}).get("channel")
         if channel == asked.channel:
@@ -314,9 +316,9 @@ class Desk:
 
     # --- release, look, freeze -------------------------------------------------------------------
 
-    def _release(self, words: Sequence[str], asked: Asked) -> Answer:
+    def _release(self, words: Sequence[str], asked: SlackRequest) -> Reply:
         service, rest = self._meant_first("/release", words)
-        if isinstance(service, Answer):
+        if isinstance(service, Reply):
             return service
         token, api = self._github
         if not token:
@@ -326,9 +328,9 @@ class Desk:
         run = self._engine.dispatch(service, ref=rest[0] if rest else "", who=self._by(asked), token=token, api=api)
         shown = messages.link(run.url, "the run") or f"the workflow {messages.quoted(run.workflow)}"
         line = f"{messages.who(f'slack:{asked.user}')} started a release of {service} from {messages.quoted(run.ref)}"
-        return Answer(Said(f"Started: {shown} in {messages.quoted(run.repository)}."), f"{line}: {shown}")
+        return Reply(Message(f"Started: {shown} in {messages.quoted(run.repository)}."), f"{line}: {shown}")
 
-    def _meant_first(self, name: str, words: Sequence[str]) -> tuple[str | Answer, Sequence[str]]:
+    def _meant_first(self, name: str, words: Sequence[str]) -> tuple[str | Reply, Sequence[str]]:
         """The service that the first words mean, and the words after; the only service there is need not be named."""
         records = self._engine.services()
         for many in (2, 1):
@@ -340,7 +342,7 @@ class Desk:
             return self._meant(name, (), None), ()
         return self._meant(name, words[:1], None), ()
 
-    def _releases(self, words: Sequence[str], asked: Asked) -> Answer:
+    def _releases(self, words: Sequence[str], asked: SlackRequest) -> Reply:
         found = _matching(self._visible(asked.user), _no_more_than_a_service(words))
         now = self._engine.clock.now()
         if words and not found:
@@ -348,18 +350,18 @@ class Desk:
         said = messages.overview(found, now)
         if len(found) == 1:
             rows = self._engine.history(found[0].service, messages.MOST_RELEASES)
-            said = Said(said.text, (*said.blocks, messages.history(rows, now, self._engine.kept(rows))))
-        return Answer(said)
+            said = Message(said.text, (*said.blocks, messages.history(rows, now, self._engine.kept(rows))))
+        return Reply(said)
 
-    def _freeze(self, words: Sequence[str], asked: Asked) -> Answer:
+    def _freeze(self, words: Sequence[str], asked: SlackRequest) -> Reply:
         service, rest = self._meant_first("/freeze", words)
-        if isinstance(service, Answer):
+        if isinstance(service, Reply):
             return service
         person = messages.who(f"slack:{asked.user}")
         if rest and rest[0].lower() in _LIFT:
             lifted = self._engine.unfreeze(service, who=self._by(asked))
             said = f"{service} is not frozen{'' if lifted else ', and was not'}."
-            return Answer(Said(said), f"{person} lifted the freeze of {service}" if lifted else "")
+            return Reply(Message(said), f"{person} lifted the freeze of {service}" if lifted else "")
         time, why = time_in(rest)
         if not time:
             self._engine.may_freeze(service, who=self._by(asked))
@@ -369,7 +371,7 @@ class Desk:
         lasts = f" until {messages.moment(until, '{date_short} {time}')}" if until else " until it is lifted"
         reason = f": {messages.quoted(why, 300)}" if why else ""
         goes_on = f" {begun.id} began before and goes on: `/hold {service}` lets it wait." if begun else ""
-        return Answer(Said(f"{service} is frozen{lasts}.{goes_on}"), f"{person} froze {service}{lasts}{reason}")
+        return Reply(Message(f"{service} is frozen{lasts}.{goes_on}"), f"{person} froze {service}{lasts}{reason}")
 
     # --- who sees what ---------------------------------------------------------------------------
 
@@ -405,14 +407,14 @@ _ORDERED = {
 _SPANS = (("1 hour", "1h"), ("4 hours", "4h"), ("1 day", "1d"), ("Until it is lifted", "forever"))
 
 
-def _how_long(service: str, why: str) -> Answer:
+def _how_long(service: str, why: str) -> Reply:
     """Nothing is frozen without an end that somebody asked for: a button for each length."""
     values = [(label, json.dumps(["/freeze", service, time, *why.split()])) for label, time in _SPANS]
     if any(len(value) > messages.VALUE for _, value in values):
         hint = f"Say it first, as in: /freeze {service} 4h, and then the reason."
         raise ConfigError("says not for how long", where="/freeze", hint=hint)
     reason = f" The reason: {messages.quoted(why, 300)}." if why else ""
-    return Answer(messages.choices(f"Not frozen yet: for how long shall {service} be?{reason}", values))
+    return Reply(messages.choices(f"Not frozen yet: for how long shall {service} be?{reason}", values))
 
 
 def _missing(release: Release) -> str:
@@ -421,16 +423,16 @@ def _missing(release: Release) -> str:
     return f" {left} more must promote it, too." if release.promotable and release.promoters and left else ""
 
 
-def _refused(error: BlueGreenError) -> Answer:
+def _refused(error: BlueGreenError) -> Reply:
     """Why not, where, and what to do or who may."""
     text = messages.mentioned(messages.here(f"{error.where}: {error.what}" if error.where else error.what))
     said = messages.here(error.hint)
     hint = messages.named(said) if isinstance(error, NotPermitted) else messages.quoted(said)
-    return Answer(messages.refusal(text, hint))
+    return Reply(messages.refusal(text, hint))
 
 
-def _service_of(face: str) -> str:
-    return face.partition("|")[0].rpartition("#")[0]
+def _service_of(revision: str) -> str:
+    return revision.partition("|")[0].rpartition("#")[0]
 
 
 def _to_number(words: Sequence[str]) -> tuple[Sequence[str], int | None]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from lab.stage import Stage, Teller
+from lab.demo_service import DemoService, Teller
 from tests.worlds.waiting import eventually
 
 VISITORS = 6
@@ -21,7 +21,9 @@ def test_a_weighted_stage(tmp_path: Path) -> None:
     traffic = {"steps": [0, 25], "overlap": 20}
     world = {"preview": True}
     teller = Teller(Console(file=io.StringIO()))
-    stage = Stage(tmp_path, teller, 1, VISITORS, weighted=True, world=world, takes=0.01, pause=0.01, traffic=traffic)
+    stage = DemoService(
+        tmp_path, teller, 1, VISITORS, weighted=True, world=world, takes=0.01, pause=0.01, traffic=traffic
+    )
     try:
         blue, green = stage.world.target_groups
         config = yaml.safe_load((stage.servers.repository.folder / "bluegreen-person.yml").read_text())
@@ -44,7 +46,7 @@ def test_a_weighted_stage(tmp_path: Path) -> None:
         stage.close()
 
 
-def join_green(stage: Stage, group: str) -> None:
+def join_green(stage: DemoService, group: str) -> None:
     """A second group, healthy in the idle target group."""
     stage.world.client("autoscaling").create_auto_scaling_group(
         AutoScalingGroupName="green",
@@ -57,7 +59,7 @@ def join_green(stage: Stage, group: str) -> None:
     eventually(lambda: list(stage.aws.serving(group).values()) == ["healthy"], 30)
 
 
-def weigh(stage: Stage, blue: int, green: int) -> None:
+def weigh(stage: DemoService, blue: int, green: int) -> None:
     """Move the traffic."""
     ends = zip(stage.world.target_groups, (blue, green), strict=True)
     shares = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in ends]
@@ -65,7 +67,7 @@ def weigh(stage: Stage, blue: int, green: int) -> None:
     stage.world.client("elbv2").modify_listener(ListenerArn=stage.world.listener, DefaultActions=[action])
 
 
-def told(stage: Stage, group: str, metric: str, since: float) -> list[float]:
+def told(stage: DemoService, group: str, metric: str, since: float) -> list[float]:
     """What CloudWatch has of one metric of the group, second by second: sums of counts, medians of times."""
     about = {"Namespace": "AWS/ApplicationELB", "MetricName": metric, "Dimensions": stage.aws.traffic.dimensions(group)}
     stat = {"Metric": about, "Period": 1, "Stat": "Sum" if metric.endswith("Count") else "p50"}

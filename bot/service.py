@@ -15,11 +15,11 @@ from slack_bolt import App
 
 from bluegreen.engine import Engine
 from bot import app as slack_app
-from bot.desk import Desk
+from bot.cards import Cards
+from bot.commands import Commands
 from bot.drivers import Drivers
-from bot.follower import Follower
-from bot.metrics import Metrics
-from bot.serving import Server
+from bot.metrics import Counters
+from bot.serving import HttpServer
 from bot.settings import Settings
 from bot.slack import Slack
 from bot.socket import Socket
@@ -36,16 +36,16 @@ class Bot:
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
         self.engine = engine or Engine(table=settings.table, region=settings.region)
-        self.metrics = Metrics()
+        self.metrics = Counters()
         self.slack = Slack(settings.bot_token, settings.slack_api, self.metrics)
-        self.follower = Follower(self.engine, self.slack, self.metrics)
-        self.drivers = Drivers(self.engine, self.metrics, self.follower.hear)
-        self.follower.driven = self.drivers.drives
-        self.desk = Desk(
+        self.cards = Cards(self.engine, self.slack, self.metrics)
+        self.drivers = Drivers(self.engine, self.metrics, self.cards.hear)
+        self.cards.driven = self.drivers.drives
+        self.commands = Commands(
             self.engine,
             self.slack,
             drive=self.drivers.kick,
-            heard=self.follower.hear_at_once,
+            heard=self.cards.hear_at_once,
             github_token=settings.github_token,
             github_api=settings.github_api,
             metrics=self.metrics,
@@ -56,10 +56,10 @@ class Bot:
         """Serve until then. ConfigError when the table cannot be used, OSError when the port is taken."""
         self.engine.ensure_table()
         lanes = slack_app.Lanes(log)
-        app = slack_app.build(self.settings, self.slack, self.desk, lanes)
+        app = slack_app.build(self.settings, self.slack, self.commands, lanes)
         server = self._serve(app)
         drained = threading.Event()
-        followed, driven = self._work(self.follower.run, drained), self._work(self.drivers.run, stop)
+        followed, driven = self._work(self.cards.run, drained), self._work(self.drivers.run, stop)
         self._socket = self._listen(app)
         where = "by Socket Mode" if self._socket else "at /slack/events"
         port = f", port {server.port}" if server else ""
@@ -84,20 +84,20 @@ class Bot:
         if self._socket:
             deaf = self._socket.deaf_for()
             found |= {"socket": deaf < DEAF, "last_request_seconds_ago": round(self._socket.request_age(), 1)}
-        still = list(self.follower.standing_still())
+        still = list(self.cards.standing_still())
         well = all(found[name] for name in ("table", "socket") if name in found) and not still
-        return {"ok": well, **found, "follows": self.follower.follows, "cards_that_stand_still": still}
+        return {"ok": well, **found, "follows": self.cards.follows, "cards_that_stand_still": still}
 
     def _listen(self, app: App) -> Socket | None:
         if not self.settings.by_socket:
             return None
         return Socket(self.settings.app_token, self.settings.slack_api, app, self.metrics)
 
-    def _serve(self, app: App) -> Server | None:
+    def _serve(self, app: App) -> HttpServer | None:
         if self.settings.port is None:
             return None
         served = None if self.settings.by_socket else app
-        return Server(self.settings.port, self.health, self.metrics, served, self.settings.signing_secret)
+        return HttpServer(self.settings.port, self.health, self.metrics, served, self.settings.signing_secret)
 
     @staticmethod
     def _work(run: Callable[[Callable[[], bool]], None], stop: threading.Event) -> threading.Thread:

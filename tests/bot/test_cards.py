@@ -14,15 +14,15 @@ import pytest
 from bluegreen import Engine, EventKind, Interrupted, LeaseLost, Outcome, Phase, Release, Until, fold
 from bluegreen.config import Config, parse
 from bluegreen.wording import phase_title
-from bot import follower as following
+from bot import cards as following
 from bot import messages
-from bot.follower import Follower
-from bot.metrics import Metrics
+from bot.cards import Cards
+from bot.metrics import Counters
 from bot.slack import Later, Slack
 from lab.aws import Timings
-from lab.aws.client import Answers, PretendSession
+from lab.aws.client import Answers, FakeSession
 from lab.aws.wire import Answer, Incoming
-from lab.slack import ON_CALL, PROMOTER, Message, PretendSlack
+from lab.slack import ON_CALL, PROMOTER, FakeSlack, PostedMessage
 from tests.worlds import GOOD, SICK, Died, Ops
 
 CHANNEL, SERVICE = "C0DEPLOYS", "web/production"
@@ -30,14 +30,14 @@ LISTS = {"channel": CHANNEL, "promoters": ["*"], "rollbackers": ["*"]}
 ANN = "arn:aws:iam::1:user/ann"
 #: A world where not much time is spent with waiting.
 TIMINGS = Timings(launch=2, boot=6, ssm=2, stop=4, terminate=4, image=15, register=2)
-#: Seconds of the lab's clock between two steps, as `Follower.run` has them.
+#: Seconds of the lab's clock between two steps, as `Cards.run` has them.
 STEP = 0.25
 
 
 @pytest.fixture
-def slack() -> Iterator[PretendSlack]:
+def slack() -> Iterator[FakeSlack]:
     """A workspace; whatever was posted broke no rule."""
-    with PretendSlack() as made:
+    with FakeSlack() as made:
         yield made
     assert made.violations == []
 
@@ -47,9 +47,9 @@ class Bot:
 
     def __init__(self, at: Newsroom, session: Any = None) -> None:
         self.engine = Engine(session=session or at.ops.aws.session(), clock=at.ops.clock, table=at.table)
-        self.metrics = Metrics()
+        self.metrics = Counters()
         self.slack = Slack(at.slack.bot_token, at.slack.url, self.metrics)
-        self.follower = Follower(self.engine, self.slack, self.metrics, now=at.ops.clock.now)
+        self.cards = Cards(self.engine, self.slack, self.metrics, now=at.ops.clock.now)
 
     def number(self, name: str, **labels: str) -> float:
         """One of its numbers."""
@@ -61,7 +61,7 @@ class Newsroom:
 
     _tables = itertools.count(1)
 
-    def __init__(self, at: PretendSlack, ops: Ops | None = None, /, **changes: Any) -> None:
+    def __init__(self, at: FakeSlack, ops: Ops | None = None, /, **changes: Any) -> None:
         self.slack, self.table = at, f"journal-{next(self._tables)}"
         self.ops = ops or Ops(instances=1, timings=TIMINGS, changes={"slack": LISTS, **changes})
         self.times: list[tuple[str, float]] = []
@@ -94,7 +94,7 @@ class Newsroom:
         def beat() -> None:
             if not ended.is_set():
                 for bot in bots:
-                    bot.follower.step()
+                    bot.cards.step()
                 self.ops.clock.after(STEP, beat)
 
         beat()
@@ -108,7 +108,7 @@ class Newsroom:
 
     # --- what Slack shows ---
 
-    def cards(self, release: Release | None = None) -> list[Message]:
+    def cards(self, release: Release | None = None) -> list[PostedMessage]:
         """The cards that stand there now."""
         found = [one for one in self.slack.cards() if one.metadata]
         return [one for one in found if release is None or one.metadata["event_payload"]["release"] == release.id]
@@ -139,7 +139,7 @@ class Newsroom:
         )
         return found + ([] if self.lines(release) == self.should(release) else [f"lines are {self.lines(release)}"])
 
-    def posts(self, release: Release) -> list[Message]:
+    def posts(self, release: Release) -> list[PostedMessage]:
         """The messages of its thread."""
         found = [one for one in self.slack.messages if one.thread_ts and one.metadata]
         return [one for one in found if one.metadata["event_payload"]["release"] == release.id]
@@ -156,7 +156,7 @@ class Newsroom:
 @pytest.mark.parametrize(
     ("commit", "outcome"), [(GOOD, Outcome.LIVE), (SICK, Outcome.ROLLED_BACK)], ids=["live", "rolled back"]
 )
-def test_a_whole_release(slack: PretendSlack, commit: str, outcome: Outcome) -> None:
+def test_a_whole_release(slack: FakeSlack, commit: str, outcome: Outcome) -> None:
     """One card, never edited faster than Slack likes, and in the end with the last state; each line once."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -174,7 +174,7 @@ def test_a_whole_release(slack: PretendSlack, commit: str, outcome: Outcome) -> 
 
 
 @pytest.mark.slow
-def test_every_phase_is_shown(slack: PretendSlack) -> None:
+def test_every_phase_is_shown(slack: FakeSlack) -> None:
     """The card says where the release is, no later than an edit and a look after it came there."""
     at = Newsroom(slack)
     release = at.start()
@@ -197,7 +197,7 @@ def test_every_phase_is_shown(slack: PretendSlack) -> None:
     assert late == []
 
 
-def test_the_last_state_is_sent_however_soon_it_came(slack: PretendSlack) -> None:
+def test_the_last_state_is_sent_however_soon_it_came(slack: FakeSlack) -> None:
     """A change right after an edit waits, and is not forgotten; several changes are one edit."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -209,7 +209,7 @@ def test_the_last_state_is_sent_however_soon_it_came(slack: PretendSlack) -> Non
     assert len(at.edits()) == 1
     for phase in (Phase.LAUNCHING, Phase.CHECKING):
         at.happens(release, EventKind.ENTERED, phase=phase)
-        bot.follower.hear(release.id)
+        bot.cards.hear(release.id)
         at.passes(0.5, bot)
     assert len(at.edits()) == 1
     at.passes(3, bot)
@@ -218,13 +218,13 @@ def test_the_last_state_is_sent_however_soon_it_came(slack: PretendSlack) -> Non
     assert (at.cards(), at.wrong(release)[1:]) == ([card], [])
 
 
-def test_an_order_waits_for_no_edit(slack: PretendSlack) -> None:
+def test_an_order_waits_for_no_edit(slack: FakeSlack) -> None:
     """However lately the card was edited, and however many cards were: whoever ordered sees it within a second."""
     at = Newsroom(slack)
     bot = Bot(at)
     release = at.start(config=at.config())
     at.passes(5, bot)
-    bot.follower._edits.extend([at.ops.clock.now()] * following.EDITS)
+    bot.cards._edits.extend([at.ops.clock.now()] * following.EDITS)
     at.happens(release, EventKind.ENTERED, phase=Phase.LAUNCHING)
     at.passes(10, bot)
     assert at.edits() == []  # what is left of Slack's fifty is for orders
@@ -236,7 +236,7 @@ def test_an_order_waits_for_no_edit(slack: PretendSlack) -> None:
     assert at.wrong(release) == []
 
 
-def test_heartbeat(slack: PretendSlack) -> None:
+def test_heartbeat(slack: FakeSlack) -> None:
     """While nothing happens the card's clock alone is worth an edit every twenty seconds."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -249,7 +249,7 @@ def test_heartbeat(slack: PretendSlack) -> None:
 
 
 @pytest.mark.slow
-def test_heartbeat_of_many(slack: PretendSlack) -> None:
+def test_heartbeat_of_many(slack: FakeSlack) -> None:
     """Many clocks tick seldomer: all of them together stay below what Slack allows in a minute."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -263,7 +263,7 @@ def test_heartbeat_of_many(slack: PretendSlack) -> None:
     assert max(sum(begin <= one < begin + 60 for one in at.edits()) for begin in at.edits()) <= 50
 
 
-def test_lines_are_gathered_and_loud_ones_alone(slack: PretendSlack) -> None:
+def test_lines_are_gathered_and_loud_ones_alone(slack: FakeSlack) -> None:
     """What comes within a second is one message; what the channel is to hear goes at once, alone and broadcast."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -290,7 +290,7 @@ def test_lines_are_gathered_and_loud_ones_alone(slack: PretendSlack) -> None:
     )
 
 
-def test_a_quiet_line_waits_for_company(slack: PretendSlack) -> None:
+def test_a_quiet_line_waits_for_company(slack: FakeSlack) -> None:
     """A second for others to come; then all that came are one message, in which nobody is called."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -298,43 +298,43 @@ def test_a_quiet_line_waits_for_company(slack: PretendSlack) -> None:
     at.passes(3, bot)
     for seq in (2, 3):
         at.engine._journal.append(release.id, seq, EventKind.INTERRUPTED, {}, at.ops.clock.now())
-        bot.follower.hear(release.id)
-        bot.follower.step()
+        bot.cards.hear(release.id)
+        bot.cards.step()
         at.ops.clock.sleep(0.5)
         assert at.posts(release) == []
-    bot.follower.step()
+    bot.cards.step()
     (post,) = at.posts(release)
     assert len(at.lines(release)) == 2
     assert not post.broadcast
 
 
-def test_an_order_is_heard_at_once(slack: PretendSlack) -> None:
+def test_an_order_is_heard_at_once(slack: FakeSlack) -> None:
     """Whoever took it calls: there is no waiting for the next look, also of a release that was not known."""
     at = Newsroom(slack)
     bot = Bot(at)
-    bot.follower.step()
+    bot.cards.step()
     release = at.start(config=at.config())
     at.ops.clock.sleep(0.1)
-    bot.follower.step()
+    bot.cards.step()
     assert at.cards() == []
-    bot.follower.hear(release.id)
-    bot.follower.step()
+    bot.cards.hear(release.id)
+    bot.cards.step()
     assert len(at.cards()) == 1
     at.engine.hold(SERVICE, who=f"slack:{ON_CALL.id}")
-    bot.follower.step()
+    bot.cards.step()
     assert "<@U0ONCALL>" not in str(at.lines())
-    bot.follower.hear(release.id)
-    bot.follower.step()
+    bot.cards.hear(release.id)
+    bot.cards.step()
     assert "<@U0ONCALL>" in at.lines()[-1]
 
 
-def test_what_is_driven_here_is_read_seldom(slack: PretendSlack) -> None:
+def test_what_is_driven_here_is_read_seldom(slack: FakeSlack) -> None:
     """A release that this bot drives says itself when something happened."""
     at = Newsroom(slack)
     bot = Bot(at)
     release = at.start(config=at.config())
     at.passes(3, bot)
-    bot.follower.driven = lambda one: one == release.id
+    bot.cards.driven = lambda one: one == release.id
     at.happens(release, EventKind.ENTERED, phase=Phase.LAUNCHING)
     at.passes(4, bot)
     assert at.lines() == []
@@ -342,7 +342,7 @@ def test_what_is_driven_here_is_read_seldom(slack: PretendSlack) -> None:
     assert "blue is pinned" in at.lines()[-1]
 
 
-def test_without_a_channel(slack: PretendSlack) -> None:
+def test_without_a_channel(slack: FakeSlack) -> None:
     """Slack is not even asked who we are."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -362,7 +362,7 @@ def test_without_a_channel(slack: PretendSlack) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_bot_stands_by(slack: PretendSlack) -> None:
+def test_a_second_bot_stands_by(slack: FakeSlack) -> None:
     """Of two that work side by side one speaks; when it ends politely the other goes on at once."""
     at = Newsroom(slack)
     first, second = Bot(at), Bot(at)
@@ -371,19 +371,19 @@ def test_a_second_bot_stands_by(slack: PretendSlack) -> None:
     with pytest.raises(Interrupted):
         at.drive(release, stop=lambda: at.engine.load(release.id).phase is Phase.SOAKING)
     end()
-    assert (first.follower.follows, second.follower.follows) == (True, False)
+    assert (first.cards.follows, second.cards.follows) == (True, False)
     assert (first.number("follower"), second.number("follower")) == (1, 0)
-    first.follower.run(lambda: True)  # it ends: once more, and the duty is free
-    assert (first.follower.follows, first.number("follower")) == (False, 0)
+    first.cards.run(lambda: True)  # it ends: once more, and the duty is free
+    assert (first.cards.follows, first.number("follower")) == (False, 0)
     end = at.beats(second)
-    assert second.follower.follows
+    assert second.cards.follows
     assert at.drive(release).outcome is Outcome.LIVE
     at.ops.clock.sleep(5)
     end()
     assert at.wrong(release) == []
 
 
-def test_a_bot_that_dies(slack: PretendSlack) -> None:
+def test_a_bot_that_dies(slack: FakeSlack) -> None:
     """Its duty lapses, then another goes on with the same card; the first, should it wake, says no more."""
     at = Newsroom(slack)
     first, second = Bot(at), Bot(at)
@@ -391,39 +391,39 @@ def test_a_bot_that_dies(slack: PretendSlack) -> None:
     at.passes(4, first)
     at.engine.hold(SERVICE, who=f"slack:{ON_CALL.id}")
     at.passes(6, second)
-    assert not second.follower.follows
+    assert not second.cards.follows
     assert "<@U0ONCALL>" not in str(at.lines())
     at.passes(4, second)
-    assert second.follower.follows
+    assert second.cards.follows
     assert "<@U0ONCALL>" in at.lines()[-1]
     at.engine.roll_back(SERVICE, who=f"slack:{PROMOTER.id}")
     calls = len(slack.calls)
     with pytest.raises(LeaseLost):
-        first.follower.step()
-    first.follower._guarded(first.follower.step)
+        first.cards.step()
+    first.cards._guarded(first.cards.step)
     assert len(slack.calls) == calls
-    assert not first.follower.follows
+    assert not first.cards.follows
     at.passes(3, first, second)
-    assert (first.follower.follows, second.follower.follows) == (False, True)
-    second.follower._drop()
+    assert (first.cards.follows, second.cards.follows) == (False, True)
+    second.cards._drop()
     at.drive(release)
     at.passes(10, first)  # its turn again: what it knew once is out of date
     assert at.wrong(release) == []
 
 
-def test_a_bot_that_slept_between_its_look_and_its_note(slack: PretendSlack) -> None:
+def test_a_bot_that_slept_between_its_look_and_its_note(slack: FakeSlack) -> None:
     """Its note is refused, as another has the duty: so it does not post."""
     at = Newsroom(slack)
     first, second = Bot(at), Bot(at)
     release = at.start(config=at.config())
     at.passes(4, first)
     at.engine.hold(SERVICE, who=f"slack:{ON_CALL.id}")
-    stale = first.follower._followed[release.id]
-    first.follower._read(stale)
+    stale = first.cards._followed[release.id]
+    first.cards._read(stale)
     at.passes(20, second)
     posts = len(slack.messages)
     with pytest.raises(LeaseLost, match="another bot follows now"):
-        first.follower._say(stale)
+        first.cards._say(stale)
     assert len(slack.messages) == posts
 
 
@@ -454,7 +454,7 @@ class Death:
 
 def dies(at: Newsroom, death: Death) -> Release:
     """A bot follows a release that is held, ordered back and rolled back, until its death; then another does."""
-    session = PretendSession(death.watch(at.ops.aws.answer), at.ops.clock, at.ops.aws.region, recorded=True)
+    session = FakeSession(death.watch(at.ops.aws.answer), at.ops.clock, at.ops.aws.region, recorded=True)
     first = Bot(at, session)
     release = at.start(config=at.config())
     orders: list[Callable[[], Any]] = [
@@ -468,7 +468,7 @@ def dies(at: Newsroom, death: Death) -> Release:
         for _ in range(3):
             try:
                 if not death.dead:
-                    first.follower.step()
+                    first.cards.step()
             except Died:
                 pass
             at.ops.clock.sleep(1.3)
@@ -477,7 +477,7 @@ def dies(at: Newsroom, death: Death) -> Release:
 
 
 @pytest.mark.slow
-def test_dying_at_every_call(slack: PretendSlack) -> None:
+def test_dying_at_every_call(slack: FakeSlack) -> None:
     """Also between a note and its post, and between a post and its note: one card, each line once, in order."""
     ops = Ops(instances=1, changes={"slack": LISTS})
     quiet = Newsroom(slack, ops)
@@ -496,20 +496,20 @@ def test_dying_at_every_call(slack: PretendSlack) -> None:
 
 
 @pytest.mark.parametrize("posted", [False, True])
-def test_dying_between_the_note_and_the_card(slack: PretendSlack, posted: bool) -> None:
+def test_dying_between_the_note_and_the_card(slack: FakeSlack, posted: bool) -> None:
     """The next bot looks whether it is there, and where Slack does not let it, rather posts twice than not at all."""
     at = Newsroom(slack)
     first = Bot(at)
     release = at.start(config=at.config())
     if not posted:
         slack.fail("chat.postMessage", "internal_error", status=500, times=1)
-        first.follower.step()
+        first.cards.step()
         slack.well()
     else:
-        first.follower.step()
-        duty = first.follower._duty
+        first.cards.step()
+        leadership = first.cards._leadership
         noted = {"channel": CHANNEL, "ts": "", "told": 0, "telling": 0, "posting": True}
-        assert at.engine.note(release.id, "card", noted, duty)
+        assert at.engine.note(release.id, "card", noted, leadership)
     assert len(at.cards()) == posted
     slack.scopes.discard("channels:history")
     at.passes(20, Bot(at))
@@ -518,17 +518,17 @@ def test_dying_between_the_note_and_the_card(slack: PretendSlack, posted: bool) 
     slack.scopes.add("channels:history")
 
 
-def test_missing_scope_is_complained_of_once(slack: PretendSlack, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_scope_is_complained_of_once(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     """Of a history that may not be read: once, with what to do; the thread goes on."""
     at = Newsroom(slack)
     slack.scopes.discard("channels:history")
     bot = Bot(at)
     release = at.start(config=at.config())
     second = at.start(config=at.config(environment="staging"))
-    bot.follower.step()
+    bot.cards.step()
     for one in (release, second):
         noted = {"channel": CHANNEL, "ts": "", "told": 0, "telling": 0, "posting": True}
-        assert at.engine.note(one.id, "card", noted, bot.follower._duty)
+        assert at.engine.note(one.id, "card", noted, bot.cards._leadership)
     at.passes(20, Bot(at))
     assert len(slack.called("conversations.history")) == 2
     assert caplog.text.count("missing_scope") == 1
@@ -540,7 +540,7 @@ def test_missing_scope_is_complained_of_once(slack: PretendSlack, caplog: pytest
 
 
 @pytest.mark.parametrize(("ago", "told"), [(60.0, True), (86_300.0, True), (86_500.0, False), (900_000.0, False)])
-def test_what_settled_while_no_bot_ran(slack: PretendSlack, ago: float, told: bool) -> None:
+def test_what_settled_while_no_bot_ran(slack: FakeSlack, ago: float, told: bool) -> None:
     """Within a day it gets its card and its thread, once; the past is not retold."""
     at = Newsroom(slack)
     release = at.start(config=at.config())
@@ -550,12 +550,12 @@ def test_what_settled_while_no_bot_ran(slack: PretendSlack, ago: float, told: bo
     bots = [Bot(at), Bot(at)]  # the later one says nothing more
     for bot in bots:
         at.passes(10, bot)
-        bot.follower._drop()
+        bot.cards._drop()
     assert at.wrong(release) == [] if told else slack.calls == []
     assert [bot.number("releases_total", outcome="rolled_back") for bot in bots] == [0, 0]  # nobody saw it settle
 
 
-def test_what_a_bot_left_half_told_is_told_whenever(slack: PretendSlack) -> None:
+def test_what_a_bot_left_half_told_is_told_whenever(slack: FakeSlack) -> None:
     """A card that was begun is brought to its end, also after days."""
     at = Newsroom(slack)
     release = at.start(config=at.config())
@@ -567,7 +567,7 @@ def test_what_a_bot_left_half_told_is_told_whenever(slack: PretendSlack) -> None
     assert at.wrong(release) == []
 
 
-def test_what_is_under_way_for_days(slack: PretendSlack) -> None:
+def test_what_is_under_way_for_days(slack: FakeSlack) -> None:
     """A hold that began before any bot ran is no past."""
     at = Newsroom(slack)
     release = at.start(config=at.config())
@@ -576,7 +576,7 @@ def test_what_is_under_way_for_days(slack: PretendSlack) -> None:
     assert at.wrong(release) == []
 
 
-def test_several_releases_of_a_service(slack: PretendSlack) -> None:
+def test_several_releases_of_a_service(slack: FakeSlack) -> None:
     """Each has its card, also those that came and went between two looks."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -593,7 +593,7 @@ def test_several_releases_of_a_service(slack: PretendSlack) -> None:
     assert bot.number("releases_total", outcome="rolled_back") == 3
 
 
-def test_a_hold_that_expires(slack: PretendSlack) -> None:
+def test_a_hold_that_expires(slack: FakeSlack) -> None:
     """The card says when and into what; before that the channel hears it once, with a mention of who may promote."""
     lists = {"channel": CHANNEL, "promoters": ["S0GROUP", PROMOTER.id, "*"], "rollbackers": ["*"]}
     promotion = {"by": "person", "timeout": "3m", "remind": "1m"}
@@ -618,7 +618,7 @@ def test_a_hold_that_expires(slack: PretendSlack) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_one_that_goes_on(slack: PretendSlack) -> None:
+def test_a_failed_one_that_goes_on(slack: FakeSlack) -> None:
     """The same card, though it was over."""
     at, release, bot = failed_and_ordered_back(slack)
     assert at.wrong(release) == []
@@ -627,14 +627,14 @@ def test_a_failed_one_that_goes_on(slack: PretendSlack) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_one_that_goes_on_is_counted_once(slack: PretendSlack) -> None:
+def test_a_failed_one_that_goes_on_is_counted_once(slack: FakeSlack) -> None:
     """What was measured before it failed is not measured again."""
     _, _, bot = failed_and_ordered_back(slack)
     assert bot.number("releases_total", outcome="failed") == 1
     assert bot.number("phase_seconds_count", phase="launching") == 1
 
 
-def failed_and_ordered_back(slack: PretendSlack) -> tuple[Newsroom, Release, Bot]:
+def failed_and_ordered_back(slack: FakeSlack) -> tuple[Newsroom, Release, Bot]:
     """Somebody else makes green larger in the soak: it fails; then a person orders the return to blue."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -666,7 +666,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.slack.REFUSED_PAUSE", 0.0)
 
 
-def test_a_card_that_somebody_deleted(slack: PretendSlack) -> None:
+def test_a_card_that_somebody_deleted(slack: FakeSlack) -> None:
     """It is posted again, and told on beneath; what was told is not told again."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -688,7 +688,7 @@ def test_a_card_that_somebody_deleted(slack: PretendSlack) -> None:
     assert len(at.cards()) == 1
 
 
-def test_a_deleted_card_gets_no_line_beneath_what_is_gone(slack: PretendSlack) -> None:
+def test_a_deleted_card_gets_no_line_beneath_what_is_gone(slack: FakeSlack) -> None:
     """The edit that finds it gone comes before the lines, so those that follow are beneath the new one."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -701,7 +701,7 @@ def test_a_deleted_card_gets_no_line_beneath_what_is_gone(slack: PretendSlack) -
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_trouble_with_posting_a_card(slack: PretendSlack, impatient: None, times: int) -> None:
+def test_trouble_with_posting_a_card(slack: FakeSlack, impatient: None, times: int) -> None:
     """One card in the end, with everything beneath it."""
     at = Newsroom(slack)
     slack.fail("chat.postMessage", "internal_error", status=500, times=times)
@@ -716,7 +716,7 @@ def test_trouble_with_posting_a_card(slack: PretendSlack, impatient: None, times
 
 
 @pytest.mark.parametrize("what", ["card", "lines"])
-def test_an_answer_that_came_too_late(slack: PretendSlack, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_an_answer_that_came_too_late(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Slack took it, though nobody heard: look before it is said again, as after a crash."""
     monkeypatch.setattr("bot.slack.PAUSE", 0.0)
     monkeypatch.setattr("bot.slack.TIMEOUT", 1)
@@ -735,13 +735,13 @@ def test_an_answer_that_came_too_late(slack: PretendSlack, monkeypatch: pytest.M
             taken.set()
 
     slack.watch = watch
-    bot.follower.step()
+    bot.cards.step()
     assert taken.wait(5)
     at.passes(20, bot)
     assert at.wrong(release) == []
 
 
-def test_a_limit_for_edits_does_not_stop_other_releases_cards(slack: PretendSlack) -> None:
+def test_a_limit_for_edits_does_not_stop_other_releases_cards(slack: FakeSlack) -> None:
     """429 is for one method: cards of new releases are posted meanwhile."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -759,7 +759,7 @@ def test_a_limit_for_edits_does_not_stop_other_releases_cards(slack: PretendSlac
     assert len(at.cards(first)) == 1
 
 
-def test_a_limit_for_edits_does_not_stop_the_thread(slack: PretendSlack) -> None:
+def test_a_limit_for_edits_does_not_stop_the_thread(slack: FakeSlack) -> None:
     """429 is for one method: lines, which are posted, go on while the card may not be edited."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -773,7 +773,7 @@ def test_a_limit_for_edits_does_not_stop_the_thread(slack: PretendSlack) -> None
     assert at.lines(release) == at.should(release)
 
 
-def test_a_limit_for_lines_does_not_stop_the_card(slack: PretendSlack) -> None:
+def test_a_limit_for_lines_does_not_stop_the_card(slack: FakeSlack) -> None:
     """The card shows what is, though the thread must wait."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -787,10 +787,10 @@ def test_a_limit_for_lines_does_not_stop_the_card(slack: PretendSlack) -> None:
     assert "<@U0ONCALL> ordered the rollback" in str(at.cards()[0].blocks)
 
 
-def test_a_limit_lasts_as_long_as_slack_says(slack: PretendSlack) -> None:
+def test_a_limit_lasts_as_long_as_slack_says(slack: FakeSlack) -> None:
     """Retry-After is waited for to its end: until then that method is not called again, and the others are."""
     slack.fail("chat.update", status=429, retry_after=30)
-    client = Slack(slack.bot_token, slack.url, Metrics())
+    client = Slack(slack.bot_token, slack.url, Counters())
     with pytest.raises(Later) as told:
         client.call("chat.update", channel=CHANNEL, ts="1.2", text="news")
     assert told.value.seconds == 30
@@ -801,7 +801,7 @@ def test_a_limit_lasts_as_long_as_slack_says(slack: PretendSlack) -> None:
     assert client.identity == (slack.team, slack.bot)
 
 
-def test_after_a_limit_everything_is_told(slack: PretendSlack) -> None:
+def test_after_a_limit_everything_is_told(slack: FakeSlack) -> None:
     """Nothing is lost while Slack asks us to wait; it is told when that is over."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -813,8 +813,8 @@ def test_after_a_limit_everything_is_told(slack: PretendSlack) -> None:
     ends = bot.slack._not_before
     for _ in range(20_000):  # Slack's pause is a real second, however quick the lab is
         at.ops.clock.sleep(STEP)
-        bot.follower.step()
-        if release.id not in bot.follower._followed:
+        bot.cards.step()
+        if release.id not in bot.cards._followed:
             break
     assert at.wrong(release) == []
     assert ends
@@ -836,12 +836,12 @@ def test_after_a_limit_everything_is_told(slack: PretendSlack) -> None:
     ],
 )
 def test_what_a_person_must_put_right(
-    slack: PretendSlack,
+    slack: FakeSlack,
     impatient: None,
     caplog: pytest.LogCaptureFixture,
     code: str,
     remedy: str,
-    order: Callable[[PretendSlack], None],
+    order: Callable[[FakeSlack], None],
 ) -> None:
     """Complained of once, looked at now and then, and all of it told when it is right again."""
     at = Newsroom(slack)
@@ -865,7 +865,7 @@ def test_what_a_person_must_put_right(
     assert at.wrong(release) == []
 
 
-def test_one_channel_s_trouble_is_not_another_s(slack: PretendSlack, impatient: None) -> None:
+def test_one_channel_s_trouble_is_not_another_s(slack: FakeSlack, impatient: None) -> None:
     """Where the bot was not invited concerns nobody else."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -878,7 +878,7 @@ def test_one_channel_s_trouble_is_not_another_s(slack: PretendSlack, impatient: 
     assert slack.cards("C0SECRET") == []
 
 
-def test_a_journal_that_does_not_answer(slack: PretendSlack, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_journal_that_does_not_answer(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     """Cards stand still, which is said once, and go on afterwards."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -889,7 +889,7 @@ def test_a_journal_that_does_not_answer(slack: PretendSlack, caplog: pytest.LogC
     at.ops.aws.faults.deny("dynamodb:Query")
     at.ops.clock.sleep(5)
     for _ in range(2):
-        bot.follower._guarded(bot.follower.step)
+        bot.cards._guarded(bot.cards.step)
     assert caplog.text.count("cards stand still") == 1
     at.ops.aws.faults.clear()
     at.passes(10, bot)
@@ -900,7 +900,7 @@ def test_a_journal_that_does_not_answer(slack: PretendSlack, caplog: pytest.LogC
 
 
 @pytest.mark.slow
-def test_metrics(slack: PretendSlack) -> None:
+def test_metrics(slack: FakeSlack) -> None:
     """What happened while it followed, by outcome, reason and phase; what is under way now."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -934,7 +934,7 @@ def test_metrics(slack: PretendSlack) -> None:
 # --- the fence between releases ----------------------------------------------------------------------------
 
 
-def test_a_release_that_cannot_be_shown_harms_no_other(slack: PretendSlack, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_release_that_cannot_be_shown_harms_no_other(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     """The others' cards go on; it is counted, said once, and after a minute the bot is not well; then it is again."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -942,21 +942,21 @@ def test_a_release_that_cannot_be_shown_harms_no_other(slack: PretendSlack, capl
     at.happens(ill, EventKind.OBSERVED, subject="green", value="nobody knows this form")
     at.passes(30, bot)
     assert [one.metadata["event_payload"]["release"] for one in at.cards() if one.metadata] == [well.id]
-    assert bot.follower.standing_still() == ()
+    assert bot.cards.standing_still() == ()
     at.happens(well, EventKind.ENTERED, phase="launching")
     at.passes(45, bot)
     assert "launching" in at.cards(well)[0].text
-    assert bot.follower.standing_still() == (ill.id,)
+    assert bot.cards.standing_still() == (ill.id,)
     assert bot.number("fenced_total", what="shown") > 2
     assert sum("cannot be shown, the others go on" in one.message for one in caplog.records) == 1
     at.happens(ill, EventKind.OBSERVED, subject="green", value="4 of 4", desired=4, in_service=4, serving=4, share=50)
     at.passes(30, bot)
-    assert bot.follower.standing_still() == ()
+    assert bot.cards.standing_still() == ()
     assert len(at.cards(ill)) == 1
     assert "cannot be put into words" in str(at.lines(ill))
 
 
-def test_what_an_older_build_recorded_without_a_bound_is_shown(slack: PretendSlack) -> None:
+def test_what_an_older_build_recorded_without_a_bound_is_shown(slack: FakeSlack) -> None:
     """A hold of 99,999,999 days, a freeze to the end of the calendar: cards go on, and nobody's list breaks."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -969,13 +969,11 @@ def test_what_an_older_build_recorded_without_a_bound_is_shown(slack: PretendSla
     assert "a time in no calendar" in str(at.cards(release)[0].blocks)
     shown = messages.overview(at.engine.status(), at.ops.clock.now())
     assert "a time in no calendar" in str(shown.blocks)
-    assert bot.follower.standing_still() == ()
+    assert bot.cards.standing_still() == ()
     assert at.engine._journal.service(SERVICE).freeze.holds(at.ops.clock.now())  # type: ignore[union-attr]
 
 
-def test_a_mistake_in_following_them_all_is_told_by_health(
-    slack: PretendSlack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_in_following_them_all_is_told_by_health(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     """No card goes on: all stand still."""
     at = Newsroom(slack)
     bot = Bot(at)
@@ -985,5 +983,5 @@ def test_a_mistake_in_following_them_all_is_told_by_health(
     monkeypatch.setattr(bot.engine, "services", lambda: 1 / 0)
     at.ops.clock.sleep(1)
     for _ in range(70):
-        bot.follower._guarded(bot.follower.step)
-    assert bot.follower.standing_still() == ("all cards",)
+        bot.cards._guarded(bot.cards.step)
+    assert bot.cards.standing_still() == ("all cards",)

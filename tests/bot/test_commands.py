@@ -18,12 +18,12 @@ from bluegreen.advice import commands_in
 from bluegreen.config import parse
 from bluegreen.errors import Refused
 from bot import messages
-from bot.desk import Asked, Desk
-from bot.metrics import Metrics
-from bot.slack import Groups, Slack
+from bot.commands import Commands, SlackRequest
+from bot.metrics import Counters
+from bot.slack import Slack, UserGroups
 from lab.blocks import problems_of_message
-from lab.github import PretendGitHub
-from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, PretendSlack
+from lab.github import FakeGitHub
+from lab.slack import GUEST, ON_CALL, PROMOTER, SECOND, FakeSlack
 from lab.world import World
 from tests.worlds import FAST, GOOD, HEALTH, SICK, Ops, once
 from tests.worlds.github_description import description
@@ -42,9 +42,9 @@ Body = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
-def slack() -> Iterator[PretendSlack]:
+def slack() -> Iterator[FakeSlack]:
     """One for all: each test is another request, and what is posted is not looked at there."""
-    with PretendSlack() as made:
+    with FakeSlack() as made:
         yield made
     assert made.violations == []
 
@@ -52,21 +52,21 @@ def slack() -> Iterator[PretendSlack]:
 class Reception:
     """A desk with its services, and what people heard there."""
 
-    def __init__(self, at: PretendSlack, drive: Callable[[str], None] | None = None, /, **changes: Any) -> None:
+    def __init__(self, at: FakeSlack, drive: Callable[[str], None] | None = None, /, **changes: Any) -> None:
         given = {"slack": LISTS, "promotion": {"by": "person"}, "soak": 4, "poll": 2, **changes}
         self.ops = Ops(instances=1, timings=FAST, health=HEALTH, drain=5, changes=given)
         self.engine = self.ops.engine()
         self.engine.ensure_table()
-        self.slack = Slack(at.bot_token, at.url, Metrics())
+        self.slack = Slack(at.bot_token, at.url, Counters())
         self.driven: list[str] = []
         self.heard: list[str] = []
         self.drive = drive or self.driven.append
-        self.desk = self.another_desk()
+        self.commands = self.another_commands()
         self._requests = itertools.count(1)
 
-    def another_desk(self, **github: Any) -> Desk:
+    def another_commands(self, **github: Any) -> Commands:
         """Another bot on the same journal."""
-        return Desk(self.ops.engine(), self.slack, drive=self.drive, heard=self.heard.append, **github)
+        return Commands(self.ops.engine(), self.slack, drive=self.drive, heard=self.heard.append, **github)
 
     # --- services ---
 
@@ -112,16 +112,16 @@ class Reception:
         """A person types; what they and the channel are answered."""
         name, _, text = line.partition(" ")
         said: list[Body] = []
-        (more.pop("at", None) or self.desk).command(name, text, self._asked(user, said, **more))
+        (more.pop("at", None) or self.commands).command(name, text, self._asked(user, said, **more))
         return said
 
     def presses(self, button: Body, user: str = PROMOTER.id, **more: Any) -> list[Body]:
         """A person presses a button."""
         said: list[Body] = []
-        self.desk.pressed(str(button["action_id"]), str(button["value"]), self._asked(user, said, **more))
+        self.commands.pressed(str(button["action_id"]), str(button["value"]), self._asked(user, said, **more))
         return said
 
-    def _asked(self, user: str, said: list[Body], request: str = "", channel: str = CHANNEL) -> Asked:
+    def _asked(self, user: str, said: list[Body], request: str = "", channel: str = CHANNEL) -> SlackRequest:
         def respond(body: Body) -> bool:
             shown = {key: value for key, value in body.items() if key != "replace_original"}
             assert problems_of_message(shown) == []
@@ -129,7 +129,7 @@ class Reception:
             said.append(body)
             return True
 
-        return Asked(user, request or f"slack/T0LAB/{next(self._requests)}", channel, respond)
+        return SlackRequest(user, request or f"slack/T0LAB/{next(self._requests)}", channel, respond)
 
     # --- what is true now ---
 
@@ -184,7 +184,7 @@ def aloud(said: Sequence[Body]) -> list[str]:
 # --- one service, or several -------------------------------------------------------------------------------
 
 
-def test_without_arguments(slack: PretendSlack) -> None:
+def test_without_arguments(slack: FakeSlack) -> None:
     """With one service in question nothing need be named; who orders is told, who drives is called."""
     at = Reception(slack)
     assert "nothing was ever released" in told(at.asks("/promote"))
@@ -202,7 +202,7 @@ def test_without_arguments(slack: PretendSlack) -> None:
 @pytest.mark.parametrize(
     "words", ["web", "web production", "web/production", "WEB", "Web Production", "  web   production "]
 )
-def test_how_a_service_is_named(slack: PretendSlack, words: str) -> None:
+def test_how_a_service_is_named(slack: FakeSlack, words: str) -> None:
     """By its name, or with its environment, in any case."""
     at = Reception(slack)
     release = at.ops.start()
@@ -238,7 +238,7 @@ def test_how_a_service_is_named(slack: PretendSlack, words: str) -> None:
         ("/freeze HELP", "/freeze service"),
     ],
 )
-def test_what_is_typed_wrongly(slack: PretendSlack, line: str, words: str) -> None:
+def test_what_is_typed_wrongly(slack: FakeSlack, line: str, words: str) -> None:
     """It says what; nothing is ordered."""
     at = Reception(slack)
     release = at.ops.start()
@@ -248,14 +248,14 @@ def test_what_is_typed_wrongly(slack: PretendSlack, line: str, words: str) -> No
 
 
 @pytest.mark.parametrize("number", ["²", "①"])
-def test_a_number_that_is_none(slack: PretendSlack, number: str) -> None:
+def test_a_number_that_is_none(slack: FakeSlack, number: str) -> None:
     """Digits in name only are a typing error, too."""
     at = Reception(slack)
     at.ops.start()
     assert "is not the number of a release" in told(at.asks(f"/rollback web to {number}"))
 
 
-def test_promoting_one_of_several(slack: PretendSlack) -> None:
+def test_promoting_one_of_several(slack: FakeSlack) -> None:
     """A button for each that waits for a promotion; the button does what the command would have done."""
     at = Reception(slack)
     at.held()
@@ -270,7 +270,7 @@ def test_promoting_one_of_several(slack: PretendSlack) -> None:
     assert told(at.asks("/promote")) == "Promoted web/production#1."  # the only one that can still be
 
 
-def test_only_what_can_be_promoted_is_meant(slack: PretendSlack) -> None:
+def test_only_what_can_be_promoted_is_meant(slack: FakeSlack) -> None:
     """One holds and one bakes: there is nothing to ask; of several that do not hold one is asked."""
     at = Reception(slack)
     at.staging()
@@ -280,7 +280,7 @@ def test_only_what_can_be_promoted_is_meant(slack: PretendSlack) -> None:
     assert told(at.asks("/promote")) == f"Promoted {api.id}."
 
 
-def test_rolling_back_one_of_two_environments(slack: PretendSlack) -> None:
+def test_rolling_back_one_of_two_environments(slack: FakeSlack) -> None:
     """`web` means both; so does nothing."""
     at = Reception(slack)
     production, staging = at.ops.start(), at.staging()
@@ -293,7 +293,7 @@ def test_rolling_back_one_of_two_environments(slack: PretendSlack) -> None:
     assert told(at.asks("/rollback web", ON_CALL.id)) == f"Ordered the rollback of {production.id}."
 
 
-def test_rolling_back_to_a_number_of_one_of_two(slack: PretendSlack) -> None:
+def test_rolling_back_to_a_number_of_one_of_two(slack: FakeSlack) -> None:
     """The button remembers the number."""
     at = Reception(slack)
     live = at.live()
@@ -309,7 +309,7 @@ def test_rolling_back_to_a_number_of_one_of_two(slack: PretendSlack) -> None:
     assert at.driven == ["web/production#2"]
 
 
-def test_freezing_one_of_two(slack: PretendSlack) -> None:
+def test_freezing_one_of_two(slack: FakeSlack) -> None:
     """The button remembers time and reason."""
     at = Reception(slack)
     at.ops.start()
@@ -327,7 +327,7 @@ def test_freezing_one_of_two(slack: PretendSlack) -> None:
     assert frozen.until == pytest.approx(at.ops.clock.now() + 4 * 3600)
 
 
-def test_lifting_one_of_two_freezes(slack: PretendSlack) -> None:
+def test_lifting_one_of_two_freezes(slack: FakeSlack) -> None:
     """`off` goes through the button, too."""
     at = Reception(slack)
     at.ops.start()
@@ -342,7 +342,7 @@ def test_lifting_one_of_two_freezes(slack: PretendSlack) -> None:
     assert {one.service: bool(one.freeze) for one in at.engine.services()} == {WEB: False, STAGING: True}
 
 
-def test_more_services_than_buttons(slack: PretendSlack) -> None:
+def test_more_services_than_buttons(slack: FakeSlack) -> None:
     """Five have a button; the text names them all."""
     at = Reception(slack)
     given = at._given(at.ops.world)
@@ -355,7 +355,7 @@ def test_more_services_than_buttons(slack: PretendSlack) -> None:
     assert told(at.asks("/rollback web e6")) == "Ordered the rollback of web/e6#1."
 
 
-def test_a_reason_that_fits_no_button(slack: PretendSlack) -> None:
+def test_a_reason_that_fits_no_button(slack: FakeSlack) -> None:
     """What a button cannot hold is never cut: the person names the service."""
     at = Reception(slack)
     at.ops.start()
@@ -367,23 +367,23 @@ def test_a_reason_that_fits_no_button(slack: PretendSlack) -> None:
 
 
 #: These do not speak of the release under way, so which has one says nothing about which is meant.
-_NARROWED = "_meant narrows to services with a release under way also where none is meant (bot/desk.py)"
+_NARROWED = "_meant narrows to services with a release under way also where none is meant (bot/commands.py)"
 
 
 @pytest.mark.parametrize("line", ["/freeze web 4h sale", "/rollback web to 1", "/release web"])
-def test_one_under_way_says_nothing_about_which_is_meant(slack: PretendSlack, line: str) -> None:
+def test_one_under_way_says_nothing_about_which_is_meant(slack: FakeSlack, line: str) -> None:
     """A freeze, an earlier image and a new release are for any of the services, not for the one that is busy."""
     at = Reception(slack)
     at.live()
     at.staging()
-    at.desk = at.another_desk(github_token="ghs", github_api="http://127.0.0.1:9")
+    at.commands = at.another_commands(github_token="ghs", github_api="http://127.0.0.1:9")
     assert offered(at.asks(line)) == [WEB, STAGING]
 
 
 # --- buttons of a card -------------------------------------------------------------------------------------
 
 
-def test_the_card_s_buttons(slack: PretendSlack) -> None:
+def test_the_card_s_buttons(slack: FakeSlack) -> None:
     """Each orders for the release that the card showed, and only as long as it looks so."""
     at = Reception(slack, promotion={"by": "auto"})
     release = at.ops.start()
@@ -400,7 +400,7 @@ def test_the_card_s_buttons(slack: PretendSlack) -> None:
     assert told(at.presses(promote)).startswith("This release has moved on")
 
 
-def test_holding_and_resuming_by_a_command(slack: PretendSlack) -> None:
+def test_holding_and_resuming_by_a_command(slack: FakeSlack) -> None:
     """As the button does; and what failed goes on, by those who may say so."""
     at = Reception(slack, promotion={"by": "auto"})
     release = at.ops.start()
@@ -417,7 +417,7 @@ def test_holding_and_resuming_by_a_command(slack: PretendSlack) -> None:
     assert at.driven[-1] == at.heard[-1] == release.id
 
 
-def test_what_a_frozen_service_advises_can_be_done(slack: PretendSlack) -> None:
+def test_what_a_frozen_service_advises_can_be_done(slack: FakeSlack) -> None:
     """/promote may be overridden from here; a workflow is given no override, so for /release that is said."""
     at = Reception(slack)
     at.held()
@@ -426,13 +426,13 @@ def test_what_a_frozen_service_advises_can_be_done(slack: PretendSlack) -> None:
     assert f"{lift} The same with `override REASON` at its end goes on anyway." in told(at.asks("/promote"))
     at.engine.roll_back(WEB, who="arn:aws:iam::1:user/ann")
     at.drives_on("web/production#1")
-    at.desk = at.another_desk(github_token="ghs", github_api="http://127.0.0.1:9")
+    at.commands = at.another_commands(github_token="ghs", github_api="http://127.0.0.1:9")
     refused = told(at.asks("/release web"))
     assert f"{lift} To go on anyway, run the workflow by hand on GitHub, with its input `override`." in refused
     assert "/promote" not in refused
 
 
-def test_a_button_of_an_earlier_release(slack: PretendSlack) -> None:
+def test_a_button_of_an_earlier_release(slack: FakeSlack) -> None:
     """It never touches the release that came after."""
     at = Reception(slack)
     first = at.ops.start()
@@ -446,7 +446,7 @@ def test_a_button_of_an_earlier_release(slack: PretendSlack) -> None:
     assert at.happened(second, EventKind.ROLLBACK_ORDERED) == []
 
 
-def test_two_ids_of_one_person(slack: PretendSlack) -> None:
+def test_two_ids_of_one_person(slack: FakeSlack) -> None:
     """Whoever promoted from a workflow is told so in Slack; whoever may be them is told what to do."""
     people = {"ann": [PROMOTER.id, "octocat"]}
     at = Reception(slack, people=people, promotion={"by": "person", "approvals": 2})
@@ -465,7 +465,7 @@ def test_two_ids_of_one_person(slack: PretendSlack) -> None:
         again.engine.promote(WEB, who="github:octocat")
 
 
-def test_two_people_and_a_group(slack: PretendSlack) -> None:
+def test_two_people_and_a_group(slack: FakeSlack) -> None:
     """Who is in the group is Slack's word, and no word is a no; the first is told who is missing."""
     lists = {**LISTS, "promoters": ["S0GROUP"]}
     at = Reception(slack, slack=lists, promotion={"by": "person", "approvals": 2})
@@ -483,7 +483,7 @@ def test_two_people_and_a_group(slack: PretendSlack) -> None:
     assert [one["who"] for one in at.happened(release, EventKind.PROMOTED)] == both
 
 
-def test_a_group_that_changes(slack: PretendSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_that_changes(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who joins it may promote once Slack is asked again; who has left it may no more."""
     at = Reception(slack, slack={**LISTS, "promoters": ["S0GROUP"]})
     release = at.held()
@@ -491,13 +491,13 @@ def test_a_group_that_changes(slack: PretendSlack, monkeypatch: pytest.MonkeyPat
     assert "you may not promote" in told(at.asks("/promote", SECOND.id))
     slack.groups = {"S0GROUP": {SECOND.id}}
     assert "you may not promote" in told(at.asks("/promote", SECOND.id))
-    monkeypatch.setattr(Groups, "REMEMBERED", -1.0)
+    monkeypatch.setattr(UserGroups, "REMEMBERED", -1.0)
     assert "you may not promote" in told(at.asks("/promote"))
     assert told(at.asks("/promote", SECOND.id)) == f"Promoted {release.id}."
 
 
 @pytest.mark.parametrize(("channel", "spoken"), [(CHANNEL, False), (ELSEWHERE, True), ("D0DIRECT", True)])
-def test_an_order_from_elsewhere(slack: PretendSlack, channel: str, spoken: bool) -> None:
+def test_an_order_from_elsewhere(slack: FakeSlack, channel: str, spoken: bool) -> None:
     """The thread tells its own channel; another is told by a line."""
     at = Reception(slack)
     release = at.ops.start()
@@ -508,7 +508,7 @@ def test_an_order_from_elsewhere(slack: PretendSlack, channel: str, spoken: bool
 # --- back to an earlier image ------------------------------------------------------------------------------
 
 
-def test_the_offer_after_live(slack: PretendSlack) -> None:
+def test_the_offer_after_live(slack: FakeSlack) -> None:
     """Blue is retired: the image that it ran, and later the release before; a press releases it, despite a freeze."""
     at = Reception(slack)
     first = at.live()
@@ -540,7 +540,7 @@ def test_the_offer_after_live(slack: PretendSlack) -> None:
     assert json.loads(offer["value"]) == [WEB, first.image, "release 1 again"]
 
 
-def test_the_offer_while_blue_is_emptied(slack: PretendSlack) -> None:
+def test_the_offer_while_blue_is_emptied(slack: FakeSlack) -> None:
     """It is made then, too; pressed too early it says why not, and what to do, and works when the release is live."""
     at = Reception(slack)
     release = at.held()
@@ -561,7 +561,7 @@ def test_the_offer_while_blue_is_emptied(slack: PretendSlack) -> None:
     assert told(at.presses(button(offer, "again"), ON_CALL.id)).startswith("Started web/production#2")
 
 
-def test_too_early_does_not_advise_what_is_refused(slack: PretendSlack) -> None:
+def test_too_early_does_not_advise_what_is_refused(slack: FakeSlack) -> None:
     """While blue is emptied there is no rolling back: whoever comes from that refusal is not sent back to it."""
     at = Reception(slack)
     release = at.held()
@@ -572,7 +572,7 @@ def test_too_early_does_not_advise_what_is_refused(slack: PretendSlack) -> None:
     assert "roll it back" not in told(at.presses(offer, ON_CALL.id))
 
 
-def test_what_was_rolled_back_takes_a_second_question(slack: PretendSlack) -> None:
+def test_what_was_rolled_back_takes_a_second_question(slack: FakeSlack) -> None:
     """By a button, or by a reason in the command; whoever may not override learns who may."""
     at = Reception(slack, slack={**LISTS, "overriders": [PROMOTER.id], "rollbackers": ["*"]})
     back = once(lambda seen: seen.phase is Phase.LAUNCHING, lambda: at.engine.roll_back(WEB, who="slack:U1"))
@@ -589,7 +589,7 @@ def test_what_was_rolled_back_takes_a_second_question(slack: PretendSlack) -> No
     assert "needs no reason" in told(at.asks("/rollback web override the shop is down"))
 
 
-def test_no_offer_after_a_rollback(slack: PretendSlack) -> None:
+def test_no_offer_after_a_rollback(slack: FakeSlack) -> None:
     """Ordered or not: what is rolled back is back."""
     at = Reception(slack)
     release = at.ops.start(SICK)
@@ -599,7 +599,7 @@ def test_no_offer_after_a_rollback(slack: PretendSlack) -> None:
     assert buttons(said[0]) == []
 
 
-def test_a_card_that_is_live_offers_too(slack: PretendSlack) -> None:
+def test_a_card_that_is_live_offers_too(slack: FakeSlack) -> None:
     """The button that was pressed a moment too late; not that of a release long ago."""
     at = Reception(slack)
     release = at.held()
@@ -613,7 +613,7 @@ def test_a_card_that_is_live_offers_too(slack: PretendSlack) -> None:
 
 
 @pytest.mark.parametrize("words", ["to 1", "web to 1", "web production to #1", "web/production TO web/production#1"])
-def test_back_to_a_number(slack: PretendSlack, words: str) -> None:
+def test_back_to_a_number(slack: FakeSlack, words: str) -> None:
     """The image of that release as a new release, with the person's name and past any freeze."""
     at = Reception(slack)
     first = at.live()
@@ -630,12 +630,12 @@ def test_back_to_a_number(slack: PretendSlack, words: str) -> None:
 
 
 @contextmanager
-def hosted(slack: PretendSlack) -> Iterator[tuple[Reception, PretendGitHub]]:
+def hosted(slack: FakeSlack) -> Iterator[tuple[Reception, FakeGitHub]]:
     """A service that a workflow released, and its GitHub."""
-    github = PretendGitHub(description(), token="ghs_right")
+    github = FakeGitHub(description(), token="ghs_right")
     at = Reception(slack)
     at.live(source=SOURCE)
-    at.desk = at.another_desk(github_token="ghs_right", github_api=github.url)
+    at.commands = at.another_commands(github_token="ghs_right", github_api=github.url)
     try:
         yield at, github
     finally:
@@ -655,7 +655,7 @@ def hosted(slack: PretendSlack) -> Iterator[tuple[Reception, PretendGitHub]]:
         (f"web {'abcdef12' * 5}", "trunk", "abcdef12" * 5),
     ],
 )
-def test_a_workflow_is_started(slack: PretendSlack, words: str, ref: str, commit: str) -> None:
+def test_a_workflow_is_started(slack: FakeSlack, words: str, ref: str, commit: str) -> None:
     """The one that released last, for a branch, a tag or a full commit; the run is shown to person and channel."""
     with hosted(slack) as (at, github):
         said = at.asks(f"/release {words}", request="slack/T0LAB/twice")
@@ -670,7 +670,7 @@ def test_a_workflow_is_started(slack: PretendSlack, words: str, ref: str, commit
         assert len(github.dispatches) == 1
 
 
-def test_a_workflow_that_does_not_start(slack: PretendSlack) -> None:
+def test_a_workflow_that_does_not_start(slack: FakeSlack) -> None:
     """GitHub's own words; as nothing was begun, the same request may be tried again."""
     with hosted(slack) as (at, github):
         github.fail("/dispatches", 422, times=1, body={"message": "No ref found for: nowhere"})
@@ -681,14 +681,14 @@ def test_a_workflow_that_does_not_start(slack: PretendSlack) -> None:
         assert told(at.asks("/release web nowhere", request="slack/T0LAB/1")).startswith("Started: ")
 
 
-def test_a_github_that_does_not_tell_the_run(slack: PretendSlack) -> None:
+def test_a_github_that_does_not_tell_the_run(slack: FakeSlack) -> None:
     """Then the workflow is named."""
     with hosted(slack) as (at, github):
         github.fail("/dispatches", 204, body="")
         assert told(at.asks("/release")) == "Started: the workflow release.yml in acme/web."
 
 
-def test_when_no_release_may_start(slack: PretendSlack) -> None:
+def test_when_no_release_may_start(slack: FakeSlack) -> None:
     """Not by everybody, not frozen, not while one is under way: GitHub is not asked."""
     with hosted(slack) as (at, github):
         assert "you may not release it" in told(at.asks("/release", ON_CALL.id))
@@ -703,17 +703,17 @@ def test_when_no_release_may_start(slack: PretendSlack) -> None:
         assert told(at.asks("/release")).startswith("Started: ")  # the workflow of the release before is known
 
 
-def test_a_release_that_came_from_no_workflow(slack: PretendSlack) -> None:
+def test_a_release_that_came_from_no_workflow(slack: FakeSlack) -> None:
     """It says what to do once by hand."""
     at = Reception(slack)
     at.live()
-    at.desk = at.another_desk(github_token="ghs_right", github_api="http://127.0.0.1:9")
+    at.commands = at.another_commands(github_token="ghs_right", github_api="http://127.0.0.1:9")
     said = at.asks("/release web")
     assert "no release of it came from a GitHub workflow yet" in told(said)
     assert "once by hand" in told(said)
 
 
-def test_releasing_one_of_two(slack: PretendSlack) -> None:
+def test_releasing_one_of_two(slack: FakeSlack) -> None:
     """The button remembers the branch."""
     with hosted(slack) as (at, github):
         staging = at.staging()
@@ -748,7 +748,7 @@ _31_JANUARY = 30 * DAY  # from the beginning of the lab's clock
         ("web for 4h no word", 4 * HOUR, None, "no word"),
     ],
 )
-def test_freezing(slack: PretendSlack, words: str, lasts: float | None, until: float | None, why: str) -> None:
+def test_freezing(slack: FakeSlack, words: str, lasts: float | None, until: float | None, why: str) -> None:
     """For a time, to a moment, or until it is lifted; with a reason or without."""
     at = Reception(slack)
     at.ops.start()
@@ -765,7 +765,7 @@ def test_freezing(slack: PretendSlack, words: str, lasts: float | None, until: f
 
 
 @pytest.mark.parametrize("words", ["", "web", "web production sale of 4h", "sale of the year"])
-def test_a_freeze_without_a_time_is_asked_about(slack: PretendSlack, words: str) -> None:
+def test_a_freeze_without_a_time_is_asked_about(slack: FakeSlack, words: str) -> None:
     """Nothing is frozen and nobody hears of it until a length is pressed; the reason goes with it."""
     at = Reception(slack)
     at.ops.start()
@@ -783,14 +783,14 @@ def test_a_freeze_without_a_time_is_asked_about(slack: PretendSlack, words: str)
     assert frozen.why.startswith(why)
 
 
-def test_who_may_not_freeze_is_not_asked_for_how_long(slack: PretendSlack) -> None:
+def test_who_may_not_freeze_is_not_asked_for_how_long(slack: FakeSlack) -> None:
     """The refusal comes first: buttons that nobody may press are no help."""
     at = Reception(slack)
     at.ops.start()
     assert "you may not freeze" in told(at.asks("/freeze", GUEST.id))
 
 
-def test_what_a_freeze_does_not_stop(slack: PretendSlack) -> None:
+def test_what_a_freeze_does_not_stop(slack: FakeSlack) -> None:
     """A release that asks nobody goes on, and whoever freezes is told how to let it wait; of others nothing is said."""
     at = Reception(slack, promotion={"by": "auto"})
     release = at.ops.start()
@@ -802,7 +802,7 @@ def test_what_a_freeze_does_not_stop(slack: PretendSlack) -> None:
 
 
 @pytest.mark.parametrize("word", ["off", "lift", "END"])
-def test_lifting_a_freeze(slack: PretendSlack, word: str) -> None:
+def test_lifting_a_freeze(slack: FakeSlack, word: str) -> None:
     """Told aloud when there was one; only by somebody of the lists."""
     at = Reception(slack)
     at.ops.start()
@@ -817,7 +817,7 @@ def test_lifting_a_freeze(slack: PretendSlack, word: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["99999999d", "web 999999999999h sale", "web 9999-12-31T23:59-12:00"])
-def test_a_freeze_past_the_end_of_the_calendar(slack: PretendSlack, words: str) -> None:
+def test_a_freeze_past_the_end_of_the_calendar(slack: FakeSlack, words: str) -> None:
     """Either it is refused, or it is written and can be shown; never a mistake of the bot's."""
     at = Reception(slack)
     at.ops.start()
@@ -830,7 +830,7 @@ def test_a_freeze_past_the_end_of_the_calendar(slack: PretendSlack, words: str) 
 MAY = {**LISTS, "overriders": [ON_CALL.id]}
 
 
-def test_promoting_in_spite_of_a_freeze(slack: PretendSlack) -> None:
+def test_promoting_in_spite_of_a_freeze(slack: FakeSlack) -> None:
     """Refused with the way on; by those who may, with a reason, it is given and the reason is told."""
     at = Reception(slack, slack={**MAY, "promoters": [PROMOTER.id, ON_CALL.id]}, promotion={"by": "person"})
     release = at.held()
@@ -847,7 +847,7 @@ def test_promoting_in_spite_of_a_freeze(slack: PretendSlack) -> None:
 
 
 @pytest.mark.parametrize("line", ["/promote override", "/promote web override"])
-def test_an_override_without_a_reason(slack: PretendSlack, line: str) -> None:
+def test_an_override_without_a_reason(slack: FakeSlack, line: str) -> None:
     """Nothing is ordered."""
     at = Reception(slack, slack=MAY)
     release = at.held()
@@ -855,7 +855,7 @@ def test_an_override_without_a_reason(slack: PretendSlack, line: str) -> None:
     assert at.happened(release, EventKind.PROMOTED) == []
 
 
-def test_the_reason_goes_with_the_choice(slack: PretendSlack) -> None:
+def test_the_reason_goes_with_the_choice(slack: FakeSlack) -> None:
     """Where several services may be meant, the buttons repeat the whole command."""
     at = Reception(slack)
     at.ops.start()
@@ -867,7 +867,7 @@ def test_the_reason_goes_with_the_choice(slack: PretendSlack) -> None:
 # --- once --------------------------------------------------------------------------------------------------
 
 
-def test_the_first_answer_is_kept(slack: PretendSlack) -> None:
+def test_the_first_answer_is_kept(slack: FakeSlack) -> None:
     """The same request again, at this bot or another, gives the first answer and does nothing, whatever is true now."""
     at = Reception(slack)
     release = at.ops.start()
@@ -880,15 +880,15 @@ def test_the_first_answer_is_kept(slack: PretendSlack) -> None:
     assert aloud(promoted) != []
     at.drives_on(release.id)
     at.driven.clear()
-    for desk in (at.desk, at.another_desk()):
-        assert at.asks("/promote", request="slack/T0LAB/promotes", at=desk) == promoted
-        assert at.asks("/promote", GUEST.id, request="slack/T0LAB/guest", at=desk) == forbidden
+    for commands in (at.commands, at.another_commands()):
+        assert at.asks("/promote", request="slack/T0LAB/promotes", at=commands) == promoted
+        assert at.asks("/promote", GUEST.id, request="slack/T0LAB/guest", at=commands) == forbidden
     assert len(at.happened(release, EventKind.PROMOTED)) == 1
     assert at.driven == []
     assert told(at.asks("/promote")) != told(promoted)
 
 
-def test_a_question_is_kept_and_its_button_acts_once(slack: PretendSlack) -> None:
+def test_a_question_is_kept_and_its_button_acts_once(slack: FakeSlack) -> None:
     """A question is an answer like others; of a button each press is a request of its own."""
     at = Reception(slack)
     production = at.ops.start()
@@ -901,7 +901,7 @@ def test_a_question_is_kept_and_its_button_acts_once(slack: PretendSlack) -> Non
     assert at.happened(staging, EventKind.ROLLBACK_ORDERED) == []
 
 
-def test_a_typing_error_is_not_kept(slack: PretendSlack) -> None:
+def test_a_typing_error_is_not_kept(slack: FakeSlack) -> None:
     """Nothing was decided: the same request may mean something later."""
     at = Reception(slack)
     asked = {"/rollback web": "there is no service web", "/rollback": "nothing was ever released"}
@@ -911,7 +911,7 @@ def test_a_typing_error_is_not_kept(slack: PretendSlack) -> None:
     assert told(at.asks("/rollback web", ON_CALL.id, request="slack/T0LAB//rollback web")).startswith("Ordered")
 
 
-def test_an_order_whose_answer_was_lost(slack: PretendSlack, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_order_whose_answer_was_lost(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     """A mistake after the order: told and logged; the same request again orders nothing twice, and is answered."""
     times: list[str] = []
 
@@ -932,7 +932,7 @@ def test_an_order_whose_answer_was_lost(slack: PretendSlack, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("operation", ["GetItem", "Query", "TransactWriteItems"])
-def test_a_journal_that_does_not_answer(slack: PretendSlack, operation: str) -> None:
+def test_a_journal_that_does_not_answer(slack: FakeSlack, operation: str) -> None:
     """The person is told, and asks again; nothing is raised into the thread that works it off, and nothing is kept."""
     at = Reception(slack)
     release = at.ops.start()
@@ -945,7 +945,7 @@ def test_a_journal_that_does_not_answer(slack: PretendSlack, operation: str) -> 
     assert len(at.happened(release, EventKind.ROLLBACK_ORDERED)) == 1
 
 
-def test_an_answer_that_cannot_be_kept(slack: PretendSlack) -> None:
+def test_an_answer_that_cannot_be_kept(slack: FakeSlack) -> None:
     """The order stands and is driven: the person is told that, not only of the trouble after it."""
     at = Reception(slack)
     release = at.ops.start()
@@ -959,7 +959,7 @@ def test_an_answer_that_cannot_be_kept(slack: PretendSlack) -> None:
 # --- looking -----------------------------------------------------------------------------------------------
 
 
-def test_releases(slack: PretendSlack) -> None:
+def test_releases(slack: FakeSlack) -> None:
     """What one may order about; of a single service its last releases, too."""
     at = Reception(slack)
     at.ops.start()
@@ -972,14 +972,14 @@ def test_releases(slack: PretendSlack) -> None:
     assert STAGING not in told(at.asks("/releases web production", ON_CALL.id))
 
 
-def test_the_home(slack: PretendSlack, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_home(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     """Drawn anew at a press; a Slack that refuses it is logged."""
     at = Reception(slack)
     at.ops.start()
     at.presses({"action_id": "refresh", "value": "home"}, ON_CALL.id)
     assert WEB in str(slack.homes.pop(ON_CALL.id))
     slack.fail("views.publish", "not_enabled", times=1)
-    at.desk.publish_home(ON_CALL.id)
+    at.commands.publish_home(ON_CALL.id)
     assert "a Home could not be shown" in caplog.text
 
 
@@ -1027,7 +1027,7 @@ def response_url(left: list[int], taken: list[Body]) -> Iterator[str]:
     ],
 )
 def test_how_an_answer_reaches_the_person(
-    slack: PretendSlack,
+    slack: FakeSlack,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     statuses: list[int],
@@ -1040,15 +1040,15 @@ def test_how_an_answer_reaches_the_person(
     release = at.ops.start()
     todo, taken = statuses.copy(), list[Body]()
     with response_url(todo, taken) as url:
-        asked = Asked(ON_CALL.id, "slack/T0LAB/1", CHANNEL, lambda body: at.slack.answer(url, body))
-        at.desk.command("/rollback", "", asked)
+        asked = SlackRequest(ON_CALL.id, "slack/T0LAB/1", CHANNEL, lambda body: at.slack.answer(url, body))
+        at.commands.command("/rollback", "", asked)
     assert [one["text"] for one in taken] == ([f"Ordered the rollback of {release.id}."] if reached else [])
     assert len(todo) == left
     assert ("did not reach Slack" in caplog.text) is not reached
     assert len(at.happened(release, EventKind.ROLLBACK_ORDERED)) == 1
 
 
-def test_nobody_at_the_address(slack: PretendSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_at_the_address(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection is like a failing Slack: the order stands, and nothing is raised."""
     monkeypatch.setattr("bot.slack.PAUSE", 0.01)
     at = Reception(slack)
@@ -1059,6 +1059,6 @@ def test_nobody_at_the_address(slack: PretendSlack, monkeypatch: pytest.MonkeyPa
         answers.append(at.slack.answer("http://127.0.0.1:9/", body))
         return answers[-1]
 
-    at.desk.command("/rollback", "", Asked(ON_CALL.id, "slack/T0LAB/1", CHANNEL, respond))
+    at.commands.command("/rollback", "", SlackRequest(ON_CALL.id, "slack/T0LAB/1", CHANNEL, respond))
     assert answers == [False]
     assert len(at.happened(release, EventKind.ROLLBACK_ORDERED)) == 1

@@ -93,7 +93,7 @@ Decision = Act | Enter | RollBack | Wait | Rest
 
 
 @dataclass(frozen=True)
-class Scene:
+class Situation:
     """What one decision is made from."""
 
     release: Release
@@ -219,7 +219,7 @@ class Scene:
         return self.blue_serves or (as_it_was and (others > 0 or idle))
 
 
-def rest_out(s: Scene) -> Decision:
+def rest_out(s: Situation) -> Decision:
     """Take what failed releases left out of the target groups; whoever puts it back again and again is told of."""
     if s.phase_age >= s.config.timeouts.healthy:
         still = f"{in_target_groups(s.seen.crowding)} still, however often taken out"
@@ -229,7 +229,7 @@ def rest_out(s: Scene) -> Decision:
     return Act(Verb.TAKE_REST_OUT, {"groups": [group.name for group in s.seen.crowding]})
 
 
-def halt(s: Scene, reason: Reason, message: str) -> Rest:
+def halt(s: Situation, reason: Reason, message: str) -> Rest:
     """Stop and call for a person; nothing more is touched."""
     return Rest(Outcome.FAILED, reason, message, leftovers(s.release, s.seen))
 
@@ -357,7 +357,7 @@ def when_word(phase: Phase) -> str:
     return "soaking" if phase is Phase.RETIRING else phase.value
 
 
-def drained(s: Scene, group: Group | None) -> Decision | None:
+def drained(s: Situation, group: Group | None) -> Decision | None:
     """Requests in flight end before their instances do; a target group drains for as long as it says, at most."""
     if s.seen.draining(group) and s.phase_age < s.before.drain + GRACE:
         return s.wait(Awaited.DRAINED, s.watched_since + s.before.drain + GRACE, calm=True)

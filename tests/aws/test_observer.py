@@ -13,7 +13,7 @@ from bluegreen.aws import Cloud
 from bluegreen.errors import AwsError, Conflict
 from bluegreen.observation import Delays, Observation
 from bluegreen.release import EventKind, Phase, Reason, Verb
-from lab.aws.client import PretendSession
+from lab.aws.client import FakeSession
 from lab.aws.faults import LostAnswer
 from lab.aws.wire import Answer, Incoming
 from tests.worlds.account import AwsStage
@@ -77,7 +77,7 @@ def test_an_image_that_a_dead_driver_ordered_is_looked_for(back: bool) -> None:
 def test_launching_says_why_green_does_not_come_up() -> None:
     """In AWS's words, while instances are missing."""
     stage = AwsStage(ami=True)
-    stage.pretend.faults.no_capacity("web-production-v1")
+    stage.fake.faults.no_capacity("web-production-v1")
     until(stage, Verb.CREATE_GREEN)
     stage.clock.sleep(60)
     green = stage.observe().green
@@ -103,16 +103,16 @@ TOO_SMALL = (
 def test_refusals_that_do_not_pass_are_counted(message: str | None, refused: int) -> None:
     """Attempt by attempt, since the last launch that went well; what may pass counts for nothing."""
     stage = AwsStage(ami=True).go_to(Phase.LAUNCHING)
-    stage.pretend.faults.no_capacity("web-production-v1", message)
+    stage.fake.faults.no_capacity("web-production-v1", message)
     until(stage, Verb.CREATE_GREEN)
     stage.clock.sleep(3 + 60)
     green = stage.observe().green
     assert green is not None
     assert (green.refused, bool(green.activity)) == (refused, True)
-    stage.pretend.faults.clear()
+    stage.fake.faults.clear()
     stage.clock.sleep(120)
     stage.client("autoscaling").set_desired_capacity(AutoScalingGroupName=green.name, DesiredCapacity=5)
-    stage.pretend.faults.no_capacity("web-production-v1", message)
+    stage.fake.faults.no_capacity("web-production-v1", message)
     stage.clock.sleep(3)
     later = stage.observe().green
     assert later is not None
@@ -122,9 +122,9 @@ def test_refusals_that_do_not_pass_are_counted(message: str | None, refused: int
 def test_another_reason_is_another_row_of_refusals() -> None:
     """What differs in numbers alone is the same reason."""
     stage = AwsStage(ami=True).go_to(Phase.LAUNCHING)
-    stage.pretend.faults.no_capacity("web-production-v1", "another matter", times=1)
+    stage.fake.faults.no_capacity("web-production-v1", "another matter", times=1)
     for number in ("0a1", "0a2"):
-        stage.pretend.faults.no_capacity("web-production-v1", TOO_SMALL.format(number), times=1)
+        stage.fake.faults.no_capacity("web-production-v1", TOO_SMALL.format(number), times=1)
     until(stage, Verb.CREATE_GREEN)
     stage.clock.sleep(3 + 60)
     green = stage.observe().green
@@ -149,15 +149,15 @@ def test_what_aws_took_is_told_apart_from_what_is_ill() -> None:
     stage = AwsStage(ami=True, health={"HealthCheckIntervalSeconds": 5}).go_to(Phase.SOAKING)
     green, scaling = stage.release.green_group, stage.client("autoscaling")
     scaling.suspend_processes(AutoScalingGroupName=green, ScalingProcesses=["ReplaceUnhealthy"])
-    gone, ill, *_ = sorted(stage.pretend.members(green))
-    stage.pretend.take(gone)
+    gone, ill, *_ = sorted(stage.fake.members(green))
+    stage.fake.take(gone)
     assert stage.observe().taken == (gone,), "before the group has done anything"
     stage.machines.kill(ill)
     stage.clock.sleep(30)
     assert stage.observe().taken == (gone,)
     scaling.resume_processes(AutoScalingGroupName=green, ScalingProcesses=["ReplaceUnhealthy"])
     stage.clock.sleep(60)
-    assert gone not in stage.pretend.members(green)
+    assert gone not in stage.fake.members(green)
     assert stage.observe().taken == (gone,), "by the causes of their terminations"
     stage.clock.sleep(300)
     calls = stage.cloud.calls["autoscaling:DescribeScalingActivities"]
@@ -168,7 +168,7 @@ def test_what_aws_took_is_told_apart_from_what_is_ill() -> None:
 def test_who_was_detached_and_runs_on_is_found() -> None:
     """Not who was terminated since, or is in another group; of blue not once it is emptied. Last those still there."""
     stage = AwsStage(ami=True).go_to(Phase.SOAKING)
-    one, two, three, _ = sorted(stage.pretend.members("web-asg"))
+    one, two, three, _ = sorted(stage.fake.members("web-asg"))
     away = {"AutoScalingGroupName": "web-asg", "ShouldDecrementDesiredCapacity": False}
     stage.client("autoscaling").detach_instances(InstanceIds=[one, two, three], **away)
     stage.client("ec2").terminate_instances(InstanceIds=[two])
@@ -185,7 +185,7 @@ def test_whom_a_hand_took_of_green_is_found_while_it_is_not_whole() -> None:
     """By its group's activities; and who was detached once more before green is deleted, after which nobody knows."""
     stage = AwsStage(ami=True).go_to(Phase.SOAKING)
     green = "web-production-v1"
-    one, *_ = sorted(stage.pretend.members(green))
+    one, *_ = sorted(stage.fake.members(green))
     assert stage.observe().detached == {}, "it is whole"
     away = {"AutoScalingGroupName": green, "ShouldDecrementDesiredCapacity": False, "InstanceIds": [one]}
     stage.client("autoscaling").detach_instances(**away)
@@ -200,7 +200,7 @@ def test_whom_a_hand_took_of_green_is_found_while_it_is_not_whole() -> None:
     rest = stage.go_to_the_end()
     said = f"instance {one}, detached from {green}, outside of every group and running on"
     assert rest.left == (f"{said}: aws ec2 terminate-instances --instance-ids {one}",)
-    assert stage.pretend.instances()[one] == "running"
+    assert stage.fake.instances()[one] == "running"
 
 
 def test_blue_s_own_hooks_and_delays_are_looked_at_before_it_is_pinned() -> None:
@@ -297,7 +297,7 @@ def test_a_rule_shows_its_condition() -> None:
 def test_a_target_on_two_ports_is_trusted_only_if_both_are_healthy() -> None:
     """And is out only if both are out."""
     stage = AwsStage(ami=True).go_to(Phase.SOAKING)
-    victim = next(iter(stage.pretend.members("web-asg")))
+    victim = next(iter(stage.fake.members("web-asg")))
     other = [{"Id": victim, "Port": 8081}]
     stage.client("elbv2").register_targets(TargetGroupArn=stage.world.target_group, Targets=other)
     states = stage.observe().targets[stage.world.target_group]
@@ -309,7 +309,7 @@ def blurred(stage: AwsStage, before: Verb) -> AwsStage:
     """From here on, reads show what was 20 s ago."""
     until(stage, before)
     stage.clock.sleep(60)
-    stage.pretend.faults.stale(20)
+    stage.fake.faults.stale(20)
     return stage
 
 
@@ -494,10 +494,10 @@ def test_an_image_that_any_group_launches_is_not_dropped() -> None:
     stage.clock.sleep(90)
     assert stage.observe().droppable == (old[2], old[6], old[7])
     for action in ("ec2:DescribeImageAttribute", "ec2:DescribeFleets", "ec2:DescribeSpotFleetRequests"):
-        stage.pretend.faults.deny(action)
+        stage.fake.faults.deny(action)
         stage.clock.sleep(90)
         assert stage.observe().droppable == ()
-        stage.pretend.faults.allow(action)
+        stage.fake.faults.allow(action)
 
 
 def test_images_that_went_live_are_kept_before_all_others() -> None:
@@ -607,10 +607,10 @@ def test_a_look_beside_its_driver_sees_and_fails_alike(monkeypatch: pytest.Monke
     now = stage.clock.now()
     seen = stage.another_cloud().observe(stage.release, now)
     assert stage.another_cloud().observe(stage.release, now, often) == seen
-    stage.pretend.faults.deny(GROUPS)
+    stage.fake.faults.deny(GROUPS)
     with pytest.raises(AwsError, match=f"not allowed: {GROUPS}"):
         stage.another_cloud().observe(stage.release, now, often)
-    stage.pretend.faults.clear()
+    stage.fake.faults.clear()
 
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -636,7 +636,7 @@ def test_a_call_that_is_abandoned_asks_nothing_more() -> None:
             raise Conflict("there is news")
         return 0.01
 
-    cloud = Cloud(stage.config, PretendSession(answer, stage.clock, stage.pretend.region, recorded=True))
+    cloud = Cloud(stage.config, FakeSession(answer, stage.clock, stage.fake.region, recorded=True))
     with pytest.raises(Conflict):
         cloud.observe(stage.release, stage.clock.now(), heed)
     (thread,) = set(threading.enumerate()) - before
@@ -654,11 +654,11 @@ def test_an_act_is_left_only_before_it_has_changed_anything() -> None:
     asked: list[bool] = []
 
     def heed() -> float:
-        asked.append(any(call.mutating for call in stage.pretend.calls[before:]))
+        asked.append(any(call.mutating for call in stage.fake.calls[before:]))
         return 0.01
 
-    before = len(stage.pretend.calls)
+    before = len(stage.fake.calls)
     stage.cloud.perform(Verb.CREATE_GREEN, stage.release, {}, lambda: None, heed)
-    assert any(call.mutating for call in stage.pretend.calls[before:])
+    assert any(call.mutating for call in stage.fake.calls[before:])
     assert asked
     assert not any(asked)

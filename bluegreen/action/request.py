@@ -22,7 +22,7 @@ _LONGEST = 300
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """The inputs and the environment of one step."""
 
     environment: Mapping[str, str]
@@ -48,7 +48,7 @@ class Asked:
         """Who is behind the run; of a run that was started again, whoever did that."""
         return self.github("TRIGGERING_ACTOR") or self.github("ACTOR")
 
-    def request(self, commit: str, ami: str) -> str:
+    def request_id(self, commit: str, ami: str) -> str:
         """What makes two starts the same: one attempt of one job asks for one release of a commit or image."""
         run = self.github("RUN_ID")
         attempt = self.github("RUN_ATTEMPT") or "1"

@@ -25,12 +25,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lab.aws import PretendAws, Timings
+from lab.aws import FakeAws, Timings
 from lab.balancer import Balancer
 from lab.clock import RealClock
 from lab.load import Load, Visits
 from lab.routing import table_of
-from lab.server import Group, Servers
+from lab.server import ProcessGroup, Servers
 from lab.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +49,7 @@ STYLES = {"entered": "bold", "promoted": "bold green", "rollback_ordered": "bold
 
 
 @dataclass(frozen=True)
-class Said:
+class PrintedEvent:
     """One event of a release, as the command printed it with --json."""
 
     release: str
@@ -61,10 +61,10 @@ class Said:
     facts: dict[str, Any]
 
 
-class Command:
+class CommandProcess:
     """One `bluegreen` command under way."""
 
-    def __init__(self, process: subprocess.Popen[bytes], hear: Callable[[Said | str], None]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], hear: Callable[[PrintedEvent | str], None]) -> None:
         """Listen to it; `hear` is told each event, and each line that is none."""
         self._process = process
         self._hear = hear
@@ -100,7 +100,7 @@ class Command:
             return self._hear(line)
         if "kind" in said:
             names = ("release", "seq", "at", "kind", "phase", "sentence", "facts")
-            return self._hear(Said(**{name: said[name] for name in names}))
+            return self._hear(PrintedEvent(**{name: said[name] for name in names}))
         self.result = said
         return None
 
@@ -113,7 +113,7 @@ class Teller:
         self._console = console
         self._began = time.time()
         self._heard: set[tuple[str, int]] = set()
-        self._events: list[Said] = []
+        self._events: list[PrintedEvent] = []
 
     def say(self, text: str = "") -> None:
         """Some words of ours."""
@@ -123,7 +123,7 @@ class Teller:
         """A command as one would type it."""
         self._console.print(Text(f"\n$ bluegreen {shlex.join(arguments)}", "cyan"), soft_wrap=True)
 
-    def hear(self, said: Said | str) -> None:
+    def hear(self, said: PrintedEvent | str) -> None:
         """What a command said. Two that watch one release tell each event once."""
         if isinstance(said, str):
             return self._line(time.time(), "", Text(said, "yellow"))
@@ -149,7 +149,7 @@ class Teller:
         """Show, while it lasts, which version the visitors see; nothing where lines cannot move."""
         if not self._console.is_terminal:
             return contextlib.nullcontext()
-        drawn = Picture(load, blue, green)
+        drawn = ServicePicture(load, blue, green)
         return Live(drawn, console=self._console, refresh_per_second=4, transient=True)
 
     def table(self, table: Table) -> None:
@@ -164,12 +164,12 @@ class Teller:
         self._console.print(head + text, soft_wrap=True)
 
 
-def _worth(said: Said) -> bool:
+def _worth(said: PrintedEvent) -> bool:
     """Whether a newcomer wants to read it: what happened, and of what was seen the traffic and the troubles."""
     return said.kind in TOLD or said.facts.get("subject") == "traffic" or bool(said.facts.get("lost"))
 
 
-class Picture:
+class ServicePicture:
     """One line: who answers the visitors just now, how often, and with how many failures."""
 
     def __init__(self, load: Load, blue: str, green: str) -> None:
@@ -188,7 +188,7 @@ class Picture:
         return Text.assemble(*bar, (f" version {self._green}", "green"), (rate, "dim"), troubles, no_wrap=True)
 
 
-class Stage:
+class DemoService:
     """Everything that an act plays with. Closed, it leaves nothing behind."""
 
     def __init__(
@@ -220,7 +220,7 @@ class Stage:
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as building:
             self.servers = building.enter_context(Servers(folder / "lab", **({"takes": takes} if takes else {})))
-            self.aws = PretendAws(RealClock(), self.servers, TIMINGS)
+            self.aws = FakeAws(RealClock(), self.servers, TIMINGS)
             building.callback(self.aws.close)
             self._url = self.aws.serve()
             self.world = World.standard(
@@ -231,7 +231,7 @@ class Stage:
             bounds: dict[str, Any] = {"seconds": seconds, "requests": int(visitors * seconds / max(pause, 0.005))}
             self.load = building.enter_context(Load(self.balancer.url, visitors=visitors, pause=pause, **bounds))
             self._configure(self.world)
-            self._commands = Group()
+            self._commands = ProcessGroup()
             building.callback(self._commands.kill)
             self._closing = building.pop_all()
 
@@ -239,10 +239,10 @@ class Stage:
         """End all processes and threads."""
         self._closing.close()
 
-    def bluegreen(self, *arguments: str, by: str = "auto") -> Command:
+    def bluegreen(self, *arguments: str, by: str = "auto") -> CommandProcess:
         """Run the command, with the configuration that promotes automatically or by a person."""
         self.teller.command([one[:8] if len(one) == 40 else one for one in arguments])
-        return Command(self._run(*arguments, "--json", "--config", str(self._config(by))), self.teller.hear)
+        return CommandProcess(self._run(*arguments, "--json", "--config", str(self._config(by))), self.teller.hear)
 
     def background(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Run another module of ours, as in `python -m bot`; it ends with the stage."""
@@ -253,7 +253,7 @@ class Stage:
     def history(self) -> None:
         """Let the product tell what it remembers."""
         self.teller.command(["history", SERVICE])
-        Command(self._run("history", SERVICE, "--config", str(self._config("auto"))), self._quote).wait()
+        CommandProcess(self._run("history", SERVICE, "--config", str(self._config("auto"))), self._quote).wait()
 
     @property
     def ill_soon(self) -> dict[str, float]:
@@ -271,7 +271,7 @@ class Stage:
             time.sleep(0.1)
         return visits
 
-    def wait_until_alone(self, version: str, while_running: Command, seconds: float = PATIENCE) -> bool:
+    def wait_until_alone(self, version: str, while_running: CommandProcess, seconds: float = PATIENCE) -> bool:
         """Wait until visitors have seen that version only for two seconds; False when that never came."""
         deadline = time.time() + seconds
         while time.time() < deadline and while_running.running:
@@ -280,7 +280,7 @@ class Stage:
             time.sleep(0.1)
         return False
 
-    def _quote(self, said: Said | str) -> None:
+    def _quote(self, said: PrintedEvent | str) -> None:
         self.teller.say(f"  {escape(str(said))}")
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:

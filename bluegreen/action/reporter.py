@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import doors, wording
+from bluegreen import entry_points, wording
 from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
-from bluegreen.advice import Door, advised
+from bluegreen.advice import EntryPoint, advised
 from bluegreen.errors import BlueGreenError, Interrupted
 from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, apply, fold, moment
 
@@ -35,7 +35,7 @@ OUTPUTS = (
 EARLIER = 100
 
 
-class Telling:
+class Reporter:
     """Everybody who is told of a step; `release` is what was told last."""
 
     def __init__(self, workflow: Workflow, github: GitHub | None = None) -> None:
@@ -58,7 +58,7 @@ class Telling:
         assert self.release is not None
         if len(events) == 1:  # it was begun by this very step
             for found in wording.beforehand(self.release, loud=True):
-                said = advised(found.removeprefix("warning: "), Door.GITHUB)
+                said = advised(found.removeprefix("warning: "), EntryPoint.GITHUB)
                 self.workflow.annotate("warning", f"bluegreen: {self.release.id}", said)
         if self.github:
             self.github.tell(self.release, None, None, None)
@@ -103,7 +103,7 @@ class Telling:
         self._line(now, wording.awaiting(awaited, deadline, now, release))
 
     def _line(self, at: float, said: str) -> None:
-        self.workflow.say(f"{_clock(at)} {advised(said, Door.GITHUB)}")
+        self.workflow.say(f"{_clock(at)} {advised(said, EntryPoint.GITHUB)}")
 
     # --- at the end ------------------------------------------------------------------------------
 
@@ -124,7 +124,9 @@ class Telling:
             self.workflow.summary(summary.page(self._events, problems=problems))
         elif error is not None:
             self.workflow.summary(
-                summary.failure(error.where or "bluegreen", error.what, doors.way_on(error, None, Door.GITHUB))
+                summary.failure(
+                    error.where or "bluegreen", error.what, entry_points.way_on(error, None, EntryPoint.GITHUB)
+                )
             )
 
     def waits_for_a_driver(self, release: Release, events: Sequence[Event], how_to_go_on: str, seconds: float) -> None:
@@ -148,11 +150,11 @@ class Telling:
         level = "notice" if release.outcome in (Outcome.LIVE, None) else "error"
         step = wording.next_step(release)
         message = wording.outcome_line(release) + (f"\n{step}" if step else "")
-        self.workflow.annotate(level, f"bluegreen: {release.id}", advised(message, Door.GITHUB))
+        self.workflow.annotate(level, f"bluegreen: {release.id}", advised(message, EntryPoint.GITHUB))
 
     def _annotate_error(self, error: BlueGreenError) -> None:
         level = "warning" if isinstance(error, Interrupted) else "error"
-        hint = doors.way_on(error, self.release, Door.GITHUB)
+        hint = entry_points.way_on(error, self.release, EntryPoint.GITHUB)
         said = f"{error.what.rstrip('.')}. {hint}" if hint else error.what
         self.workflow.annotate(level, f"bluegreen: {error.where}" if error.where else "bluegreen", said)
 

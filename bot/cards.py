@@ -26,12 +26,12 @@ from bluegreen.engine import Engine
 from bluegreen.errors import BlueGreenError, LeaseLost
 from bluegreen.release import Event, EventKind, Outcome, Release, apply, fold, release_id
 from bot import messages
-from bot.metrics import Fence, Metrics
+from bot.metrics import Counters, Fence
 from bot.slack import Later, Lost, Refusal, Slack
 
-log = logging.getLogger("bot.follower")
+log = logging.getLogger("bot.cards")
 
-DUTY, DUTY_SECONDS, DUTY_LEFT = "follower", 10.0, 6.0
+LEADERSHIP, LEADERSHIP_SECONDS, LEADERSHIP_LEFT = "follower", 10.0, 6.0
 #: How often the journal is asked what is new in a release; one that this bot drives tells it at once. All services are
 #: one read, and say which release was ordered something: that read is more frequent.
 LOOK, LOOK_DRIVEN, LOOK_ALL = 1.5, 10.0, 0.5
@@ -59,7 +59,7 @@ CARD, LINES = "bluegreen_card", "bluegreen_lines"
 
 
 @dataclass
-class Followed:
+class FollowedRelease:
     """One release as far as it was read, and what Slack shows of it."""
 
     release: Release
@@ -83,13 +83,15 @@ class Followed:
         return self.release.outcome is not None
 
 
-class Follower:
+class Cards:
     """Keeps every card. `step` does what is due and returns at once; `run` calls it until it is stopped."""
 
-    def __init__(self, engine: Engine, slack: Slack, metrics: Metrics, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, engine: Engine, slack: Slack, metrics: Counters, *, now: Callable[[], float] = time.time
+    ) -> None:
         self._engine, self._slack, self._metrics, self._now = engine, slack, metrics, now
-        self._duty: Any = None  # the journal's own kind of lease
-        self._followed: dict[str, Followed] = {}
+        self._leadership: Any = None  # the journal's own kind of lease
+        self._followed: dict[str, FollowedRelease] = {}
         self._last: dict[str, int] = {}  # by service: the newest release that is known
         self._heard: set[str] = set()
         self._ordered: set[str] = set()  # of these somebody waits to see an order
@@ -109,7 +111,7 @@ class Follower:
     @property
     def follows(self) -> bool:
         """Whether this bot has the duty."""
-        return self._duty is not None
+        return self._leadership is not None
 
     def standing_still(self) -> tuple[str, ...]:
         """Whose cards stand still since `STILL` seconds by a mistake of ours; `all cards` when none goes on."""
@@ -166,11 +168,11 @@ class Follower:
 
     def step(self) -> None:
         """Whatever is due now."""
-        if not self._on_duty():
+        if not self._leads():
             return
         self._look()
         for one in sorted(self._followed.values(), key=lambda one: one.edited):
-            self._on_duty()
+            self._leads()
             self._show_orders()
             self._fenced(SHOWN, one.release.id, partial(self._say, one))
         for id_ in [id_ for id_, one in self._followed.items() if self._is_done(one)]:
@@ -185,17 +187,17 @@ class Follower:
 
     # --- the duty --------------------------------------------------------------------------------
 
-    def _on_duty(self) -> bool:
-        if self._duty is None:
-            self._duty = self._engine.take_duty(DUTY, DUTY_SECONDS)
-            self._metrics.following.set(self._duty is not None)
-        elif self._duty.expires - self._engine.clock.now() < DUTY_LEFT:
-            self._duty = self._engine.keep_duty(self._duty)
-        return self._duty is not None
+    def _leads(self) -> bool:
+        if self._leadership is None:
+            self._leadership = self._engine.take_leadership(LEADERSHIP, LEADERSHIP_SECONDS)
+            self._metrics.following.set(self._leadership is not None)
+        elif self._leadership.expires - self._engine.clock.now() < LEADERSHIP_LEFT:
+            self._leadership = self._engine.keep_leadership(self._leadership)
+        return self._leadership is not None
 
     def _forget(self) -> None:
         """Another bot follows now; what we knew is out of date."""
-        self._duty = None
+        self._leadership = None
         self._followed.clear()
         self._last.clear()
         self._orders.clear()
@@ -204,8 +206,8 @@ class Follower:
         self._metrics.following.set(0)
 
     def _drop(self) -> None:
-        if self._duty is not None:
-            self._engine.drop_duty(self._duty)
+        if self._leadership is not None:
+            self._engine.drop_leadership(self._leadership)
             self._forget()
 
     # --- the journal -----------------------------------------------------------------------------
@@ -256,7 +258,7 @@ class Follower:
             if one is not None:
                 self._fenced(SHOWN, one.release.id, partial(self._show, one))
 
-    def _show(self, one: Followed) -> None:
+    def _show(self, one: FollowedRelease) -> None:
         self._read(one)
         self._say(one)
 
@@ -267,7 +269,7 @@ class Follower:
         note = self._engine.noted(id_, "card") or {}
         if not events or (note.get("done") and note.get("told", 0) >= events[-1].seq):
             return
-        one = Followed(fold(events[:1]), [], looked=self._now())
+        one = FollowedRelease(fold(events[:1]), [], looked=self._now())
         if not note and surveyed and self._now() - events[-1].at > RETOLD:
             return
         one.unsaid.append((events[0], one.release))
@@ -278,10 +280,10 @@ class Follower:
         one.sure = not note
         self._followed[id_] = one
 
-    def _read(self, one: Followed) -> None:
+    def _read(self, one: FollowedRelease) -> None:
         self._take(one, self._engine.events(one.release.id, after=one.release.seq), measured=0)
 
-    def _take(self, one: Followed, events: list[Event], *, measured: int) -> None:
+    def _take(self, one: FollowedRelease, events: list[Event], *, measured: int) -> None:
         """Take events up; those up to `measured` are in the metrics already, or too old for them."""
         for event in events:
             if event.seq > measured:
@@ -301,7 +303,7 @@ class Follower:
 
     # --- Slack -----------------------------------------------------------------------------------
 
-    def _say(self, one: Followed) -> None:
+    def _say(self, one: FollowedRelease) -> None:
         """The card, then its edits and its thread, each at its own pace."""
         if not one.channel:
             one.unsaid.clear()
@@ -311,7 +313,7 @@ class Follower:
                 self._try(one, act)
         self._note_the_end(one)
 
-    def _try(self, one: Followed, act: Callable[[Followed], None]) -> None:
+    def _try(self, one: FollowedRelease, act: Callable[[FollowedRelease], None]) -> None:
         """A failure is tried again when Slack or a person allows; what is paused does not pause the rest."""
         if self._now() < one.not_before.get(act.__name__, 0.0):
             return
@@ -326,13 +328,13 @@ class Follower:
         except Refusal:
             one.not_before[act.__name__] = self._now() + REFUSED
 
-    def _place(self, one: Followed) -> None:
+    def _place(self, one: FollowedRelease) -> None:
         """The card is there, and what an earlier try left half done is known."""
         if not one.sure:
             self._ask_what_is_there(one)
         self._post_card(one)
 
-    def _ask_what_is_there(self, one: Followed) -> None:
+    def _ask_what_is_there(self, one: FollowedRelease) -> None:
         """A bot before us may have died between a note and its post."""
         if not one.ts and one.posting:
             one.ts = next(self._found(one, CARD, "conversations.history"), {}).get("ts", "")
@@ -342,7 +344,7 @@ class Follower:
                 one.told = one.telling
         one.sure = True
 
-    def _found(self, one: Followed, kind: str, method: str) -> Iterator[dict[str, Any]]:
+    def _found(self, one: FollowedRelease, kind: str, method: str) -> Iterator[dict[str, Any]]:
         """Our messages of that kind about the release."""
         asked: dict[str, Any] = {"channel": one.channel, "include_all_metadata": "true", "limit": "200"}
         asked |= {"ts": one.ts} if method == "conversations.replies" else {"oldest": str(one.release.started_at - 60)}
@@ -363,7 +365,7 @@ class Follower:
                 return
             asked["cursor"] = cursor
 
-    def _post_card(self, one: Followed) -> None:
+    def _post_card(self, one: FollowedRelease) -> None:
         if one.ts:
             return
         self._note(one, posting=True)
@@ -380,7 +382,7 @@ class Follower:
         one.shown, one.shown_seq, one.edited = said.blocks, one.release.seq, now
         self._note(one)
 
-    def _tell(self, one: Followed) -> None:
+    def _tell(self, one: FollowedRelease) -> None:
         """The lines of the thread that are not told yet, several in a message, each exactly once."""
         while batch := self._batch(one):
             last = batch[-1][0].seq
@@ -392,7 +394,7 @@ class Follower:
             one.told = last
             one.unsaid = [(event, then) for event, then in one.unsaid if event.seq > last]
 
-    def _batch(self, one: Followed) -> list[tuple[Event, Release]]:
+    def _batch(self, one: FollowedRelease) -> list[tuple[Event, Release]]:
         """What goes into the next message: up to the first that the channel hears, which goes alone."""
         waiting = [(event, then) for event, then in one.unsaid if event.seq > one.told]
         worth = [event for event, _ in waiting if messages.worth_a_line(event)]
@@ -412,7 +414,7 @@ class Follower:
                 break
         return batch
 
-    def _post_lines(self, one: Followed, worth: list[tuple[Event, Release]], last: int) -> None:
+    def _post_lines(self, one: FollowedRelease, worth: list[tuple[Event, Release]], last: int) -> None:
         texts = [messages.line(event, then) for event, then in worth]
         spoken = "; ".join(messages.told(event, then) for event, then in worth)
         self._slack.call(
@@ -425,7 +427,7 @@ class Follower:
             **_quietly(messages.lines(texts, spoken)),
         )
 
-    def _edit(self, one: Followed) -> None:
+    def _edit(self, one: FollowedRelease) -> None:
         now = self._now()
         age = now - one.edited
         pulse = max(HEARTBEAT, HEARTBEAT_EACH * len(self._followed))
@@ -442,7 +444,7 @@ class Follower:
         )
         one.shown, one.shown_seq = said.blocks, one.release.seq
 
-    def _may_edit(self, one: Followed, age: float, pulse: float) -> bool:
+    def _may_edit(self, one: FollowedRelease, age: float, pulse: float) -> bool:
         """Whether a card that would look otherwise now is edited; it was so many seconds ago."""
         if one.ordered > one.shown_seq:
             return True
@@ -457,19 +459,19 @@ class Follower:
         self._edits.append(self._now())
         return True
 
-    def _note_the_end(self, one: Followed) -> None:
+    def _note_the_end(self, one: FollowedRelease) -> None:
         if one.over and one.ts and self._is_told(one):
             self._note(one, done=True)
 
-    def _note(self, one: Followed, **more: bool) -> None:
+    def _note(self, one: FollowedRelease, **more: bool) -> None:
         facts = {"channel": one.channel, "ts": one.ts, "told": one.told, "telling": one.telling, **more}
-        if not self._engine.note(one.release.id, "card", facts, self._duty):
+        if not self._engine.note(one.release.id, "card", facts, self._leadership):
             raise LeaseLost("another bot follows now", where=one.release.id)
 
-    def _is_told(self, one: Followed) -> bool:
+    def _is_told(self, one: FollowedRelease) -> bool:
         return one.told >= one.release.seq and one.shown == messages.card(one.release, self._now()).blocks
 
-    def _is_done(self, one: Followed) -> bool:
+    def _is_done(self, one: FollowedRelease) -> bool:
         return one.over and (not one.channel or self._is_told(one))
 
 
@@ -477,6 +479,6 @@ def _channel(release: Release) -> str:
     return str((release.config.get("slack") or {}).get("channel") or "")
 
 
-def _quietly(said: messages.Said) -> dict[str, Any]:
+def _quietly(said: messages.Message) -> dict[str, Any]:
     """Without previews of links, and without names that become mentions."""
     return {**said.body(), "unfurl_links": False, "unfurl_media": False, "link_names": False}

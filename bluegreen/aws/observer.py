@@ -32,7 +32,7 @@ def _grown(release: Release, seen: Seen, now: float) -> Seen:
     in service, as after the launch.
     """
     green: Group | None = seen["green"]
-    lost = release.sights.get(TAKEN, {})
+    lost = release.observed.get(TAKEN, {})
     new = "targets" in seen and (release.growing or seen.get("taken"))
     if green is None or not (lost.get("value") or new):
         return seen
@@ -45,11 +45,11 @@ def _grown(release: Release, seen: Seen, now: float) -> Seen:
 def _lacking(release: Release, seen: Seen) -> bool:
     """Whether green lacks whom AWS or a hand took, as far as known: a command may find nobody to run on."""
     green: Group | None = seen["green"]
-    told = release.sights.get(TAKEN, {}).get("value") or seen.get("taken")
+    told = release.observed.get(TAKEN, {}).get("value") or seen.get("taken")
     return bool(told) or (green is not None and any(one.set_aside for one in green.instances))
 
 
-class Looks:
+class Observer:
     """Observations of one service."""
 
     def __init__(self, calls: Calls, config: Config, mask: Mask, probes: Probes) -> None:
@@ -156,7 +156,7 @@ class Looks:
         seen: Seen = {"targets": traffic.targets(self._calls, release.target_groups)}
         if not release.weighted:
             return seen
-        ways = traffic.ways(self._calls, set(release.target_groups), self._balancers_of(release))
+        ways = traffic.routes_of(self._calls, set(release.target_groups), self._balancers_of(release))
         routes = traffic.lines(ways, release)
         return {**seen, "shares": traffic.shares(ways, release), "routes": routes}
 
@@ -184,7 +184,7 @@ class Looks:
     def _still_outside(self, release: Release) -> Seen:
         """Those of whom it is known that they were detached: somebody may have ended them since."""
         known = {name: release.detached(name) for name in (release.blue_group, release.green_group)}
-        return {"detached": {name: groups.outside(self._calls, ids) for name, ids in known.items() if ids}}
+        return {"detached": {name: groups.in_no_group(self._calls, ids) for name, ids in known.items() if ids}}
 
     def _beside(self, release: Release, seen: Seen, now: float) -> Seen:
         """Who else serves beside green, and whose they are; asked only when there is somebody."""
@@ -230,7 +230,7 @@ class Looks:
         last = self._routes_at.get(release.id)
         if last is not None and now - last + overdue < ROUTES_EVERY:
             return None
-        ways = traffic.ways(self._calls, set(release.target_groups), self._balancers_of(release))
+        ways = traffic.routes_of(self._calls, set(release.target_groups), self._balancers_of(release))
         self._routes_at[release.id] = now
         return traffic.lines(ways, release)
 

@@ -1,4 +1,4 @@
-"""AWS Lambda: `bot.functions.handler`, for Slack's requests (a function URL) and for a schedule, once a minute.
+"""AWS Lambda: `bot.aws_lambda.handler`, for Slack's requests (a function URL) and for a schedule, once a minute.
 
 The same app and desk as everywhere; only who works differs. A request is verified and acknowledged, then the function
 invokes itself for the work (Bolt's lazy listeners; it needs `lambda:InvokeFunction` on itself). The schedule keeps the
@@ -20,7 +20,7 @@ from typing import Any
 from slack_bolt.adapter.aws_lambda import SlackRequestHandler
 
 from bot import app, settings
-from bot.running import Bot
+from bot.service import Bot
 
 #: Seconds before an invocation's end at which nothing new is begun: a call to AWS that hangs still ends.
 RESERVE = 15.0
@@ -32,7 +32,7 @@ def _bot() -> tuple[Bot, SlackRequestHandler]:
     read = settings.read({"PORT": "0", **os.environ, "SLACK_APP_TOKEN": ""})
     logging.getLogger().setLevel(read.log_level)
     bot = Bot(read)
-    return bot, SlackRequestHandler(app.build(read, bot.slack, bot.desk))
+    return bot, SlackRequestHandler(app.build(read, bot.slack, bot.commands))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def _minute(bot: Bot, ends: float) -> dict[str, Any]:
     bot.engine.ensure_table()
     bot.drivers.resume()
     stop = threading.Event()
-    follower = threading.Thread(target=bot.follower.run, args=(stop.is_set,), name="follower")
-    follower.start()
+    cards = threading.Thread(target=bot.cards.run, args=(stop.is_set,), name="follower")
+    cards.start()
     while time.monotonic() < ends:
         bot.drivers.scan()
         time.sleep(1.0)
@@ -85,5 +85,5 @@ def _minute(bot: Bot, ends: float) -> dict[str, Any]:
             break
     bot.drivers.drain()
     stop.set()
-    follower.join()
+    cards.join()
     return {"ok": True}

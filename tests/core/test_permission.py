@@ -708,7 +708,7 @@ def test_nothing_is_said_that_does_not_hold() -> None:
 PAGE = (ROOT / "docs" / "permissions.md").read_text()
 DOCUMENTED = {
     "promote": Order.PROMOTE,
-    "release, by whichever door": Order.RELEASE,
+    "release, from any entry point": Order.RELEASE,
     "freeze, and lift a freeze": Order.FREEZE,
     "roll back": Order.ROLL_BACK,
     "release an earlier image (`rollback --to`, `to`, the bot's offer)": Order.RELEASE_AGAIN,
@@ -741,9 +741,9 @@ def test_the_page_knows_every_refusal() -> None:
         *("slack.promoters does not name you", NO_ID, "Nobody may, until … names somebody", f"{PERHAPS}…"),
         *(ANYBODY.format("…"), AUTHOR[:-2], MAYBE_AUTHOR[:-2], UNKNOWN.replace("c0ffee01", "…")),
     ]
-    rows = " ".join(row[0] for row in documented("When it is refused"))
+    rows = " ".join(row[0] for row in documented("Refusals"))
     assert [one for one in said if f"`{one}`" not in rows] == []
-    assert len(documented("When it is refused")) == len(said)
+    assert len(documented("Refusals")) == len(said)
     examples = [yaml.safe_load(block) for block in re.findall(r"(?s)```yaml\n(.*?)```", PAGE)]
     base = {"service": "web", "group": "g", "traffic": {"target_groups": ["t"]}, "image": {"ami": "ami-1"}}
     assert (

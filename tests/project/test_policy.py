@@ -156,7 +156,7 @@ def test_only_what_cannot_be_narrowed_is_allowed_on_everything() -> None:
     rows = PERMISSIONS.split("\n### What is allowed on everything\n")[1].split("\n## ")[0]
     told = {row[0]: row[1:] for row in re.findall(r"(?m)^\| `(\w+:\w+)` \| (.+?) \| (.+?) \|$", rows)}
     assert list(told) == everywhere
-    assert {action for action, (why, _) in told.items() if why == "no resource can be named for it"} == UNNAMEABLE
+    assert {action for action, (why, _) in told.items() if why == "it accepts no resource"} == UNNAMEABLE
 
 
 @pytest.mark.parametrize(("action", "key"), BY_TAG.items())

@@ -29,6 +29,7 @@ from bluegreen.cli import cli, listing, output
 from bluegreen.errors import BlueGreenError, Interrupted, Refused
 from bluegreen.release import Outcome, Phase, Release, Until
 from lab import demo
+from tests.journals import plain
 from tests.worlds import GOOD, Ops, Unforeseen, fast, once
 from tests.worlds.files import ROOT
 from tests.worlds.release import Stage
@@ -269,23 +270,20 @@ def _looks(found: Played, engine: Engine) -> None:
 
 def journal() -> Any:
     """Every kind of item, and every kind of event: the keys and the types of what is in it."""
-    items = {place: shape([_value(one) for one in found]) for place, found in sorted(played().items.items())}
+    items = {
+        place: shape([{**plain(one), **dict.fromkeys(one.keys() & {"facts"}, "")} for one in found])
+        for place, found in sorted(played().items.items())
+    }
     events: dict[str, list[Any]] = {}
     for item in played().items["web event"]:
-        facts = json.loads(item["facts"]["S"])
-        events.setdefault(f"{item['kind']['S']} {_which(facts)}".rstrip(), []).append(facts)
+        read = plain(item)
+        events.setdefault(f"{read['kind']} {_which(read['facts'])}".rstrip(), []).append(read["facts"])
     return {"items": items, "facts of events": {name: shape(facts) for name, facts in sorted(events.items())}}
 
 
 def _which(facts: Item) -> str:
     """The act, the phase or the subject that an event speaks of."""
     return "CHECK" if "passed" in facts else str(facts.get("verb") or facts.get("phase") or facts.get("subject") or "")
-
-
-def _value(attributes: Item) -> Item:
-    """As DynamoDB spells it, without its letters."""
-    [*spelled] = ((name, *one.items()) for name, one in attributes.items())
-    return {name: _value(raw) if tag == "M" else float(raw) if tag == "N" else raw for name, (tag, raw) in spelled}
 
 
 def results() -> Any:

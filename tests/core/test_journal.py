@@ -136,7 +136,7 @@ def before(journal: Journal, operation: str, act: Callable[[], object], times: i
         if next(left, None) is not None:
             act()
 
-    for client in (journal._hasty, journal._client):
+    for client in (journal._db._hasty, journal._db._client):
         client.meta.events.register(f"before-call.dynamodb.{operation}", handler)
 
 
@@ -150,8 +150,8 @@ def on_send(journal: Journal, operation: str, handler: Handler, times: int = 1) 
     def patient(event_name: str, request: Sending, **_: Any) -> AWSResponse | None:
         return handler(event_name, request) if left and left.pop() is not None else None
 
-    journal._hasty.meta.events.register_first(f"before-send.dynamodb.{operation}", hasty)
-    journal._client.meta.events.register_first(f"before-send.dynamodb.{operation}", patient)
+    journal._db._hasty.meta.events.register_first(f"before-send.dynamodb.{operation}", hasty)
+    journal._db._client.meta.events.register_first(f"before-send.dynamodb.{operation}", patient)
 
 
 def lose_answer(journal: Journal, operation: str, times: int = 1) -> None:
@@ -193,7 +193,7 @@ def cancelled(journal: Journal, *codes: str, times: int = 1) -> None:
 
 def table_of(journal: Journal) -> list[dict[str, Any]]:
     """Everything in the table."""
-    items: list[dict[str, Any]] = journal._client.scan(TableName=TABLE)["Items"]
+    items: list[dict[str, Any]] = journal._db._client.scan(TableName=TABLE)["Items"]
     return items
 
 
@@ -220,7 +220,7 @@ def test_table_is_made_on_demand() -> None:
     slept: list[float] = []
     journal.ensure_table(slept.append)
     journal.ensure_table(no_sleep)
-    table = journal._client.describe_table(TableName=TABLE)["Table"]
+    table = journal._db._client.describe_table(TableName=TABLE)["Table"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert {key["AttributeName"]: key["KeyType"] for key in table["KeySchema"]} == {"pk": "HASH", "sk": "RANGE"}
     assert slept == [1.0]
@@ -273,7 +273,7 @@ def test_table_that_cannot_be_made() -> None:
 def test_table_of_somebody_else() -> None:
     """A table with other keys is left alone."""
     journal = another()
-    journal._client.create_table(
+    journal._db._client.create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
@@ -313,7 +313,7 @@ def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_call_is_shorter_than_what_is_left_of_a_lease() -> None:
     """All tries of one call, with their pauses (at most 1 s, then 2 s), end within a driver's 20 s margin."""
     journal = another()
-    configs = [client.meta.config for client in (journal._hasty, journal._client)]
+    configs = [client.meta.config for client in (journal._db._hasty, journal._db._client)]
     tries = sum(c.retries["total_max_attempts"] * (c.connect_timeout + c.read_timeout) for c in configs)
     assert tries + 1 + 2 < 20
 
@@ -543,7 +543,7 @@ def test_reading_after_the_newest_is_one_small_call(journal: Journal) -> None:
     """What a waiting driver does every second is one query, strongly consistent, of the new events only."""
     opened(journal)
     calls: list[dict[str, Any]] = []
-    for client in (journal._hasty, journal._client):
+    for client in (journal._db._hasty, journal._db._client):
         client.meta.events.register("provide-client-params.dynamodb", lambda params, **_: calls.append(params))
     journal.read(FIRST, after=1)
     assert len(calls) == 1
@@ -599,7 +599,7 @@ def test_event_of_a_newer_version(journal: Journal) -> None:
     """An event that this version does not know stops it with advice instead of being misread."""
     opened(journal)
     item = {"pk": FIRST, "sk": "event/000002", "kind": "teleported"}
-    journal._client.put_item(TableName=TABLE, Item={name: {"S": value} for name, value in item.items()})
+    journal._db._client.put_item(TableName=TABLE, Item={name: {"S": value} for name, value in item.items()})
     with pytest.raises(ConfigError, match="`teleported`"):
         journal.load(FIRST)
 
@@ -714,7 +714,7 @@ def test_order_does_not_reopen_what_was_overtaken(journal: Journal) -> None:
 def test_order_on_a_service_that_was_deleted(journal: Journal) -> None:
     """Without the service's item a failed release cannot be reopened; nothing is made up."""
     settled(journal, Outcome.FAILED)
-    journal._client.delete_item(TableName=TABLE, Key={"pk": {"S": "service"}, "sk": {"S": WEB}})
+    journal._db._client.delete_item(TableName=TABLE, Key={"pk": {"S": "service"}, "sk": {"S": WEB}})
     with pytest.raises(Refused, match="newer"):
         journal.order(FIRST, EventKind.RESUMED, {"who": "bob"}, T + 99, anything)
     assert journal.service(WEB) is None
@@ -840,7 +840,7 @@ def test_the_oldest_are_forgotten_by_their_releases(journal: Journal) -> None:
     commits = {f"{n:07x}beef": {"N": str(-n)} for n in range(BAD_ONES)}  # the first is the newest
     key = {"pk": {"S": "service"}, "sk": {"S": WEB}}
     many = {":bad": {"M": commits}}
-    journal._client.update_item(
+    journal._db._client.update_item(
         TableName=TABLE, Key=key, UpdateExpression="SET bad = :bad", ExpressionAttributeValues=many
     )
     journal.settle(release, 2, outcome(Outcome.ROLLED_BACK, Reason.CHECK_FAILED), T + 60)
@@ -852,7 +852,7 @@ def test_the_oldest_are_forgotten_by_their_releases(journal: Journal) -> None:
 def forget(journal: Journal) -> None:
     """The service's item as it was before anything bad was remembered in it."""
     key = {"pk": {"S": "service"}, "sk": {"S": WEB}}
-    journal._client.update_item(TableName=TABLE, Key=key, UpdateExpression="REMOVE bad")
+    journal._db._client.update_item(TableName=TABLE, Key=key, UpdateExpression="REMOVE bad")
 
 
 @pytest.mark.parametrize("ended", [Outcome.LIVE, Outcome.ROLLED_BACK, Outcome.FAILED])
@@ -916,7 +916,7 @@ def test_settle_after_an_order(journal: Journal, rival: Journal) -> None:
 def test_settle_what_is_not_under_way(journal: Journal) -> None:
     """When the service's item was tampered with, settling fails for good instead of being tried for ever."""
     release = opened(journal)
-    journal._client.delete_item(TableName=TABLE, Key={"pk": {"S": "service"}, "sk": {"S": WEB}})
+    journal._db._client.delete_item(TableName=TABLE, Key={"pk": {"S": "service"}, "sk": {"S": WEB}})
     with pytest.raises(ConfigError, match="does not have it under way"):
         journal.settle(release, 2, outcome(Outcome.LIVE), T + 60)
     assert len(journal.read(FIRST)) == 1
@@ -991,7 +991,7 @@ def test_a_page_of_html_in_place_of_an_answer(journal: Journal, status: int) -> 
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials the error points at them."""
     journal = Journal(boto3.Session("KEY", "secret", region_name=REGION), TABLE)
-    for client in (journal._hasty, journal._client):
+    for client in (journal._db._hasty, journal._db._client):
         monkeypatch.setattr(client._request_signer, "_credentials", None)
     with pytest.raises(AwsError, match="Check the AWS credentials") as caught:
         journal.read(FIRST)
@@ -1185,7 +1185,7 @@ def test_lease_that_vanished_with_its_journal(journal: Journal) -> None:
     assert lease is not None
     assert leadership is not None
     for one in (FIRST, "duty/follow"):
-        journal._client.delete_item(TableName=journal.table, Key={"pk": {"S": one}, "sk": {"S": "lease"}})
+        journal._db._client.delete_item(TableName=journal.table, Key={"pk": {"S": one}, "sk": {"S": "lease"}})
     with pytest.raises(LeaseLost, match="has no record of this release any more") as lost:
         journal.renew(lease, T + 1)
     assert lost.value.hint == (
@@ -1195,7 +1195,7 @@ def test_lease_that_vanished_with_its_journal(journal: Journal) -> None:
     with pytest.raises(LeaseLost) as lost:
         journal.renew(leadership, T + 1)
     assert lost.value.hint.endswith("what serves goes on serving.")
-    journal._client.delete_table(TableName=journal.table)
+    journal._db._client.delete_table(TableName=journal.table)
     with pytest.raises(LeaseLost, match="is gone"):
         journal.renew(lease, T + 1)
     journal.drop(lease)
@@ -1458,5 +1458,5 @@ def test_every_answer_tells_the_time(journal: Journal, monkeypatch: pytest.Monke
     assert told[0] > 1.7e9
     assert told[1] - told[0] in (0, 1)
     for said in (None, "", "yesterday"):
-        listening._hear(SimpleNamespace(headers={"date": said} if said is not None else {}))
+        listening._db._hear(SimpleNamespace(headers={"date": said} if said is not None else {}))
     assert len(told) == 2

@@ -47,7 +47,7 @@ INNER = {"action", "cli", "__main__"}  # no other part may import a door
 #: Where a library may be imported, of all that is shipped (the lab stands outside, and speaks of boto as it likes).
 LIBRARIES = {
     "boto3": {"bluegreen.aws", "bluegreen.journal"},
-    "botocore": {"bluegreen.aws", "bluegreen.journal"},
+    "botocore": {"bluegreen.aws", "bluegreen.journal.dynamodb"},
     "slack_bolt": {"bot"},
     "slack_sdk": {"bot"},
     "github": {"bluegreen.github"},

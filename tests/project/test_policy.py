@@ -48,7 +48,8 @@ def called() -> Iterator[str]:
         yield from (action("ec2", paged) for paged in re.findall(r"_pages\(calls, \"(\w+)\"", source))
         for client, paged in re.findall(rf"\.{clients}\.get_paginator\(\s*\"(\w+)\"", source):
             yield action(client, paged)
-    for plain in re.findall(r"_call\(\s*\"(\w+)\"", (ROOT / "bluegreen" / "journal.py").read_text()):
+    journal = (path.read_text() for path in (ROOT / "bluegreen" / "journal").glob("*.py"))
+    for plain in re.findall(r"\.call\(\s*\"(\w+)\"", "".join(journal)):
         yield action("dynamodb", plain)
 
 

@@ -30,7 +30,7 @@ from bluegreen.errors import BlueGreenError, Interrupted, Refused
 from bluegreen.release import Outcome, Phase, Release, Until
 from lab import demo
 from tests.journals import plain
-from tests.worlds import GOOD, Ops, Unforeseen, fast, once
+from tests.worlds import GOOD, Ops, Unforeseen, bare, once
 from tests.worlds.files import ROOT
 from tests.worlds.release import Stage
 
@@ -200,7 +200,8 @@ def played() -> Played:
 
 def _shared(found: Played) -> None:
     """Live; in spite of a freeze; gone back and failed, resumed; over a blue that is ill."""
-    ops = fast(github={"overriders": ["*"]})
+    ops = bare(github={"overriders": ["*"]}, retire="empty")
+    ops.config = ops.config.model_copy(update={"image": ops.config.image.model_copy(update={"keep": 1})})
     engine = ops.engine()
     found.hears("plan", plan_text.as_object(engine.plan(ops.config, commit=GOOD)))
     first = ops.start(GOOD, source={"repository": "acme/web", "title": "Faster"}, request="order-1")
@@ -224,6 +225,7 @@ def _shared(found: Played) -> None:
     ops.machines.sick(GOOD)
     ops.clock.sleep(30)
     found.drives(ops, ops.start("c0ffee03", cure=True, override="a mend").id)
+    found.drives(ops, ops.start("c0ffee04", override="a mend").id)
     _looks(found, engine)
     found.reads("adopt", lambda: listing.print_adoption(engine.adopt(ops.config, who=ADMIN), as_json=True))
     words = ["explain", "--config", str(ROOT / "examples" / "bluegreen.yml"), "--json", "--who", ADMIN]
@@ -232,7 +234,7 @@ def _shared(found: Played) -> None:
 
 def _weighted(found: Played) -> None:
     """Held, and promoted; a driver is stopped, another dies; AWS is out of reach, or answers nonsense."""
-    ops = fast(weighted=True, rules=True)
+    ops = bare(weighted=True, rules=True)
     engine, begun = ops.engine(), ops.start(GOOD).id
     unforeseen = Unforeseen(2)
 
@@ -246,6 +248,9 @@ def _weighted(found: Played) -> None:
         ops.drive(begun, stop=lambda: True)
     found.drives(ops, begun, when, death=unforeseen, until=Until.HELD)
     found.hears("reconcile", [entry_points.Done(begun, release=engine.load(begun)).result])
+    blue: Any = ops.world.client("autoscaling")
+    blue.set_desired_capacity(AutoScalingGroupName=ops.world.group, DesiredCapacity=3)
+    ops.clock.sleep(10)
     engine.promote(SERVICE, who=ADMIN)
     found.drives(ops, begun)
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bluegreen import phases
-from bluegreen.observation import Baseline, Builder, CheckResult, Command, Group, Image, Instance, Observation, Template
+from bluegreen.observation import (
+    INITIAL,
+    Baseline,
+    Builder,
+    CheckResult,
+    Command,
+    Group,
+    Image,
+    Instance,
+    Observation,
+    Template,
+)
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
 from bluegreen.release import PASSING, Awaited, Event, EventKind, Facts, Phase, Release, Verb, apply
 
@@ -132,6 +143,7 @@ def _scene(release: Release, baseline: Baseline) -> Observation:
             arn: {i.id: _well(n, baseline) for n, i in enumerate(blue.instances) if arn != baseline.idle_target_group}
             for arn in baseline.target_groups
         },
+        blue_targets={"": dict.fromkeys(blue.in_service, INITIAL)} if baseline.unsettled else {},
         routes=baseline.routes,
         shares=dict.fromkeys(baseline.listeners, 0) if baseline.listeners else None,
         homes={name: frozenset(release.targets_of(name)) for name in (release.blue_group, release.green_group)},
@@ -156,16 +168,22 @@ def _settled(seen: Observation) -> Observation:
         for arn, members in seen.targets.items()
     }
     blue, green = _arrived(seen.blue), _arrived(seen.green)
+    if blue is not None and seen.blue_targets:
+        new = dict.fromkeys(blue.in_service, "healthy")
+        targets = {arn: new | known if arn in blue.target_groups else known for arn, known in targets.items()}
     image = replace(seen.image, state="available") if seen.image else None
-    return replace(seen, targets=targets, image=image, builder=_ready(seen.builder), blue=blue, green=green)
+    there = replace(seen, targets=targets, blue_targets={}, blue=blue, green=green)
+    return replace(there, image=image, builder=_ready(seen.builder))
 
 
 def _arrived(group: Group | None) -> Group | None:
+    """Whom a person set aside stays so."""
     if group is None or group.deleting:
         return None
-    ids = [f"{group.name}-{n}" for n in range(group.desired - len(group.instances))]
-    more = tuple(Instance(id_, "InService") for id_ in ids)
-    return replace(group, instances=(*group.instances, *more)[: group.desired])
+    here = [replace(one, lifecycle="InService") if one.moving else one for one in group.instances if not one.leaving]
+    ids = [f"{group.name}-{n}" for n in range(group.desired - len(here))]
+    more = [Instance(id_, "InService") for id_ in ids]
+    return replace(group, instances=tuple([*here, *more][: group.desired]))
 
 
 def _ready(builder: Builder | None) -> Builder | None:

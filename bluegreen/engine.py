@@ -43,6 +43,7 @@ from bluegreen.orders import (
     refuse_what_is_in_the_way,
     refused_by_freeze,
     standing_of,
+    waits_for,
 )
 from bluegreen.permission import Order, authorize, judge_approval
 from bluegreen.release import (
@@ -185,7 +186,8 @@ class Engine:
         standing, baseline = self._ground(config, record, commit, ami)
         hindrances = self._hindrances(config, record, commit, baseline)
         judged = let_pass_by(baseline.findings, config, Order.RELEASE)
-        baseline = replace(baseline, findings=(*hindrances, *self._soon(config, record), *judged))
+        awaited = waits_for(baseline)
+        baseline = replace(baseline, findings=(*hindrances, *awaited, *self._soon(config, record), *judged))
         begun = self._started(_asked(config, commit), baseline, record, standing)
         facts = begun(standing.number)
         release = _unrecorded(release_id(config.id, standing.number), facts, self.clock.now())
@@ -731,10 +733,12 @@ class Engine:
             admit(record, commit, ami)
         asked = replace(asked, takes=self._taken_along(config, record, cure=cure))
         standing, baseline = self._ground(config, record, commit, ami, asked.takes)
-        if baseline.unwell and not cure:
+        if cure:
+            baseline = replace(baseline, unwell=baseline.unwell or baseline.unsettled)
+        elif baseline.unwell:
             raise self._not_whole(config, record, standing, baseline)
         judged = let_pass_by(baseline.findings, config, order)
-        baseline = replace(baseline, findings=(*self._soon(config, record), *judged))
+        baseline = replace(baseline, findings=(*waits_for(baseline), *self._soon(config, record), *judged))
         refuse_what_is_in_the_way(baseline.findings, config.id)
         facts = self._started(asked, baseline, record, standing)
         if stop():

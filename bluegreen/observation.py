@@ -6,7 +6,7 @@ are None or empty. `None` for something that was looked for means: AWS does not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,8 @@ IN_TRAFFIC = frozenset({"initial", "healthy", "unhealthy", "unhealthy.draining",
 DRAINING = "draining"
 #: The name of the check that every release has: green's own targets are healthy.
 TARGETS = "targets"
+#: A target that was registered lately, and has not passed its first health checks (ELBv2 TargetHealth).
+INITIAL = "initial"
 #: Lifecycle states that AWS never ends by itself (EC2 Auto Scaling API, LifecycleState; user guide: standby, instance
 #: lifecycle policies).
 PARKED = frozenset({"EnteringStandby", "Standby", "Terminating:Retained", "Quarantined"})
@@ -80,6 +82,16 @@ class Instance:
         return self.lifecycle in BY_HAND
 
     @property
+    def moving(self) -> bool:
+        """It comes or goes: AWS, or a lifecycle hook, ends that by itself."""
+        return self.lifecycle != "InService" and not self.parked
+
+    @property
+    def leaving(self) -> bool:
+        """It goes, and its group counts it no more."""
+        return self.moving and self.lifecycle.startswith(("Terminating", "Terminated", "Detach"))
+
+    @property
     def in_service(self) -> bool:
         """Running, counted by its group, and healthy in its group's eyes."""
         return self.lifecycle == "InService" and self.healthy
@@ -111,6 +123,29 @@ class Group:
     def in_service(self) -> tuple[str, ...]:
         """Ids of the instances that are in service."""
         return tuple(i.id for i in self.instances if i.in_service)
+
+
+#: So many instances that come or go are named; of a large group the others are counted.
+NAMED = 3
+
+
+def unsettled(group: Group, targets: Mapping[str, Mapping[str, str]]) -> str:
+    """What is under way in a group and ends by itself, in one clause: instances come or go, targets are new.
+
+    `targets`: target group ARN -> instance id -> state, where the group serves. Empty once the group has settled.
+    """
+    found = [*_uncounted(group), *(f"{one.id} is {one.lifecycle}" for one in group.instances if one.moving)]
+    new = {id_ for states in targets.values() for id_ in group.in_service if states.get(id_) == INITIAL}
+    found += [f"{id_} waits for its first health checks" for id_ in sorted(new)]
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"the group {group.name} is scaling: {'; '.join(found[:NAMED])}{more}" if found else ""
+
+
+def _uncounted(group: Group) -> Iterator[str]:
+    """Instances are to come, or to go, of which none is shown yet."""
+    there = sum(not (one.parked or one.leaving) for one in group.instances)
+    if there != group.desired:
+        yield f"it has {there} instance{'' if there == 1 else 's'} of {group.desired}"
 
 
 def in_target_groups(groups: Iterable[Group]) -> str:
@@ -162,6 +197,8 @@ class Observation:
     image: Image | None = None
     template: Template | None = None
     delays: Delays | None = None  # looked at before blue is pinned
+    #: launching, before blue is pinned: target group ARN -> instance id -> target state, where blue serves
+    blue_targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     blue: Group | None = None
     #: launching, before blue is pinned: somebody's instance refresh of blue that is under way, in one clause
     refresh: str = ""
@@ -281,7 +318,8 @@ class FindingKey(StrEnum):
     STICKY_CLIENTS = "sticky_clients"  # clients stay with a target group whatever its weight
     OPEN_CONNECTIONS = "open_connections"  # what is open stays with blue whatever the weights
     SNAPSHOTS = "snapshots"  # the template takes a volume from a snapshot of its own
-    BLUE_UNHEALTHY = "blue_unhealthy"  # what serves is ill, in motion or gone
+    BLUE_UNHEALTHY = "blue_unhealthy"  # what serves is ill or gone
+    BLUE_SCALING = "blue_scaling"  # instances of blue come or go, which the release waits for
     FROZEN = "frozen"  # the service is frozen, or soon will be
     ROLLED_BACK = "rolled_back"  # what is to be released was rolled back before
     JOURNAL_BEHIND = "journal_behind"  # the journal does not know what AWS shows
@@ -381,6 +419,7 @@ class Baseline:
     idle_target_group: str = ""  # weighted: ARN of the one that gets no traffic now
     stickiness: float = 0.0  # weighted: seconds for which clients stay with a target group, whatever its weight
     unwell: str = ""  # what is wrong with blue, in one sentence; "" when it is whole
+    unsettled: str = ""  # what is under way in a whole blue and ends by itself, in one clause: a release waits for it
     borne: int = 0  # how many of blue, and of the rest, are in service and healthy wherever they serve
     rest: tuple[Group, ...] = ()  # what failed releases left in the target groups, which a cure takes out
     sets_default: bool = True  # whether the released version may become the template's default

@@ -201,6 +201,16 @@ def not_whole(baseline: Baseline) -> Refused:
     return Refused(baseline.unwell, reason=Reason.BLUE_UNHEALTHY, where="group", hint=hint)
 
 
+def waits_for(baseline: Baseline) -> tuple[Finding, ...]:
+    """What a release that begins now waits for by itself."""
+    from bluegreen.observation import Finding, FindingKey, Verdict
+
+    if baseline.unwell or not baseline.unsettled:
+        return ()
+    harm = "the release pins it, and makes green, once it has settled"
+    return (Finding(FindingKey.BLUE_SCALING, baseline.unsettled, harm, Verdict.NOTED),)
+
+
 def not_whole_either(last: Release, seen: Observation) -> Refused:
     """A cure that was rolled back took nobody out."""
     from bluegreen.observation import in_target_groups

@@ -143,6 +143,7 @@ class Reason(StrEnum):
     BLIND = "blind"  # AWS could not be asked for too long
     CHANGED_OUTSIDE = "changed_outside"  # somebody else changed what the release works on
     BLUE_UNHEALTHY = "blue_unhealthy"  # no traffic may be given to blue
+    BLUE_UNSETTLED = "blue_unsettled"  # blue was scaling for too long before green could be made
     RETIRE_LATE = "retire_late"  # blue could not be emptied in time
     MISTAKE = "mistake"  # bluegreen itself made a mistake, again and again
     UNDER_WAY = "under_way"  # refused: another release of the service is under way
@@ -178,6 +179,7 @@ class Awaited(StrEnum):
     WARM_POOL = "warm_pool"  # blue's warm pool is emptied and deleted
     GROUP_GONE = "group_gone"  # a group is being deleted
     REFRESHED = "refreshed"  # somebody's instance refresh of blue ends
+    BLUE_SETTLED = "blue_settled"  # blue, which was scaling when it was to be pinned, has what it wants
     RETRY = "retry"  # the last call failed and is tried again soon
     REACHABLE = "sight"  # AWS answers again
 

@@ -104,6 +104,7 @@ _REASONS: Mapping[Reason, str] = {
     Reason.BLIND: "AWS could not be asked for too long",
     Reason.CHANGED_OUTSIDE: "somebody else changed what the release works on",
     Reason.BLUE_UNHEALTHY: "blue is not healthy, so it may not be given traffic",
+    Reason.BLUE_UNSETTLED: "blue was scaling for too long",
     Reason.RETIRE_LATE: "blue could not be emptied in time",
     Reason.MISTAKE: "bluegreen made a mistake",
     Reason.UNDER_WAY: "another release of the service is under way",
@@ -131,6 +132,7 @@ _ALONE = frozenset(
         Reason.IMAGE_FAILED,
         Reason.HOLD_EXPIRED,
         Reason.LAUNCH_REFUSED,
+        Reason.BLUE_UNSETTLED,
         Reason.MISTAKE,
     }
 )
@@ -168,6 +170,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.WARM_POOL: "the warm pool of {blue} to be gone",
     Awaited.GROUP_GONE: "the deleted group to be gone",
     Awaited.REFRESHED: "the instance refresh of {blue} to end",
+    Awaited.BLUE_SETTLED: "{blue} to settle, as it is scaling{blue_count}{blue_in_the_way}",
     Awaited.RETRY: "the next try{failed_attempt}",
     Awaited.REACHABLE: "AWS to answer again",
 }
@@ -456,6 +459,7 @@ def awaited_text(awaited: Awaited, release: Release) -> str:
     """What is waited for, without the time."""
     counts = {
         "green_count": _count(release, "green"),
+        "blue_count": _count(release, "blue"),
         "blue_left": _left_in(release, "blue"),
         "blue_serving": _count(release, "blue", "serving"),
         "blue_in_the_way": _in_the_way(release, "blue"),

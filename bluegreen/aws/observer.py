@@ -100,7 +100,8 @@ class Observer:
         template = templates.look(self._calls, blue.template, release) if blue and blue.template else None
         delays = groups.delays(self._calls, release.blue_group, release.blue_targets) if blue else None
         refresh = surroundings.refreshing_if_told(self._calls, blue.name) if blue else ""
-        shown = {**seen, "template": template, "delays": delays, "refresh": refresh}
+        home = traffic.targets(self._calls, release.blue_targets) if blue and not release.cure else {}
+        shown = {**seen, "template": template, "delays": delays, "refresh": refresh, "blue_targets": home}
         return {**shown, "routes": self._routes(release, now, ROUTES_EVERY)}
 
     def _checking(self, release: Release, now: float) -> Seen:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError
 
@@ -15,7 +15,7 @@ from bluegreen.aws import builder, groups, images, surroundings, tags, templates
 from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
-from bluegreen.observation import HEALTHY, Baseline, Finding, FindingKey, Group, Template
+from bluegreen.observation import HEALTHY, INITIAL, Baseline, Finding, FindingKey, Group, Template, unsettled
 from bluegreen.release import Reason
 
 #: Processes without which a group cannot be launched, joined or emptied.
@@ -58,13 +58,12 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
         builder=bakes,
         image=image,
         blue_image=str(launched.get("ImageId", "")),
-        unwell=_unwell(fleet, {arn: targets[arn] for arn in serving}),
-        borne=len(_borne(fleet, [targets[arn] for arn in serving])) + sum(_bears(one, targets) for one in left),
         rest=left,
         account=calls.account[0],
         region=calls.account[1],
         sets_default=surroundings.default_is_free(found),
         findings=found,
+        **_health(fleet, {arn: targets[arn] for arn in serving}, sum(_bears(one, targets) for one in left)),
         **weighing.known,
     )
 
@@ -216,8 +215,17 @@ def _must_be_attached(blue: Answer, arns: Sequence[str]) -> None:
 # --- health --------------------------------------------------------------------------------------
 
 
+def _health(blue: Group, home: Mapping[str, Mapping[str, str]], beside: int) -> dict[str, Any]:
+    """How well blue is where it serves; `beside` so many of what was left bear traffic, too."""
+    borne = len(_borne(blue, list(home.values()))) + beside
+    return {"unwell": _unwell(blue, home), "unsettled": unsettled(blue, home), "borne": borne}
+
+
 def _unwell(blue: Group, targets: Mapping[str, Mapping[str, str]]) -> str:
-    """What is wrong with blue in one sentence: one that is not whole is nothing to return to."""
+    """What is wrong with blue in one sentence: one that is not whole is nothing to return to.
+
+    What comes or goes is waited for: see `observation.unsettled`.
+    """
     wrong = [*_out_of_order(blue), *_untargeted(blue, targets)]
     more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
     return f"the group {blue.name} is not wholly healthy: {'; '.join(wrong[:3])}{more}" if wrong else ""
@@ -236,17 +244,15 @@ def _bears(group: Group, targets: Mapping[str, Mapping[str, str]]) -> int:
 def _out_of_order(blue: Group) -> Iterator[str]:
     if blue.desired == 0:
         yield "its desired size is 0"
-    elif len(blue.instances) != blue.desired:
-        yield f"it has {len(blue.instances)} instances of {blue.desired}"
     for instance in blue.instances:
-        if not instance.in_service:
+        if instance.parked or not (instance.healthy or instance.moving):
             yield f"{instance.id} is {instance.lifecycle}{'' if instance.healthy else ' and unhealthy'}"
 
 
 def _untargeted(blue: Group, targets: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for arn, states in targets.items():
         for id_ in blue.in_service:
-            if states.get(id_) != HEALTHY:
+            if states.get(id_) not in (HEALTHY, INITIAL):
                 yield f"{id_} is {states.get(id_, 'not registered')} in {_short(arn)}"
 
 

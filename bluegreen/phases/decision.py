@@ -27,6 +27,7 @@ AWS_WORKS = frozenset(
         Awaited.BUILDER_UP,
         Awaited.BUILD,
         Awaited.BUILDER_STOPPED,
+        Awaited.BLUE_SETTLED,
         Awaited.GREEN_UP,
         Awaited.BLUE_EMPTY,
         Awaited.WARM_POOL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bluegreen.observation import Group
+from bluegreen.observation import Group, unsettled
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.decision import TRIES, Act, Decision, Enter, RollBack, Situation, rest_out
 from bluegreen.phases.drift import intruded, rerouted
@@ -29,6 +29,8 @@ def _pin_blue(s: Situation) -> Decision | None:
         return RollBack(Reason.CHANGED_OUTSIDE, changed)
     if s.seen.refresh:
         return _refreshed(s)
+    if scaling := _scaling(s, blue):
+        return scaling
     before = s.release.blue or _snapshot(s, blue)
     return Act(Verb.PIN_BLUE, {"blue": before.to_facts()})
 
@@ -39,6 +41,16 @@ def _refreshed(s: Situation) -> Decision:
     if s.now >= deadline:
         return RollBack(Reason.CHANGED_OUTSIDE, s.seen.refresh)
     return s.wait(Awaited.REFRESHED, deadline, calm=True)
+
+
+def _scaling(s: Situation, blue: Group) -> Decision | None:
+    """Blue is counted when it has settled: green gets its size. What a cure replaces may never settle."""
+    if s.release.cure or s.began(Verb.PIN_BLUE) or not (found := unsettled(blue, s.seen.blue_targets)):
+        return None
+    deadline = s.watched_since + s.config.timeouts.healthy
+    if s.now >= deadline:
+        return RollBack(Reason.BLUE_UNSETTLED, f"{found}, still after {duration(s.phase_age)}")
+    return s.wait(Awaited.BLUE_SETTLED, deadline)
 
 
 def _changed_during_the_bake(s: Situation, blue: Group) -> str:

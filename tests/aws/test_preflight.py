@@ -177,6 +177,34 @@ def test_blue_is_sick() -> None:
     assert found.borne == whole.borne - 1
 
 
+def test_blue_is_scaling() -> None:
+    """What comes and goes by itself is nothing wrong, until it has settled: instances, then their targets."""
+    stage = AwsStage()
+    size = len(stage.baseline().blue.instances)
+    stage.client("autoscaling").set_desired_capacity(**group(stage), DesiredCapacity=size + 1)
+    said = []
+    while (found := stage.baseline()).unsettled:
+        assert found.unwell == ""
+        said.append(found.unsettled)
+        stage.clock.sleep(1)
+    assert any("Pending" in one for one in said)
+    assert "waits for its first health checks" in said[-1]
+    assert len(found.blue.instances) == size + 1
+
+
+def test_what_does_not_settle_by_itself_is_refused_while_blue_scales() -> None:
+    """One in Standby stays there, whatever else comes and goes."""
+    stage = AwsStage()
+    first = stage.baseline().blue.instances[0].id
+    aside = {"InstanceIds": [first], "ShouldDecrementDesiredCapacity": False}
+    stage.client("autoscaling").enter_standby(**group(stage), **aside)
+    stage.clock.sleep(1)
+    found = stage.baseline()
+    assert f"{first} is " in found.unwell
+    assert "Standby" in found.unwell
+    assert found.unsettled
+
+
 def test_blue_is_empty() -> None:
     """It cannot be returned to."""
     stage = AwsStage()

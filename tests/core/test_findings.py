@@ -9,7 +9,7 @@ import pytest
 from bluegreen.errors import Refused
 from bluegreen.observation import Finding, FindingKey, Verdict, let_pass
 from bluegreen.permission import Order
-from bluegreen.release import Reason
+from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason
 from tests.worlds import GOOD, Ops, bare
 
 ANN = "arn:aws:iam::1:user/ann"
@@ -76,3 +76,32 @@ def test_what_was_let_pass_is_a_fact_of_the_first_event() -> None:
     o = shared()
     again = o.engine().start(o.config, ami=o.world.image, who=ANN, order=Order.RELEASE_AGAIN)
     assert [(one["key"], one["verdict"]) for one in again.findings] == [("shared_template", "warned")]
+
+
+def test_a_release_waits_for_a_blue_that_is_scaling() -> None:
+    """The plan says so; green gets the size that blue has then. A cure does not wait."""
+    o = bare()
+    assert o.before is not None
+    size, more = o.before["DesiredCapacity"], o.before["DesiredCapacity"] + 1
+    o.world.client("autoscaling").set_desired_capacity(AutoScalingGroupName="web-asg", DesiredCapacity=more)
+    plan = o.engine().plan(o.config, commit=GOOD, ami=o.world.image)
+    assert [(one.key, one.verdict) for one in plan.baseline.findings] == [(FindingKey.BLUE_SCALING, Verdict.NOTED)]
+    assert plan.baseline.findings[0].said.startswith(f"the group web-asg is scaling: it has {size} instance")
+    assert Awaited.BLUE_SETTLED in [step.awaited for step in plan.steps if step.phase is Phase.LAUNCHING]
+    release = o.start(ami=o.world.image)
+    assert [one["key"] for one in release.findings] == ["blue_scaling"]
+    assert not release.cure
+    done = o.drive(release.id)
+    assert done is not None
+    assert (done.outcome, done.size) == (Outcome.LIVE, more)
+    assert Awaited.BLUE_SETTLED in [one.facts["awaited"] for one in o.told if one.kind is EventKind.AWAITED]
+    assert not o.harm
+
+
+def test_a_cure_does_not_wait_for_a_blue_that_is_scaling() -> None:
+    """It may scale for ever, as its instances die."""
+    o = bare()
+    o.world.client("autoscaling").set_desired_capacity(AutoScalingGroupName="web-asg", DesiredCapacity=3)
+    release = o.start(cure=True)
+    assert release.cure.startswith("the group web-asg is scaling: ")
+    assert release.findings == ()

@@ -1106,6 +1106,74 @@ def test_an_instance_refresh_of_blue_is_waited_for() -> None:
     assert s.passes(900).decision == RollBack(Reason.CHANGED_OUTSIDE, "it is refreshed")
 
 
+#: A group of four that is scaling: what AWS shows of it, and how that is said.
+MOVING: dict[str, tuple[dict[str, Any], str]] = {
+    "out": ({"desired": 6}, "it has 4 instances of 6"),
+    "in": ({"desired": 3}, "it has 4 instances of 3"),
+    "boots": (
+        {"desired": 5, "instances": (*group("web-asg").instances, Instance("i-9", "Pending:Wait"))},
+        "i-9 is Pending:Wait",
+    ),
+    "leaves": ({"instances": (*group("web-asg").instances, Instance("i-9", "Terminating"))}, "i-9 is Terminating"),
+    "is detached": ({"instances": (*group("web-asg").instances, Instance("i-9", "Detaching"))}, "i-9 is Detaching"),
+    "is replaced": (
+        {"instances": (*group("web-asg").instances[:3], Instance("i-9", "Terminating", healthy=False))},
+        "it has 3 instances of 4; i-9 is Terminating",
+    ),
+}
+
+
+def scaling(what: str = "boots", **changes: Any) -> Stage:
+    """A release that is about to pin a blue that is scaling."""
+    s = Stage(**changes).enters(Phase.LAUNCHING, image="ami-1").sees(template=Template("lt-1", default=7, latest=7))
+    return s.sees(blue=group("web-asg", target_groups=frozenset({TG}), **MOVING[what][0]))
+
+
+@pytest.mark.parametrize("what", MOVING)
+def test_a_blue_that_is_scaling_is_waited_for(what: str) -> None:
+    """It is counted once it has settled, within the time that anything may take to be healthy."""
+    s = scaling(what)
+    assert s.decision == Wait(Awaited.BLUE_SETTLED, 5.0, 1600.0)
+    assert s.passes(400).decision == Wait(Awaited.BLUE_SETTLED, 20.0, 1600.0)
+    late = s.passes(200).decision
+    said = f"the group web-asg is scaling: {MOVING[what][1]}, still after 10m"
+    assert late == RollBack(Reason.BLUE_UNSETTLED, said)
+    blue = group("web-asg", 6, target_groups=frozenset({TG}))
+    settled = s.sees(blue=blue).decision
+    assert isinstance(settled, Act)
+    assert (settled.verb, settled.facts["blue"]["desired"]) == (Verb.PIN_BLUE, 6)
+
+
+def test_new_targets_of_blue_are_waited_for() -> None:
+    """They count once they are healthy; what is parked does not settle by itself, and is not waited for."""
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(template=Template("lt-1", default=7, latest=7))
+    blue = group("web-asg", target_groups=frozenset({TG}))
+    s.sees(blue=blue, blue_targets={TG: dict.fromkeys(blue.in_service, "initial")})
+    assert s.decision == Wait(Awaited.BLUE_SETTLED, 5.0, 1600.0)
+    late = str(s.passes(600).decision)
+    assert "web-asg-0 waits for its first health checks" in late
+    assert "web-asg-2 waits for its first health checks and 1 more" in late
+    s.sees(blue_targets={TG: dict.fromkeys(blue.in_service, "healthy")})
+    assert s.verb is Verb.PIN_BLUE
+    s.alter("blue", instances=(*blue.instances, Instance("i-9", "Standby"), Instance("i-8", "Quarantined")))
+    assert s.verb is Verb.PIN_BLUE
+
+
+def test_nobody_waits_for_a_blue_that_is_to_be_cured_or_is_pinned_already() -> None:
+    """It may never settle; and what a driver that died had begun is done once more."""
+    assert scaling(started={"cure": "it is scaling"}).verb is Verb.PIN_BLUE
+    assert scaling().told(EventKind.BEGAN, verb=Verb.PIN_BLUE, blue=BEFORE).verb is Verb.PIN_BLUE
+
+
+def test_a_rollback_that_is_ordered_meanwhile_waits_for_nothing() -> None:
+    """Nothing was made yet."""
+    s = scaling().told(EventKind.ROLLBACK_ORDERED, who="you")
+    assert s.decision == RollBack(Reason.ORDERED, "ordered by you")
+    s.rolls_back().attach("blue").targets(blue="healthy")
+    assert isinstance(s.decision, Rest)
+    assert s.decision.outcome is Outcome.ROLLED_BACK
+
+
 @pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING])
 def test_while_both_serve_green_leaves(phase: Phase) -> None:
     """One call; then green drains before it is removed."""

@@ -7,6 +7,7 @@ import fnmatch
 import heapq
 import itertools
 import pickle
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -239,6 +240,10 @@ class Timeline:
     def new_id(self, prefix: str) -> str:
         """An id that AWS could have given: the same ones in every run."""
         return f"{prefix}-{next(self._number):017x}"
+
+    def new_uuid(self) -> str:
+        """Such an id in the form of a UUID."""
+        return str(uuid.UUID(int=next(self._number) | 0x4000_8000 << 48))
 
     def after(self, seconds: float, act: Callable[..., None], *arguments: object) -> None:
         """Have `act(*arguments)` happen so many seconds after what happens now."""

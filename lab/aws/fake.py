@@ -16,17 +16,21 @@ import boto3
 import moto.backends
 
 from lab.aws.alarms import Alarms
+from lab.aws.attached import Attached
+from lab.aws.bounds import check_bounds
 from lab.aws.client import FakeSession
 from lab.aws.commands import SsmCommands
 from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
 from lab.aws.engine import Timeline, Timings
 from lab.aws.faults import Faults, HtmlAnswer, LostAnswer, Swallowed
 from lab.aws.fleets import Fleets
-from lab.aws.groups import Attached, Groups
+from lab.aws.groups import Groups
 from lab.aws.listeners import Listeners
 from lab.aws.metrics import Metrics
+from lab.aws.policies import Policies
 from lab.aws.refreshes import Refreshes
 from lab.aws.scaling import Scaling
+from lab.aws.schedules import Schedules
 from lab.aws.server import FakeAwsServer
 from lab.aws.tables import Tables
 from lab.aws.targets import Targets
@@ -37,6 +41,8 @@ from lab.machines import FakeMachines, Machines
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of images that nobody here looks at
 
+BOUNDED = ("autoscaling", "cloudwatch")
+"""Services whose requests are compared with the bounds of their model; what is asked of others is not checked so."""
 _accounts = itertools.count(100_000_000_001)
 _free: list[str] = []
 
@@ -91,15 +97,17 @@ class FakeAws:
         self._listeners = Listeners(lambda: self._moto("elbv2"), self._balancing_changed)
         scaling = Scaling(self.engine, ec2, templates, self._targets)
         groups = Groups(self.engine, scaling, templates, self.region, self.account)
-        self._attached = Attached(groups)
         self.metrics = Metrics(self.engine)
         self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
+        self._policies = Policies(groups, self.alarms)
         self.traffic = Traffic(self.engine, self.metrics, self._targets, self.weights)
         self._operations: dict[str, dict[str, Handler]] = {
             "ec2": {**ec2.operations(), **templates.operations(), **Fleets(self.engine, templates).operations()},
             "autoscaling": {
                 **groups.operations(),
-                **self._attached.operations(),
+                **self._policies.operations(),
+                **Schedules(groups).operations(),
+                **Attached(groups).operations(),
                 **Refreshes(groups).operations(),
             },
             "elbv2": {**self._targets.operations(), **self._listeners.operations()},
@@ -198,7 +206,10 @@ class FakeAws:
         if not request.mutating:
             with self.engine.as_seen():
                 return handler(parse(request))
-        result = handler(parse(request))
+        params = parse(request)
+        if request.service in BOUNDED:
+            check_bounds(request.service, request.operation, params)
+        result = handler(params)
         self.engine.keep()
         return result
 
@@ -255,7 +266,7 @@ class FakeAws:
         """Let the alarm of a scaling policy fire; the size that the group is to have then."""
         with self.lock:
             self.advance()
-            return self._attached.fire(group, policy)
+            return self._policies.fire(group, policy)
 
     def serving(self, target_group_arn: str) -> dict[str, str]:
         """The state of each target that is registered or draining."""

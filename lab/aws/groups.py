@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lab.aws.direct import Params
@@ -48,6 +48,8 @@ PROCESSES = (
     "ReplaceUnhealthy",
     "ScheduledActions",
 )
+MOST_TAGS, MOST_HOOKS, MOST_SOURCES = 50, 50, 50
+"""Quotas of a group: its own tags, lifecycle hooks, target groups (user guide, quotas)."""
 HOOK_DEFAULTS: Params = {"HeartbeatTimeout": 3600, "DefaultResult": "ABANDON"}
 
 
@@ -58,6 +60,8 @@ class Groups:
         """Work on the engine's state; `scaling` does what the groups do by themselves."""
         self.engine, self.scaling, self.templates = engine, scaling, templates
         self.arn = f"arn:aws:autoscaling:{region}:{account}"
+        self.on_delete: list[Callable[[FakeGroup], object]] = []
+        """Told of a group that is deleted: what hangs on it goes with it."""
         self.role = (
             f"arn:aws:iam::{account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
         )
@@ -109,7 +113,7 @@ class Groups:
         if not 1 <= len(name) <= 255 or ":" in name:
             raise invalid(f"Value '{name}' at 'autoScalingGroupName' failed to satisfy constraint: length 1 to 255")
         config = self._configured({**copy.deepcopy(DEFAULTS), "ServiceLinkedRoleARN": self.role}, params)
-        arn = f"{self.arn}:autoScalingGroup:{self.engine.new_id('g')}:autoScalingGroupName/{name}"
+        arn = f"{self.arn}:autoScalingGroup:{self.engine.new_uuid()}:autoScalingGroupName/{name}"
         group = FakeGroup(name, arn, self.engine.now, config)
         self._attach_at_birth(group, params)
         self.engine.state.groups[name] = group
@@ -121,12 +125,19 @@ class Groups:
         group = self.group(params["AutoScalingGroupName"])
         changed = {way: params[way] for way in WAYS if way in params}
         kept = {key: value for key, value in group.config.items() if not (changed and key in WAYS)}
+        self._reconfigure(group, kept, params)
+        return {}
+
+    def resize(self, group: FakeGroup, sizes: Params) -> None:
+        """Give a group other sizes, as an update would; ValidationError if they do not fit with those it keeps."""
+        self._reconfigure(group, group.config, sizes)
+
+    def _reconfigure(self, group: FakeGroup, kept: Params, params: Params) -> None:
         if "DesiredCapacity" not in params:
             low = max(params.get("MinSize", kept["MinSize"]), kept["DesiredCapacity"])
-            kept["DesiredCapacity"] = min(params.get("MaxSize", kept["MaxSize"]), low)
+            kept = {**kept, "DesiredCapacity": min(params.get("MaxSize", kept["MaxSize"]), low)}
         group.config = self._configured(kept, params)
         self.scaling.wake(group)
-        return {}
 
     def set_desired_capacity(self, params: Params) -> Params:
         """Ask for another size, which must lie between minimum and maximum."""
@@ -158,6 +169,8 @@ class Groups:
             )
             raise ErrorAnswer("ScalingActivityInProgress", text)
         group.deleting = True
+        for forget in self.on_delete:
+            forget(group)
         self.scaling.wake(group)
         return {}
 
@@ -197,6 +210,11 @@ class Groups:
         if group.deleting:
             raise invalid(f"AutoScalingGroup {name} is pending delete")  # its exact words are not known to us
         return group
+
+    def arn_of(self, group: FakeGroup, kind: str, name: str) -> str:
+        """A new ARN for something of a group's: `scalingPolicy`, `scheduledUpdateGroupAction`."""
+        word = {"scalingPolicy": "policyName", "scheduledUpdateGroupAction": "scheduledActionName"}[kind]
+        return f"{self.arn}:{kind}:{self.engine.new_uuid()}:autoScalingGroupName/{group.name}:{word}/{name}"
 
     def _configured(self, base: Params, params: Params) -> Params:
         """The settings with the given ones over them, checked as AWS checks them."""
@@ -408,6 +426,8 @@ class Groups:
         arns = _ten(arns)
         if not all(self.scaling.targets.exists(arn) for arn in arns):
             raise invalid("Provided Target Groups may not be valid. Please ensure they exist and try again.")
+        if len({*group.sources, *arns}) > MOST_SOURCES:
+            raise ErrorAnswer("LimitExceeded", f"A group has at most {MOST_SOURCES} target groups")
         for arn in arns:
             group.sources.setdefault(arn, how)
             group.leaving.pop(arn, None)
@@ -517,165 +537,20 @@ class Groups:
         old = group.hooks.get(given["LifecycleHookName"], {})
         if not old and "LifecycleTransition" not in given:
             raise invalid("A lifecycle transition is required to create a lifecycle hook")
+        if not old and len(group.hooks) >= MOST_HOOKS:
+            raise ErrorAnswer("LimitExceeded", f"A group has at most {MOST_HOOKS} lifecycle hooks")
         hook = {**HOOK_DEFAULTS, **old, **given}
         longest = min(172_800, 100 * int(hook["HeartbeatTimeout"]))  # as the model says of GlobalTimeout
         group.hooks[given["LifecycleHookName"]] = {**hook, "GlobalTimeout": longest}
 
     def _put_tags(self, group: FakeGroup, tags: Iterable[Params]) -> None:
+        tags = list(tags)
+        if any(tag["Key"].lower().startswith("aws:") for tag in tags):
+            raise invalid("aws: prefixed tag key names are not allowed for external use.")
+        if len({*group.tags, *(tag["Key"] for tag in tags)}) > MOST_TAGS:
+            raise ErrorAnswer("LimitExceeded", f"You have exceeded the limit of {MOST_TAGS} tags")  # nor these words
         for tag in tags:
-            if tag["Key"].lower().startswith("aws:"):
-                raise invalid("aws: prefixed tag key names are not allowed for external use.")
             group.tags[tag["Key"]] = (tag.get("Value", ""), bool(tag.get("PropagateAtLaunch", True)))
-
-
-class Attached:
-    """What hangs on a group and does nothing here: kept, and shown again."""
-
-    def __init__(self, groups: Groups) -> None:
-        """Keep it with the groups."""
-        self.groups = groups
-
-    def operations(self) -> dict[str, Handler]:
-        """Policies, scheduled actions, notifications, metrics, warm pools."""
-        policies = self._describe("policies", "ScalingPolicies", "PolicyNames", "PolicyName")
-        actions = self._describe(
-            "schedules", "ScheduledUpdateGroupActions", "ScheduledActionNames", "ScheduledActionName"
-        )
-        return {
-            "PutScalingPolicy": self.put_policy,
-            "DescribePolicies": policies,
-            "DeletePolicy": self._drop("policies", "PolicyName"),
-            "PutScheduledUpdateGroupAction": self._put("schedules", "ScheduledActionName", "ScheduledActionARN"),
-            "BatchPutScheduledUpdateGroupAction": self.put_actions,
-            "DescribeScheduledActions": actions,
-            "DeleteScheduledAction": self._drop("schedules", "ScheduledActionName"),
-            "PutNotificationConfiguration": self.put_notification,
-            "DescribeNotificationConfigurations": self.describe_notifications,
-            "DeleteNotificationConfiguration": self._drop("notifications", "TopicARN"),
-            "EnableMetricsCollection": self.enable_metrics,
-            "DisableMetricsCollection": self.disable_metrics,
-            "PutWarmPool": self.put_warm_pool,
-            "DescribeWarmPool": self.describe_warm_pool,
-            "DeleteWarmPool": self.delete_warm_pool,
-        }
-
-    def put_policy(self, params: Params) -> Params:
-        """Keep a scaling policy; it scales when `fire` is called."""
-        given = {"PolicyType": "SimpleScaling", "Enabled": True, "Alarms": [], **params}
-        self._put("policies", "PolicyName", "PolicyARN")(given)
-        kept = self._kept(params["AutoScalingGroupName"], "policies")[params["PolicyName"]]
-        return {"PolicyARN": kept["PolicyARN"], "Alarms": []}
-
-    def fire(self, name: str, policy: str) -> int:
-        """The alarm of a policy fires: the group's size from now on, within its bounds.
-
-        Nothing happens while AlarmNotification is suspended, or to a group that is being deleted.
-        """
-        group = self.groups.group(name)
-        kept = group.attached.get("policies", {}).get(policy, {})
-        size, low, high = (int(group.config[key]) for key in ("DesiredCapacity", "MinSize", "MaxSize"))
-        if "AlarmNotification" not in group.suspended and kept.get("Enabled"):
-            steps = kept.get("StepAdjustments") or [kept]
-            group.config["DesiredCapacity"] = min(max(size + int(steps[0]["ScalingAdjustment"]), low), high)
-            self.groups.scaling.wake(group)
-        return int(group.config["DesiredCapacity"])
-
-    def put_actions(self, params: Params) -> Params:
-        """Keep several scheduled actions."""
-        for action in params["ScheduledUpdateGroupActions"]:
-            given = {**action, "AutoScalingGroupName": params["AutoScalingGroupName"]}
-            self._put("schedules", "ScheduledActionName", "ScheduledActionARN")(given)
-        return {"FailedScheduledUpdateGroupActions": []}
-
-    def put_notification(self, params: Params) -> Params:
-        """Keep which notifications go to a topic."""
-        self._kept(params["AutoScalingGroupName"], "notifications")[params["TopicARN"]] = params
-        return {}
-
-    def describe_notifications(self, params: Params) -> Params:
-        """One row a type of notification."""
-        wanted = params.get("AutoScalingGroupNames") or list(self.groups.engine.state.groups)
-        kept = [row for name in wanted for row in self._kept(name, "notifications").values()]
-        rows = [
-            {"AutoScalingGroupName": row["AutoScalingGroupName"], "TopicARN": row["TopicARN"], "NotificationType": kind}
-            for row in kept
-            for kind in row["NotificationTypes"]
-        ]
-        shown, more = page(rows, params, "MaxRecords", 50, 100)
-        return {"NotificationConfigurations": shown, **more}
-
-    def enable_metrics(self, params: Params) -> Params:
-        """Note the metrics as enabled; DescribeAutoScalingGroups shows them."""
-        names = params.get("Metrics") or ["GroupMinSize", "GroupMaxSize", "GroupDesiredCapacity", "GroupTotalInstances"]
-        for name in names:
-            row = {"Metric": name, "Granularity": params["Granularity"]}
-            self._kept(params["AutoScalingGroupName"], "metrics")[name] = row
-        return {}
-
-    def disable_metrics(self, params: Params) -> Params:
-        """Note the metrics as disabled."""
-        kept = self._kept(params["AutoScalingGroupName"], "metrics")
-        for name in params.get("Metrics") or list(kept):
-            kept.pop(name, None)
-        return {}
-
-    def put_warm_pool(self, params: Params) -> Params:
-        """Have a warm pool, or change it: instances are launched and stopped; the lab does not scale out from it."""
-        given = {key: value for key, value in params.items() if key != "AutoScalingGroupName"}
-        group = self.groups.group(params["AutoScalingGroupName"])
-        if (group.pool or {}).get("Status"):
-            raise invalid(f"The warm pool of {group.name} is pending delete")  # its exact words are not known to us
-        group.attached["warm"] = {"pool": {"MinSize": 0, "PoolState": "Stopped", **given}}
-        self.groups.scaling.wake(group)
-        return {}
-
-    def describe_warm_pool(self, params: Params) -> Params:
-        """A warm pool's settings and instances."""
-        group = self.groups.group(params["AutoScalingGroupName"])
-        shown, more = page([show_member(group, one) for one in group.warm.values()], params, "MaxRecords", 50, 50)
-        return {"Instances": shown, **({"WarmPoolConfiguration": group.pool} if group.pool else {}), **more}
-
-    def delete_warm_pool(self, params: Params) -> Params:
-        """Delete a warm pool; its instances with it only by force, else it must be empty (ResourceInUse)."""
-        group = self.groups.group(params["AutoScalingGroupName"])
-        if group.pool is None:
-            raise invalid(f"No warm pool found for {group.name}")  # its exact words are not known to us
-        if group.warm and not params.get("ForceDelete"):
-            text = "You cannot delete a warm pool while there are instances in it."
-            raise ErrorAnswer("ResourceInUse", text)  # its exact words are not known to us
-        group.pool["Status"] = "PendingDelete"
-        self.groups.scaling.wake(group)
-        return {}
-
-    def _kept(self, group: str, kind: str) -> dict[str, Params]:
-        return self.groups.group(group).attached.setdefault(kind, {})
-
-    def _put(self, kind: str, name_key: str, arn_key: str) -> Handler:
-        def put(params: Params) -> Params:
-            group, name = params["AutoScalingGroupName"], params[name_key]
-            arn = f"{self.groups.arn}:{kind}:{group}/{name}"
-            self._kept(group, kind)[name] = {**copy.deepcopy(params), arn_key: arn}
-            return {}
-
-        return put
-
-    def _describe(self, kind: str, key: str, names_key: str, name_key: str) -> Handler:
-        def describe(params: Params) -> Params:
-            group, wanted = params.get("AutoScalingGroupName"), params.get(names_key)
-            kept = [self._kept(name, kind) for name in ([group] if group else self.groups.engine.state.groups)]
-            rows = [row for table in kept for row in table.values() if not wanted or row[name_key] in wanted]
-            shown, more = page(rows, params, "MaxRecords", 50, 100)
-            return {key: shown, **more}
-
-        return describe
-
-    def _drop(self, kind: str, name_key: str) -> Handler:
-        def drop(params: Params) -> Params:
-            if self._kept(params["AutoScalingGroupName"], kind).pop(params[name_key], None) is None:
-                raise invalid(f"{name_key} {params[name_key]} not found")
-            return {}
-
-        return drop
 
 
 def show_member(group: FakeGroup, member: Member) -> Params:

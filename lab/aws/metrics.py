@@ -29,6 +29,8 @@ SHORT_KEPT = 3 * 3600
 """Seconds for which data points of less than a minute are kept (botocore's model, GetMetricData)."""
 LARGEST = 2.0**360
 PERCENTILE = re.compile(r"p(100|\d{1,2}(?:\.\d{1,10})?)")
+EXTENDED = re.compile(r"(p|tm|wm|tc|ts)(100|\d{1,2}(\.\d{1,10})?)|IQM|(PR|TM|WM|TC|TS)\([\d.%]*:[\d.%]*\)")
+"""Statistics that CloudWatch calculates (user guide, statistics definitions); an alarm on them is kept, at least."""
 PLAIN = ("SampleCount", "Sum", "Average", "Minimum", "Maximum")
 
 Name = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -169,7 +171,7 @@ class Metrics:
         dimensions = {one["Name"]: one["Value"] for one in metric.get("Dimensions") or []}
         name = name_of(metric["Namespace"], metric["MetricName"], dimensions)
         wanted, has = stat.get("Unit"), self._series.get(name)
-        check_statistic(stat["Stat"])
+        check_statistic(stat["Stat"], calculable=True)
         if wanted and has and wanted != has.unit:
             return []
         grain = min(60, period)
@@ -192,9 +194,14 @@ def check_period(period: int) -> None:
         raise _refused(f"Period {period} must be 1, 5, 10, 20, 30 or a multiple of 60")
 
 
-def check_statistic(statistic: str) -> None:
-    """ValidationError unless it is one that the lab can calculate."""
-    if statistic not in PLAIN and not PERCENTILE.fullmatch(statistic):
+def can_calculate(statistic: str) -> bool:
+    """Whether the lab can calculate that statistic."""
+    return statistic in PLAIN or bool(PERCENTILE.fullmatch(statistic))
+
+
+def check_statistic(statistic: str, *, calculable: bool = False) -> None:
+    """ValidationError unless CloudWatch knows that statistic; with `calculable`, unless the lab can calculate it."""
+    if not can_calculate(statistic) and (calculable or not EXTENDED.fullmatch(statistic)):
         raise _refused(f"The value {statistic} for parameter Stat is not supported")
 
 

@@ -140,11 +140,12 @@ def _text(value: str | bytes) -> str:
 
 @lru_cache
 def _model(service: str, operation: str) -> Any:  # moto's OperationModel
-    return _service(service).operation_model(operation)
+    return service_model(service).operation_model(operation)
 
 
 @lru_cache
-def _service(service: str) -> Any:  # moto's ServiceModel: botocore's, with moto's shapes
+def service_model(service: str) -> Any:  # moto's ServiceModel
+    """A service's model: botocore's, with moto's shapes."""
     return get_service_model(service)
 
 
@@ -156,7 +157,7 @@ def _result(service: str, operation: str) -> Reader:
 
 def _protocol(request: Incoming) -> str:
     """How this request is written. A service may know several ways, and its clients choose one (CloudWatch)."""
-    protocol = str(_service(request.service).protocol)
+    protocol = str(service_model(request.service).protocol)
     if protocol in PROTOCOL_PARSERS:
         return protocol
     return "json" if "x-amz-target" in request.written.headers else "query"
@@ -260,7 +261,7 @@ def _xml(status: int, text: str) -> Answer:
 
 def for_moto(request: Incoming, account: str) -> Request:
     """The request as moto wants it: at AWS's own address, in the account that is ours alone."""
-    prefix = _service(request.service).endpoint_prefix
+    prefix = service_model(request.service).endpoint_prefix
     sent = request.written
     url = f"https://{prefix}.{request.region}.amazonaws.com{urlsplit(sent.url).path or '/'}"
     return Request.from_primitives(sent.method, url, {**sent.headers, "x-moto-account-id": account}, sent.body)

@@ -759,33 +759,6 @@ class TestGroups:
         groups.delete_tags(Tags=[{key: tag[key] for key in ("ResourceId", "ResourceType", "Key")}])
         assert [] == groups.describe_tags(Filters=asked)["Tags"]
 
-    def test_policies_schedules_and_the_like_are_kept(self, lab: Lab) -> None:
-        """They do nothing, and come out as they went in."""
-        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
-        target = {
-            "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
-            "TargetValue": 50.0,
-        }
-        groups.put_scaling_policy(
-            **named, PolicyName="p", PolicyType="TargetTrackingScaling", TargetTrackingConfiguration=target
-        )
-        shown = groups.describe_policies(**named)["ScalingPolicies"][0]
-        assert ("p", target["TargetValue"]) == (
-            shown["PolicyName"],
-            shown["TargetTrackingConfiguration"]["TargetValue"],
-        )
-        groups.put_scheduled_update_group_action(
-            **named, ScheduledActionName="night", Recurrence="0 0 * * *", MinSize=1
-        )
-        actions = groups.describe_scheduled_actions(**named)["ScheduledUpdateGroupActions"]
-        assert [("night", 1)] == [(one["ScheduledActionName"], one["MinSize"]) for one in actions]
-        groups.enable_metrics_collection(**named, Granularity="1Minute", Metrics=["GroupMinSize"])
-        assert [{"Metric": "GroupMinSize", "Granularity": "1Minute"}] == lab.group()["EnabledMetrics"]
-        groups.put_notification_configuration(**named, TopicARN="arn:t", NotificationTypes=["autoscaling:TEST"])
-        rows = groups.describe_notification_configurations(AutoScalingGroupNames=[GROUP])["NotificationConfigurations"]
-        assert [("arn:t", "autoscaling:TEST")] == [(one["TopicARN"], one["NotificationType"]) for one in rows]
-        assert "WarmPoolConfiguration" not in groups.describe_warm_pool(**named)
-
     def test_an_instance_refresh(self, lab: Lab) -> None:
         """One at a time, the newest first; with a desired configuration the template is not to be changed meanwhile."""
         groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}

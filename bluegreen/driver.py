@@ -23,8 +23,34 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from bluegreen import phases
 from bluegreen.errors import AwsError, BlueGreenError, Conflict, Interrupted, Refused
-from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, Awaiting, Event, EventKind, Facts, Phase, Reason, Release, Until, Verb, apply
+from bluegreen.phases import Decision, Enter, Rest, RollBack, Wait
+from bluegreen.release import (
+    Act,
+    Awaited,
+    Awaiting,
+    Blinded,
+    Did,
+    DriverStopped,
+    Entered,
+    Erred,
+    Event,
+    EventKind,
+    Facts,
+    Made,
+    Observed,
+    ObservedState,
+    Payload,
+    Phase,
+    Reason,
+    Release,
+    Settled,
+    Stumbled,
+    TakenUp,
+    Until,
+    Verb,
+    apply,
+    kind_of,
+)
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -182,9 +208,7 @@ class Cloud(Protocol):
         """
         ...
 
-    def perform(
-        self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None], heed: Callable[[], float]
-    ) -> dict[str, Any]:
+    def perform(self, act: Act, release: Release, permit: Callable[[], None], heed: Callable[[], float]) -> Made:
         """Do one act; `permit` is called before every changing call, and raises when it may not be made.
 
         Before the first of them `heed` may end the act, as it may end a look.
@@ -300,18 +324,18 @@ class Driver:
         """What the journal says, and what was seen since."""
         return self._lately.known(self.release)
 
-    def _notice(self, changed: Iterable[Facts]) -> None:
-        for facts in changed:
-            if facts["subject"] in phases.ALWAYS:
-                self._append(EventKind.OBSERVED, facts)
+    def _notice(self, changed: Iterable[ObservedState]) -> None:
+        for seen in changed:
+            if seen.subject in phases.ALWAYS:
+                self._append(Observed(seen))
             else:
-                self._lately = self._lately.also(self._known, facts)
+                self._lately = self._lately.also(self._known, seen)
         self._write_down(self._lately.due(self.release, self._looked))
 
-    def _write_down(self, observed: Iterable[Facts]) -> None:
-        for facts in observed:
-            self._append(EventKind.OBSERVED, facts)
-            self._lately = self._lately.without(facts["subject"])
+    def _write_down(self, observed: Iterable[Observed]) -> None:
+        for one in observed:
+            self._append(one)
+            self._lately = self._lately.without(one.seen.subject)
 
     def _write_all_down(self) -> None:
         self._write_down(self._lately.all(self.release, self.clock.now()))
@@ -337,7 +361,7 @@ class Driver:
 
     def _blind(self, error: AwsError) -> Decision:
         if self.release.blind_since is None:
-            self._append(EventKind.BLINDED, {"code": error.code, "message": str(error)})
+            self._append(Blinded(error.code, str(error)))
         return phases.blind(self._known, self.clock.now(), denied=error.denied, message=str(error))
 
     def _own_mistake(self, error: Exception, until: Until) -> None:
@@ -345,7 +369,7 @@ class Driver:
 
         What goes wrong in here ends this driver: there is nobody left to tell it to but its door.
         """
-        self._record(EventKind.ERRED, {"code": type(error).__name__, "message": _mistake(error)})
+        self._record(Erred(type(error).__name__, _mistake(error)))
         self._carry_out(phases.erred(self._known, self.clock.now()), until)
 
     # --- carry out -------------------------------------------------------------------------------
@@ -358,10 +382,10 @@ class Driver:
             case Act():
                 self._act(decision)
             case Enter():
-                self._append(EventKind.ENTERED, {"phase": decision.phase, **decision.facts})
+                self._append(Entered(decision.phase, decision.image))
             case RollBack():
-                facts = {"phase": Phase.ROLLING_BACK, "reason": decision.reason, "message": decision.message}
-                self._append(EventKind.ENTERED, facts)
+                why = (decision.reason, decision.message)
+                self._append(Entered(Phase.ROLLING_BACK, goes_back_for=why))
             case Wait():
                 self._wait(decision, until)
             case Rest():
@@ -370,7 +394,7 @@ class Driver:
                 assert_never(decision)
 
     def _act(self, act: Act) -> None:
-        self._append(EventKind.BEGAN, {"verb": act.verb, **act.facts})
+        self._append(act)
         if self.clock.now() - self._looked > FRESH:
             return
         try:
@@ -378,20 +402,20 @@ class Driver:
         except AwsError as error:
             if error.expired:
                 raise
-            self._record(EventKind.STUMBLED, _failed_attempt(act.verb, error))
+            self._record(_failed_attempt(act.verb, error))
         else:
-            self._record(EventKind.DID, {"verb": act.verb, **made})
+            self._record(Did(act.verb, **made))
 
-    def _perform(self, act: Act) -> dict[str, Any]:
+    def _perform(self, act: Act) -> Made:
         self._permit()
         if act.verb is Verb.CLAIM_BUILDER:
             return self._claim_builder()
         if act.verb is Verb.FREE_BUILDER:
             self.journal.free_builder(self.release.builder, self.release.id)
             return {}
-        return self.cloud.perform(act.verb, self.release, act.facts, self._permit, self._heed)
+        return self.cloud.perform(act, self.release, self._permit, self._heed)
 
-    def _claim_builder(self) -> dict[str, Any]:
+    def _claim_builder(self) -> Made:
         builder = self.release.builder
         other = self.journal.claim_builder(builder, self.release.id, self.clock.now())
         if other:
@@ -400,8 +424,8 @@ class Driver:
         return {"builder": builder}
 
     def _settle(self, rest: Rest) -> None:
-        facts = {"outcome": rest.outcome, "reason": rest.reason, "message": rest.message, "left": list(rest.left)}
-        event = self.journal.settle(self.release, self.release.seq + 1, facts, self.clock.now())
+        settled = Settled(rest.outcome, rest.reason, rest.message, rest.left)
+        event = self.journal.settle(self.release, self.release.seq + 1, settled.to_facts(), self.clock.now())
         self._heard(event)
 
     # --- wait ------------------------------------------------------------------------------------
@@ -429,8 +453,7 @@ class Driver:
         self._waited = (self.release.phase, wait.awaited)
         if now.like(self.release.awaits) or (wait.deadline is None and before != self._waited):
             return
-        ends = {} if wait.deadline is None else {"deadline": wait.deadline}
-        self._append(EventKind.AWAITED, {"awaited": wait.awaited, **ends})
+        self._append(now)
 
     def _wait_for_journal(self, error: AwsError) -> None:
         now = self.clock.now()
@@ -442,26 +465,25 @@ class Driver:
 
     # --- the journal -----------------------------------------------------------------------------
 
-    def _append(self, kind: EventKind, facts: Facts) -> None:
-        now = self.clock.now()
-        event = self.journal.append(self.release.id, self.release.seq + 1, kind, facts, now)
+    def _append(self, payload: Payload) -> None:
+        now, kind = self.clock.now(), kind_of(payload)
+        event = self.journal.append(self.release.id, self.release.seq + 1, kind, payload.to_facts(), now)
         self._heard_at = now
         self._heard(event)
 
-    def _record(self, kind: EventKind, facts: Facts) -> None:
+    def _record(self, payload: Payload) -> None:
         """What has happened has happened, whatever others wrote meanwhile."""
         try:
-            self._append(kind, facts)
+            self._append(payload)
         except Conflict:
             self._catch_up()
-            self._append(kind, facts)
+            self._append(payload)
 
     def _take_up(self) -> None:
         """Go on where the journal stands; say so unless we are the release's first driver."""
         self._catch_up()
         if self.release.seq > 1 and not self.release.outcome:
-            ahead = self.ahead()
-            self._append(EventKind.TAKEN_UP, {"holder": self.holder, **({"clock_ahead": ahead} if ahead else {})})
+            self._append(TakenUp(self.holder, self.ahead()))
         self._taken_up = True
 
     def _catch_up(self) -> bool:
@@ -489,7 +511,7 @@ class Driver:
             self._catch_up()
             if not self.release.outcome:
                 self._write_all_down()
-                self._append(EventKind.INTERRUPTED, {"holder": self.holder})
+                self._append(DriverStopped(self.holder))
         except (AwsError, Conflict):
             log.warning("the interruption could not be recorded; the release can be resumed all the same")
 
@@ -524,14 +546,8 @@ class Driver:
             log.warning("the lease of %s could not be given back; it lapses by itself", self.release.id)
 
 
-def _failed_attempt(verb: Verb, error: AwsError) -> dict[str, Any]:
-    return {
-        "verb": verb,
-        "code": error.code,
-        "message": str(error),
-        "transient": error.transient,
-        "denied": error.denied,
-    }
+def _failed_attempt(verb: Verb, error: AwsError) -> Stumbled:
+    return Stumbled(verb, error.code, str(error), error.transient, error.denied)
 
 
 def _mistake(error: Exception) -> str:

@@ -23,8 +23,25 @@ from bluegreen.observation import (
     Observation,
     Template,
 )
-from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import PASSING, Awaited, Event, EventKind, Facts, Phase, Release, Verb, apply
+from bluegreen.phases import Decision, Enter, Rest, RollBack, Wait
+from bluegreen.release import (
+    PASSING,
+    Act,
+    Awaited,
+    Did,
+    Entered,
+    Event,
+    Made,
+    Observed,
+    Payload,
+    Phase,
+    Promoted,
+    Release,
+    RollbackOrdered,
+    Verb,
+    apply,
+    kind_of,
+)
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -57,7 +74,7 @@ def steps_of_rollback(release: Release, baseline: Baseline, config: Config, left
     for moment in _moments(release, world, config):
         orderable = moment.release.phase is left and moment.release.can_roll_back
         if orderable and not isinstance(moment.decision, Act) and not _early(moment, config):
-            release = _told(moment.release, EventKind.ROLLBACK_ORDERED, {"who": "you"}, moment.seen.at)
+            release = _told(moment.release, RollbackOrdered("you"), moment.seen.at)
             steps = list(_play(release, moment.seen, config))
             break
     return tuple(steps)
@@ -91,8 +108,8 @@ def _play(release: Release, seen: Observation, config: Config) -> Iterator[Step]
 
 def _moments(release: Release, seen: Observation, config: Config) -> Iterator[_Moment]:
     for _ in range(ROUNDS):
-        for facts in phases.noticed(release, seen, config):
-            release = _told(release, EventKind.OBSERVED, facts, seen.at)
+        for one in phases.noticed(release, seen, config):
+            release = _told(release, Observed(one), seen.at)
         decision = phases.decide(release, seen, config, seen.at)
         yield _Moment(release, seen, decision)
         if isinstance(decision, Rest):
@@ -103,17 +120,16 @@ def _moments(release: Release, seen: Observation, config: Config) -> Iterator[_M
 
 def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Release, Observation]:
     match decision:
-        case Act(verb=verb, facts=facts):
-            release = _told(release, EventKind.BEGAN, {"verb": verb, **facts}, seen.at)
+        case Act(verb=verb):
+            release = _told(release, decision, seen.at)
             seen, made = _EFFECTS.get(verb, _nothing)(release, seen)
-            release = _told(release, EventKind.DID, {"verb": verb, **made}, seen.at)
-        case Enter(phase=phase, facts=facts):
-            release = _told(release, EventKind.ENTERED, {"phase": phase, **facts}, seen.at)
+            release = _told(release, Did(verb, **made), seen.at)
+        case Enter(phase=phase, image=image):
+            release = _told(release, Entered(phase, image), seen.at)
         case RollBack(reason=reason, message=message):
-            facts = {"phase": Phase.ROLLING_BACK, "reason": reason, "message": message}
-            release = _told(release, EventKind.ENTERED, facts, seen.at)
+            release = _told(release, Entered(Phase.ROLLING_BACK, goes_back_for=(reason, message)), seen.at)
         case Wait(awaited=Awaited.PROMOTION):
-            release = _told(release, EventKind.PROMOTED, {"who": f"person {release.seq}"}, seen.at)
+            release = _told(release, Promoted(f"person {release.seq}"), seen.at)
         case Wait(awaited=awaited, deadline=float(deadline)) if awaited in PASSING:
             seen = replace(_settled(seen), at=deadline)
         case Wait(seconds=seconds):
@@ -121,13 +137,13 @@ def _after(release: Release, seen: Observation, decision: Decision) -> tuple[Rel
     return release, replace(seen, checks=_passing(release, seen))
 
 
-def _told(release: Release, kind: EventKind, facts: Facts, at: float) -> Release:
-    return apply(release, Event(release.id, release.seq + 1, at, kind, facts))
+def _told(release: Release, payload: Payload, at: float) -> Release:
+    return apply(release, Event(release.id, release.seq + 1, at, kind_of(payload), payload.to_facts()))
 
 
 # --- the model: what each act makes AWS show ------------------------------------------------------
 
-Effect = Callable[[Release, Observation], tuple[Observation, dict[str, Any]]]
+Effect = Callable[[Release, Observation], tuple[Observation, Made]]
 
 
 def _scene(release: Release, baseline: Baseline) -> Observation:
@@ -198,30 +214,30 @@ def _with(seen: Observation, which: str, group: Group) -> Observation:
     return replace(seen, blue=group) if which == "blue" else replace(seen, green=group)
 
 
-def _nothing(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+def _nothing(release: Release, seen: Observation) -> tuple[Observation, Made]:
     return seen, {}
 
 
 def _builder(**changes: Any) -> Effect:
-    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, Made]:
         assert seen.builder is not None
         return replace(seen, builder=replace(seen.builder, **changes)), {"builder": seen.builder.id}
 
     return effect
 
 
-def _make_image(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+def _make_image(release: Release, seen: Observation) -> tuple[Observation, Made]:
     image = Image("the new image", release.image_name, "pending", tagged_release=release.id, token=release.token)
     return replace(seen, image=image), {"image": image.id}
 
 
-def _make_version(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+def _make_version(release: Release, seen: Observation) -> tuple[Observation, Made]:
     template = seen.template or Template("", 0, 0)
     ours = template.latest + 1
     return replace(seen, template=replace(template, latest=ours, ours=ours)), {"template_version": ours}
 
 
-def _pin(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+def _pin(release: Release, seen: Observation) -> tuple[Observation, Made]:
     assert seen.blue is not None
     assert release.blue is not None
     before = release.blue
@@ -230,7 +246,7 @@ def _pin(release: Release, seen: Observation) -> tuple[Observation, dict[str, An
     return replace(seen, blue=pinned), {}
 
 
-def _create(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+def _create(release: Release, seen: Observation) -> tuple[Observation, Made]:
     size = release.size
     made = Group(release.green_group, size, size, size, release=release.id, token=release.token)
     green = replace(made, held_by=release.mark)
@@ -238,7 +254,7 @@ def _create(release: Release, seen: Observation) -> tuple[Observation, dict[str,
 
 
 def _join(which: str) -> Effect:
-    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, Made]:
         group: Group = getattr(seen, which)
         home = release.targets_of(group.name)
         joined = replace(group, target_groups=frozenset(home))
@@ -250,7 +266,7 @@ def _join(which: str) -> Effect:
 
 
 def _leave(which: str) -> Effect:
-    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, Made]:
         group: Group = getattr(seen, which)
         gone = {i.id: "draining" for i in group.instances}
         home = release.targets_of(group.name)
@@ -261,19 +277,20 @@ def _leave(which: str) -> Effect:
 
 
 def _change(which: str, **changes: Any) -> Effect:
-    def effect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+    def effect(release: Release, seen: Observation) -> tuple[Observation, Made]:
         return _with(seen, which, replace(getattr(seen, which), **changes)), {}
 
     return effect
 
 
-def _shift(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+def _shift(release: Release, seen: Observation) -> tuple[Observation, Made]:
     return replace(seen, shares=dict.fromkeys(release.listeners, release.share)), {}
 
 
-def _unprotect(release: Release, seen: Observation) -> tuple[Observation, dict[str, Any]]:
+def _unprotect(release: Release, seen: Observation) -> tuple[Observation, Made]:
     assert seen.blue is not None
-    chosen = set(release.began[Verb.UNPROTECT_BLUE].facts["instances"])
+    act = release.act(Verb.UNPROTECT_BLUE)
+    chosen = act.instances if act else ()
     free = tuple(replace(i, protected=i.protected and i.id not in chosen) for i in seen.blue.instances)
     return replace(seen, blue=replace(seen.blue, instances=free)), {}
 

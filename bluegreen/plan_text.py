@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bluegreen import entry_points, wording
 from bluegreen.engine import Plan
 from bluegreen.observation import Verdict
-from bluegreen.release import TERMINATING, BlueBefore, Phase, Release, Verb, duration
+from bluegreen.release import TERMINATING, Phase, Release, duration
 
 if TYPE_CHECKING:
     from bluegreen.dry_run import Step
@@ -74,18 +74,16 @@ def _words(steps: Iterator[Step] | Sequence[Step], release: Release) -> Iterator
     """ARNs stand at the top of the plan, once."""
     for step in steps:
         if step.act is not None:
-            yield wording.intent(step.act.verb, step.act.facts, release, arns=False)
+            yield wording.intent(step.act, release, arns=False)
         elif step.awaited is not None:
             yield f"wait for {wording.awaited_text(step.awaited, release)}"
 
 
 def _pinned(plan: Plan) -> Release:
     """The release as it will be once blue is pinned: its words know blue's size and template then."""
-    pins = (step.act for step in plan.steps if step.act is not None and step.act.verb is Verb.PIN_BLUE)
-    act = next(pins, None)
-    if act is None:
+    before = next((step.act.blue for step in plan.steps if step.act is not None and step.act.blue), None)
+    if before is None:
         return plan.release
-    before = BlueBefore.from_facts(act.facts["blue"])
     return replace(plan.release, blue=before, size=before.desired)
 
 
@@ -104,5 +102,5 @@ def as_object(plan: Plan) -> dict[str, Any]:
 def _step(step: Step, release: Release) -> dict[str, Any]:
     phase: dict[str, Any] = {"phase": Phase(step.phase)}
     if step.act is not None:
-        return {**phase, "act": step.act.verb, "sentence": wording.intent(step.act.verb, step.act.facts, release)}
+        return {**phase, "act": step.act.verb, "sentence": wording.intent(step.act, release)}
     return {**phase, "awaited": step.awaited, "sentence": next(_words([step], release))}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
-from functools import reduce
+from functools import cached_property, reduce
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 if TYPE_CHECKING:
     from dataclasses import replace
@@ -260,27 +260,6 @@ TELLING = frozenset({Reason.ORDERED, Reason.CHECK_FAILED, Reason.NEVER_HEALTHY})
 
 
 @dataclass(frozen=True)
-class Event:
-    """One fact in the journal. `at`: epoch seconds; `seq` counts from 1 without gaps."""
-
-    release: str
-    seq: int
-    at: float
-    kind: EventKind
-    facts: Facts = field(default_factory=dict)
-
-    @property
-    def verb(self) -> Verb | None:
-        """The act that a began, did or stumbled event speaks of."""
-        return Verb(self.facts["verb"]) if "verb" in self.facts else None
-
-    @property
-    def phase(self) -> Phase | None:
-        """The phase that an entered event speaks of."""
-        return Phase(self.facts["phase"]) if "phase" in self.facts else None
-
-
-@dataclass(frozen=True)
 class BlueBefore:
     """Blue as it was before it was pinned: what rollback and retiring put back."""
 
@@ -312,30 +291,6 @@ class BlueBefore:
         """The reverse of `to_facts`."""
         listed = {name: tuple(facts.get(name, ())) for name in ("suspended", "routes", "hooks")}
         return cls(**{**facts, **listed})
-
-
-@dataclass(frozen=True)
-class CheckState:
-    """A check's run of equal answers.
-
-    It is held once it passed `needs` times in a row, and lost once, having been held, it failed `needs`
-    times in a row, or failed beyond doubt. Times are epoch seconds.
-    """
-
-    name: str
-    passed: bool
-    streak: int  # equal answers in a row, counted up to `needs`
-    since: float  # when this run of answers began
-    value: str  # what was seen last, in a few words
-    held_since: float | None = None
-    lost: bool = False
-    certain: bool = False  # it failed beyond doubt
-    failures: tuple[float, ...] = ()  # when it failed lately, since it came to hold; epoch seconds
-
-    @property
-    def held(self) -> bool:
-        """Whether the check can be relied on now."""
-        return self.held_since is not None
 
 
 @dataclass(frozen=True)
@@ -375,21 +330,6 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True)
-class Awaiting:
-    """What is waited for. `deadline` (epoch seconds): when the waiting ends by itself, if it does."""
-
-    awaited: Awaited
-    deadline: float | None = None
-
-    def like(self, other: Awaiting | None) -> bool:
-        """Whether it is the same to whoever reads it: times within a second, and when to try again is no news."""
-        if other is None or other.awaited is not self.awaited:
-            return False
-        ends = (self.deadline, other.deadline)
-        return self.awaited in AGAIN or ends == (None, None) or (None not in ends and abs(ends[0] - ends[1]) < 1)  # type: ignore[operator]
-
-
-@dataclass(frozen=True)
 class Mistake:
     """Exceptions of bluegreen's own that nobody foresaw, in a row. `last`: epoch seconds."""
 
@@ -398,9 +338,51 @@ class Mistake:
     message: str
 
 
+# --- what events record -----------------------------------------------------------------------------------
+
+
+class Recorded:
+    """What events of one kind record, typed. The journal has it as facts, JSON-ready, by the names of the fields.
+
+    Facts that an older version did not know have their defaults; what a newer one knows beyond them is left alone.
+    """
+
+    #: Fields that are recorded only where they say more than their default.
+    seldom: ClassVar[tuple[str, ...]] = ()
+    #: How a field is read whose value JSON has in another form.
+    reads: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+
+    @classmethod
+    def from_facts(cls, facts: Facts) -> Self:
+        """Read an event. It raises when a fact is absent without which nothing is known, or of an unknown form."""
+        known: dict[str, Any] = {name: facts[name] for name in _defaults(cls) if name in facts}
+        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        known |= {name: read(known[name]) for name, read in cls.reads.items() if name in known}
+        return cls(**known)
+
+    def to_facts(self) -> dict[str, Any]:
+        """As it is recorded, JSON-ready."""
+        defaults, given = _defaults(type(self)), {name: getattr(self, name) for name in _defaults(type(self))}
+        shown = {name: value for name, value in given.items() if name not in self.seldom or value != defaults[name]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
+
+
+_DEFAULTS: dict[type[Any], Mapping[str, Any]] = {}
+
+
+def _defaults(kind: type[Any]) -> Mapping[str, Any]:
+    """Every field, with its default; MISSING where it has none."""
+    if kind not in _DEFAULTS:
+        made = {one.name: one.default_factory for one in fields(kind) if one.default_factory is not MISSING}
+        _DEFAULTS[kind] = {one.name: made[one.name]() if one.name in made else one.default for one in fields(kind)}
+    return _DEFAULTS[kind]
+
+
 @dataclass(frozen=True)
-class Started:
+class Started(Recorded):
     """What the first event of a release records. The fields mean what `Release` says of those with the same names."""
+
+    seldom = ("goes_back", "takes", "cure", "borne", "wanted", "override", "despite")
 
     service: str
     number: int
@@ -436,20 +418,431 @@ class Started:
     borne: int = 0
     wanted: int = 0
     token: str = ""
+    override: str = ""  # why it was started in spite of what forbade it
+    despite: tuple[str, ...] = ()  # what that was: reasons, as `Reason` has them
+
+
+@dataclass(frozen=True)
+class Entered(Recorded):
+    """A phase began. `image`: the AMI that is known from here on; `goes_back_for`: why it is rolled back."""
+
+    phase: Phase
+    image: str = ""
+    goes_back_for: tuple[Reason, str] | None = None
 
     @classmethod
-    def from_facts(cls, facts: Facts) -> Started:
-        """Read an event of this version or an older one, which knew less."""
-        known: dict[str, Any] = {one.name: facts[one.name] for one in fields(cls) if one.name in facts}
-        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-        return cls(**known)
+    def from_facts(cls, facts: Facts) -> Self:
+        """Read an event."""
+        phase = Phase(facts["phase"])
+        back = (Reason(facts["reason"]), facts.get("message", "")) if phase is Phase.ROLLING_BACK else None
+        return cls(phase, facts.get("image", ""), back)
 
-    def to_facts(self) -> Facts:
-        """As it is recorded, JSON-ready; what few releases have is left out where there is none."""
-        seldom = ("goes_back", "takes", "cure", "borne", "wanted")
-        given = {one.name: getattr(self, one.name) for one in fields(self)}
-        shown = {name: value for name, value in given.items() if value or name not in seldom}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
+    def to_facts(self) -> dict[str, Any]:
+        """As it is recorded, JSON-ready."""
+        image = {"image": self.image} if self.image else {}
+        back = dict(zip(("reason", "message"), self.goes_back_for or (), strict=False))
+        return {"phase": self.phase, **image, **back}
+
+
+@dataclass(frozen=True)
+class Act(Recorded):
+    """One thing to do, and with what: recorded before it is done, so that whoever repeats it does the same."""
+
+    seldom = ("blue", "size", "share", "preview", "groups", "processes", "instances", "group", "image")
+    reads = MappingProxyType({"verb": Verb, "blue": BlueBefore.from_facts})
+
+    verb: Verb
+    blue: BlueBefore | None = None  # PIN_BLUE: as it is before
+    size: int | None = None  # GROW_GREEN: instances
+    share: int | None = None  # SHIFT: percent of the traffic for green
+    preview: str = ""  # SHIFT: `blue` where listeners that show green are given back to blue
+    groups: tuple[str, ...] = ()  # TAKE_REST_OUT: names
+    processes: tuple[str, ...] = ()  # STILL_BLUE: scaling processes to suspend
+    instances: tuple[str, ...] = ()  # UNPROTECT_BLUE: ids
+    group: str = ""  # DROP_GROUP: name
+    image: str = ""  # DROP_IMAGE: id
+
+    def to_facts(self) -> dict[str, Any]:
+        """As it is recorded, JSON-ready."""
+        facts = super().to_facts()
+        return facts if self.blue is None else {**facts, "blue": self.blue.to_facts()}
+
+
+class Made(TypedDict, total=False):
+    """What an act made, or found made: each fact where the act has it."""
+
+    builder: str  # id
+    command: str  # id of what SSM runs
+    group: str  # name
+    size: int  # instances
+    image: str  # AMI id
+    template_version: int
+    stays_on_version: (
+        int | str | None
+    )  # the template version that a group launches from, where it was `$Latest` or `$Default`
+
+
+@dataclass(frozen=True)
+class Did(Recorded):
+    """An act was done, and what it made: `Made` says which."""
+
+    seldom = ("builder", "command", "group", "size", "image", "template_version", "stays_on_version")
+    reads = MappingProxyType({"verb": Verb})
+
+    verb: Verb
+    builder: str = ""
+    command: str = ""
+    group: str = ""
+    size: int | None = None
+    image: str = ""
+    template_version: int | None = None
+    stays_on_version: int | str | None = None
+
+
+@dataclass(frozen=True)
+class Stumbled(Recorded):
+    """An act failed. `code`: AWS's; `transient`: it may pass by itself; `denied`: a permission is missing."""
+
+    reads = MappingProxyType({"verb": Verb})
+
+    verb: Verb
+    code: str = ""
+    message: str = ""
+    transient: bool = False
+    denied: bool = False
+
+
+@dataclass(frozen=True)
+class CheckState(Recorded):
+    """A check's run of equal answers; an event records each answer that changes it.
+
+    It is held once it passed `needs` times in a row, and lost once, having been held, it failed `needs`
+    times in a row, or failed beyond doubt. Times are epoch seconds.
+    """
+
+    seldom = ("certain", "failures")
+
+    name: str
+    passed: bool
+    streak: int  # equal answers in a row, counted up to `needs`
+    since: float  # when this run of answers began
+    value: str  # what was seen last, in a few words
+    held_since: float | None = None
+    lost: bool = False
+    certain: bool = False  # it failed beyond doubt
+    failures: tuple[float, ...] = ()  # when it failed lately, since it came to hold; epoch seconds
+
+    @property
+    def subject(self) -> str:
+        """What was observed: the check, by its name."""
+        return self.name
+
+    @property
+    def held(self) -> bool:
+        """Whether the check can be relied on now."""
+        return self.held_since is not None
+
+    @classmethod
+    def from_facts(cls, facts: Facts) -> Self:
+        """Read what was observed."""
+        return super().from_facts({**facts, "name": facts["subject"]})
+
+    def to_facts(self) -> dict[str, Any]:
+        """As it is recorded, JSON-ready."""
+        facts = super().to_facts()
+        return {"subject": facts.pop("name"), "value": facts.pop("value"), **facts}
+
+
+@dataclass(frozen=True)
+class SubjectState(Recorded):
+    """Something that was seen to change, in a few words; "" where what was seen before is over.
+
+    Of `traffic` it is who gets it: `blue`, `green`, `both` or `nobody`. Some subjects have more, see below.
+    """
+
+    subject: str
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class Fleet(SubjectState):
+    """How many instances `blue` or `green` has. `share`: percent of the traffic; None when it cannot be told."""
+
+    desired: int = field(kw_only=True)
+    in_service: int = field(kw_only=True)
+    serving: int = field(kw_only=True)
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageState(SubjectState):
+    """The state of the image that is made. `image`: its id."""
+
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class Expiring(SubjectState):
+    """A hold is about to expire. `at`: when, epoch seconds; `then`: what happens, `promote` or `rollback`."""
+
+    at: float = field(kw_only=True)
+    then: str = "rollback"
+
+
+@dataclass(frozen=True)
+class Parked(SubjectState):
+    """Who stays as it is until a person acts. Ids."""
+
+    seldom = ("instances",)
+
+    instances: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Detached(SubjectState):
+    """Who was detached from a group and runs on. Ids."""
+
+    instances: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Taken(SubjectState):
+    """Whom AWS or a person's hand took of green. Ids; `since`: epoch seconds."""
+
+    seldom = ("missing", "by_hand")
+
+    instances: tuple[str, ...] = ()  # in this release, replaced ones, too
+    remain: tuple[str, ...] = ()  # who is judged meanwhile
+    since: float = 0.0
+    missing: tuple[str, ...] | None = None  # who is not replaced yet; None where an older version did not say
+    by_hand: tuple[str, ...] | None = None  # whom of those a person set aside or detached; None as above
+
+
+_SEEN: Mapping[str, type[SubjectState]] = {
+    "blue": Fleet,
+    "green": Fleet,
+    "image": ImageState,
+    "hold": Expiring,
+    TAKEN: Taken,
+    **dict.fromkeys((f"{PARKED} {which}" for which in DETACHED), Parked),
+    **dict.fromkeys(DETACHED.values(), Detached),
+}
+
+
+#: What was seen of a check, or of any other subject.
+ObservedState = CheckState | SubjectState
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Something that matters was seen to change, `changes` times in `over` seconds where some went unrecorded."""
+
+    seen: ObservedState
+    changes: int = 0
+    over: float = 0.0
+
+    @classmethod
+    def from_facts(cls, facts: Facts) -> Self:
+        """Read an event: the answer of a check says whether it passed; of anything else the subject says what it is."""
+        kind: type[ObservedState] = CheckState if "passed" in facts else _SEEN.get(facts["subject"], SubjectState)
+        needed = {name for name, default in _defaults(kind).items() if default is MISSING} - {"name"}
+        if not needed <= facts.keys():
+            kind = SubjectState  # another version wrote it in a form that this one does not know
+        return cls(kind.from_facts(facts), int(facts.get("changes", 0)), float(facts.get("over", 0.0)))
+
+    def to_facts(self) -> dict[str, Any]:
+        """As it is recorded, JSON-ready."""
+        pace = {"changes": self.changes, "over": self.over} if self.changes else {}
+        return {**self.seen.to_facts(), **pace}
+
+
+@dataclass(frozen=True)
+class Awaiting(Recorded):
+    """What is waited for. `deadline` (epoch seconds): when the waiting ends by itself, if it does."""
+
+    seldom = ("deadline",)
+    reads = MappingProxyType({"awaited": Awaited})
+
+    awaited: Awaited
+    deadline: float | None = None
+
+    def like(self, other: Awaiting | None) -> bool:
+        """Whether it is the same to whoever reads it: times within a second, and when to try again is no news."""
+        if other is None or other.awaited is not self.awaited:
+            return False
+        ends = (self.deadline, other.deadline)
+        return self.awaited in AGAIN or ends == (None, None) or (None not in ends and abs(ends[0] - ends[1]) < 1)  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Blinded(Recorded):
+    """AWS could not be asked. `code`: AWS's."""
+
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Erred(Recorded):
+    """A mistake of bluegreen's own. `code`: the exception's class; `message`: what went wrong, and where."""
+
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Promoted(Recorded):
+    """Somebody ordered to go on; in spite of what, and why, as `Started` has it. `request`: see `Caller.request`."""
+
+    seldom = ("request", "override", "despite")
+
+    who: str
+    request: str = ""
+    override: str = ""
+    despite: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HoldOrdered(Recorded):
+    """Somebody ordered to wait for a promotion."""
+
+    seldom = ("request",)
+
+    who: str
+    request: str = ""
+
+
+@dataclass(frozen=True)
+class RollbackOrdered(Recorded):
+    """Somebody ordered the return to blue."""
+
+    seldom = ("request",)
+
+    who: str
+    why: str = ""
+    request: str = ""
+
+
+@dataclass(frozen=True)
+class DriverStopped(Recorded):
+    """A driver was told to stop."""
+
+    holder: str = ""
+
+
+@dataclass(frozen=True)
+class TakenUp(Recorded):
+    """A driver goes on. `clock_ahead`: seconds by which its clock differs from AWS's, where that matters."""
+
+    seldom = ("clock_ahead",)
+
+    holder: str = ""
+    clock_ahead: int = 0
+
+
+@dataclass(frozen=True)
+class Resumed(Recorded):
+    """Somebody ordered another try after `failed`."""
+
+    seldom = ("request",)
+
+    who: str
+    request: str = ""
+
+
+@dataclass(frozen=True)
+class Settled(Recorded):
+    """The outcome, and why. `left` names what the release made that is still there and is not live."""
+
+    reads = MappingProxyType({"outcome": Outcome, "reason": Reason})
+
+    outcome: Outcome
+    reason: Reason
+    message: str = ""
+    left: tuple[str, ...] = ()
+
+
+Payload = (
+    Started
+    | Entered
+    | Act
+    | Did
+    | Stumbled
+    | Observed
+    | Awaiting
+    | Blinded
+    | Erred
+    | Promoted
+    | HoldOrdered
+    | RollbackOrdered
+    | DriverStopped
+    | TakenUp
+    | Resumed
+    | Settled
+)
+
+_PAYLOADS: Mapping[EventKind, type[Payload]] = {
+    EventKind.STARTED: Started,
+    EventKind.ENTERED: Entered,
+    EventKind.BEGAN: Act,
+    EventKind.DID: Did,
+    EventKind.STUMBLED: Stumbled,
+    EventKind.OBSERVED: Observed,
+    EventKind.AWAITED: Awaiting,
+    EventKind.BLINDED: Blinded,
+    EventKind.ERRED: Erred,
+    EventKind.PROMOTED: Promoted,
+    EventKind.HOLD_ORDERED: HoldOrdered,
+    EventKind.ROLLBACK_ORDERED: RollbackOrdered,
+    EventKind.INTERRUPTED: DriverStopped,
+    EventKind.TAKEN_UP: TakenUp,
+    EventKind.RESUMED: Resumed,
+    EventKind.SETTLED: Settled,
+}
+_KINDS: Mapping[type[Payload], EventKind] = {payload: kind for kind, payload in _PAYLOADS.items()}
+
+
+def kind_of(payload: Payload) -> EventKind:
+    """The kind of the events that record this."""
+    return _KINDS[type(payload)]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fact in the journal. `at`: epoch seconds; `seq` counts from 1 without gaps.
+
+    `facts` is what the journal has, what a newer version wrote included; `payload` is what this one reads there.
+    """
+
+    release: str
+    seq: int
+    at: float
+    kind: EventKind
+    facts: Facts = field(default_factory=dict)
+
+    @cached_property
+    def payload(self) -> Payload:
+        """What it records, by its kind. It raises when that is of a form that this version does not know."""
+        return _PAYLOADS[self.kind].from_facts(self.facts)
+
+    @property
+    def who(self) -> str:
+        """The person whom a started event or an order speaks of; "" of any other."""
+        by_person = Started | Promoted | HoldOrdered | RollbackOrdered | Resumed
+        return self.payload.who if isinstance(self.payload, by_person) else ""
+
+    @property
+    def verb(self) -> Verb | None:
+        """The act that a began, did or stumbled event speaks of."""
+        return self.payload.verb if isinstance(self.payload, Act | Did | Stumbled) else None
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that an entered event speaks of."""
+        return self.payload.phase if isinstance(self.payload, Entered) else None
+
+
+# --- the release ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -514,7 +907,7 @@ class Release:
     refusals: Mapping[Verb, int] = field(default_factory=dict)  # and how often AWS refused it for good
     did: Mapping[Verb, Event] = field(default_factory=dict)
     checks: Mapping[str, CheckState] = field(default_factory=dict)
-    observed: Mapping[str, Facts] = field(default_factory=dict)  # what was last observed of each subject
+    observed: Mapping[str, ObservedState] = field(default_factory=dict)  # what was last observed of each subject
     paces: Mapping[str, Pace] = field(default_factory=dict)  # how fast that was recorded in this phase
     promoters: tuple[str, ...] = ()
     awaits: Awaiting | None = None  # what its driver waits for, or waited for when it stopped
@@ -543,10 +936,20 @@ class Release:
 
         A driver that dies having ordered it tells no id; the next one finds the image by its name.
         """
-        did = self.did.get(Verb.MAKE_IMAGE)
-        if did is not None:
-            return str(did.facts["image"])
+        made = self.made(Verb.MAKE_IMAGE)
+        if made is not None:
+            return made.image
         return self.image if Verb.MAKE_IMAGE in self.began else ""
+
+    def act(self, verb: Verb) -> Act | None:
+        """The act as it was begun last, with what it was to be done with; None before it was begun."""
+        began = self.began.get(verb)
+        return began.payload if began and isinstance(began.payload, Act) else None
+
+    def made(self, verb: Verb) -> Did | None:
+        """What the act made when it was done last; None before it was done."""
+        did = self.did.get(verb)
+        return did.payload if did and isinstance(did.payload, Did) else None
 
     def never_done(self, verb: Verb) -> bool:
         """Whether it was never begun, or AWS refused it for good each time: it has changed nothing."""
@@ -669,7 +1072,23 @@ class Release:
     def detached(self, group: str) -> tuple[str, ...]:
         """Ids of those who were seen last as detached from this group, running on outside of every group."""
         which = "green" if group == self.green_group else "blue"
-        return tuple(self.observed.get(DETACHED[which], {}).get("instances", ()))
+        return self.aside(DETACHED[which])
+
+    def aside(self, subject: str) -> tuple[str, ...]:
+        """Ids of those who were seen last as parked or detached, by the subject of that observation."""
+        seen = self.observed.get(subject)
+        return seen.instances if isinstance(seen, Parked | Detached) else ()
+
+    @property
+    def taken(self) -> Taken | None:
+        """Whom AWS or a person's hand took of green, as it was seen last; None when nobody ever was."""
+        seen = self.observed.get(TAKEN)
+        return seen if isinstance(seen, Taken) else None
+
+    def fleet(self, which: str) -> Fleet | None:
+        """How `blue` or `green` was seen last; None before that."""
+        seen = self.observed.get(which)
+        return seen if isinstance(seen, Fleet) else None
 
     def passes_needed(self, needs: int) -> int:
         """How often in a row a check has to pass that asks for so many."""
@@ -678,8 +1097,8 @@ class Release:
     @property
     def blue_whole(self) -> bool:
         """Whether blue was seen last with all that it should have in service and healthy."""
-        seen = self.observed.get("blue")
-        return seen is not None and seen["serving"] >= max(seen["desired"], self.wanted, 1)
+        seen = self.fleet("blue")
+        return seen is not None and seen.serving >= max(seen.desired, self.wanted, 1)
 
     @property
     def can_return(self) -> bool:
@@ -791,9 +1210,9 @@ def release_id(service: str, number: int) -> str:
 
 if not TYPE_CHECKING:  # pragma: no branch - the type checker is never at work here
 
-    def replace(release: Release, /, **changes: object) -> Release:
+    def replace(value: Any, /, **changes: object) -> Any:
         """`dataclasses.replace`, which is its type; that passes each of seventy fields, for thousands of events."""
-        changed = copy(release)
+        changed = copy(value)
         vars(changed).update(changes)
         return changed
 
@@ -806,13 +1225,14 @@ def fold(events: Iterable[Event]) -> Release:
 
 def apply(release: Release, event: Event) -> Release:
     """The release after one more event."""
-    told = _FOLD[event.kind](release, event)
+    told = _FOLD[event.kind](release, event, event.payload)
     return replace(told, seq=event.seq, last_at=event.at)
 
 
 def _started(event: Event) -> Release:
     first = Started.from_facts(event.facts)
-    alike = {one.name: getattr(first, one.name) for one in fields(Started) if one.name != "who"}
+    orders = ("who", "override", "despite")
+    alike = {one.name: getattr(first, one.name) for one in fields(Started) if one.name not in orders}
     return Release(
         id=event.release,
         image_given=bool(first.image),
@@ -824,37 +1244,36 @@ def _started(event: Event) -> Release:
     )
 
 
-def _entered(release: Release, event: Event) -> Release:
-    phase = Phase(event.facts["phase"])
+def _entered(release: Release, event: Event, entered: Entered) -> Release:
+    phase = entered.phase
     changed = replace(
         release,
         phase=phase,
         entered={**release.entered, phase: event.at},
         paces={},
-        image=event.facts.get("image", release.image),
+        image=entered.image or release.image,
         failed_attempt=None,
         awaits=None,
         mistake=None,
         blind_since=None,
         interrupted=False,
     )
-    if phase is not Phase.ROLLING_BACK:
+    if entered.goes_back_for is None:
         return changed
-    reason, message = Reason(event.facts["reason"]), event.facts["message"]
-    return replace(changed, left=release.phase, reason=reason, message=message, goes_back_for=(reason, message))
+    reason, message = entered.goes_back_for
+    return replace(changed, left=release.phase, reason=reason, message=message, goes_back_for=entered.goes_back_for)
 
 
-def _began(release: Release, event: Event) -> Release:
-    verb = Verb(event.facts["verb"])
+def _began(release: Release, event: Event, act: Act) -> Release:
+    verb = act.verb
     tries = {**release.tries, verb: release.tries.get(verb, 0) + 1}
     changed = replace(release, began={**release.began, verb: event}, tries=tries, interrupted=False, awaits=None)
-    if verb is Verb.PIN_BLUE and release.blue is None:
-        before = BlueBefore.from_facts(event.facts["blue"])
-        return replace(changed, blue=before, size=max(before.desired, release.wanted))
-    if verb is Verb.GROW_GREEN:
-        return replace(changed, size=event.facts["size"], grew_from=release.grew_from or release.size)
-    if verb is Verb.SHIFT:
-        changed = _shifting(changed, event.facts["share"])
+    if act.blue is not None and release.blue is None:
+        return replace(changed, blue=act.blue, size=max(act.blue.desired, release.wanted))
+    if act.size is not None:
+        return replace(changed, size=act.size, grew_from=release.grew_from or release.size)
+    if act.share is not None:
+        changed = _shifting(changed, act.share)
     out = verb is Verb.TAKE_BLUE_OUT or (verb is Verb.TAKE_REST_OUT and release.phase is Phase.SWITCHING)
     switching = out or (verb is Verb.SHIFT and changed.share > 0)
     return replace(changed, left_whole=release.blue_whole) if switching and release.left_whole is None else changed
@@ -867,37 +1286,36 @@ def _shifting(release: Release, share: int) -> Release:
     return replace(release, share=share, share_before=release.share)
 
 
-def _did(release: Release, event: Event) -> Release:
-    verb = Verb(event.facts["verb"])
+def _did(release: Release, event: Event, did: Did) -> Release:
+    verb = did.verb
     first = verb is Verb.SHIFT and release.share > 0 and release.share_since is None
-    dropped = {event.facts.get("group", "")} - {"", *release.dropped_groups} if verb is Verb.DROP_GROUP else ()
-    image = (str(event.facts.get("image", "")),) if verb is Verb.DROP_IMAGE else ()
+    dropped = {did.group} - {"", *release.dropped_groups} if verb is Verb.DROP_GROUP else ()
+    image = (did.image,) if verb is Verb.DROP_IMAGE else ()
     return replace(
         release,
         dropped_images=(*release.dropped_images, *image),
         dropped_groups=(*release.dropped_groups, *dropped),
         did={**release.did, verb: event},
         share_since=event.at if first else release.share_since,
-        template_version=event.facts.get("template_version", release.template_version),
+        template_version=did.template_version or release.template_version,
         failed_attempt=None,
         awaits=None,
         mistake=None,
     )
 
 
-def _after_failed_attempt(release: Release, event: Event) -> Release:
-    f = event.facts
-    verb = Verb(f["verb"])
+def _after_failed_attempt(release: Release, event: Event, stumbled: Stumbled) -> Release:
+    verb = stumbled.verb
     before = release.failed_attempt if release.failed_attempt and release.failed_attempt.verb is verb else None
     failed_attempt = FailedAttempt(
         verb=verb,
         count=before.count + 1 if before else 1,
         first=before.first if before else event.at,
         last=event.at,
-        code=f["code"],
-        message=f["message"],
-        transient=f["transient"],
-        denied=f["denied"],
+        code=stumbled.code,
+        message=stumbled.message,
+        transient=stumbled.transient,
+        denied=stumbled.denied,
     )
     if not failed_attempt.transient:
         release = replace(release, refusals={**release.refusals, verb: release.refusals.get(verb, 0) + 1})
@@ -909,34 +1327,20 @@ def _after_failed_attempt(release: Release, event: Event) -> Release:
     return replace(release, failed_attempt=failed_attempt, awaits=Awaiting(again))
 
 
-def _observed(release: Release, event: Event) -> Release:
-    f = event.facts
-    if f["subject"] == REACHABLE:
+def _observed(release: Release, event: Event, observed: Observed) -> Release:
+    seen = observed.seen
+    if seen.subject == REACHABLE:
         return _sighted(release, event)
-    changes, over = int(f.get("changes", 0)), float(f.get("over", 0.0))
-    before = release.paces.get(f["subject"])
+    before = release.paces.get(seen.subject)
     left = max(before.left_by(event.at) - 1, 0.0) if before else BURST - 1.0
-    paces = {**release.paces, f["subject"]: Pace(event.at, left, changes, over)}
-    return seeing(replace(release, paces=paces), {key: f[key] for key in f if key not in ("changes", "over")})
+    paces = {**release.paces, seen.subject: Pace(event.at, left, observed.changes, observed.over)}
+    return seeing(replace(release, paces=paces), seen)
 
 
-def seeing(release: Release, facts: Facts) -> Release:
-    """The release with one more thing seen of it: `facts` of an `observed` event, recorded or not yet."""
-    observed = {**release.observed, facts["subject"]: facts}
-    if "passed" not in facts:
-        return replace(release, observed=observed)
-    state = CheckState(
-        name=facts["subject"],
-        passed=facts["passed"],
-        streak=facts["streak"],
-        since=facts["since"],
-        value=facts["value"],
-        held_since=facts["held_since"],
-        lost=facts["lost"],
-        certain=facts.get("certain", False),
-        failures=tuple(facts.get("failures", ())),
-    )
-    return replace(release, observed=observed, checks={**release.checks, state.name: state})
+def seeing(release: Release, seen: ObservedState) -> Release:
+    """The release with one more thing seen of it, recorded or not yet."""
+    changed = replace(release, observed={**release.observed, seen.subject: seen})
+    return replace(changed, checks={**release.checks, seen.name: seen}) if isinstance(seen, CheckState) else changed
 
 
 def _sighted(release: Release, event: Event) -> Release:
@@ -946,54 +1350,58 @@ def _sighted(release: Release, event: Event) -> Release:
     return replace(release, watched_since=since, blind_since=None, awaits=None)
 
 
-def _blinded(release: Release, event: Event) -> Release:
+def _blinded(release: Release, event: Event, blinded: Blinded) -> Release:
     since = release.blind_since if release.blind_since is not None else event.at
     return replace(release, blind_since=since, awaits=Awaiting(Awaited.REACHABLE))
 
 
-def _awaited(release: Release, event: Event) -> Release:
-    return replace(release, awaits=Awaiting(Awaited(event.facts["awaited"]), event.facts.get("deadline")))
+def _awaited(release: Release, event: Event, awaits: Awaiting) -> Release:
+    return replace(release, awaits=awaits)
 
 
-def _erred(release: Release, event: Event) -> Release:
+def _erred(release: Release, event: Event, erred: Erred) -> Release:
     """Two far apart are not in a row: what works for so long in between works."""
     before = release.mistake if release.mistake and event.at - release.mistake.last < APART else None
     count = before.count + 1 if before else 1
-    mistake = Mistake(count, event.at, event.facts["message"])
+    mistake = Mistake(count, event.at, erred.message)
     return replace(release, mistake=mistake, awaits=Awaiting(Awaited.RETRY))
 
 
-def _promoted(release: Release, event: Event) -> Release:
-    who = event.facts["who"]
+def _promoted(release: Release, event: Event, promoted: Promoted) -> Release:
+    who = promoted.who
     return release if who in release.promoters else replace(release, promoters=(*release.promoters, who))
 
 
-def _hold_ordered(release: Release, event: Event) -> Release:
+def _hold_ordered(release: Release, event: Event, ordered: HoldOrdered) -> Release:
     """Whoever promoted before has to look again."""
-    return replace(release, hold=True, held_by=event.facts["who"], promoters=())
+    return replace(release, hold=True, held_by=ordered.who, promoters=())
 
 
-def _rollback_ordered(release: Release, event: Event) -> Release:
-    reopened = _resumed(release, event) if release.outcome is Outcome.FAILED else release
-    return replace(reopened, rollback_by=event.facts["who"], awaits=None)
+def _rollback_ordered(release: Release, event: Event, ordered: RollbackOrdered) -> Release:
+    reopened = _reopened(release, event) if release.outcome is Outcome.FAILED else release
+    return replace(reopened, rollback_by=ordered.who, awaits=None)
 
 
-def _interrupted(release: Release, event: Event) -> Release:
+def _interrupted(release: Release, event: Event, interrupted: DriverStopped) -> Release:
     return replace(release, interrupted=True)
 
 
-def _taken_up(release: Release, event: Event) -> Release:
+def _taken_up(release: Release, event: Event, taken_up: TakenUp) -> Release:
     return reduce(seeing, _unsure(release, event.at), replace(release, watched_since=event.at, interrupted=False))
 
 
-def _unsure(release: Release, at: float) -> Iterator[Facts]:
+def _unsure(release: Release, at: float) -> Iterator[CheckState]:
     """Runs of answers that a driver which died may have seen the end of, unrecorded: a new one counts them anew."""
-    for name in release.checks:
+    for name, state in release.checks.items():
         if (pace := release.paces.get(name)) and pace.exhausted:
-            yield {**release.observed[name], "streak": 0, "since": at}
+            yield replace(state, streak=0, since=at)
 
 
-def _resumed(release: Release, event: Event) -> Release:
+def _resumed(release: Release, event: Event, resumed: Resumed) -> Release:
+    return _reopened(release, event)
+
+
+def _reopened(release: Release, event: Event) -> Release:
     reason, message = release.goes_back_for or (release.reason, release.message)
     return replace(
         release,
@@ -1012,20 +1420,19 @@ def _resumed(release: Release, event: Event) -> Release:
     )
 
 
-def _settled(release: Release, event: Event) -> Release:
-    f = event.facts
+def _settled(release: Release, event: Event, settled: Settled) -> Release:
     return replace(
         release,
-        outcome=Outcome(f["outcome"]),
-        reason=Reason(f["reason"]),
-        message=f["message"],
-        left_behind=tuple(f["left"]),
+        outcome=settled.outcome,
+        reason=settled.reason,
+        message=settled.message,
+        left_behind=settled.left,
         settled_at=event.at,
         awaits=None,
     )
 
 
-_FOLD = {
+_FOLD: Mapping[EventKind, Callable[[Release, Event, Any], Release]] = {
     EventKind.ENTERED: _entered,
     EventKind.BEGAN: _began,
     EventKind.DID: _did,

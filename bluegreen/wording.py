@@ -7,23 +7,44 @@ A sentence says only what is known: an act that was *done* is a call that AWS to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from bluegreen.release import (
     HELD,
     PARKED,
     PASSING,
     TELLING,
+    Act,
     Awaited,
+    Awaiting,
+    Blinded,
     BlueBefore,
     CheckState,
+    Detached,
+    Did,
+    DriverStopped,
+    Entered,
+    Erred,
     Event,
     EventKind,
+    Expiring,
     Facts,
+    Fleet,
+    HoldOrdered,
+    Observed,
     Outcome,
+    Parked,
     Phase,
+    Promoted,
     Reason,
     Release,
+    Resumed,
+    RollbackOrdered,
+    Settled,
+    Started,
+    Stumbled,
+    SubjectState,
+    TakenUp,
     Verb,
     duration,
     prefixes,
@@ -195,18 +216,62 @@ def sentence(event: Event, release: Release) -> str:
     It never raises: what another build wrote in a form that this one does not know is told as just that.
     """
     try:
-        return one_line(_TELL[event.kind](event, release))
+        return one_line(_told(event, release))
     except Exception:  # whoever shows a release must not fail over one of its lines
         return f"event {event.seq} ({phase_title(event.kind)}) cannot be put into words by this version"
 
 
-def _started(event: Event, release: Release) -> str:
+def _told(event: Event, release: Release) -> str:
+    match event.payload:
+        case Started() as started:
+            return _started(started, release)
+        case Entered() as entered:
+            return _entered(entered, release)
+        case Act() as act:
+            return f"about to {_done(act, release, 0)}"
+        case Did() as did:
+            return _done(did, release, 1)
+        case Stumbled() as stumbled:
+            return _after_failed_attempt(stumbled, release)
+        case Observed() as observed:
+            return _observed(observed, event.at, release)
+        case Awaiting(awaited, deadline):
+            return awaiting(awaited, deadline, event.at, release)
+        case Blinded(message=message):
+            said = f": {message.rstrip('.')}" if message else ""
+            return f"AWS could not be asked{said}; nothing is changed until it answers"
+        case Erred(message=message):
+            return f"bluegreen made a mistake: {message}; trying again soon, nothing is changed until then"
+        case DriverStopped():
+            return f"the driver was told to stop; nothing new was begun, and {release.id} can be resumed"
+        case TakenUp() as taken_up:
+            return _taken_up(taken_up, release)
+        case Settled() as settled:
+            return _outcome(release, settled.outcome, settled.reason, settled.message)
+        case ordered:
+            return _ordered(ordered, release)
+
+
+def _ordered(ordered: Promoted | HoldOrdered | RollbackOrdered | Resumed, release: Release) -> str:
+    who = person(ordered.who)
+    match ordered:
+        case Promoted(override=override, despite=despite):
+            return f"{who} promoted {release.id}{_approvals(release)}{_in_spite(override, despite)}"
+        case HoldOrdered():
+            return f"{who} ordered {release.id} to wait for a promotion"
+        case RollbackOrdered(why=why):
+            return f"{who} ordered the rollback of {release.id}{': ' + why if why else ''}"
+        case Resumed():
+            return f"{who} resumed {release.id} in {phase_title(release.phase)}"
+
+
+def _started(started: Started, release: Release) -> str:
     what = f"{release.commit[:8]} " if release.commit else ""
     of = f"of #{release.again}, all else as it is now, " if release.again else ""
     image = f"with image {release.image} {of}" if release.image else ""
     return (
-        f"{person(event.facts['who'])} started {release.id}: {what}{image}"
-        f"from {release.blue_group} to {release.green_group}{_in_spite(event.facts)}{without_return(release)}"
+        f"{person(started.who)} started {release.id}: {what}{image}from {release.blue_group} to {release.green_group}"
+        f"{_in_spite(started.override, started.despite)}{without_return(release)}"
     )
 
 
@@ -218,32 +283,24 @@ def without_return(release: Release) -> str:
     return f", a cure without a way back to it: {release.cure}{size}"
 
 
-def _entered(event: Event, release: Release) -> str:
-    phase = Phase(event.facts["phase"])
-    if phase is Phase.ROLLING_BACK:
-        return f"going back to blue: {because(release, Reason(event.facts['reason']), event.facts.get('message', ''))}"
-    return phase_meaning(phase, release)
+def _entered(entered: Entered, release: Release) -> str:
+    if entered.goes_back_for is not None:
+        return f"going back to blue: {because(release, *entered.goes_back_for)}"
+    return phase_meaning(entered.phase, release)
 
 
-def _began(event: Event, release: Release) -> str:
-    return f"about to {_act(event, release, 0)}"
+def _after_failed_attempt(stumbled: Stumbled, release: Release) -> str:
+    message = stumbled.message
+    code = f" ({stumbled.code})" if stumbled.code and stumbled.code not in message else ""
+    then = "; trying again soon" if stumbled.transient else "; a permission is missing" if stumbled.denied else ""
+    act = _done(Act(stumbled.verb), release, 0)
+    return f"could not {act}: {message.rstrip('.')}{code}{then}"
 
 
-def _did(event: Event, release: Release) -> str:
-    return _act(event, release, 1)
-
-
-def _after_failed_attempt(event: Event, release: Release) -> str:
-    f = event.facts
-    code = f" ({f['code']})" if f.get("code") and f["code"] not in f["message"] else ""
-    then = "; trying again soon" if f["transient"] else "; a permission is missing" if f["denied"] else ""
-    return f"could not {_act(event, release, 0)}: {f['message'].rstrip('.')}{code}{then}"
-
-
-def _observed(event: Event, release: Release) -> str:
-    f = event.facts
-    said = _answer(f, release) if "passed" in f else _seen(event, release)
-    return f"{said}; it flaps: {_changes(f['changes'], f['over'])}" if f.get("changes") else said
+def _observed(observed: Observed, at: float, release: Release) -> str:
+    seen = observed.seen
+    said = _answer(seen, release) if isinstance(seen, CheckState) else _seen(seen, at, release)
+    return f"{said}; it flaps: {_changes(observed.changes, observed.over)}" if observed.changes else said
 
 
 def flaps(release: Release, subject: str) -> str:
@@ -256,11 +313,17 @@ def _changes(changes: int, over: float) -> str:
     return f"changed {count_of(changes, 'time')} in {duration(over)}"
 
 
-def _seen(event: Event, release: Release) -> str:
-    f = event.facts
-    subject, value = f["subject"], f.get("value", "")
-    if subject in ("blue", "green"):
-        return f"{subject}: {_group(f)}"
+def _seen(seen: SubjectState, at: float, release: Release) -> str:
+    subject, value = seen.subject, seen.value
+    match seen:
+        case Fleet():
+            return f"{subject}: {_group(seen)}"
+        case Expiring():
+            then = "it is promoted" if seen.then == "promote" else "it is rolled back"
+            given = f"only {len(release.promoters)} of {release.approvals} people have" if release.promoters else ""
+            return f"{given or 'nobody has'} promoted {release.id}: in {duration(seen.at - at)} {then}"
+        case Parked() | Detached():
+            return value or _out_of_the_way(subject, release)
     match subject:
         case "traffic":
             return _TRAFFIC.get(value, f"traffic: {value}")
@@ -269,19 +332,9 @@ def _seen(event: Event, release: Release) -> str:
         case "build" | "build check":
             return f"the {subject} on builder {release.builder}: {value}"
         case "sight":
-            return str(value)
-        case "hold":
-            then = "it is promoted" if f.get("then") == "promote" else "it is rolled back"
-            given = f"only {len(release.promoters)} of {release.approvals} people have" if release.promoters else ""
-            return f"{given or 'nobody has'} promoted {release.id}: in {duration(f['at'] - event.at)} {then}"
-        case "parked blue" | "parked green" if not value:
-            return f"no instance of {_named(subject, release)} is kept out of service by hand any more"
-        case "held blue" | "held green" if not value:
-            return f"no lifecycle hook holds instances of {_named(subject, release)} any more"
-        case "detached" | "detached green" if not value:
-            return f"nobody who was detached from {_named(subject, release)} runs outside of every group any more"
-        case "parked blue" | "parked green" | "held blue" | "held green" | "detached" | "detached green":
-            return str(value)
+            return value
+        case "held blue" | "held green":
+            return value or _out_of_the_way(subject, release)
         case "taken":
             whole = f"what was taken of {release.green_group} has been replaced"
             return f"{value}; it is judged by those that remain" if value else whole
@@ -292,61 +345,28 @@ def _seen(event: Event, release: Release) -> str:
     return f"{subject}: {value}"
 
 
-def _named(subject: str, release: Release) -> str:
-    return release.green_group if subject.endswith("green") else release.blue_group
+def _out_of_the_way(subject: str, release: Release) -> str:
+    """What was in the way is over."""
+    group = release.green_group if subject.endswith("green") else release.blue_group
+    if subject.startswith(PARKED):
+        return f"no instance of {group} is kept out of service by hand any more"
+    if subject.startswith(HELD):
+        return f"no lifecycle hook holds instances of {group} any more"
+    return f"nobody who was detached from {group} runs outside of every group any more"
 
 
-def _blinded(event: Event, release: Release) -> str:
-    message = event.facts.get("message", "")
-    return f"AWS could not be asked{': ' + message.rstrip('.') if message else ''}; nothing is changed until it answers"
-
-
-def _awaited(event: Event, release: Release) -> str:
-    return awaiting(*awaited_by(event), event.at, release)
-
-
-def _erred(event: Event, release: Release) -> str:
-    return f"bluegreen made a mistake: {event.facts['message']}; trying again soon, nothing is changed until then"
-
-
-def _promoted(event: Event, release: Release) -> str:
-    return f"{person(event.facts['who'])} promoted {release.id}{_approvals(release)}{_in_spite(event.facts)}"
-
-
-def _in_spite(f: Facts) -> str:
+def _in_spite(override: str, despite: Iterable[str]) -> str:
     """What was overridden, and why; empty when nothing was."""
-    if not f.get("override"):
+    if not override:
         return ""
-    known = [_OVERRIDDEN.get(one, str(one)) for one in f.get("despite") or ()]
-    return f", despite {' and '.join(known) or 'what forbade it'}: {f['override']}"
+    known = [_OVERRIDDEN.get(one, one) for one in despite]
+    return f", despite {' and '.join(known) or 'what forbade it'}: {override}"
 
 
-def _hold_ordered(event: Event, release: Release) -> str:
-    return f"{person(event.facts['who'])} ordered {release.id} to wait for a promotion"
-
-
-def _rollback_ordered(event: Event, release: Release) -> str:
-    why = event.facts.get("why", "")
-    return f"{person(event.facts['who'])} ordered the rollback of {release.id}{': ' + why if why else ''}"
-
-
-def _interrupted(event: Event, release: Release) -> str:
-    return f"the driver was told to stop; nothing new was begun, and {release.id} can be resumed"
-
-
-def _taken_up(event: Event, release: Release) -> str:
-    ahead = int(event.facts.get("clock_ahead", 0))
+def _taken_up(taken_up: TakenUp, release: Release) -> str:
+    ahead = taken_up.clock_ahead
     clock = f"; its clock is {abs(ahead)} s {'fast' if ahead > 0 else 'slow'}" if ahead else ""
-    return f"{event.facts.get('holder') or 'a driver'} drives {release.id} on{clock}"
-
-
-def _resumed(event: Event, release: Release) -> str:
-    return f"{person(event.facts['who'])} resumed {release.id} in {phase_title(release.phase)}"
-
-
-def _settled(event: Event, release: Release) -> str:
-    f = event.facts
-    return _outcome(release, Outcome(f["outcome"]), Reason(f["reason"]), f.get("message", ""))
+    return f"{taken_up.holder or 'a driver'} drives {release.id} on{clock}"
 
 
 def beforehand(release: Release, *, loud: bool = False) -> tuple[str, ...]:
@@ -361,46 +381,26 @@ def finding(f: Facts) -> str:
     return one_line(f"{said}. {f['hint']}" if f.get("hint") else said)
 
 
-_TELL: Mapping[EventKind, Callable[[Event, Release], str]] = {
-    EventKind.STARTED: _started,
-    EventKind.ENTERED: _entered,
-    EventKind.BEGAN: _began,
-    EventKind.DID: _did,
-    EventKind.STUMBLED: _after_failed_attempt,
-    EventKind.OBSERVED: _observed,
-    EventKind.BLINDED: _blinded,
-    EventKind.ERRED: _erred,
-    EventKind.AWAITED: _awaited,
-    EventKind.PROMOTED: _promoted,
-    EventKind.HOLD_ORDERED: _hold_ordered,
-    EventKind.ROLLBACK_ORDERED: _rollback_ordered,
-    EventKind.INTERRUPTED: _interrupted,
-    EventKind.TAKEN_UP: _taken_up,
-    EventKind.RESUMED: _resumed,
-    EventKind.SETTLED: _settled,
-}
-
-
-def _group(f: Facts) -> str:
-    share = f.get("share")
-    if f.get("serving") or share:
-        count = f"{f['serving']} of {f['desired']} {'healthy' if share == 0 else 'serving'}"
-    elif f["in_service"] > f["desired"]:
-        count = f"{f['in_service']} in service, {f['desired']} wanted"
+def _group(fleet: Fleet) -> str:
+    share = fleet.share
+    if fleet.serving or share:
+        count = f"{fleet.serving} of {fleet.desired} {'healthy' if share == 0 else 'serving'}"
+    elif fleet.in_service > fleet.desired:
+        count = f"{fleet.in_service} in service, {fleet.desired} wanted"
     else:
-        count = f"{f['in_service']} of {f['desired']} in service"
+        count = f"{fleet.in_service} of {fleet.desired} in service"
     return f"{count}, {share_text(share)}" if share is not None else count
 
 
-def _answer(f: Facts, release: Release) -> str:
-    name, value = f"check {f['subject']}", f": {f['value']}" if f.get("value") else ""
-    if f["lost"]:
-        return f"{name} {'fails' if f.get('certain') else 'no longer holds'}{value}"
-    if not f["passed"]:
-        return f"{name} fails{times(f['streak'])}{value}"
-    if f["held_since"] is not None:
+def _answer(state: CheckState, release: Release) -> str:
+    name, value = f"check {state.name}", f": {state.value}" if state.value else ""
+    if state.lost:
+        return f"{name} {'fails' if state.certain else 'no longer holds'}{value}"
+    if not state.passed:
+        return f"{name} fails{times(state.streak)}{value}"
+    if state.held:
         return f"{name} holds{value}"
-    needs, streak = needed(release, f["subject"]), f["streak"]
+    needs, streak = needed(release, state.name), state.streak
     return f"{name} passes{f' ({streak} of {needs})' if needs else times(streak)}{value}"
 
 
@@ -423,17 +423,12 @@ def phase_meaning(phase: Phase, release: Release | None = None) -> str:
     return _PHASES[phase]
 
 
-def intent(verb: Verb, facts: Facts, release: Release, *, arns: bool = True) -> str:
+def intent(act: Act, release: Release, *, arns: bool = True) -> str:
     """What would be done, imperative, with the real names: `create web-production-v42 with 4 instances`."""
-    names = _names(facts, release)
+    names = _names(act, release)
     if arns:
         names |= _targets(release, lambda arn: f"{short(arn)} ({arn})")
-    return one_line(_ACTS[verb][0].format_map(names))
-
-
-def awaited_by(event: Event) -> tuple[Awaited, float | None]:
-    """What an `awaited` event says: what for, and until when (epoch seconds)."""
-    return Awaited(event.facts["awaited"]), event.facts.get("deadline")
+    return one_line(_ACTS[act.verb][0].format_map(names))
 
 
 def awaiting(awaited: Awaited, deadline: float | None, now: float, release: Release) -> str:
@@ -457,20 +452,19 @@ def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:
 
 def awaited_text(awaited: Awaited, release: Release) -> str:
     """What is waited for, without the time."""
+    blue, green = release.fleet("blue"), release.fleet("green")
     counts = {
-        "green_count": _count(release, "green"),
-        "blue_count": _count(release, "blue"),
-        "blue_left": _left_in(release, "blue"),
-        "blue_serving": _count(release, "blue", "serving"),
+        "green_count": f" ({green.in_service} of {green.desired})" if green else "",
+        "blue_count": f" ({blue.in_service} of {blue.desired})" if blue else "",
+        "blue_left": f" ({blue.in_service} left)" if blue else "",
+        "blue_serving": f" ({blue.serving} of {blue.desired})" if blue else "",
         "blue_in_the_way": _in_the_way(release, "blue"),
         "green_in_the_way": _in_the_way(release, "green"),
         "open_checks": _open_checks(release),
         "approvals": _approvals(release),
-        "failed_attempt": f" (could not {_ACTS[s.verb][0].format_map(_names({}, release))})"
-        if (s := release.failed_attempt)
-        else "",
+        "failed_attempt": f" (could not {_done(Act(s.verb), release, 0)})" if (s := release.failed_attempt) else "",
     }
-    return one_line(_WAITS[awaited].format_map({**_names({}, release), **counts}))
+    return one_line(_WAITS[awaited].format_map({**_names(None, release), **counts}))
 
 
 def outcome_line(release: Release) -> str:
@@ -548,7 +542,8 @@ def serving(release: Release) -> str:
     blue, green = release.blue_group, release.green_group
     if release.outcome is Outcome.LIVE:
         return green
-    seen = str((release.observed.get("traffic") or {}).get("value", "blue"))
+    traffic = release.observed.get("traffic")
+    seen = traffic.value if traffic else "blue"
     return {"green": green, "both": f"{blue}, {green}", "nobody": "nobody"}.get(seen, blue)
 
 
@@ -645,42 +640,43 @@ def needed(release: Release, check: str) -> int:
     return release.passes_needed(next(said, 0))
 
 
-def _act(event: Event, release: Release, form: int) -> str:
-    return _ACTS[Verb(event.facts["verb"])][form].format_map(_names(event.facts, release))
+def _done(act: Act | Did, release: Release, form: int) -> str:
+    return _ACTS[act.verb][form].format_map(_names(act, release))
 
 
-def _names(f: Facts, release: Release) -> dict[str, str]:
+def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
     """Every name that an act's words may hold; what is not known yet is said in words."""
-    before = release.blue
-    size = f.get("size") or release.size
-    version = f.get("template_version") or release.template_version
+    act, did = (told, None) if isinstance(told, Act) else (None, told)
+    before, image = release.blue, told.image if told else ""
+    size = (told.size if told else 0) or release.size
+    version = (did.template_version if did else 0) or release.template_version
     return {
         "blue": release.blue_group,
         "green": release.green_group,
         "builder": f"builder {release.builder}" if release.builder else "the builder",
         "commit": release.commit[:8] or "the source",
-        "image": f.get("image") or release.image or release.image_name,
-        "made_image": f" ({f['image']})" if f.get("image") else "",
+        "image": image or release.image or release.image_name,
+        "made_image": f" ({image})" if image else "",
         "image_name": release.image_name,
-        "template": f.get("template") or (before.template if before else "") or "of blue",
+        "template": (before.template if before else "") or "of blue",
         "blue_version": before.resolved_version if before else "as it is now",
         "version": f"version {version}" if version else "the new version",
-        "group": f.get("group") or "the group",
-        "rest": " and ".join(f.get("groups") or ()) or "what was left",
-        "processes": ", ".join(f.get("processes") or ()) or "the scaling processes",
+        "group": (told.group if told else "") or "the group",
+        "rest": " and ".join(act.groups if act else ()) or "what was left",
+        "processes": ", ".join(act.processes if act else ()) or "the scaling processes",
         "servers": count_of(size, "instance") if size else "as many instances as blue has",
         "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",
-        "stays": _stays(f, before),
-        "given": _given(f.get("share", release.share)),
+        "stays": _stays(did, before),
+        "given": _given(release.share if act is None or act.share is None else act.share),
         **_targets(release, short),
     }
 
 
-def _stays(f: Facts, before: BlueBefore | None) -> str:
+def _stays(did: Did | None, before: BlueBefore | None) -> str:
     """That green launches from a number where blue had `$Latest` or `$Default`; empty when it does not."""
-    if not (before and f.get("stays_on_version")):
+    if not (before and did and did.stays_on_version):
         return ""
-    return f"; it stays on template version {f['stays_on_version']}, as {before.template_version} means another by now"
+    return f"; it stays on template version {did.stays_on_version}, as {before.template_version} means another by now"
 
 
 def _given(share: float) -> str:
@@ -697,21 +693,10 @@ def _targets(release: Release, name: Callable[[str], str]) -> dict[str, str]:
     }
 
 
-def _count(release: Release, subject: str, which: str = "in_service") -> str:
-    f = release.observed.get(subject)
-    return f" ({f[which]} of {f['desired']})" if f else ""
-
-
-def _left_in(release: Release, subject: str) -> str:
-    f = release.observed.get(subject)
-    return f" ({f['in_service']} left)" if f else ""
-
-
 def _in_the_way(release: Release, which: str) -> str:
     """What does not pass by itself, or not soon."""
-    found = [
-        str(f["value"]) for kind in (PARKED, HELD) if (f := release.observed.get(f"{kind} {which}")) and f["value"]
-    ]
+    seen = (release.observed.get(f"{kind} {which}") for kind in (PARKED, HELD))
+    found = [one.value for one in seen if one and one.value]
     return f"; {'; '.join(found)}" if found else ""
 
 

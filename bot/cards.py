@@ -24,7 +24,7 @@ from typing import Any
 
 from bluegreen.engine import Engine
 from bluegreen.errors import BlueGreenError, LeaseLost
-from bluegreen.release import Event, EventKind, Outcome, Release, apply, fold, release_id
+from bluegreen.release import Event, EventKind, Outcome, Release, Settled, apply, fold, release_id
 from bot import messages
 from bot.metrics import Counters, Fence
 from bot.slack import Later, Lost, Refusal, Slack
@@ -296,10 +296,10 @@ class Cards:
     def _measure(self, before: Release, event: Event) -> None:
         if event.kind is EventKind.ENTERED or event.kind is EventKind.SETTLED:
             self._metrics.phases.labels(before.phase).observe(max(0.0, event.at - before.in_phase_since))
-        if event.kind is EventKind.SETTLED:
-            self._metrics.releases.labels(event.facts["outcome"]).inc()
-            if event.facts["outcome"] == Outcome.ROLLED_BACK:
-                self._metrics.rollbacks.labels(event.facts["reason"]).inc()
+        if isinstance(event.payload, Settled):
+            self._metrics.releases.labels(event.payload.outcome).inc()
+            if event.payload.outcome is Outcome.ROLLED_BACK:
+                self._metrics.rollbacks.labels(event.payload.reason).inc()
 
     # --- Slack -----------------------------------------------------------------------------------
 

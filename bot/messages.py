@@ -21,11 +21,17 @@ from bluegreen.release import (
     IN_NO_CALENDAR,
     Awaited,
     CheckState,
+    Did,
+    Entered,
     Event,
     EventKind,
+    Expiring,
+    Observed,
     Outcome,
     Phase,
     Release,
+    Settled,
+    Started,
     Verb,
     duration,
 )
@@ -102,7 +108,7 @@ def who(name: str) -> str:
 def told(event: Event, release: Release) -> str:
     """An event as one line of mrkdwn, with the people that it speaks of as mentions."""
     line = quoted(here(sentence(event, release)))
-    for name in {str(event.facts.get("who", "")), release.rollback_by}:
+    for name in {event.who, release.rollback_by}:
         if _SLACK_PERSON.fullmatch(name):
             line = line.replace(name, who(name), 1)
     if event.kind is EventKind.STARTED:
@@ -112,7 +118,7 @@ def told(event: Event, release: Release) -> str:
 
 def _reminds(event: Event) -> bool:
     """Whether it says that a hold is about to expire."""
-    return event.kind is EventKind.OBSERVED and event.facts["subject"] == "hold"
+    return isinstance(event.payload, Observed) and isinstance(event.payload.seen, Expiring)
 
 
 def _reminded(release: Release) -> str:
@@ -340,13 +346,13 @@ def _group(release: Release, which: str) -> str:
 
 
 def _count(release: Release, which: str) -> str:
-    seen = release.observed.get(which)
+    seen = release.fleet(which)
     if not seen:
         return ""
-    serving, share = int(seen["serving"]), seen.get("share")
-    up = serving if serving or share else int(seen["in_service"])
+    serving, share = seen.serving, seen.share
+    up = serving if serving or share else seen.in_service
     word = "healthy" if serving or share else "in service"
-    return f"{up} of {seen['desired']} {word}, {f'{share:g} % of the traffic' if share else 'no traffic'}"
+    return f"{up} of {seen.desired} {word}, {f'{share:g} % of the traffic' if share else 'no traffic'}"
 
 
 def _checks(release: Release) -> list[Block]:
@@ -482,32 +488,36 @@ _TOLD_ACTS = frozenset({Verb.CREATE_GREEN, Verb.JOIN_GREEN, Verb.TAKE_BLUE_OUT, 
 
 def worth_a_line(event: Event) -> bool:
     """Whether the thread tells it: phases, changes of health and traffic, orders, troubles."""
-    if event.kind is EventKind.STARTED:
-        return any(found["verdict"] == "warned" for found in event.facts.get("findings", ()))
-    if event.kind is EventKind.DID:
-        return event.verb in _TOLD_ACTS or "stays_on_version" in event.facts
-    if event.kind is EventKind.OBSERVED:
-        return "passed" not in event.facts or _changes(event.facts)
+    match event.payload:
+        case Started(findings=findings):
+            return any(found["verdict"] == "warned" for found in findings)
+        case Did(verb=verb, stays_on_version=version):
+            return verb in _TOLD_ACTS or version is not None
+        case Observed(seen=CheckState() as answer):
+            return _changes(answer)
+        case Observed():
+            return True
     return event.kind in _ALWAYS
 
 
-def _changes(answer: Mapping[str, Any]) -> bool:
+def _changes(answer: CheckState) -> bool:
     """A check that begins to fail, is lost, comes to hold, or passes again; not each answer on the way there.
 
     Green's targets are not healthy when they have just joined: that is no news until they were.
     """
-    held, first = answer["held_since"], answer["streak"] == 1
-    if not answer["passed"]:
-        return bool(answer["lost"] or (first and (held is not None or answer["subject"] != _TARGETS)))
-    return held is not None and bool(held >= answer["since"] or first)
+    held, first = answer.held_since, answer.streak == 1
+    if not answer.passed:
+        return answer.lost or (first and (held is not None or answer.name != _TARGETS))
+    return held is not None and (held >= answer.since or first)
 
 
 def aloud(event: Event) -> bool:
     """Whether the channel is told, not only the thread: orders, a hold that expires, a rollback, an end not live."""
-    if event.kind is EventKind.ENTERED:
-        return event.phase is Phase.ROLLING_BACK
-    if event.kind is EventKind.SETTLED:
-        return bool(event.facts["outcome"] != Outcome.LIVE)
+    match event.payload:
+        case Entered(phase=phase):
+            return phase is Phase.ROLLING_BACK
+        case Settled(outcome=outcome):
+            return outcome is not Outcome.LIVE
     return event.kind in ORDERS or _reminds(event)
 
 

@@ -133,10 +133,8 @@ class Trial:
             green, blues = self._windows(rule)
             said = evaluate(rule, green, blues, held=bool(state and state.held))
             result = CheckResult(name, said.passed, said.value, self._now, said.certain)
-            if facts := _counted(state, result, NEEDS):
-                self._states[name] = state = CheckState(
-                    name, *(facts[key] for key in ("passed", "streak", "since", "value", "held_since", "lost"))
-                )
+            if counted := _counted(state, result, NEEDS):
+                self._states[name] = state = counted
             assert state is not None
             if state.lost:
                 return End("caught", self._now, self._switched is not None, name)

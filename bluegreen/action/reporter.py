@@ -12,7 +12,7 @@ from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.errors import BlueGreenError, Interrupted
-from bluegreen.release import Awaited, Event, EventKind, Outcome, Release, apply, fold, moment
+from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Release, apply, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.github import GitHub
@@ -87,8 +87,8 @@ class Reporter:
     def _hear(self, release: Release, event: Event) -> None:
         self.release = release
         self._events.append(event)
-        if event.kind is EventKind.AWAITED:
-            self._wait(release, *wording.awaited_by(event))
+        if isinstance(event.payload, Awaiting):
+            self._wait(release, event.payload.awaited, event.payload.deadline)
             return
         self.workflow.group("" if release.outcome else wording.phase_title(release.phase))
         self._line(event.at, wording.sentence(event, release))

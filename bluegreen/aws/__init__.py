@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
 
 import boto3
 
@@ -24,7 +23,7 @@ from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
 from bluegreen.observation import Baseline, Image, Observation, Remains, Traces
-from bluegreen.release import Facts, Release, Verb
+from bluegreen.release import Act, Made, Release, Verb
 
 __all__ = [
     "ATTEMPTS",
@@ -121,57 +120,55 @@ class Cloud:
         with self._calls.translate_errors(), self._calls.heeding(heed):
             return self._looks.observe(release, now)
 
-    def perform(
-        self, verb: Verb, release: Release, facts: Facts, permit: Callable[[], None], heed: Heed | None = None
-    ) -> dict[str, Any]:
+    def perform(self, act: Act, release: Release, permit: Callable[[], None], heed: Heed | None = None) -> Made:
         """Do one act; what its `did` event records.
 
         `permit` is called immediately before every attempt to change something, and raises when it may not. Until the
         act has changed something `heed` may end it, as it may end a look; from then on every answer is waited for.
         """
-        if verb not in _ACTS:
-            raise ValueError(f"{verb} is not done in AWS")
+        if act.verb not in _ACTS:
+            raise ValueError(f"{act.verb} is not done in AWS")
         with self._calls.translate_errors(), self._calls.permitted(permit), self._calls.heeding(heed):
-            done = _ACTS[verb](self._calls, self._config, release, facts)
-        if verb in (Verb.DROP_IMAGE, Verb.DROP_GROUP):
-            self._looks.dropped(release, image=facts.get("image", ""))
-        return done
+            made = _ACTS[act.verb](self._calls, self._config, release, act)
+        if act.verb in (Verb.DROP_IMAGE, Verb.DROP_GROUP):
+            self._looks.dropped(release, image=act.image)
+        return made
 
 
-_Act = Callable[[Calls, Config, Release, Facts], dict[str, Any]]
+_Act = Callable[[Calls, Config, Release, Act], Made]
 
 _ACTS: Mapping[Verb, _Act] = {
-    Verb.START_BUILDER: lambda calls, config, release, facts: builder.start(calls, release),
-    Verb.RUN_BUILD: lambda calls, config, release, facts: builder.build(calls, release, config),
-    Verb.RUN_BUILD_CHECK: lambda calls, config, release, facts: builder.check(calls, release, config),
-    Verb.STOP_BUILDER: lambda calls, config, release, facts: builder.stop(calls, release),
-    Verb.MAKE_IMAGE: lambda calls, config, release, facts: images.make(calls, release),
-    Verb.MARK_IMAGE: lambda calls, config, release, facts: images.mark_live(calls, release),
-    Verb.DROP_IMAGE: lambda calls, config, release, facts: images.drop(calls, release, facts["image"]),
-    Verb.PIN_BLUE: lambda calls, config, release, facts: groups.pin(calls, release, facts),
-    Verb.SUSPEND_BLUE: lambda calls, config, release, facts: groups.suspend_blue(calls, release),
-    Verb.MAKE_TEMPLATE_VERSION: lambda calls, config, release, facts: templates.make(calls, release),
-    Verb.CREATE_GREEN: lambda calls, config, release, facts: groups.create(calls, release),
-    Verb.SUSPEND_GREEN: lambda calls, config, release, facts: groups.suspend_green(calls, release),
-    Verb.JOIN_GREEN: lambda calls, config, release, facts: traffic.join(calls, release, release.green_group),
-    Verb.SHIFT: lambda calls, config, release, facts: traffic.shift(calls, release, facts),
-    Verb.GROW_GREEN: lambda calls, config, release, facts: groups.grow(calls, release, facts["size"]),
-    Verb.TAKE_BLUE_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.blue_group),
-    Verb.TAKE_REST_OUT: lambda calls, config, release, facts: traffic.leave_rest(calls, release, facts["groups"]),
-    Verb.JOIN_BLUE: lambda calls, config, release, facts: traffic.join(calls, release, release.blue_group),
-    Verb.TAKE_GREEN_OUT: lambda calls, config, release, facts: traffic.leave(calls, release, release.green_group),
-    Verb.UNPROTECT_BLUE: lambda calls, config, release, facts: groups.unprotect(calls, release, facts["instances"]),
-    Verb.STILL_BLUE: lambda calls, config, release, facts: groups.still_blue(calls, release, facts["processes"]),
-    Verb.EMPTY_BLUE: lambda calls, config, release, facts: groups.empty(calls, release),
-    Verb.DRAIN_WARM_POOL: lambda calls, config, release, facts: groups.drain_warm_pool(calls, release),
-    Verb.DELETE_WARM_POOL: lambda calls, config, release, facts: groups.delete_warm_pool(calls, release),
-    Verb.DELETE_BLUE: lambda calls, config, release, facts: groups.delete_blue(calls, release),
-    Verb.RESTORE_GREEN: lambda calls, config, release, facts: groups.restore(calls, release),
-    Verb.RESUME_GREEN: lambda calls, config, release, facts: groups.resume(calls, release, release.green_group),
-    Verb.SET_DEFAULT_VERSION: lambda calls, config, release, facts: templates.set_default(calls, release),
-    Verb.DROP_GROUP: lambda calls, config, release, facts: groups.drop(calls, config, release, facts["group"]),
-    Verb.DELETE_GREEN: lambda calls, config, release, facts: groups.delete_green(calls, release),
-    Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, facts: templates.delete(calls, release),
-    Verb.UNPIN_BLUE: lambda calls, config, release, facts: groups.unpin(calls, release),
-    Verb.RESUME_BLUE: lambda calls, config, release, facts: groups.resume(calls, release, release.blue_group),
+    Verb.START_BUILDER: lambda calls, config, release, act: builder.start(calls, release),
+    Verb.RUN_BUILD: lambda calls, config, release, act: builder.build(calls, release, config),
+    Verb.RUN_BUILD_CHECK: lambda calls, config, release, act: builder.check(calls, release, config),
+    Verb.STOP_BUILDER: lambda calls, config, release, act: builder.stop(calls, release),
+    Verb.MAKE_IMAGE: lambda calls, config, release, act: images.make(calls, release),
+    Verb.MARK_IMAGE: lambda calls, config, release, act: images.mark_live(calls, release),
+    Verb.DROP_IMAGE: lambda calls, config, release, act: images.drop(calls, release, act.image),
+    Verb.PIN_BLUE: lambda calls, config, release, act: groups.pin(calls, release, act),
+    Verb.SUSPEND_BLUE: lambda calls, config, release, act: groups.suspend_blue(calls, release),
+    Verb.MAKE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.make(calls, release),
+    Verb.CREATE_GREEN: lambda calls, config, release, act: groups.create(calls, release),
+    Verb.SUSPEND_GREEN: lambda calls, config, release, act: groups.suspend_green(calls, release),
+    Verb.JOIN_GREEN: lambda calls, config, release, act: traffic.join(calls, release, release.green_group),
+    Verb.SHIFT: lambda calls, config, release, act: traffic.shift(calls, release, act),
+    Verb.GROW_GREEN: lambda calls, config, release, act: groups.grow(calls, release, act.size or 0),
+    Verb.TAKE_BLUE_OUT: lambda calls, config, release, act: traffic.leave(calls, release, release.blue_group),
+    Verb.TAKE_REST_OUT: lambda calls, config, release, act: traffic.leave_rest(calls, release, act.groups),
+    Verb.JOIN_BLUE: lambda calls, config, release, act: traffic.join(calls, release, release.blue_group),
+    Verb.TAKE_GREEN_OUT: lambda calls, config, release, act: traffic.leave(calls, release, release.green_group),
+    Verb.UNPROTECT_BLUE: lambda calls, config, release, act: groups.unprotect(calls, release, act.instances),
+    Verb.STILL_BLUE: lambda calls, config, release, act: groups.still_blue(calls, release, act.processes),
+    Verb.EMPTY_BLUE: lambda calls, config, release, act: groups.empty(calls, release),
+    Verb.DRAIN_WARM_POOL: lambda calls, config, release, act: groups.drain_warm_pool(calls, release),
+    Verb.DELETE_WARM_POOL: lambda calls, config, release, act: groups.delete_warm_pool(calls, release),
+    Verb.DELETE_BLUE: lambda calls, config, release, act: groups.delete_blue(calls, release),
+    Verb.RESTORE_GREEN: lambda calls, config, release, act: groups.restore(calls, release),
+    Verb.RESUME_GREEN: lambda calls, config, release, act: groups.resume(calls, release, release.green_group),
+    Verb.SET_DEFAULT_VERSION: lambda calls, config, release, act: templates.set_default(calls, release),
+    Verb.DROP_GROUP: lambda calls, config, release, act: groups.drop(calls, config, release, act.group),
+    Verb.DELETE_GREEN: lambda calls, config, release, act: groups.delete_green(calls, release),
+    Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.delete(calls, release),
+    Verb.UNPIN_BLUE: lambda calls, config, release, act: groups.unpin(calls, release),
+    Verb.RESUME_BLUE: lambda calls, config, release, act: groups.resume(calls, release, release.blue_group),
 }

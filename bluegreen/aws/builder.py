@@ -13,7 +13,7 @@ from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.observation import Builder, Command
-from bluegreen.release import Phase, Reason, Release, Verb, second_of
+from bluegreen.release import Made, Phase, Reason, Release, Verb, second_of
 
 Mask = Callable[[str], str]
 
@@ -149,10 +149,10 @@ def _online(calls: Calls, id_: str) -> bool:
 
 def _command(calls: Calls, release: Release, verb: Verb, mask: Mask) -> Command | None:
     """The command that the act sent, by its recorded id, whatever else the builder runs; None before it is recorded."""
-    did = release.did.get(verb)
+    did = release.made(verb)
     if did is None:
         return None
-    id_ = str(did.facts["command"])
+    id_ = did.command
     if verb is Verb.RUN_BUILD and Verb.RUN_BUILD_CHECK in release.began:
         return Command(id_, "succeeded")  # or its check would not have been sent
     shown = _invocation(calls, id_, release.builder)
@@ -216,7 +216,7 @@ def comment(release: Release, what: str) -> str:
 # --- acting --------------------------------------------------------------------------------------
 
 
-def start(calls: Calls, release: Release) -> Answer:
+def start(calls: Calls, release: Release) -> Made:
     """Start the builder; one that runs or comes up already is left so."""
     state = _state(calls, release.builder)
     if state == "stopping":
@@ -226,28 +226,28 @@ def start(calls: Calls, release: Release) -> Answer:
     return {"builder": release.builder}
 
 
-def stop(calls: Calls, release: Release) -> Answer:
+def stop(calls: Calls, release: Release) -> Made:
     """Stop the builder; one that is stopped, stopping or gone is left so."""
     if _state(calls, release.builder) in ("pending", "running"):
         calls.ec2.stop_instances(InstanceIds=[release.builder])
     return {"builder": release.builder}
 
 
-def build(calls: Calls, release: Release, config: Config) -> Answer:
+def build(calls: Calls, release: Release, config: Config) -> Made:
     """Send the config's `run` to the builder, unless it was sent already."""
     named = config.image.builder
     assert named is not None
     return _once(calls, release, config, BUILD, named.run)
 
 
-def check(calls: Calls, release: Release, config: Config) -> Answer:
+def check(calls: Calls, release: Release, config: Config) -> Made:
     """Send the config's `check` to the builder, unless it was sent already."""
     named = config.image.builder
     assert named is not None and named.check is not None
     return _once(calls, release, config, CHECK, named.check)
 
 
-def _once(calls: Calls, release: Release, config: Config, what: str, commands: str) -> Answer:
+def _once(calls: Calls, release: Release, config: Config, what: str, commands: str) -> Made:
     """A driver that died, or heard no answer, may have sent it: then this records the id."""
     said = comment(release, what)
     known = sent(calls, release.builder, said, since=release.entered[Phase.BAKING])

@@ -15,7 +15,7 @@ from bluegreen.aws.calls import Answer, Calls, code, lacking
 from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.observation import Delays, Group, Instance
-from bluegreen.release import BlueBefore, Facts, Release, Verb, holder_of
+from bluegreen.release import Act, BlueBefore, Facts, Made, Release, Verb, holder_of
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
@@ -244,9 +244,10 @@ def _drain(calls: Calls, arn: str) -> float:
 # --- blue ----------------------------------------------------------------------------------------
 
 
-def pin(calls: Calls, release: Release, facts: Facts) -> Answer:
+def pin(calls: Calls, release: Release, act: Act) -> Made:
     """Blue's minimum to its desired size and its template reference to a number, in one call; first it is marked."""
-    before = release.blue or BlueBefore.from_facts(facts["blue"])
+    before = release.blue or act.blue
+    assert before is not None
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
     if before.marked and _held_by(blue) != release.mark:
         _must_be_as_before(dict(blue), before, release)
@@ -267,7 +268,7 @@ def _must_be_as_before(blue: Answer, before: BlueBefore, release: Release) -> No
     raise AwsError(what, code="Changed", operation="UpdateAutoScalingGroup")
 
 
-def unpin(calls: Calls, release: Release) -> Answer:
+def unpin(calls: Calls, release: Release) -> Made:
     """Blue's minimum and template reference back.
 
     A reference that means our version now (it could not be deleted) stays a number, or blue would bring up
@@ -285,7 +286,7 @@ def unpin(calls: Calls, release: Release) -> Answer:
     return {} if version == before.template_version else {"stays_on_version": version}
 
 
-def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Answer:
+def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Made:
     """Lift the scale-in protection of these instances, as far as they are still there and protected."""
     blue = _blue_to_change(calls, release, "SetInstanceProtection")
     still = {i.id for i in blue.instances if i.protected} if blue else set()
@@ -297,7 +298,7 @@ def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Answer:
     return {}
 
 
-def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Answer:
+def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Made:
     """Suspend what starts instances of blue by itself; a blue that is gone starts none."""
     blue = describe(calls, release.blue_group).get(release.blue_group)
     if blue is not None and not blue.get("Status"):
@@ -306,14 +307,14 @@ def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Answ
     return {}
 
 
-def empty(calls: Calls, release: Release) -> Answer:
+def empty(calls: Calls, release: Release) -> Made:
     """Blue to size 0: its instances go through their lifecycle hooks. Its maximum is 0, too: no slip starts any."""
     _must_be_out(describe(calls, release.blue_group).get(release.blue_group, {}), release, "UpdateAutoScalingGroup")
     _update(calls, release.blue_group, MinSize=0, DesiredCapacity=0, MaxSize=0)
     return {}
 
 
-def drain_warm_pool(calls: Calls, release: Release) -> Answer:
+def drain_warm_pool(calls: Calls, release: Release) -> Made:
     """Blue's warm pool to size 0, if it has one: its instances go through their lifecycle hooks (API, PutWarmPool)."""
     if _has_warm_pool(calls, release):
         group = {"AutoScalingGroupName": release.blue_group}
@@ -321,7 +322,7 @@ def drain_warm_pool(calls: Calls, release: Release) -> Answer:
     return {}
 
 
-def delete_warm_pool(calls: Calls, release: Release) -> Answer:
+def delete_warm_pool(calls: Calls, release: Release) -> Made:
     """Delete blue's empty warm pool; never by force, which would pass its lifecycle hooks by (API, DeleteWarmPool)."""
     if _has_warm_pool(calls, release):
         calls.autoscaling.delete_warm_pool(AutoScalingGroupName=release.blue_group)
@@ -334,7 +335,7 @@ def _has_warm_pool(calls: Calls, release: Release) -> bool:
     return blue is not None and blue.warm is not None and not blue.warm_leaving and not blue.deleting
 
 
-def delete_blue(calls: Calls, release: Release) -> Answer:
+def delete_blue(calls: Calls, release: Release) -> Made:
     """Delete the empty blue group; never by force, so AWS refuses while anything runs in it."""
     blue = describe(calls, release.blue_group).get(release.blue_group)
     if blue is not None and not blue.get("Status"):
@@ -384,7 +385,7 @@ def _is_empty(group: Answer) -> bool:
     return not (size or attached or group.get("Status"))
 
 
-def drop(calls: Calls, config: Config, release: Release, name: str) -> Answer:
+def drop(calls: Calls, config: Config, release: Release, name: str) -> Made:
     """Delete a group that an earlier release kept empty, if it still is; never by force."""
     there = describe(calls, name)
     if name in there and not there[name].get("Status"):
@@ -398,7 +399,7 @@ def drop(calls: Calls, config: Config, release: Release, name: str) -> Answer:
 # --- green ---------------------------------------------------------------------------------------
 
 
-def create(calls: Calls, release: Release) -> Answer:
+def create(calls: Calls, release: Release) -> Made:
     """Green as a faithful copy of blue; one that is there already is it if it bears our token."""
     there = describe(calls, release.blue_group, release.green_group)
     if release.green_group in there:
@@ -419,7 +420,7 @@ def create(calls: Calls, release: Release) -> Answer:
     return {"group": release.green_group}
 
 
-def _ours(green: Answer, release: Release) -> Answer:
+def _ours(green: Answer, release: Release) -> Made:
     """The group is what we would have made; AwsError when it is somebody else's, or not as we make it."""
     name = release.green_group
     if not is_ours(green, release):
@@ -434,7 +435,7 @@ def _ours(green: Answer, release: Release) -> Answer:
     return {"group": name}
 
 
-def grow(calls: Calls, release: Release, size: int) -> Answer:
+def grow(calls: Calls, release: Release, size: int) -> Made:
     """Green to this size; never smaller."""
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
     must_be_ours(green, release, "UpdateAutoScalingGroup")
@@ -444,7 +445,7 @@ def grow(calls: Calls, release: Release, size: int) -> Answer:
     return {"size": size}
 
 
-def restore(calls: Calls, release: Release) -> Answer:
+def restore(calls: Calls, release: Release) -> Made:
     """Blue's own minimum and maximum for green, and blue's template reference where it means our version now.
 
     Where it means another by now, green stays on its number; the answer says so.
@@ -465,7 +466,7 @@ def restore(calls: Calls, release: Release) -> Answer:
     return {"stays_on_version": release.template_version}
 
 
-def delete_green(calls: Calls, release: Release) -> Answer:
+def delete_green(calls: Calls, release: Release) -> Made:
     """Delete green with its instances; only if it is this release's. Blue's deletion protection was copied: lifted."""
     green = describe(calls, release.green_group).get(release.green_group)
     if green is None or green.get("Status"):
@@ -502,25 +503,25 @@ def must_be_known(group: Mapping[str, Any], known: Facts, operation: str) -> Non
 # --- processes -----------------------------------------------------------------------------------
 
 
-def suspend_blue(calls: Calls, release: Release) -> Answer:
+def suspend_blue(calls: Calls, release: Release) -> Made:
     """Suspend what would change blue by itself; alarms may still make it grow."""
     _must_be_held(_must_exist(calls, release.blue_group, "SuspendProcesses"), release, "SuspendProcesses")
     _suspend(calls, release.blue_group, OWN_MIND)
     return {}
 
 
-def suspend_green(calls: Calls, release: Release) -> Answer:
+def suspend_green(calls: Calls, release: Release) -> Made:
     """Suspend on green what blue had suspended, and what would change it by itself."""
     _must_be_held(_must_exist(calls, release.green_group, "SuspendProcesses"), release, "SuspendProcesses")
     _suspend(calls, release.green_group, sorted({*OWN_MIND, *_before(release).suspended}))
     return {}
 
 
-def resume(calls: Calls, release: Release, name: str) -> Answer:
+def resume(calls: Calls, release: Release, name: str) -> Made:
     """Resume what only we suspended, and take our mark off."""
     group = _must_exist(calls, name, "ResumeProcesses")
     _must_be_held(group, release, "ResumeProcesses")
-    suspended = {*OWN_MIND, *(release.began[Verb.STILL_BLUE].facts["processes"] if _stilled(release, name) else ())}
+    suspended = {*OWN_MIND, *_stilled(release, name)}
     ours = sorted(suspended - {*_before(release).suspended})
     if ours:
         calls.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
@@ -574,8 +575,10 @@ def _of_another(group: Mapping[str, Any], operation: str) -> AwsError:
     return AwsError(what, code="NotHeld", operation=operation, transient=True)
 
 
-def _stilled(release: Release, name: str) -> bool:
-    return name == release.blue_group and Verb.STILL_BLUE in release.began
+def _stilled(release: Release, name: str) -> tuple[str, ...]:
+    """The processes that were suspended so that nothing starts blue again."""
+    act = release.act(Verb.STILL_BLUE) if name == release.blue_group else None
+    return act.processes if act else ()
 
 
 def _suspend(calls: Calls, name: str, processes: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError
 from bluegreen.observation import Image
-from bluegreen.release import Release
+from bluegreen.release import Made, Release
 
 SSM = "resolve:ssm:"
 #: DescribeInstances takes this many values a filter (EC2 API, filters).
@@ -126,7 +126,7 @@ def of_commit(calls: Calls, service: str, commit: str) -> str:
 # --- acting --------------------------------------------------------------------------------------
 
 
-def make(calls: Calls, release: Release) -> Answer:
+def make(calls: Calls, release: Release) -> Made:
     """Make the image of the stopped builder (EC2 API, CreateImage); one that bears its name and token is it."""
     there = _named(calls, release)
     if there is not None:
@@ -167,7 +167,7 @@ def _unseen(release: Release) -> str:
     raise AwsError(what, code="InvalidAMIName.Duplicate", operation="CreateImage", transient=True)
 
 
-def mark_live(calls: Calls, release: Release) -> Answer:
+def mark_live(calls: Calls, release: Release) -> Made:
     """Tag the image as one that went live, so that it is kept before others; one made elsewhere is left as it is."""
     image = _of_id(calls, release.image)
     ours = image is not None and tags.as_dict(image.get("Tags")).get(tags.SERVICE) == release.service
@@ -176,7 +176,7 @@ def mark_live(calls: Calls, release: Release) -> Answer:
     return {"image": release.image}
 
 
-def drop(calls: Calls, release: Release, id_: str) -> Answer:
+def drop(calls: Calls, release: Release, id_: str) -> Made:
     """Deregister one image of this service with its snapshots (EC2 API, DeregisterImage)."""
     image = _of_id(calls, id_)
     if image is None:

@@ -11,7 +11,7 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
 from bluegreen.observation import TARGETS, Group, Observation
-from bluegreen.release import TAKEN, Phase, Release, Verb
+from bluegreen.release import Phase, Release, Verb
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
 ROUTES_EVERY, SPARE_EVERY = 120.0, 60.0
@@ -32,11 +32,11 @@ def _grown(release: Release, seen: Seen, now: float) -> Seen:
     in service, as after the launch.
     """
     green: Group | None = seen["green"]
-    lost = release.observed.get(TAKEN, {})
+    remain = release.taken.remain if release.taken and release.taken.value else None
     new = "targets" in seen and (release.growing or seen.get("taken"))
-    if green is None or not (lost.get("value") or new):
+    if green is None or not (remain is not None or new):
         return seen
-    booted = {*Observation(at=now, **seen).serving(green), *(lost["remain"] if lost.get("value") else ())}
+    booted = {*Observation(at=now, **seen).serving(green), *(remain or ())}
     if not (booted or "targets" in seen):
         return seen
     return {**seen, "green": replace(green, instances=tuple(one for one in green.instances if one.id in booted))}
@@ -45,7 +45,7 @@ def _grown(release: Release, seen: Seen, now: float) -> Seen:
 def _lacking(release: Release, seen: Seen) -> bool:
     """Whether green lacks whom AWS or a hand took, as far as known: a command may find nobody to run on."""
     green: Group | None = seen["green"]
-    told = release.observed.get(TAKEN, {}).get("value") or seen.get("taken")
+    told = (release.taken and release.taken.value) or seen.get("taken")
     return bool(told) or (green is not None and any(one.set_aside for one in green.instances))
 
 

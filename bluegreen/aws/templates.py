@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from bluegreen.aws.calls import Answer, Calls, code, lacking
 from bluegreen.errors import AwsError
 from bluegreen.observation import Template
-from bluegreen.release import Release
+from bluegreen.release import Made, Release
 
 DEFAULT, LATEST = "$Default", "$Latest"
 #: A filter takes this many values (EC2 API, filters).
@@ -175,7 +175,7 @@ def _is_ours(version: Answer, release: Release) -> bool:
 # --- acting --------------------------------------------------------------------------------------
 
 
-def make(calls: Calls, release: Release) -> Answer:
+def make(calls: Calls, release: Release) -> Made:
     """Make blue's version again with the new image (EC2 API, CreateLaunchTemplateVersion), unless it exists."""
     assert release.blue is not None
     known = _since(calls, release)
@@ -206,7 +206,7 @@ def _token(release: Release) -> str:
     return hashlib.sha256(f"{release.mark} {release.started_at} {release.image}".encode()).hexdigest()
 
 
-def set_default(calls: Calls, release: Release) -> Answer:
+def set_default(calls: Calls, release: Release) -> Made:
     """Make our version the default (EC2 API, ModifyLaunchTemplate), unless that is others' matter by now."""
     assert release.blue is not None and release.template_version is not None
     template = release.blue.template
@@ -230,7 +230,7 @@ def _default_of_others(calls: Calls, release: Release) -> str:
     return ""
 
 
-def delete(calls: Calls, release: Release) -> Answer:
+def delete(calls: Calls, release: Release) -> Made:
     """Delete our version, and never one that is the default (EC2 API, DeleteLaunchTemplateVersions)."""
     assert release.blue is not None
     template = look(calls, release.blue.template, release)

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from bluegreen.aws import groups
 from bluegreen.aws.calls import Answer, Calls, code
 from bluegreen.errors import AwsError
-from bluegreen.release import Facts, Release
+from bluegreen.release import Act, Made, Release
 
 #: Attaching and detaching take this many target groups a call (EC2 Auto Scaling API).
 BATCH = 10
@@ -235,15 +235,15 @@ def _each(arns: list[str], ask: Callable[[list[str]], list[Answer]], key: str) -
     return {} if len(arns) == 1 else {arn: one for each in arns for arn, one in _each([each], ask, key).items()}
 
 
-def shift(calls: Calls, release: Release, facts: Facts) -> Answer:
+def shift(calls: Calls, release: Release, act: Act) -> Made:
     """Give green this share, on every listener that does not give it already; previews show green, or `blue` again.
 
     Each is one call that carries its actions as AWS shows them now, with other weights (ELBv2 API, ModifyListener and
     ModifyRule replace the whole list). AwsError when a listener is gone, or forwards to neither target group.
     """
-    preview = 0 if facts.get("preview") == "blue" else 100
-    share: int = facts["share"]
-    wanted = {**dict.fromkeys(release.listeners, share), **dict.fromkeys(release.previews, preview)}
+    assert act.share is not None
+    preview = 0 if act.preview == "blue" else 100
+    wanted = {**dict.fromkeys(release.listeners, act.share), **dict.fromkeys(release.previews, preview)}
     shown = described(calls, wanted)
     for arn, percent in wanted.items():
         weights = {
@@ -294,7 +294,7 @@ def _reweighted(action: Answer, weights: Mapping[str, int]) -> Answer:
 # --- acting --------------------------------------------------------------------------------------
 
 
-def join(calls: Calls, release: Release, name: str) -> Answer:
+def join(calls: Calls, release: Release, name: str) -> Made:
     """Attach a group to its target groups, in the way in which the other group is attached."""
     there = groups.describe(calls, release.blue_group, release.green_group)
     if name not in there:
@@ -313,7 +313,7 @@ def join(calls: Calls, release: Release, name: str) -> Answer:
     return {}
 
 
-def leave(calls: Calls, release: Release, name: str) -> Answer:
+def leave(calls: Calls, release: Release, name: str) -> Made:
     """Detach a group from its target groups; its instances drain and run on. Of green only what is this release's."""
     group = groups.describe(calls, name).get(name, {})
     if group and name == release.green_group:
@@ -323,7 +323,7 @@ def leave(calls: Calls, release: Release, name: str) -> Answer:
     return {}
 
 
-def leave_rest(calls: Calls, release: Release, names: Iterable[str]) -> Answer:
+def leave_rest(calls: Calls, release: Release, names: Iterable[str]) -> Made:
     """Detach groups that failed releases left; only what still bears what it bore when this release began."""
     there = groups.describe(calls, *names)
     for known in release.rest:

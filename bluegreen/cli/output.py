@@ -15,7 +15,7 @@ import click
 
 from bluegreen import entry_points, wording
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost
-from bluegreen.release import Awaited, Event, EventKind, Release, moment
+from bluegreen.release import Awaited, Awaiting, Event, EventKind, Release, moment
 
 _PHASE_WIDTH = 12  # the longest is "rolling back"
 
@@ -89,8 +89,8 @@ class Lines(_Stream):
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
         """A line for the event, or for what is awaited when that is something new."""
         self.release = release
-        if event is not None and event.kind is EventKind.AWAITED:
-            (awaited, deadline), event = wording.awaited_by(event), None
+        if event is not None and isinstance(event.payload, Awaiting):
+            awaited, deadline, event = event.payload.awaited, event.payload.deadline, None
         if event is not None:
             self._line(release, event.at, wording.sentence(event, release))
             for found in wording.beforehand(release) if event.kind is EventKind.STARTED else ():

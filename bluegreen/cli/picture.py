@@ -19,7 +19,7 @@ from rich.text import Text
 
 from bluegreen import wording
 from bluegreen.cli import output
-from bluegreen.release import Awaited, CheckState, Event, EventKind, Facts, Outcome, Phase, Release, Verb, duration
+from bluegreen.release import Awaited, CheckState, Event, EventKind, Fleet, Outcome, Phase, Release, Verb, duration
 
 _BAR = 24  # cells of a group's bar
 _MOST_CHECKS = 6
@@ -176,20 +176,20 @@ def _gone(release: Release, deleting: Verb) -> bool:
 
 
 def _group_row(which: str, name: str, colour: str, release: Release, gone: bool) -> tuple[Text, ...]:
-    seen = release.observed.get(which)
+    seen = release.fleet(which)
     title = Text(f"  {which}", colour)
     if gone or seen is None:
         return title, Text(name), Text("─" * _BAR, "bright_black"), Text(), Text("removed" if gone else "", "dim")
-    up, wanted, share = _healthy(seen), max(1, seen["desired"]), seen.get("share")
+    up, wanted, share = _healthy(seen), max(1, seen.desired), seen.share
     filled = min(_BAR, int(_BAR * up / wanted))
     bar = Text.assemble(("━" * filled, colour if share else f"dim {colour}"), ("─" * (_BAR - filled), "bright_black"))
-    short = Text(f"{up}/{seen['desired']}", "" if up >= seen["desired"] else "bold yellow")
+    short = Text(f"{up}/{seen.desired}", "" if up >= seen.desired else "bold yellow")
     return title, Text(name), bar, short, _share(share)
 
 
-def _healthy(seen: Facts) -> int:
+def _healthy(seen: Fleet) -> int:
     """Healthy in the load balancer's eyes once it has any, else in its group's."""
-    return int(seen["serving"] or (0 if seen.get("share") else seen["in_service"]))
+    return seen.serving or (0 if seen.share else seen.in_service)
 
 
 def _share(share: float | None) -> Text:

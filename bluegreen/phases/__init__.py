@@ -23,7 +23,6 @@ from bluegreen.phases.decision import (
     GRACE,
     PATIENCE,
     TRIES,
-    Act,
     Decision,
     Enter,
     Rest,
@@ -38,7 +37,7 @@ from bluegreen.phases.observed import ALWAYS, Lately, noticed
 from bluegreen.phases.retiring import retiring
 from bluegreen.phases.rollback import rolling_back
 from bluegreen.phases.traffic import holding, overlapping, soaking, switching
-from bluegreen.release import Awaited, Outcome, Phase, Reason, Release, Verb
+from bluegreen.release import Act, Awaited, Outcome, Phase, Reason, Release, Verb
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -110,8 +109,7 @@ def _not_twice(s: Situation, decision: Decision) -> Decision:
     """An act that was just done, and whose effect AWS does not show yet, is waited for before it is repeated."""
     if not isinstance(decision, Act) or not s.did(decision.verb) or not s.fresh(decision.verb):
         return decision
-    last = s.release.began[decision.verb].facts
-    return s.wait(Awaited.READ_BACK) if {**decision.facts, "verb": decision.verb} == last else decision
+    return s.wait(Awaited.READ_BACK) if decision == s.release.act(decision.verb) else decision
 
 
 def _after_failed_attempt(s: Situation) -> Decision | None:

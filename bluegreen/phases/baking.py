@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bluegreen.observation import Builder, Image
-from bluegreen.phases.decision import Act, Decision, Enter, RollBack, Situation
-from bluegreen.release import Awaited, Phase, Reason, Verb, duration
+from bluegreen.phases.decision import Decision, Enter, RollBack, Situation
+from bluegreen.release import Act, Awaited, Phase, Reason, Verb, duration
 
 #: Codes with which a command is refused before it is taken: the agent is not known yet, or there were too many calls.
 NOT_TAKEN = frozenset({"IncorrectInstanceState", "ThrottlingException"})
@@ -28,7 +28,7 @@ def baking(s: Situation) -> Decision:
 
 def _judge_image(s: Situation, image: Image) -> Decision:
     if image.state == "available":
-        return Enter(Phase.LAUNCHING, {"image": image.id})
+        return Enter(Phase.LAUNCHING, image=image.id)
     if image.state != "pending":
         why = f": {image.reason}" if image.reason else ""
         return RollBack(Reason.IMAGE_FAILED, f"the image {image.id} is {image.state}{why}")

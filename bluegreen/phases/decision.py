@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bluegreen.aws_commands import delete_group, delete_version
 from bluegreen.observation import TARGETS, Group, Observation, in_target_groups
 from bluegreen.phases.obstacles import left_outside
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Awaited, BlueBefore, CheckState, Facts, Outcome, Phase, Reason, Release, Verb
+from bluegreen.release import Act, Awaited, BlueBefore, CheckState, Outcome, Phase, Reason, Release, Verb
 
 if TYPE_CHECKING:
     from bluegreen.config import Check, Config
@@ -48,19 +48,11 @@ JUDGED = frozenset({Phase.CHECKING, Phase.OVERLAPPING, Phase.HOLDING, Phase.SWIT
 
 
 @dataclass(frozen=True)
-class Act:
-    """Do this one thing."""
-
-    verb: Verb
-    facts: Facts = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Enter:
     """Go on to this phase."""
 
     phase: Phase
-    facts: Facts = field(default_factory=dict)
+    image: str = ""  # the AMI that is known from there on
 
 
 @dataclass(frozen=True)
@@ -227,7 +219,7 @@ def rest_out(s: Situation) -> Decision:
         return RollBack(Reason.CHANGED_OUTSIDE, still)
     if s.did(Verb.TAKE_REST_OUT) and s.fresh(Verb.TAKE_REST_OUT):
         return s.wait(Awaited.READ_BACK)
-    return Act(Verb.TAKE_REST_OUT, {"groups": [group.name for group in s.seen.crowding]})
+    return Act(Verb.TAKE_REST_OUT, groups=tuple(group.name for group in s.seen.crowding))
 
 
 def halt(s: Situation, reason: Reason, message: str) -> Rest:

@@ -7,7 +7,7 @@ from collections import Counter
 from bluegreen.observation import Group, Observation
 from bluegreen.phases.decision import Rest, Situation, halt
 from bluegreen.phases.obstacles import with_who_is_in_the_way
-from bluegreen.release import TAKEN, Phase, Reason, Verb, holder_of
+from bluegreen.release import Phase, Reason, Verb, holder_of
 
 
 def intruded(s: Situation) -> Rest | None:
@@ -107,7 +107,7 @@ def _green_resized(s: Situation) -> str:
     resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
     if green is None or not s.settled(Verb.CREATE_GREEN) or resizing:
         return ""
-    known = s.release.observed.get(TAKEN, {}).get("instances", ())
+    known = s.release.taken.instances if s.release.taken else ()
     back = sum(one.id in known and not one.set_aside for one in green.instances)  # leaving Standby, each adds one
     if s.release.size <= green.desired <= s.release.size + back:
         return ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bluegreen.observation import Group, unsettled
 from bluegreen.phases.checks import check_failed, checks_pending
-from bluegreen.phases.decision import TRIES, Act, Decision, Enter, RollBack, Situation, rest_out
+from bluegreen.phases.decision import TRIES, Decision, Enter, RollBack, Situation, rest_out
 from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.release import Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of
+from bluegreen.release import Act, Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of
 
 
 def launching(s: Situation) -> Decision:
@@ -32,7 +32,7 @@ def _pin_blue(s: Situation) -> Decision | None:
     if scaling := _scaling(s, blue):
         return scaling
     before = s.release.blue or _snapshot(s, blue)
-    return Act(Verb.PIN_BLUE, {"blue": before.to_facts()})
+    return Act(Verb.PIN_BLUE, blue=before)
 
 
 def _refreshed(s: Situation) -> Decision:
@@ -117,4 +117,4 @@ def _join_idle(s: Situation) -> Decision | None:
         return None
     if s.seen.crowding:
         return None if s.seen.in_traffic("green") else rest_out(s)
-    return Act(Verb.JOIN_GREEN) if s.did(Verb.SHIFT) else Act(Verb.SHIFT, {"share": 0})
+    return Act(Verb.JOIN_GREEN) if s.did(Verb.SHIFT) else Act(Verb.SHIFT, share=0)

@@ -8,12 +8,11 @@ that a person put into Standby or detached runs, and its lifecycle or its group'
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.release import PARKED, TAKEN, Facts, Phase, Reason, Release
+from bluegreen.release import PARKED, TAKEN, Phase, Reason, Release, SubjectState, Taken
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ def loss(release: Release, seen: Observation) -> Loss | None:
     """What was taken and is not replaced; None when enough of green serve, or something else is the matter."""
     if seen.green is None or _whole(release, seen, seen.green):
         return None
-    before = {"value": "", "instances": [], "remain": [], "since": seen.at, **release.observed.get(TAKEN, {})}
-    known, open_ = set(before["instances"]), bool(before["value"])
+    before = release.taken or Taken(TAKEN, since=seen.at)
+    known, open_ = set(before.instances), bool(before.value)
     hand = _new_by_hand(seen, seen.green, release, known)
     new = (set(seen.taken) - known) | hand
     if not (new or open_):
@@ -71,18 +70,19 @@ def loss(release: Release, seen: Observation) -> Loss | None:
         missing=tuple(sorted(missing | new)),
         by_hand=tuple(sorted(by_hand | hand)),
         remain=tuple(sorted(kept - known - new)),
-        since=before["since"] if open_ else seen.at,
+        since=before.since if open_ else seen.at,
     )
 
 
-def _open(before: Facts) -> tuple[set[str], set[str], set[str]]:
+def _open(before: Taken) -> tuple[set[str], set[str], set[str]]:
     """Who is missing, who of them by hand, and who remains."""
-    return set(before.get("missing", before["instances"])), set(before.get("by_hand", ())), set(before["remain"])
+    missing = before.instances if before.missing is None else before.missing
+    return set(missing), set(before.by_hand or ()), set(before.remain)
 
 
 def _new_by_hand(seen: Observation, green: Group, release: Release, known: Collection[str]) -> set[str]:
     """Whom a person set aside since the last look, or detached; one may be put back, and set aside once more."""
-    parked = set(release.observed.get(f"{PARKED} green", {}).get("instances", ()))
+    parked = set(release.aside(f"{PARKED} green"))
     aside = {one.id for one in green.instances if one.set_aside and one.id not in parked}
     leaving = {one.id for one in green.instances if one.set_aside and not one.parked}
     return (aside - leaving) | ((leaving | set(seen.detached.get(green.name, ()))) - set(known))
@@ -95,7 +95,7 @@ def _up(seen: Observation, green: Group) -> tuple[str, ...]:
 
 def _whole(release: Release, seen: Observation, green: Group) -> bool:
     """Before green is in a target group nobody can tell whether who came in place of another has booted."""
-    if not seen.targets and release.observed.get(TAKEN, {}).get("value"):
+    if not seen.targets and release.taken and release.taken.value:
         return False
     return len(_up(seen, green)) >= needed(release, seen)
 
@@ -118,19 +118,16 @@ def judged_well(release: Release, seen: Observation) -> tuple[bool, str]:
     return well, f"{said}, the others were taken {by} and are not replaced yet"
 
 
-def noticed_losses(release: Release, seen: Observation) -> list[dict[str, Any]]:
-    """Facts of the `observed` event: when something is taken, and when it has been replaced."""
-    gone, before = loss(release, seen), release.observed.get(TAKEN)
+def noticed_losses(release: Release, seen: Observation) -> list[SubjectState]:
+    """What the `observed` event records: when something is taken, and when it has been replaced."""
+    gone, before = loss(release, seen), release.taken or Taken(TAKEN, since=seen.at)
     if gone is not None:
-        facts = {"instances": list(gone.taken), "remain": list(gone.remain), "since": gone.since}
-        facts |= {"missing": list(gone.missing), "by_hand": list(gone.by_hand)}
         value = _taken_by(gone.missing, gone.by_hand, release.green_group)
-        return [{"subject": TAKEN, "value": value, **facts}]
+        return [Taken(TAKEN, value, gone.taken, gone.remain, gone.since, gone.missing, gone.by_hand)]
     green = seen.green
     if green is None or not _whole(release, seen, green):
         return []
-    aside = {one.id for one in green.instances if one.set_aside} - set(before["instances"] if before else ())
-    if not aside and not (before and before["value"]):
+    aside = {one.id for one in green.instances if one.set_aside} - set(before.instances)
+    if not aside and not before.value:
         return []
-    known = sorted({*(before["instances"] if before else ()), *aside})
-    return [{"since": seen.at, **(before or {}), "subject": TAKEN, "value": "", "instances": known, "remain": []}]
+    return [replace(before, value="", instances=tuple(sorted({*before.instances, *aside})), remain=())]

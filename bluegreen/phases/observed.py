@@ -9,27 +9,50 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bluegreen.observation import TARGETS, CheckResult, Group, Observation
 from bluegreen.phases.decision import JUDGED, LOOKS, judged
 from bluegreen.phases.drift import beside
 from bluegreen.phases.losses import judged_well, noticed_losses
 from bluegreen.phases.obstacles import seen_in_the_way
-from bluegreen.release import DETACHED, EVERY, PARKED, REACHABLE, TAKEN, CheckState, Facts, Phase, Release, Verb, seeing
+from bluegreen.release import (
+    DETACHED,
+    EVERY,
+    PARKED,
+    REACHABLE,
+    TAKEN,
+    CheckState,
+    Expiring,
+    Fleet,
+    ImageState,
+    Observed,
+    ObservedState,
+    Phase,
+    Release,
+    SubjectState,
+    Verb,
+    seeing,
+)
 
 if TYPE_CHECKING:
     from bluegreen.config import Check, Config
 
 
-def noticed(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
-    """Facts of the `observed` events that this look gives rise to: only what has changed (design, journal)."""
+def noticed(release: Release, seen: Observation, config: Config) -> list[ObservedState]:
+    """What the `observed` events record that this look gives rise to: only what has changed (design, journal)."""
     losses = noticed_losses(release, seen) if release.phase in JUDGED else []
-    fleets = [*_fleets(release, seen), *seen_in_the_way(release, seen), *losses]
-    changed = [*fleets, *_baked(seen), *_traffic(seen), *_others(release, seen), *_expiring(release, seen, config)]
-    told = [facts for facts in changed if release.observed.get(facts["subject"]) != facts]
-    again = [] if release.blind_since is None else [{"subject": REACHABLE, "value": "AWS answers again"}]
-    return again + told + _answers(release, seen, config)
+    fleets = [*_fleets(seen), *_activity(release, seen.green), *seen_in_the_way(release, seen), *losses]
+    changed: list[SubjectState] = [
+        *fleets,
+        *_baked(seen),
+        *_traffic(seen),
+        *_others(release, seen),
+        *_expiring(release, seen, config),
+    ]
+    told = [one for one in changed if release.observed.get(one.subject) != one]
+    again = [] if release.blind_since is None else [SubjectState(REACHABLE, "AWS answers again")]
+    return [*again, *told, *_answers(release, seen, config)]
 
 
 #: Subjects whose every fact is recorded at once: later facts are told from the earlier ones, and none flaps by itself.
@@ -38,60 +61,60 @@ ALWAYS = frozenset({REACHABLE, TAKEN, "hold", *DETACHED.values(), *(f"{PARKED} {
 
 @dataclass(frozen=True)
 class Lately:
-    """What looks have shown that the journal does not have yet: by subject the newest facts, and how many changes.
+    """What looks have shown that the journal does not have yet: by subject the newest, and how many changes.
 
     It is lost with its driver. Whatever decides is in the journal; see `release._unsure` for the rest.
     """
 
-    seen: Mapping[str, tuple[Facts, int]] = field(default_factory=dict)
+    seen: Mapping[str, tuple[ObservedState, int]] = field(default_factory=dict)
 
     def known(self, release: Release) -> Release:
         """The release with all that was seen of it, to decide from."""
-        return reduce(seeing, (facts for facts, _ in self.seen.values()), release)
+        return reduce(seeing, (newest for newest, _ in self.seen.values()), release)
 
-    def also(self, release: Release, facts: Facts) -> Lately:
+    def also(self, release: Release, seen: ObservedState) -> Lately:
         """One more change; `release` is what was known before it."""
-        subject = facts["subject"]
-        before = release.observed.get(subject)
-        turned = before is None or "passed" not in facts or before["passed"] is not facts["passed"]
-        return Lately({**self.seen, subject: (facts, self.seen.get(subject, ({}, 0))[1] + turned)})
+        before = release.observed.get(seen.subject)
+        same = isinstance(before, CheckState) and isinstance(seen, CheckState) and before.passed is seen.passed
+        changes = self.seen[seen.subject][1] if seen.subject in self.seen else 0
+        return Lately({**self.seen, seen.subject: (seen, changes + (not same))})
 
     def without(self, subject: str) -> Lately:
         """It is recorded."""
-        return Lately({name: facts for name, facts in self.seen.items() if name != subject})
+        return Lately({name: one for name, one in self.seen.items() if name != subject})
 
-    def due(self, release: Release, now: float) -> list[Facts]:
-        """Facts of the events that are to be written now; `release` is as the journal has it."""
-        told = [one for one in self.all(release, now) if _may_be_told(release, one, now)]
+    def due(self, release: Release, now: float) -> list[Observed]:
+        """What the events record that are to be written now; `release` is as the journal has it."""
+        told = [one for one in self.all(release, now) if _may_be_told(release, one.seen, now)]
         return [*told, *self._steady(release, now)]
 
-    def all(self, release: Release, now: float) -> list[Facts]:
-        """Facts of everything that is not recorded: before something is done that follows from it."""
-        return [_told(release, subject, now, *self.seen[subject]) for subject in self.seen]
+    def all(self, release: Release, now: float) -> list[Observed]:
+        """Everything that is not recorded: before something is done that follows from it."""
+        return [_told(release, now, *self.seen[subject]) for subject in self.seen]
 
-    def _steady(self, release: Release, now: float) -> Iterator[Facts]:
+    def _steady(self, release: Release, now: float) -> Iterator[Observed]:
         """What flapped and has been the same for a while is told once more: it flaps no longer."""
         for subject, pace in release.paces.items():
             if pace.changes and subject not in self.seen and now - pace.at >= EVERY:
-                yield release.observed[subject]
+                yield Observed(release.observed[subject])
 
 
-def _told(release: Release, subject: str, now: float, facts: Facts, changes: int) -> Facts:
-    pace = release.paces.get(subject)
+def _told(release: Release, now: float, seen: ObservedState, changes: int) -> Observed:
+    pace = release.paces.get(seen.subject)
     if pace is None or not changes or (changes == 1 and not pace.changes):
-        return facts
-    return {**facts, "changes": changes, "over": round(now - pace.at, 1)}
+        return Observed(seen)
+    return Observed(seen, changes, round(now - pace.at, 1))
 
 
-def _may_be_told(release: Release, facts: Facts, now: float) -> bool:
-    pace = release.paces.get(facts["subject"])
-    return pace is None or pace.left_by(now) >= 1 or _decides(release, facts)
+def _may_be_told(release: Release, seen: ObservedState, now: float) -> bool:
+    pace = release.paces.get(seen.subject)
+    return pace is None or pace.left_by(now) >= 1 or _decides(release, seen)
 
 
-def _decides(release: Release, facts: Facts) -> bool:
+def _decides(release: Release, seen: ObservedState) -> bool:
     """Whether more than a decision of this driver's may depend on it: an order of a person's, or the next driver's."""
-    after = seeing(release, facts)
-    was, now = (_standing(one.checks.get(facts["subject"])) for one in (release, after))
+    after = seeing(release, seen)
+    was, now = (_standing(one.checks.get(seen.subject)) for one in (release, after))
     return was != now or release.can_return is not after.can_return
 
 
@@ -99,23 +122,25 @@ def _standing(state: CheckState | None) -> tuple[float | None, bool, bool] | Non
     return (state.held_since, state.lost, state.certain) if state else None
 
 
-def _others(release: Release, seen: Observation) -> list[dict[str, Any]]:
+def _others(release: Release, seen: Observation) -> list[SubjectState]:
     """Who else serves where green does: told when it changes, and once it is over."""
     value = beside(seen)
-    return [{"subject": "beside", "value": value}] if value or "beside" in release.observed else []
+    return [SubjectState("beside", value)] if value or "beside" in release.observed else []
 
 
-def _fleets(release: Release, seen: Observation) -> list[dict[str, Any]]:
+def _activity(release: Release, green: Group | None) -> list[SubjectState]:
+    """Why AWS could not launch an instance of green: told when it changes, and once it is over."""
+    told = green is not None and (green.activity or "activity" in release.observed)
+    return [SubjectState("activity", green.activity)] if green is not None and told else []
+
+
+def _fleets(seen: Observation) -> list[SubjectState]:
     groups = {"blue": seen.blue, "green": seen.green}
     serving = {name: len(seen.serving(group)) for name, group in groups.items()}
     return [
         _fleet(name, group, serving[name], _share(seen, name, serving))
         for name, group in groups.items()
         if group is not None
-    ] + [
-        {"subject": "activity", "value": group.activity}
-        for group in (seen.green,)
-        if group is not None and (group.activity or "activity" in release.observed)
     ]
 
 
@@ -128,54 +153,47 @@ def _share(seen: Observation, name: str, serving: Mapping[str, int]) -> float | 
     return round(100 * serving[name] / total) if total else None
 
 
-def _fleet(name: str, group: Group, serving: int, share: float | None) -> dict[str, Any]:
+def _fleet(name: str, group: Group, serving: int, share: float | None) -> Fleet:
     up = len(group.in_service)
     value = f"{up} of {group.desired} in service" + (f", {serving} serving" if share is not None else "")
-    return {
-        "subject": name,
-        "value": value,
-        "desired": group.desired,
-        "in_service": up,
-        "serving": serving,
-        "share": share,
-    }
+    return Fleet(name, value, desired=group.desired, in_service=up, serving=serving, share=share)
 
 
-def _baked(seen: Observation) -> list[dict[str, Any]]:
-    facts = [{"subject": "image", "value": seen.image.state, "image": seen.image.id}] if seen.image else []
+def _baked(seen: Observation) -> list[SubjectState]:
+    image = [ImageState("image", seen.image.state, seen.image.id)] if seen.image else []
     commands = (("build", seen.builder.build), ("build check", seen.builder.check)) if seen.builder else ()
-    return facts + [{"subject": name, "value": command.state} for name, command in commands if command]
+    return [*image, *(SubjectState(name, command.state) for name, command in commands if command)]
 
 
-def _expiring(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
+def _expiring(release: Release, seen: Observation, config: Config) -> list[SubjectState]:
     """The reminder, once, before nobody has promoted in time."""
     promotion = config.promotion
     expires = release.in_phase_since + promotion.timeout
     early = min(promotion.remind, promotion.timeout / 2)
     if release.phase is not Phase.HOLDING or not early or seen.at < expires - early:
         return []
-    return [{"subject": "hold", "value": "expires", "at": expires, "then": promotion.on_timeout}]
+    return [Expiring("hold", "expires", at=expires, then=promotion.on_timeout)]
 
 
-def _traffic(seen: Observation) -> list[dict[str, Any]]:
+def _traffic(seen: Observation) -> list[SubjectState]:
     if not seen.targets and seen.shares is None:
         return []
     shared = seen.shares is None
     groups = {"blue": seen.blue, "green": seen.green}
     blue, green = (seen.in_traffic(name) or (shared and bool(seen.serving(g))) for name, g in groups.items())
     value = {(True, True): "both", (True, False): "blue", (False, True): "green"}.get((blue, green), "nobody")
-    return [{"subject": "traffic", "value": value}]
+    return [SubjectState("traffic", value)]
 
 
-def _answers(release: Release, seen: Observation, config: Config) -> list[dict[str, Any]]:
+def _answers(release: Release, seen: Observation, config: Config) -> list[CheckState]:
     asked = {check.name for check in (judged(release, config) if release.short else config.checks)}
     results = [*_target_health(release, seen), *(answer for answer in seen.checks if answer.name in asked)]
     known = {check.name: check for check in config.checks}
     counted = (_asked(release, one, known.get(one.name), config.poll) for one in results)
-    return [facts for facts in counted if facts]
+    return [state for state in counted if state]
 
 
-def _asked(release: Release, result: CheckResult, check: Check | None, poll: float) -> dict[str, Any] | None:
+def _asked(release: Release, result: CheckResult, check: Check | None, poll: float) -> CheckState | None:
     """A configured check's answer, or that of the targets: AWS has its own thresholds for those, a run decides."""
     state = release.checks.get(result.name)
     if check is None:
@@ -221,7 +239,7 @@ LEAST_LOOKS, MOST_LOOKS = 20, 60
 
 def _counted(
     state: CheckState | None, result: CheckResult, needs: int, slow: bool = False, failed: _Failed = _Failed()
-) -> dict[str, Any] | None:
+) -> CheckState | None:
     """One more answer to a check; None when it only repeats what is known."""
     same = state is not None and state.passed == result.passed
     if state is not None and same and state.streak >= needs:
@@ -235,14 +253,14 @@ def _counted(
     if streak >= needs or result.certain or failed.too_many:
         lost = not result.passed and (lost or held_since is not None or result.certain)
         held_since = (held_since or result.at) if result.passed else None
-    return {
-        "subject": result.name,
-        "value": failed.told(result.value),
-        "passed": result.passed,
-        "streak": streak,
-        "since": state.since if state is not None and same else result.at,
-        "held_since": held_since,
-        "lost": lost,
-        **({"certain": True} if result.certain else {}),
-        **({"failures": list(failed.at)} if failed.at else {}),
-    }
+    return CheckState(
+        name=result.name,
+        passed=result.passed,
+        streak=streak,
+        since=state.since if state is not None and same else result.at,
+        value=failed.told(result.value),
+        held_since=held_since,
+        lost=lost,
+        certain=result.certain,
+        failures=failed.at,
+    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from bluegreen.aws_commands import terminate
 from bluegreen.observation import IN_TRAFFIC, Group, Observation
-from bluegreen.release import DETACHED, HELD, PARKED, Release
+from bluegreen.release import DETACHED, HELD, PARKED, Detached, Parked, Release, SubjectState
 
 #: So many instances are named; of a large group the others are counted.
 NAMED = 5
@@ -43,25 +42,25 @@ def _said(group: Group, state: str) -> str:
     return f"{named}: {_WAYS.get(state, _END).format(group=group.name, ids=' '.join(ids[:NAMED]), id=ids[0])}"
 
 
-def seen_in_the_way(release: Release, seen: Observation) -> Iterator[dict[str, Any]]:
-    """Facts of the `observed` events: who is parked, whom a hook holds, and who was detached; "" once it is over."""
+def seen_in_the_way(release: Release, seen: Observation) -> Iterator[SubjectState]:
+    """What the `observed` events record: who is parked, whom a hook holds, and who was detached; "" once it is over."""
     for which, group in (("blue", seen.blue), ("green", seen.green)):
         for subject, say in _SUBJECTS.items():
             name, value = f"{subject} {which}", say(release, group)
             if value or name in release.observed:
-                ids = [i.id for i in group.instances if i.parked] if group and subject == PARKED else []
-                yield {"subject": name, "value": value, **({"instances": ids} if ids else {})}
+                ids = tuple(i.id for i in group.instances if i.parked) if group else ()
+                yield Parked(name, value, ids) if subject == PARKED else SubjectState(name, value)
     yield from _seen_detached(release, seen)
 
 
-def _seen_detached(release: Release, seen: Observation) -> Iterator[dict[str, Any]]:
+def _seen_detached(release: Release, seen: Observation) -> Iterator[SubjectState]:
     for which, name in (("blue", release.blue_group), ("green", release.green_group)):
         ids, subject = seen.detached.get(name, ()), DETACHED[which]
         if ids:
             value = f"{', '.join(ids)}, detached from {name}, outside of every group and running on"
-            yield {"subject": subject, "value": value, "instances": list(ids)}
+            yield Detached(subject, value, tuple(ids))
         elif name in seen.detached and subject in release.observed:
-            yield {"subject": subject, "value": "", "instances": []}
+            yield Detached(subject)
 
 
 def left_outside(release: Release, seen: Observation | None, *staying: Group | None) -> Iterator[str]:

@@ -8,7 +8,6 @@ from bluegreen.phases.checks import check_failed
 from bluegreen.phases.decision import (
     LOOKS,
     PROTECTION_BATCH,
-    Act,
     Decision,
     Rest,
     RollBack,
@@ -20,7 +19,7 @@ from bluegreen.phases.drift import beside, displaced
 from bluegreen.phases.losses import loss
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Awaited, Outcome, Reason, Release, Verb, duration
+from bluegreen.release import Act, Awaited, Outcome, Reason, Release, Verb, duration
 
 #: The processes that start instances of a group by themselves. ReplaceUnhealthy replaces none in a group of size 0.
 SCALING = ("AlarmNotification", "AZRebalance", "ScheduledActions")
@@ -96,12 +95,12 @@ def _empty_blue(s: Situation) -> Decision | None:
     if blue is None or blue.deleting:
         return None
     if not s.did(Verb.STILL_BLUE):
-        return Act(Verb.STILL_BLUE, {"processes": list(SCALING)})
+        return Act(Verb.STILL_BLUE, processes=SCALING)
     if blue.desired == blue.minimum == blue.maximum == 0:
         return None
     protected = [i.id for i in blue.instances if i.protected]
     if protected:
-        return Act(Verb.UNPROTECT_BLUE, {"instances": protected[:PROTECTION_BATCH]})
+        return Act(Verb.UNPROTECT_BLUE, instances=tuple(protected[:PROTECTION_BATCH]))
     return Act(Verb.EMPTY_BLUE)
 
 
@@ -156,10 +155,10 @@ def _tidy(s: Situation) -> Decision | None:
     if not s.did(Verb.MARK_IMAGE) and Verb.MARK_IMAGE not in s.release.gave_up:
         return Act(Verb.MARK_IMAGE)
     if s.seen.emptied and Verb.DROP_GROUP not in s.release.gave_up:
-        return Act(Verb.DROP_GROUP, {"group": s.seen.emptied[0]})
+        return Act(Verb.DROP_GROUP, group=s.seen.emptied[0])
     if not s.seen.droppable or Verb.DROP_IMAGE in s.release.gave_up:
         return None
-    return Act(Verb.DROP_IMAGE, {"image": s.seen.droppable[0]})
+    return Act(Verb.DROP_IMAGE, image=s.seen.droppable[0])
 
 
 def _told(s: Situation) -> str:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from bluegreen.aws_commands import attach
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
-from bluegreen.phases.decision import SETTLING, Act, Decision, Rest, Situation, drained, halt
+from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, drained, halt
 from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Awaited, Outcome, Phase, Reason, Verb, duration, holder_of
+from bluegreen.release import Act, Awaited, Outcome, Phase, Reason, Verb, duration, holder_of
 
 
 def rolling_back(s: Situation) -> Decision:
@@ -145,12 +145,12 @@ def _give_blue_everything(s: Situation) -> Decision:
 
 def _previewed(s: Situation) -> bool:
     """Whether listeners that only preview may still show green."""
-    shift = s.release.began.get(Verb.SHIFT)
-    return bool(s.release.previews) and shift is not None and "preview" not in shift.facts
+    shift = s.release.act(Verb.SHIFT)
+    return bool(s.release.previews) and shift is not None and not shift.preview
 
 
 def _shift_back(s: Situation) -> Act:
-    return Act(Verb.SHIFT, {"share": 0, "preview": "blue"} if s.release.previews else {"share": 0})
+    return Act(Verb.SHIFT, share=0, preview="blue" if s.release.previews else "")
 
 
 def _wait_for_blue(s: Situation) -> Decision:
@@ -232,7 +232,7 @@ def _drop_failed_image(s: Situation) -> Decision | None:
         or s.did(Verb.DROP_IMAGE)
     ):
         return None
-    return Act(Verb.DROP_IMAGE, {"image": image.id})
+    return Act(Verb.DROP_IMAGE, image=image.id)
 
 
 def _made(s: Situation, image: Image) -> bool:
@@ -247,7 +247,7 @@ def _rolled_back(s: Situation) -> Rest:
     left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
-    blue, unpinned = s.seen.blue, s.release.did.get(Verb.UNPIN_BLUE)
+    blue, unpinned = s.seen.blue, s.release.made(Verb.UNPIN_BLUE)
     if (
         blue is not None
         and unpinned is None
@@ -255,8 +255,8 @@ def _rolled_back(s: Situation) -> Rest:
     ):
         holder = holder_of(blue.held_by) or "nobody"
         left.append(f"group {s.release.blue_group} as it is, held by {holder} by now and not by this release")
-    if unpinned is not None and "stays_on_version" in unpinned.facts:
-        left.append(f"group {s.release.blue_group} on template version {unpinned.facts['stays_on_version']}")
+    if unpinned is not None and unpinned.stays_on_version is not None:
+        left.append(f"group {s.release.blue_group} on template version {unpinned.stays_on_version}")
     return Rest(Outcome.ROLLED_BACK, reason, s.release.message, tuple(left))
 
 

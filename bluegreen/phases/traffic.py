@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bluegreen.phases.checks import check_failed, checks_pending
-from bluegreen.phases.decision import Act, Decision, Enter, RollBack, Situation, Wait, rest_out
+from bluegreen.phases.decision import Decision, Enter, RollBack, Situation, Wait, rest_out
 from bluegreen.phases.drift import intruded
 from bluegreen.phases.losses import loss
-from bluegreen.release import Awaited, Phase, Reason, Verb, duration
+from bluegreen.release import Act, Awaited, Phase, Reason, Verb, duration
 
 
 def overlapping(s: Situation) -> Decision:
@@ -64,7 +64,7 @@ def _shift(s: Situation, share: int) -> Decision:
     """S2: no more traffic for a green that is not wholly healthy."""
     if share > s.release.share and not s.green_serves:
         return s.wait(Awaited.CHECKS)
-    return Act(Verb.SHIFT, {"share": share})
+    return Act(Verb.SHIFT, share=share)
 
 
 def _promoted(s: Situation) -> Decision | None:
@@ -117,7 +117,7 @@ def _grow_green(s: Situation) -> Decision | None:
     size = max(s.release.size, blue.desired if blue else 0)
     if green is None or green.desired >= size or (s.did(Verb.GROW_GREEN) and s.fresh(Verb.GROW_GREEN)):
         return None
-    return Act(Verb.GROW_GREEN, {"size": size})
+    return Act(Verb.GROW_GREEN, size=size)
 
 
 def _take_blue_out(s: Situation) -> Decision:
@@ -130,7 +130,7 @@ def _take_blue_out(s: Situation) -> Decision:
         return RollBack(Reason.NEVER_HEALTHY, late)
     if not s.green_serves:
         return s.wait(Awaited.GREEN_GROWN)
-    return Act(Verb.SHIFT, {"share": 100}) if s.release.weighted else Act(Verb.TAKE_BLUE_OUT)
+    return Act(Verb.SHIFT, share=100) if s.release.weighted else Act(Verb.TAKE_BLUE_OUT)
 
 
 def _soak_pending(s: Situation) -> Wait | None:

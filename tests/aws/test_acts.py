@@ -14,7 +14,7 @@ from bluegreen.config import parse
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.observation import Command
 from bluegreen.phases import Rest, RollBack
-from bluegreen.release import Outcome, Phase, Reason, Verb
+from bluegreen.release import Act, Outcome, Phase, Reason, Verb
 from tests.worlds.account import COMMIT, AwsStage
 
 MADE = (Verb.PIN_BLUE, Verb.MAKE_TEMPLATE_VERSION, Verb.CREATE_GREEN)
@@ -98,13 +98,14 @@ def test_every_act_may_be_repeated() -> None:
             verb = last.verb
             assert verb is not None
             if verb not in (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER):
-                facts = {k: v for k, v in stage.release.began[verb].facts.items() if k != "verb"}
+                act = stage.release.act(verb)
+                assert act is not None
                 if verb is Verb.RESUME_GREEN:  # the mark is off, and a look shows that
                     with pytest.raises(AwsError, match="is held by nobody"):
                         stage.perform(verb)
                     continue
-                again = stage.perform(verb, **facts)
-                assert again == {k: v for k, v in last.facts.items() if k != "verb"}, verb
+                made = {name: one for name, one in last.facts.items() if name != "verb"}
+                assert stage.cloud.perform(act, stage.release, lambda: None) == made, verb
     assert stage.release.phase is Phase.RETIRING
     assert {Verb.DRAIN_WARM_POOL, Verb.DELETE_WARM_POOL, Verb.DELETE_BLUE} <= set(stage.release.did)
     assert stage.world.leftovers() == []
@@ -134,11 +135,10 @@ def test_without_the_permit_nothing_is_changed() -> None:
     def refuse() -> None:
         raise LeaseLost("another driver has it")
 
-    facts = {"blue": stage.release.blue} if stage.release.blue else {}
     until(stage, Verb.MAKE_TEMPLATE_VERSION)
     before = stage.changes()
     with pytest.raises(LeaseLost):
-        stage.cloud.perform(Verb.CREATE_GREEN, stage.release, facts, refuse)
+        stage.cloud.perform(Act(Verb.CREATE_GREEN), stage.release, refuse)
     assert stage.changes() == before
 
 
@@ -249,10 +249,11 @@ def test_what_a_lost_journal_made_is_not_this_release_s() -> None:
     """Numbers began again: group, image and version of the first #1 bear the same id, and another token."""
     stage = AwsStage(token="first").go_to(Phase.OVERLAPPING)
     image, version = stage.release.image, stage.release.template_version
-    before = stage.release.began[Verb.PIN_BLUE].facts["blue"]
+    before = stage.release.blue
+    assert before is not None
     stage.begins_again(token="second")
     stage.enters(Phase.LAUNCHING, image=image)
-    stage.act(Verb.PIN_BLUE, blue={**before, "minimum": before["desired"]})
+    stage.act(Verb.PIN_BLUE, blue=replace(before, minimum=before.desired))
     for verb in (Verb.CREATE_GREEN, Verb.DELETE_GREEN, Verb.TAKE_GREEN_OUT):
         with pytest.raises(AwsError, match="of web/production#1"):
             stage.perform(verb)
@@ -277,7 +278,7 @@ def test_what_a_journal_from_before_says_of_blue_is_not_put_back() -> None:
     made = len(stage.changes())
     for verb in (Verb.PIN_BLUE, Verb.SUSPEND_BLUE, Verb.UNPIN_BLUE, Verb.RESUME_BLUE):
         with pytest.raises(AwsError, match="so it is left as it is") as refused:
-            stage.perform(verb, blue=stage.release.began[Verb.PIN_BLUE].facts["blue"])
+            stage.perform(verb, blue=stage.release.blue)
         assert refused.value.transient == (verb is not Verb.PIN_BLUE), "a read may be older than the mark"
     assert stage.changes()[made:] == []
     shown = stage.world.describe("web-asg")

@@ -12,7 +12,7 @@ import pytest
 from bluegreen.aws import Cloud
 from bluegreen.errors import AwsError, Conflict
 from bluegreen.observation import Delays, Observation
-from bluegreen.release import EventKind, Phase, Reason, Verb
+from bluegreen.release import Act, EventKind, Phase, Reason, Verb
 from lab.aws.client import FakeSession
 from lab.aws.faults import LostAnswer
 from lab.aws.wire import Answer, Incoming
@@ -658,7 +658,7 @@ def test_an_act_is_left_only_before_it_has_changed_anything() -> None:
         return 0.01
 
     before = len(stage.fake.calls)
-    stage.cloud.perform(Verb.CREATE_GREEN, stage.release, {}, lambda: None, heed)
+    stage.cloud.perform(Act(Verb.CREATE_GREEN), stage.release, lambda: None, heed)
     assert any(call.mutating for call in stage.fake.calls[before:])
     assert asked
     assert not any(asked)

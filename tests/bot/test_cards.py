@@ -939,7 +939,8 @@ def test_a_release_that_cannot_be_shown_harms_no_other(slack: FakeSlack, caplog:
     at = Newsroom(slack)
     bot = Bot(at)
     ill, well = at.start(), at.start(config=at.config(service="shop"))
-    at.happens(ill, EventKind.OBSERVED, subject="green", value="nobody knows this form")
+    sizes = {"desired": 4, "in_service": 4, "serving": 4}
+    at.happens(ill, EventKind.OBSERVED, subject="green", value="nobody knows this form", share="half of it", **sizes)
     at.passes(30, bot)
     assert [one.metadata["event_payload"]["release"] for one in at.cards() if one.metadata] == [well.id]
     assert bot.cards.standing_still() == ()
@@ -949,7 +950,7 @@ def test_a_release_that_cannot_be_shown_harms_no_other(slack: FakeSlack, caplog:
     assert bot.cards.standing_still() == (ill.id,)
     assert bot.number("fenced_total", what="shown") > 2
     assert sum("cannot be shown, the others go on" in one.message for one in caplog.records) == 1
-    at.happens(ill, EventKind.OBSERVED, subject="green", value="4 of 4", desired=4, in_service=4, serving=4, share=50)
+    at.happens(ill, EventKind.OBSERVED, subject="green", value="4 of 4", share=50, **sizes)
     at.passes(30, bot)
     assert bot.cards.standing_still() == ()
     assert len(at.cards(ill)) == 1

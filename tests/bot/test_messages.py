@@ -33,7 +33,7 @@ from tests.worlds.cards import (
     Story,
     at,
 )
-from tests.worlds.events import ALICE, FACTS, FOUND, ID
+from tests.worlds.events import ALICE, FACTS, FOUND, ID, Diary
 
 Block = dict[str, Any]
 UP_TO_SOAKING = (*(phase for phase in Phase if phase.can_roll_back),)
@@ -967,7 +967,7 @@ def event(kind: EventKind, **facts: Any) -> Event:
 )
 def test_what_the_thread_tells_and_the_channel_hears(kind: EventKind, *, worth: bool, loud: bool) -> None:
     """Of every kind of event, as it usually is: joining green, overlapping, live."""
-    one = event(kind, **FACTS.get(kind, {}))
+    one = event(kind, **(Diary().last.facts if kind is EventKind.STARTED else FACTS.get(kind, {})))
     assert messages.worth_a_line(one) is worth
     assert messages.aloud(one) is loud
 
@@ -1026,6 +1026,7 @@ def test_answers_of_checks_that_are_news(
 ) -> None:
     """It begins to fail, is lost, holds, passes again; this run of answers began at 100."""
     facts = {"subject": subject, "passed": passed, "streak": streak, "held_since": held, "lost": lost, "since": 100.0}
+    facts |= {"value": "503"}
     assert messages.worth_a_line(event(EventKind.OBSERVED, **facts)) is worth
 
 

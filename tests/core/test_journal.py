@@ -1339,7 +1339,7 @@ def test_another_freeze_in_between_is_judged_as_well(journal: Journal, rival: Jo
 
 
 def test_nobody_is_admitted_beside_another(journal: Journal, rival: Journal) -> None:
-    """Seen before, or lost in the race; nobody is judged for that."""
+    """SubjectState before, or lost in the race; nobody is judged for that."""
     opened(journal)
     with pytest.raises(Refused) as caught:
         journal.open(WEB, started(), T + 1, admit=unless_frozen)

@@ -10,7 +10,7 @@ import pytest
 from bluegreen import phases
 from bluegreen.observation import CheckResult, Command, Delays, Group, Instance, Observation, Template
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, EventKind, Mistake, Outcome, Phase, Reason, Verb
+from bluegreen.release import Awaited, EventKind, Mistake, Outcome, Parked, Phase, Reason, Verb
 from tests.worlds.release import BEFORE, TG, Stage, group
 
 DONE = Command("c", "succeeded")
@@ -54,7 +54,7 @@ def test_a_bake_goes_step_by_step() -> None:
     assert s.image("pending").verb is Verb.FREE_BUILDER
     s.did(Verb.FREE_BUILDER)
     assert s.decision == Wait(Awaited.IMAGE, 30.0, 1000.0 + 7200)
-    assert s.image("available").decision == Enter(Phase.LAUNCHING, {"image": "ami-1"})
+    assert s.image("available").decision == Enter(Phase.LAUNCHING, image="ami-1")
 
 
 @pytest.mark.parametrize("verb", [Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK])
@@ -81,7 +81,7 @@ def test_a_build_without_check_is_stopped_after_the_build() -> None:
 
 def test_an_image_that_is_there_is_used_as_it_is() -> None:
     """A given image needs no builder."""
-    assert Stage(ami="ami-1").image("available").decision == Enter(Phase.LAUNCHING, {"image": "ami-1"})
+    assert Stage(ami="ami-1").image("available").decision == Enter(Phase.LAUNCHING, image="ami-1")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_blue_is_pinned_before_anything_is_made() -> None:
     decision = s.decision
     assert isinstance(decision, Act)
     assert decision.verb is Verb.PIN_BLUE
-    assert decision.facts["blue"] == {
+    assert decision.to_facts()["blue"] == {
         "desired": 4,
         "minimum": 2,
         "maximum": 8,
@@ -147,10 +147,10 @@ def test_blue_is_pinned_before_anything_is_made() -> None:
         "hooks": ["drain-jobs"],
         "marked": True,
     }
-    s.told(EventKind.BEGAN, verb=Verb.PIN_BLUE, **decision.facts).alter("blue", minimum=4, template_version="8")
+    s.told(EventKind.BEGAN, **decision.to_facts()).alter("blue", minimum=4, template_version="8")
     again = s.decision
     assert isinstance(again, Act)
-    assert again.facts == decision.facts, "what a crash repeats must not be the pinned values"
+    assert again == decision, "what a crash repeats must not be the pinned values"
     assert s.did(Verb.PIN_BLUE).verb is Verb.SUSPEND_BLUE
     assert s.did(Verb.SUSPEND_BLUE).verb is Verb.MAKE_TEMPLATE_VERSION
     assert s.did(Verb.MAKE_TEMPLATE_VERSION, template_version=9).verb is Verb.CREATE_GREEN
@@ -164,7 +164,8 @@ def test_a_number_needs_no_resolving() -> None:
     s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue)
     decision = s.decision
     assert isinstance(decision, Act)
-    assert decision.facts["blue"]["resolved_version"] == "7"
+    assert decision.blue is not None
+    assert decision.blue.resolved_version == "7"
 
 
 def test_blue_gone_before_it_was_pinned_is_rolled_back() -> None:
@@ -222,13 +223,12 @@ def test_who_is_in_the_way_is_told_at_once_and_once() -> None:
     """By id, state and the command that ends it; and that it is over."""
     s = puts(Stage().switched().notices(), "blue", "Standby")
     seq = s.notices().release.seq
-    told = {"subject": "parked blue", "value": STANDBY, "instances": ["web-asg-0"]}
-    assert s.release.observed["parked blue"] == told
+    assert s.release.observed["parked blue"] == Parked("parked blue", STANDBY, ("web-asg-0",))
     assert s.notices().release.seq == seq, "once"
     puts(s, "blue", "InService").notices()
-    assert s.release.observed["parked blue"]["value"] == ""
+    assert s.release.observed["parked blue"].value == ""
     puts(s, "green", "Terminating:Retained", 2).notices()
-    said = s.release.observed["parked green"]["value"]
+    said = s.release.observed["parked green"].value
     assert said.startswith(
         "web-production-v42-0, web-production-v42-1 of web-production-v42 are in Terminating:Retained"
     )
@@ -236,7 +236,7 @@ def test_who_is_in_the_way_is_told_at_once_and_once() -> None:
     big = group("web-asg", 8, instances=tuple(Instance(f"i-{n}", "Quarantined") for n in range(8)))
     assert (
         "i-3, i-4 and 3 more of web-asg are in Quarantined: "
-        in s.sees(blue=big).notices().release.observed["parked blue"]["value"]
+        in s.sees(blue=big).notices().release.observed["parked blue"].value
     )
 
 
@@ -246,11 +246,11 @@ def test_a_hook_that_holds_is_told_once_for_all_instances() -> None:
     assert s.release.blue is not None
     s.release = replace(s.release, blue=replace(s.release.blue, hooks=("drain-jobs",)))
     seq = puts(s.notices(), "blue", "Terminating:Wait").notices().release.seq
-    assert s.release.observed["held blue"]["value"] == "drain-jobs holds instances of web-asg (Terminating:Wait)"
+    assert s.release.observed["held blue"].value == "drain-jobs holds instances of web-asg (Terminating:Wait)"
     held = puts(s, "blue", "Terminating:Wait", 3).notices().release
     assert held.seq == seq + 1, "the group's count alone"
     puts(s, "green", "Pending:Wait").notices()
-    said = s.release.observed["held green"]["value"]
+    said = s.release.observed["held green"].value
     assert said == "a lifecycle hook holds instances of web-production-v42 (Pending:Wait)"
 
 
@@ -296,7 +296,7 @@ def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
     assert decision.left == ()
     decision = s.sees(targets=targets, detached={"web-asg": ()}).notices().decision
     assert isinstance(decision, Rest)
-    assert (decision.left, s.release.observed["detached"]["value"]) == ((), "")
+    assert (decision.left, s.release.observed["detached"].value) == ((), "")
 
 
 def test_messages_at_a_limit_name_who_is_in_the_way() -> None:
@@ -532,7 +532,7 @@ def test_green_grows_when_blue_has_grown() -> None:
         .enters(Phase.SWITCHING)
         .sees(blue=group("web-asg", 6, minimum=4, target_groups=frozenset({TG})))
     )
-    assert s.decision == Act(Verb.GROW_GREEN, {"size": 6})
+    assert s.decision == Act(Verb.GROW_GREEN, size=6)
     s.did(Verb.GROW_GREEN, size=6)
     assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)
     s.alter("green", desired=6)
@@ -591,9 +591,9 @@ def test_retiring_goes_step_by_step() -> None:
     s.targets(green="healthy")
     protected = tuple(replace(i, protected=True) for i in s.seen.blue.instances)  # type: ignore[union-attr]  # on stage
     s.alter("blue", instances=protected)
-    assert s.decision == Act(Verb.STILL_BLUE, {"processes": ["AlarmNotification", "AZRebalance", "ScheduledActions"]})
+    assert s.decision == Act(Verb.STILL_BLUE, processes=("AlarmNotification", "AZRebalance", "ScheduledActions"))
     s.did(Verb.STILL_BLUE)
-    assert s.decision == Act(Verb.UNPROTECT_BLUE, {"instances": [i.id for i in protected]})
+    assert s.decision == Act(Verb.UNPROTECT_BLUE, instances=tuple(i.id for i in protected))
     s.alter("blue", instances=tuple(replace(i, protected=False) for i in protected))
     assert s.verb is Verb.EMPTY_BLUE
     s.did(Verb.EMPTY_BLUE).alter("blue", desired=0, minimum=0, maximum=0)
@@ -610,10 +610,10 @@ def test_retiring_goes_step_by_step() -> None:
     s.sees(blue=None, droppable=("ami-old", "ami-older"))
     assert s.verb is Verb.MARK_IMAGE
     s.did(Verb.MARK_IMAGE)
-    assert s.decision == Act(Verb.DROP_IMAGE, {"image": "ami-old"})
+    assert s.decision == Act(Verb.DROP_IMAGE, image="ami-old")
     s.did(Verb.DROP_IMAGE, image="ami-old")
     assert s.decision == Wait(Awaited.READ_BACK, 5.0)
-    assert s.sees(droppable=("ami-older",)).decision == Act(Verb.DROP_IMAGE, {"image": "ami-older"})
+    assert s.sees(droppable=("ami-older",)).decision == Act(Verb.DROP_IMAGE, image="ami-older")
     s.sees(droppable=())
     assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone")
 
@@ -727,7 +727,7 @@ def test_groups_that_earlier_releases_kept_empty_are_deleted() -> None:
     """All but the last one; the last event says which."""
     s = without_blue(retire="empty").sees(emptied=("web-production-v39", "web-production-v40"))
     for name, rest in (("web-production-v39", ("web-production-v40",)), ("web-production-v40", ())):
-        assert s.decision == Act(Verb.DROP_GROUP, {"group": name})
+        assert s.decision == Act(Verb.DROP_GROUP, group=name)
         s.did(Verb.DROP_GROUP, group=name).sees(emptied=rest)
     says = (
         "web-production-v42 serves alone; deleted, as kept empty by earlier releases: "
@@ -911,7 +911,7 @@ def test_a_builder_that_may_be_starting_is_waited_for() -> None:
 def test_a_failed_image_is_removed_and_a_good_one_is_named() -> None:
     """S5: nothing is left behind unnamed."""
     s = Stage().did(Verb.MAKE_IMAGE, image="ami-1").image("failed", tagged_release="web/production#42").rolls_back()
-    assert s.decision == Act(Verb.DROP_IMAGE, {"image": "ami-1"})
+    assert s.decision == Act(Verb.DROP_IMAGE, image="ami-1")
     s.did(Verb.DROP_IMAGE, image="ami-1")
     assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
     s = Stage().did(Verb.MAKE_IMAGE, image="ami-1").image("pending", tagged_release="web/production#42").rolls_back()
@@ -1099,7 +1099,7 @@ def test_an_instance_refresh_of_blue_is_waited_for() -> None:
     s.passes(600).sees(refresh="")
     decision = s.decision
     assert isinstance(decision, Act)
-    s.did(Verb.PIN_BLUE, **decision.facts).did(Verb.SUSPEND_BLUE, Verb.CREATE_GREEN)
+    s.did(Verb.PIN_BLUE, blue=decision.to_facts()["blue"]).did(Verb.SUSPEND_BLUE, Verb.CREATE_GREEN)
     s.did(Verb.MAKE_TEMPLATE_VERSION, template_version=9)
     assert s.decision == Wait(Awaited.GREEN_UP, 30.0, 2500.0)
     s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, template=template, refresh="it is refreshed")
@@ -1141,7 +1141,8 @@ def test_a_blue_that_is_scaling_is_waited_for(what: str) -> None:
     blue = group("web-asg", 6, target_groups=frozenset({TG}))
     settled = s.sees(blue=blue).decision
     assert isinstance(settled, Act)
-    assert (settled.verb, settled.facts["blue"]["desired"]) == (Verb.PIN_BLUE, 6)
+    assert settled.blue is not None
+    assert (settled.verb, settled.blue.desired) == (Verb.PIN_BLUE, 6)
 
 
 def test_new_targets_of_blue_are_waited_for() -> None:
@@ -1444,15 +1445,15 @@ def test_only_changes_are_told() -> None:
 def test_what_a_bake_shows_is_told() -> None:
     """Image and build states, each once."""
     s = Stage().builder("running", build=RUNNING).image("pending")
-    told = {facts["subject"]: facts["value"] for facts in phases.noticed(s.release, s.seen, s.config)}
+    told = {one.subject: one.value for one in phases.noticed(s.release, s.seen, s.config)}
     assert told == {"image": "pending", "build": "running"}
 
 
 def test_an_activity_is_told_and_taken_back() -> None:
     """Why launches fail, in AWS's words, and that they no longer do."""
     s = Stage().launched().alter("green", activity="no capacity").notices()
-    assert s.release.observed["activity"]["value"] == "no capacity"
-    assert s.alter("green", activity="").notices().release.observed["activity"]["value"] == ""
+    assert s.release.observed["activity"].value == "no capacity"
+    assert s.alter("green", activity="").notices().release.observed["activity"].value == ""
 
 
 @pytest.mark.parametrize(
@@ -1467,9 +1468,9 @@ def test_an_activity_is_told_and_taken_back() -> None:
 def test_who_has_the_traffic_is_told(states: dict[str, str], value: str) -> None:
     """Draining targets get no new requests."""
     s = Stage().joined().detach("blue").detach("green").targets(**states)
-    told = {facts["subject"]: facts for facts in phases.noticed(s.release, s.seen, s.config)}
-    if value != s.release.observed["traffic"]["value"]:
-        assert told["traffic"]["value"] == value
+    told = {one.subject: one for one in phases.noticed(s.release, s.seen, s.config)}
+    if value != s.release.observed["traffic"].value:
+        assert told["traffic"].value == value
 
 
 def test_an_empty_look_serves_nobody() -> None:
@@ -1587,16 +1588,16 @@ def test_what_aws_takes_is_no_fault_of_the_version(phase: Phase) -> None:
     taken(s, f"{GREEN}-0").checks()
     assert s.release.checks["targets"].held
     assert not isinstance(s.decision, RollBack)
-    told = s.release.observed["taken"]
-    assert (told["value"], told["instances"]) == (f"AWS took {GREEN}-0 of {GREEN}", [f"{GREEN}-0"])
-    assert told["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    told = s.taken
+    assert (told.value, told.instances) == (f"AWS took {GREEN}-0 of {GREEN}", (f"{GREEN}-0",))
+    assert told.remain == (f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3")
     for state in ("initial", "unhealthy"):
         joins(s, "new", state).checks()
         assert s.release.checks["targets"].held, "a newcomer boots"
     seq = s.release.seq
     assert s.notices().release.seq == seq
     s.sees(targets={TG: dict.fromkeys(s.seen.targets[TG], "healthy")}).checks(times=1)
-    assert s.release.observed["taken"]["value"] == ""
+    assert s.taken.value == ""
     s.sees(taken=(f"{GREEN}-0",)).targets(green="healthy")
     s.sees(targets={TG: {**s.seen.targets[TG], f"{GREEN}-1": "unhealthy"}}).checks()
     assert s.release.checks["targets"].lost, "what was taken long ago is no excuse"
@@ -1617,12 +1618,12 @@ def test_aws_takes_another_before_the_first_is_replaced() -> None:
     s = taken(Stage().switched(), f"{GREEN}-0").checks()
     joins(s, "new", "initial")
     taken(s, f"{GREEN}-0", f"{GREEN}-1").checks()
-    assert s.release.observed["taken"]["remain"] == [f"{GREEN}-2", f"{GREEN}-3"]
+    assert s.taken.remain == (f"{GREEN}-2", f"{GREEN}-3")
     s.sees(targets={TG: {**s.seen.targets[TG], "new": "healthy"}})
     taken(s, f"{GREEN}-0", f"{GREEN}-1", f"{GREEN}-2").checks()
-    told = s.release.observed["taken"]
-    assert (told["remain"], told["value"]) == (
-        ["new", f"{GREEN}-3"],
+    told = s.taken
+    assert (told.remain, told.value) == (
+        ("new", f"{GREEN}-3"),
         f"AWS took {GREEN}-0, {GREEN}-1, {GREEN}-2 of {GREEN}",
     )
     assert s.release.checks["targets"].held
@@ -1631,7 +1632,7 @@ def test_aws_takes_another_before_the_first_is_replaced() -> None:
 def test_a_loss_of_a_newcomer_only_is_seen_with_the_newcomer_there() -> None:
     """A look that comes late finds the replacement booting already: it is not judged."""
     s = joins(taken(Stage().switched(), f"{GREEN}-0"), "new", "initial").checks()
-    assert s.release.observed["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    assert s.taken.remain == (f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3")
     assert s.release.checks["targets"].held
 
 
@@ -1700,9 +1701,9 @@ def test_what_a_hand_takes_is_no_fault_of_the_version(phase: Phase, state: str) 
     """As what AWS takes; and with how it ends."""
     s = Stage().joined().enters(phase)
     puts(s, "green", state).checks()
-    told = s.release.observed["taken"]
-    assert told["value"] == f"{GREEN}-0 of {GREEN} was set aside by hand"
-    assert (told["by_hand"], told["remain"]) == ([f"{GREEN}-0"], [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"])
+    told = s.taken
+    assert told.value == f"{GREEN}-0 of {GREEN} was set aside by hand"
+    assert (told.by_hand, told.remain) == ((f"{GREEN}-0",), (f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"))
     assert s.release.checks["targets"].held
     assert not isinstance(s.decision, RollBack)
     s.sees(targets={TG: {**s.seen.targets[TG], f"{GREEN}-1": "unhealthy"}}).checks()
@@ -1718,8 +1719,8 @@ def test_who_was_detached_and_is_no_member_any_more_is_known_by_the_groups_activ
     s = Stage().switched()
     assert s.seen.green is not None
     s.alter("green", instances=s.seen.green.instances[1:]).sees(detached={GREEN: (f"{GREEN}-0",)}).checks()
-    assert s.release.observed["taken"]["by_hand"] == [f"{GREEN}-0"]
-    assert s.release.observed["detached green"]["instances"] == [f"{GREEN}-0"]
+    assert s.taken.by_hand == (f"{GREEN}-0",)
+    assert s.release.detached(GREEN) == (f"{GREEN}-0",)
     assert s.release.checks["targets"].held
 
 
@@ -1727,7 +1728,7 @@ def test_both_take_at_once() -> None:
     """Each is told for itself, and who is not replaced by a hand's doing is nobody's fault."""
     s = taken(puts(Stage().switched(), "green", "Standby"), f"{GREEN}-1").checks()
     value = f"AWS took {GREEN}-1 of {GREEN} and {GREEN}-0 of {GREEN} was set aside by hand"
-    assert s.release.observed["taken"]["value"] == value
+    assert s.taken.value == value
     decision = s.passes(600).decision
     assert isinstance(decision, RollBack)
     assert decision.reason is Reason.CHANGED_OUTSIDE
@@ -1738,7 +1739,7 @@ def test_both_take_at_once() -> None:
 def test_who_is_put_back_and_set_aside_once_more_is_a_loss_again() -> None:
     """And leaving Standby makes its group larger by one, which is no change of its size by somebody else."""
     s = joins(puts(Stage().switched(), "green", "Standby").checks(), "new", "healthy").checks()
-    assert (s.release.observed["taken"]["value"], s.release.observed["taken"]["instances"]) == ("", [f"{GREEN}-0"])
+    assert (s.taken.value, s.taken.instances) == ("", (f"{GREEN}-0",))
     s.passes(60).alter("green", desired=5)
     assert "was resized from 4 to 5" in str(s.decision)
     puts(s, "green", "InService").targets(green="healthy").checks()
@@ -1747,14 +1748,14 @@ def test_who_is_put_back_and_set_aside_once_more_is_a_loss_again() -> None:
     assert "was resized from 4 to 6" in str(s.decision)
     s.alter("green", desired=4, instances=tuple(one for one in s.seen.green.instances if one.id != "new"))  # type: ignore[union-attr]  # it is there
     puts(s, "green", "Standby").checks()
-    assert s.release.observed["taken"]["value"] == f"{GREEN}-0 of {GREEN} was set aside by hand"
+    assert s.taken.value == f"{GREEN}-0 of {GREEN} was set aside by hand"
     assert s.release.checks["targets"].held
 
 
 def test_who_is_set_aside_and_replaced_between_two_looks_may_be_put_back() -> None:
     """It is known from when it is seen, although nobody is missing."""
     s = puts(joins(Stage().switched(), "new", "healthy"), "green", "Standby").notices()
-    assert (s.release.observed["taken"]["value"], s.release.observed["taken"]["instances"]) == ("", [f"{GREEN}-0"])
+    assert (s.taken.value, s.taken.instances) == ("", (f"{GREEN}-0",))
     seq = s.notices().release.seq
     assert s.notices().release.seq == seq
     s.passes(60).alter("green", desired=5)
@@ -1765,9 +1766,9 @@ def test_who_is_set_aside_and_replaced_between_two_looks_may_be_put_back() -> No
 def test_in_checking_nobody_is_waited_for_and_newcomers_are_not_judged() -> None:
     """Before green is in a target group nobody can tell whether who came in its place has booted."""
     s = puts(Stage().launched().enters(Phase.CHECKING).sees(targets={}), "green", "Standby").notices()
-    assert s.release.observed["taken"]["remain"] == [f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"]
+    assert s.taken.remain == (f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3")
     s.alter("green", instances=(*s.seen.green.instances, Instance("new", "InService")))  # type: ignore[union-attr]  # it is there
-    assert s.notices().release.observed["taken"]["value"] != ""
+    assert s.notices().taken.value != ""
     assert s.passes(700).decision == Enter(Phase.OVERLAPPING)
 
 

@@ -83,7 +83,7 @@ def test_by_weights_green_gets_everything_in_one_step() -> None:
     ailing(ailing(s, 0, green="healthy").passes(5), 0, green="healthy")
     assert s.decision == Enter(Phase.OVERLAPPING)
     assert s.enters(Phase.OVERLAPPING).decision == Enter(Phase.SWITCHING)
-    assert s.enters(Phase.SWITCHING).decision == Act(Verb.SHIFT, {"share": 100})
+    assert s.enters(Phase.SWITCHING).decision == Act(Verb.SHIFT, share=100)
 
 
 def test_a_way_back_is_as_short() -> None:
@@ -298,7 +298,7 @@ def test_what_was_left_is_taken_out_first_and_not_before_green_is_whole() -> Non
     s = beside(joined(crowded(), 0), "healthy", "unhealthy")
     assert s.decision == Enter(Phase.SWITCHING)
     s.enters(Phase.SWITCHING)
-    assert s.decision == Act(Verb.TAKE_REST_OUT, {"groups": [OLD["group"]]})
+    assert s.decision == Act(Verb.TAKE_REST_OUT, groups=(OLD["group"],))
     assert beside(ailing(s, 0, green="unhealthy"), "healthy", "unhealthy").verb is None
     beside(ailing(s, 0, green="healthy"), "healthy", "unhealthy").did(Verb.TAKE_REST_OUT, groups=[OLD["group"]])
     assert awaited(s) is Awaited.READ_BACK
@@ -332,7 +332,7 @@ def test_by_weights_what_gets_nothing_leaves_before_green_joins() -> None:
     assert s.verb is Verb.TAKE_REST_OUT
     assert s.did(Verb.TAKE_REST_OUT).release.can_return
     assert awaited(s) is Awaited.READ_BACK
-    assert gone(s).decision == Act(Verb.SHIFT, {"share": 0})
+    assert gone(s).decision == Act(Verb.SHIFT, share=0)
 
 
 @pytest.mark.parametrize("shares", [(50, 50), (100, 0)], ids=["split", "listeners that do not agree"])
@@ -348,7 +348,7 @@ def test_by_weights_that_are_split_green_joins_beside_what_was_left(shares: tupl
         beside(ailing(s.passes(5), 0, green="healthy"), "healthy")
     assert s.decision == Enter(Phase.SWITCHING)
     assert s.enters(Phase.SWITCHING).passes(70).verb is Verb.TAKE_REST_OUT
-    assert gone(s.did(Verb.TAKE_REST_OUT)).decision == Act(Verb.SHIFT, {"share": 100})
+    assert gone(s.did(Verb.TAKE_REST_OUT)).decision == Act(Verb.SHIFT, share=100)
 
 
 # --- what is named as left ---
@@ -392,11 +392,8 @@ def test_what_was_left_before_is_handed_on_once() -> None:
     s.sees(blue=group("web-asg", target_groups=frozenset({TG})), routes=())
     decision = s.decision
     assert isinstance(decision, Act)
-    assert (decision.verb, decision.facts["blue"]["minimum"], decision.facts["blue"]["maximum"]) == (
-        Verb.PIN_BLUE,
-        1,
-        8,
-    )
+    assert decision.blue is not None
+    assert (decision.verb, decision.blue.minimum, decision.blue.maximum) == (Verb.PIN_BLUE, 1, 8)
     assert leftovers(s.release)[-1] == "image ami-0: x"
     again = failed(
         Stage(started={"takes": {"left": [GREEN_LEFT, {**GREEN_LEFT, "version": 8, "template": "lt-1"}]}}).switched()

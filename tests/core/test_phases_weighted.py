@@ -10,7 +10,7 @@ import pytest
 from bluegreen import phases
 from bluegreen.observation import CheckResult
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.release import Awaited, EventKind, Expiring, Outcome, Phase, Reason, Verb
 from tests.worlds.release import IDLE, LISTENER, RULE, TG, Stage, group
 
 STEPS = [0, 10, 50]
@@ -23,7 +23,7 @@ def weighted(**changes: Any) -> Stage:
 
 def shift(share: int) -> Decision:
     """The act that gives green this share."""
-    return Act(Verb.SHIFT, {"share": share})
+    return Act(Verb.SHIFT, share=share)
 
 
 # --- checking: green waits in the idle target group ---
@@ -294,10 +294,10 @@ def test_a_listener_that_cannot_be_read_is_not_taken_for_safe() -> None:
 def test_a_preview_shows_blue_again() -> None:
     """Once, after the users' traffic is safe; without one nothing more is called."""
     s = weighted(previews=1).idle().rolls_back()
-    back = {"share": 0, "preview": "blue"}
-    assert s.decision == Act(Verb.SHIFT, back)
-    assert s.did(Verb.SHIFT, **back).decision == Act(Verb.TAKE_GREEN_OUT)
-    assert weighted(previews=1).joined().shifted(10).rolls_back().decision == Act(Verb.SHIFT, back)
+    back = Act(Verb.SHIFT, share=0, preview="blue")
+    assert s.decision == back
+    assert s.did(Verb.SHIFT, share=0, preview="blue").decision == Act(Verb.TAKE_GREEN_OUT)
+    assert weighted(previews=1).joined().shifted(10).rolls_back().decision == back
     assert weighted(previews=1).launched().rolls_back().verb is Verb.DELETE_GREEN
     assert weighted().idle().rolls_back().decision == Act(Verb.TAKE_GREEN_OUT)
 
@@ -373,21 +373,23 @@ def test_a_group_that_somebody_else_detached(which: str, name: str) -> None:
 def test_shares_are_told_as_the_listeners_say_them() -> None:
     """Not by the number of servers; and not while the listeners disagree."""
     s = weighted().joined().shifted(10).notices()
-    assert [s.release.observed[name]["share"] for name in ("blue", "green", "traffic")[:2]] == [90, 10]
-    assert s.release.observed["traffic"]["value"] == "both"
+    assert [fleet.share for name in ("blue", "green") if (fleet := s.release.fleet(name))] == [90, 10]
+    assert s.release.observed["traffic"].value == "both"
     s.gives(0).notices()
-    assert s.release.observed["traffic"]["value"] == "blue"
+    assert s.release.observed["traffic"].value == "blue"
     s.gives(10, 20).notices()
-    assert s.release.observed["green"]["share"] is None
-    assert s.gives(100).notices().release.observed["traffic"]["value"] == "green"
+    green = s.release.fleet("green")
+    assert green is not None
+    assert green.share is None
+    assert s.gives(100).notices().release.observed["traffic"].value == "green"
 
 
 def test_a_look_without_targets_still_tells_who_is_given_the_traffic() -> None:
     """And one without either tells nothing."""
     s = weighted().launched().sees(targets={})
-    assert "traffic" in [facts["subject"] for facts in phases.noticed(s.release, s.seen, s.config)]
+    assert "traffic" in [one.subject for one in phases.noticed(s.release, s.seen, s.config)]
     s.sees(shares=None)
-    assert "traffic" not in [facts["subject"] for facts in phases.noticed(s.release, s.seen, s.config)]
+    assert "traffic" not in [one.subject for one in phases.noticed(s.release, s.seen, s.config)]
 
 
 def test_homes() -> None:
@@ -416,15 +418,14 @@ def test_people_are_reminded_once_before_a_hold_expires(promotion: dict[str, Any
     s = Stage(hold=True, promotion={"by": "person", **promotion}).joined().enters(Phase.HOLDING)
     since = s.now
 
-    def told() -> list[dict[str, Any]]:
-        facts = phases.noticed(s.release, s.seen, s.config)
-        return [one for one in facts if one["subject"] == "hold"]
+    def told() -> list[Any]:
+        return [one for one in phases.noticed(s.release, s.seen, s.config) if one.subject == "hold"]
 
     s.passes(quiet - 1).sees(at=s.now)
     assert told() == []
     s.passes(1).sees(at=s.now)
     then = promotion.get("on_timeout", "rollback")
-    assert told() == [{"subject": "hold", "value": "expires", "at": since + 3600, "then": then}]
+    assert told() == [Expiring("hold", "expires", at=since + 3600, then=then)]
     s.notices().passes(60).sees(at=s.now)
     assert told() == []
 
@@ -433,7 +434,7 @@ def test_nobody_is_reminded_who_does_not_want_to_be() -> None:
     """`remind: 0`."""
     s = Stage(hold=True, promotion={"by": "person", "timeout": 60, "remind": 0}).joined().enters(Phase.HOLDING)
     s.passes(59).sees(at=s.now)
-    assert "hold" not in [one["subject"] for one in phases.noticed(s.release, s.seen, s.config)]
+    assert "hold" not in [one.subject for one in phases.noticed(s.release, s.seen, s.config)]
 
 
 def test_weights_that_this_release_never_moved_are_not_given_back() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,19 +20,26 @@ from bluegreen.release import (
     Awaiting,
     Event,
     EventKind,
+    Observed,
     Outcome,
     Phase,
+    Promoted,
     Reason,
     Started,
+    Stumbled,
+    Taken,
     Verb,
     duration,
     fold,
     is_name_of,
+    kind_of,
     moment,
     names,
     number_of,
     release_id,
 )
+from tests.worlds.events import FACTS, ID
+from tests.worlds.files import ROOT
 from tests.worlds.release import Stage
 
 
@@ -350,14 +358,14 @@ def test_what_was_seen_last_is_kept_by_subject() -> None:
     """A check's answer is a state, too."""
     s = Stage().told(EventKind.OBSERVED, subject="traffic", value="blue")
     s.told(EventKind.OBSERVED, subject="traffic", value="both")
-    assert s.release.observed["traffic"]["value"] == "both"
+    assert s.release.observed["traffic"].value == "both"
     assert s.release.checks == {}
     s.told(
         EventKind.OBSERVED, subject="home", value="200", passed=True, streak=3, since=1.0, held_since=2.0, lost=False
     )
     state = s.release.checks["home"]
     assert (state.held, state.streak, state.value) == (True, 3, "200")
-    assert s.release.observed["home"]["value"] == "200"
+    assert s.release.observed["home"].value == "200"
 
 
 def test_going_back_remembers_from_where_and_why() -> None:
@@ -465,3 +473,109 @@ def test_what_a_release_starts_from_is_recorded_and_read_again() -> None:
         assert Started.from_facts(written) == started
         told = fold([Event(first.id, 1, 5.0, EventKind.STARTED, written)])
         assert (told.started_by, told.cure, told.target_groups) == ("me", started.cure, ("arn:1",))
+
+
+def _as_written(event: Event) -> dict[str, Any]:
+    """What this build writes of the event, as JSON has it."""
+    return dict(json.loads(json.dumps(event.payload.to_facts(), default=dict)))
+
+
+def _without_news(written: Any, before: Any) -> Any:
+    """What was there before, as it is written now."""
+    if not isinstance(before, dict):
+        return written
+    return {name: _without_news(written[name], one) for name, one in before.items()}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "tests/data/journals").glob("*/*.json")), ids=lambda file: file.stem)
+def test_what_builds_recorded_is_read_and_would_be_written_as_it_was(file: Path) -> None:
+    """Fact by fact, of every event of whole releases; newer builds may write more."""
+    events = [Event(ID, 1, 1.0, EventKind(kind), facts) for _, kind, facts in json.loads(file.read_text())["events"]]
+    assert len(events) > 30
+    for event in events:
+        assert _without_news(_as_written(event), event.facts) == event.facts
+        assert kind_of(event.payload) is event.kind
+
+
+#: One event of each form that recorded releases do not have.
+SELDOM: list[tuple[EventKind, dict[str, Any]]] = [
+    *FACTS.items(),
+    (EventKind.ENTERED, {"phase": "rolling_back", "reason": "check_failed", "message": ""}),
+    (EventKind.BEGAN, {"verb": "shift", "share": 0}),
+    (EventKind.BEGAN, {"verb": "shift", "share": 0, "preview": "blue"}),
+    (EventKind.BEGAN, {"verb": "grow_green", "size": 6}),
+    (EventKind.BEGAN, {"verb": "take_rest_out", "groups": ["web-production-v40"]}),
+    (EventKind.BEGAN, {"verb": "still_blue", "processes": ["AZRebalance"]}),
+    (EventKind.BEGAN, {"verb": "unprotect_blue", "instances": ["i-1"]}),
+    (EventKind.DID, {"verb": "restore_green", "stays_on_version": 7}),
+    (EventKind.DID, {"verb": "unpin_blue", "stays_on_version": "7"}),
+    (EventKind.DID, {"verb": "grow_green", "size": 6}),
+    (EventKind.DID, {"verb": "drop_group", "group": "web-production-v40"}),
+    (EventKind.DID, {"verb": "drop_image", "image": "ami-1"}),
+    (EventKind.OBSERVED, {"subject": "traffic", "value": "both", "changes": 12, "over": 60.5}),
+    (EventKind.OBSERVED, {"subject": "parked blue", "value": "i-1 is in Standby", "instances": ["i-1"]}),
+    (EventKind.OBSERVED, {"subject": "parked blue", "value": ""}),
+    (EventKind.OBSERVED, {"subject": "detached green", "value": "", "instances": []}),
+    (EventKind.OBSERVED, {"subject": "held green", "value": "a hook holds instances"}),
+    (EventKind.OBSERVED, {"subject": "hold", "value": "expires", "at": 9.0, "then": "promote"}),
+    (EventKind.OBSERVED, {"subject": "taken", "value": "", "instances": ["i-1"], "remain": [], "since": 5.0}),
+    (
+        EventKind.OBSERVED,
+        {
+            "subject": "taken",
+            "value": "AWS took i-1 of green",
+            "instances": ["i-1"],
+            "remain": ["i-2"],
+            "since": 5.0,
+            "missing": ["i-1"],
+            "by_hand": [],
+        },
+    ),
+    (
+        EventKind.OBSERVED,
+        {
+            "subject": "home",
+            "value": "503",
+            "passed": False,
+            "streak": 3,
+            "since": 5.0,
+            "held_since": None,
+            "lost": True,
+            "certain": True,
+            "failures": [1.0, 2.5],
+        },
+    ),
+    (EventKind.OBSERVED, {"subject": "green", "value": "a newer build says it in this form"}),
+    (EventKind.AWAITED, {"awaited": "promotion"}),
+    (EventKind.PROMOTED, {"who": "ann", "request": "1", "override": "it burns", "despite": ["frozen"]}),
+    (EventKind.ROLLBACK_ORDERED, {"who": "ann", "why": "", "request": "1"}),
+    (EventKind.TAKEN_UP, {"holder": "host:1", "clock_ahead": -9}),
+    (EventKind.SETTLED, {"outcome": "failed", "reason": "denied", "message": "no", "left": ["group g"]}),
+]
+
+
+@pytest.mark.parametrize(("kind", "facts"), SELDOM)
+def test_what_an_event_records_is_read_and_would_be_written_as_it_was(kind: EventKind, facts: dict[str, Any]) -> None:
+    """By the kind, the act and the subject."""
+    event = Event(ID, 1, 1.0, kind, facts)
+    assert _as_written(event) == facts
+    assert kind_of(event.payload) is kind
+
+
+def test_facts_of_another_version_are_no_matter() -> None:
+    """What an older one did not know has its default; what a newer one knows is kept beside what this one reads."""
+    old = Event(ID, 1, 1.0, EventKind.STUMBLED, {"verb": "pin_blue"})
+    assert old.payload == Stumbled(Verb.PIN_BLUE, code="", message="", transient=False, denied=False)
+    new = Event(ID, 1, 1.0, EventKind.PROMOTED, {"who": "ann", "mood": "good"})
+    assert (new.payload, new.facts["mood"]) == (Promoted("ann"), "good")
+    assert (new.who, old.who, old.verb, new.verb) == ("ann", "", Verb.PIN_BLUE, None)
+    taken = Event(ID, 1, 1.0, EventKind.OBSERVED, {"subject": "taken", "value": "AWS took i-1", "instances": ["i-1"]})
+    assert isinstance(taken.payload, Observed)
+    assert taken.payload.seen == Taken("taken", "AWS took i-1", ("i-1",), missing=None, by_hand=None)
+
+
+def test_the_first_act_is_asked_for_before_there_is_any() -> None:
+    """Of what was not begun, done or seen there is nothing."""
+    release = Stage().release
+    assert (release.act(Verb.PIN_BLUE), release.made(Verb.PIN_BLUE), release.taken) == (None, None, None)
+    assert (release.fleet("blue"), release.aside("detached"), release.detached(release.blue_group)) == (None, (), ())

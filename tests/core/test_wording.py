@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bluegreen import wording
-from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Reason, Verb, duration
+from bluegreen.release import Act, Awaited, Event, EventKind, Outcome, Phase, Reason, Verb, duration
 from tests.worlds.events import ALICE, ARN, FACTS, ID, WHO, Diary
 from tests.worlds.release import Stage
 
@@ -52,7 +52,7 @@ def test_every_kind_of_event_has_a_sentence(kind: EventKind) -> None:
 def test_every_verb_has_its_words(verb: Verb, known: bool) -> None:
     """As an intent, begun, done and failed; also when no name is known yet."""
     diary = Diary().serves_both() if known else Diary()
-    plain(wording.intent(verb, {}, diary.release))
+    plain(wording.intent(Act(verb), diary.release))
     facts = {"blue": diary.release.blue.to_facts()} if known and diary.release.blue else {}
     if known or verb is not Verb.PIN_BLUE:
         plain(said(diary.happens(EventKind.BEGAN, verb=verb, size=4, share=10, **facts)))
@@ -98,7 +98,7 @@ def test_a_start_names_who_and_what() -> None:
 
 def test_acts_carry_their_real_names(diary: Diary) -> None:
     """A plan shows ARNs, a log the short names."""
-    assert wording.intent(Verb.JOIN_GREEN, {}, diary.release) == (
+    assert wording.intent(Act(Verb.JOIN_GREEN), diary.release) == (
         f"join web-production-v42 to target group web ({ARN})"
     )
     assert said(diary.does(Verb.TAKE_BLUE_OUT)) == "took web-production-v41 out of target group web"
@@ -308,9 +308,12 @@ def test_what_was_overridden_is_told_with_the_reason(
     diary: Diary, kind: EventKind, despite: list[str], words: str
 ) -> None:
     """Whoever reads the log learns that a rule was set aside, by whom, and why; else nothing is added."""
-    facts = {**WHO, "override": "the bug\nburns", "despite": despite}
+    plain = {**(Diary().last.facts if kind is EventKind.STARTED else {}), **WHO}
+    facts = {**plain, "override": "the bug\nburns", "despite": despite}
     assert wording.sentence(Event(ID, 1, 1000.0, kind, facts), diary.release).endswith(words)
-    assert "spite" not in wording.sentence(Event(ID, 1, 1000.0, kind, WHO), diary.release)
+    said = wording.sentence(Event(ID, 1, 1000.0, kind, plain), diary.release)
+    assert "spite" not in said
+    assert "cannot be put into words" not in said
 
 
 # --- small words -------------------------------------------------------------------------------------------
@@ -475,6 +478,10 @@ def test_a_cure_says_what_is_wrong_and_that_nothing_returns() -> None:
 
 
 def test_what_another_version_wrote_is_no_reason_to_fail() -> None:
-    """A line that cannot be worded says so."""
+    """Its own words are told as they are; a line that cannot be worded says so."""
     diary = Diary().happens(EventKind.OBSERVED, subject="green", value="in another form")
+    assert wording.sentence(diary.last, diary.release) == "green: in another form"
+    assert "green" in wording.awaited_text(Awaited.GREEN_UP, diary.release)
+    sizes = {"desired": 4, "in_service": 4, "serving": 4, "share": "most of it"}
+    diary = Diary().happens(EventKind.OBSERVED, subject="green", value="in another form", **sizes)
     assert wording.sentence(diary.last, diary.release) == "event 2 (observed) cannot be put into words by this version"

@@ -43,7 +43,7 @@ from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
 from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Image, Template, Verdict
 from bluegreen.phases import Act
-from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.release import Awaited, BlueBefore, EventKind, Outcome, Phase, Reason, Verb
 from lab.aws import FakeAws
 from lab.world import World
 from tests.worlds.events import ALICE, ARN, BEFORE, FOUND, ID, Diary
@@ -966,7 +966,7 @@ WORKER = Finding(FindingKey.OTHER_TARGETS, "a worker follows", "it would launch"
 def planned() -> bluegreen.Plan:
     """A short plan."""
     steps = (
-        Step(Phase.LAUNCHING, act=Act(Verb.PIN_BLUE, {"blue": BEFORE})),
+        Step(Phase.LAUNCHING, act=Act(Verb.PIN_BLUE, blue=BlueBefore.from_facts(BEFORE))),
         Step(Phase.LAUNCHING, act=Act(Verb.CREATE_GREEN)),
         Step(Phase.LAUNCHING, awaited=Awaited.GREEN_UP),
         Step(Phase.SWITCHING, act=Act(Verb.TAKE_BLUE_OUT)),

@@ -8,7 +8,7 @@ from bluegreen import phases
 from bluegreen.aws import Cloud
 from bluegreen.config import Config, parse
 from bluegreen.observation import Baseline, Observation
-from bluegreen.release import Event, EventKind, Phase, Release, Verb, apply, fold, names
+from bluegreen.release import Act, Did, Event, EventKind, Made, Observed, Phase, Release, Verb, apply, fold, names
 from lab.aws import FakeAws
 from lab.clock import VirtualClock
 from lab.machines import FakeMachines
@@ -91,16 +91,20 @@ class AwsStage:
         """The phase begins now."""
         self.told(EventKind.ENTERED, phase=phase, **facts)
 
-    def perform(self, verb: Verb, **facts: Any) -> dict[str, Any]:
+    def perform(self, verb: Verb, **what: Any) -> Made:
         """The act alone, as after a crash before its `did` was written."""
-        return self.cloud.perform(verb, self.release, facts, self._permit)
+        return self.cloud.perform(Act(verb, **what), self.release, self._permit)
 
-    def act(self, verb: Verb, **facts: Any) -> dict[str, Any]:
+    def act(self, verb: Verb, **what: Any) -> Made:
         """The act with its events."""
-        self.told(EventKind.BEGAN, verb=verb, **facts)
-        done = {} if verb in JOURNAL else self.perform(verb, **facts)
-        self.told(EventKind.DID, verb=verb, **done)
-        return done
+        return self.does(Act(verb, **what))
+
+    def does(self, act: Act) -> Made:
+        """The act that was decided on, with its events."""
+        self.told(EventKind.BEGAN, **act.to_facts())
+        made: Made = {} if act.verb in JOURNAL else self.cloud.perform(act, self.release, self._permit)
+        self.told(EventKind.DID, **Did(act.verb, **made).to_facts())
+        return made
 
     def _permit(self) -> None:
         self.permits += 1
@@ -112,16 +116,16 @@ class AwsStage:
     def step(self) -> phases.Decision:
         """Look, decide, and do it; what was decided."""
         seen = self.observe()
-        for facts in phases.noticed(self.release, seen, self.config):
-            self.told(EventKind.OBSERVED, **facts)
+        for one in phases.noticed(self.release, seen, self.config):
+            self.told(EventKind.OBSERVED, **Observed(one).to_facts())
         decision = phases.decide(self.release, seen, self.config, self.clock.now())
         match decision:
             case phases.Wait(seconds=seconds):
                 self.clock.sleep(seconds)
             case phases.Act():
-                self.act(decision.verb, **decision.facts)
-            case phases.Enter():
-                self.enters(decision.phase, **decision.facts)
+                self.does(decision)
+            case phases.Enter(phase=phase, image=image):
+                self.enters(phase, **({"image": image} if image else {}))
             case phases.RollBack(reason=reason, message=message):
                 self.enters(Phase.ROLLING_BACK, reason=reason, message=message)
         return decision

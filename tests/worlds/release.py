@@ -11,7 +11,7 @@ from bluegreen import phases
 from bluegreen.config import Config, parse
 from bluegreen.observation import Builder, CheckResult, Group, Image, Instance, Observation, Template
 from bluegreen.phases import Act, Decision
-from bluegreen.release import Event, EventKind, Phase, Release, Verb, apply, fold, names
+from bluegreen.release import Event, EventKind, Observed, Phase, Release, Taken, Verb, apply, fold, names
 
 TG = "arn:web"
 #: Of weighted traffic: the idle target group, and a listener and a rule that weigh both.
@@ -159,9 +159,15 @@ class Stage:
 
     def notices(self) -> Stage:
         """What the look shows becomes events, as the driver does it."""
-        for facts in phases.noticed(self.release, self.seen, self.config):
-            self.told(EventKind.OBSERVED, **facts)
+        for seen in phases.noticed(self.release, self.seen, self.config):
+            self.told(EventKind.OBSERVED, **Observed(seen).to_facts())
         return self
+
+    @property
+    def taken(self) -> Taken:
+        """What was taken of green, as it was seen last."""
+        assert self.release.taken is not None
+        return self.release.taken
 
     # --- the usual way to a phase ---
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from lab.aws.direct import Params
 from lab.aws.ec2 import Handler
-from lab.aws.engine import page
+from lab.aws.engine import FakeGroup, page
 from lab.aws.groups import Groups, invalid, show_member
+from lab.aws.metrics import Metrics
 from lab.aws.wire import ErrorAnswer
 
+EVERY = 60
+"""Seconds between two data points of a group's metrics; "1Minute" is the only granularity that there is."""
 MOST_TOPICS = 10
 """SNS topics of a group (API model, PutNotificationConfiguration)."""
 NOTIFICATIONS = tuple(
@@ -37,9 +42,9 @@ METRICS = (
 class Attached:
     """The parts of EC2 Auto Scaling that keep something with a group."""
 
-    def __init__(self, groups: Groups) -> None:
-        """Keep it with the groups."""
-        self.groups = groups
+    def __init__(self, groups: Groups, metrics: Metrics) -> None:
+        """Keep it with the groups; tell their metrics."""
+        self.groups, self.metrics = groups, metrics
 
     def operations(self) -> dict[str, Handler]:
         """Notifications, metrics, warm pools."""
@@ -99,10 +104,24 @@ class Attached:
         """Collect these metrics, too, or all; DescribeAutoScalingGroups shows them."""
         if params["Granularity"] != "1Minute":
             raise invalid(f"Invalid granularity: {params['Granularity']}")  # its exact words are not known to us
-        for name in _metrics(params):
+        group, names = self.groups.group(params["AutoScalingGroupName"]), _metrics(params)
+        if not group.attached.get("metrics"):
+            self.groups.engine.after(EVERY, self._tell, group.name, group.made)
+        for name in names:
             row = {"Metric": name, "Granularity": params["Granularity"]}
-            self._kept(params["AutoScalingGroupName"], "metrics")[name] = row
+            group.attached.setdefault("metrics", {})[name] = row
         return {}
+
+    def _tell(self, name: str, made: float) -> None:
+        """What a group is like, every minute for as long as anything is collected of it."""
+        group = self.groups.engine.state.groups.get(name)
+        if group is None or group.made != made or not (wanted := group.attached.get("metrics")):
+            return
+        self.groups.engine.after(EVERY, self._tell, name, made)
+        for metric, value in measured(group).items():
+            if metric in wanted:
+                dimensions, at = {"AutoScalingGroupName": name}, self.groups.engine.now
+                self.metrics.put("AWS/AutoScaling", metric, [value], dimensions, at)
 
     def disable_metrics(self, params: Params) -> Params:
         """Collect these metrics no longer, or none."""
@@ -147,6 +166,22 @@ class Attached:
 
     def _kept(self, group: str, kind: str) -> dict[str, Params]:
         return self.groups.group(group).attached.setdefault(kind, {})
+
+
+def measured(group: FakeGroup) -> dict[str, float]:
+    """Every metric of a group now; a capacity counts instances, as the lab knows no weights."""
+    states = Counter({"InService": 0, "Pending": 0, "Standby": 0, "Terminating": 0})
+    states.update(one.lifecycle.removeprefix("Entering").partition(":")[0] for one in group.members.values())
+    warm = Counter(one.lifecycle.partition(":")[2] for one in group.warm.values())
+    size, total = int(group.config["DesiredCapacity"]), len(group.members)
+    told = {"GroupMinSize": group.config["MinSize"], "GroupMaxSize": group.config["MaxSize"]}
+    told |= {f"Group{state}{what}": states[state] for state in states for what in ("Instances", "Capacity")}
+    told |= {"GroupDesiredCapacity": size, "GroupTotalInstances": total, "GroupTotalCapacity": total}
+    told |= {"WarmPoolWarmedCapacity": warm["Stopped"], "WarmPoolPendingCapacity": warm["Pending"]}
+    told |= {"WarmPoolTerminatingCapacity": warm["Terminating"], "WarmPoolTotalCapacity": len(group.warm)}
+    told["WarmPoolDesiredCapacity"] = len(group.warm) - warm["Terminating"]
+    told["GroupAndWarmPoolDesiredCapacity"] = size + told["WarmPoolDesiredCapacity"]
+    return {**told, "GroupAndWarmPoolTotalCapacity": total + len(group.warm)}
 
 
 def _metrics(params: Params) -> list[str]:

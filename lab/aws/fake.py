@@ -107,7 +107,7 @@ class FakeAws:
                 **groups.operations(),
                 **self._policies.operations(),
                 **Schedules(groups).operations(),
-                **Attached(groups).operations(),
+                **Attached(groups, self.metrics).operations(),
                 **Refreshes(groups).operations(),
             },
             "elbv2": {**self._targets.operations(), **self._listeners.operations()},

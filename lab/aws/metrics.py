@@ -37,6 +37,8 @@ Name = tuple[str, str, tuple[tuple[str, str], ...]]
 """Namespace, metric and dimensions: a metric is another one when only one of its dimensions differs."""
 Points = list[tuple[float, float]]
 """When a period began, and its value; oldest first."""
+Derived = Callable[[dict[str, str], int, float, float], Points | None]
+"""The points of a metric with those dimensions by period, start and end; None where it has never had one."""
 
 
 @dataclass
@@ -80,6 +82,8 @@ class Metrics:
         self._series: dict[Name, Series] = {}
         self.sources: list[Callable[[], None]] = []
         """Asked before every reading, for whatever they have not yet put here."""
+        self.derived: dict[tuple[str, str], Derived] = {}
+        """Metrics (namespace, name) that are reckoned from others when they are read, unless they were put."""
 
     def operations(self) -> dict[str, Handler]:
         """What of CloudWatch is answered here."""
@@ -132,14 +136,23 @@ class Metrics:
     def known(self, name: Name) -> bool:
         """Whether that metric ever had a data point."""
         self._ask_sources()
+        return name in self._series or self._derive(name, 60, self.engine.now, self.engine.now) is not None
+
+    def has(self, name: Name) -> bool:
+        """Whether a data point of that metric was put here."""
         return name in self._series
+
+    def _derive(self, name: Name, period: int, start: float, end: float) -> Points | None:
+        namespace, metric, dimensions = name
+        reckon = self.derived.get((namespace, metric))
+        return reckon(dict(dimensions), period, start, end) if reckon else None
 
     def points(self, name: Name, statistic: str, period: int, start: float, end: float) -> Points:
         """One value for each period in which something happened and that can be read by now."""
         self._ask_sources()
         series = self._series.get(name)
         if series is None:
-            return []
+            return self._derive(name, period, start, end) or []
         if period < 60:
             start = max(start, self.engine.now - SHORT_KEPT)
         bins: dict[float, list[Bucket]] = {}

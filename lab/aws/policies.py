@@ -190,7 +190,7 @@ class Policies:
             return
         size = int(group.config["DesiredCapacity"])
         if policy["PolicyType"] == SIMPLE:
-            self._become(group, policy, _adjusted(size, policy, int(change["ScalingAdjustment"])))
+            self._become(group, _adjusted(size, policy, int(change["ScalingAdjustment"])))
             group.attached["cooldown"] = {"from": {"at": self.engine.now, "of": policy.get("Cooldown")}}
         else:
             self._out_or_in(group, policy, lambda n: _adjusted(n, policy, int(change["ScalingAdjustment"])))
@@ -219,21 +219,20 @@ class Policies:
 
     def _out_or_in(self, group: FakeGroup, policy: Params, wanted: Callable[[int], int]) -> None:
         """Instances that warm up do not count for what is wanted, and while there are any nothing is taken away."""
-        size, warming = int(group.config["DesiredCapacity"]), group.attached.get("warming", {}).get("from")
-        if warming is not None and self.engine.now < warming["until"]:
-            if (more := wanted(min(size, warming["size"]))) > size:
-                self._become(group, policy, more)
-            return
-        if (new := wanted(size)) > size:
+        size, warming = int(group.config["DesiredCapacity"]), group.attached.get("warming", {}).get("from", {})
+        warm = self.engine.now >= warming.get("until", self.engine.now)
+        base = size if warm else min(size, warming["size"])
+        if (new := wanted(base)) > size:
             until = self.engine.now + self.engine.timings.launch + self._warmup(group, policy)
-            group.attached["warming"] = {"from": {"until": until, "size": size}}
-        self._become(group, policy, new)
+            group.attached["warming"] = {"from": {"until": until, "size": base}}
+        if new > size or warm:
+            self._become(group, new)
 
     def _warmup(self, group: FakeGroup, policy: Params) -> float:
         told = (policy.get("EstimatedInstanceWarmup"), group.config.get("DefaultInstanceWarmup"))
         return float(next((one for one in told if one is not None and one >= 0), group.config["DefaultCooldown"]))
 
-    def _become(self, group: FakeGroup, policy: Params, wanted: int) -> None:
+    def _become(self, group: FakeGroup, wanted: int) -> None:
         old, low, high = (int(group.config[key]) for key in ("DesiredCapacity", "MinSize", "MaxSize"))
         new = min(max(wanted, low), high)
         if new != old:

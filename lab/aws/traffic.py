@@ -3,6 +3,7 @@
     balancer (real)  saw ─┐
     test             feed ├─► RequestCount, HTTPCode_Target_2XX_Count …, TargetResponseTime of group and balancer
     virtual visitors ─────┘   HealthyHostCount follows the targets by itself
+                           RequestCountPerTarget, and the CPU of groups (`capacity`), are reckoned from both when read
 
 Which metric has which dimensions, and that nothing is told where nothing happened, is from "CloudWatch metrics for your
 Application Load Balancer" (and "Network": it knows flows, not requests).
@@ -10,6 +11,7 @@ Application Load Balancer" (and "Network": it knows flows, not requests).
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections import Counter, deque
@@ -18,11 +20,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lab.aws.engine import Target, Timeline
-from lab.aws.metrics import Metrics
+from lab.aws.metrics import Metrics, Points, name_of
 from lab.aws.targets import Targets
 from lab.machines import Manner
 
 APPLICATION, NETWORK = "AWS/ApplicationELB", "AWS/NetworkELB"
+CAPACITY, IDLE = 100.0, 2.0
+"""Of an instance: requests a second that keep it wholly busy, unless told; percent of its CPU without any."""
 
 
 class Seen(NamedTuple):
@@ -52,7 +56,11 @@ class Traffic:
         self.engine, self.metrics, self.targets, self.weights = engine, metrics, targets, weights
         self._waiting: deque[Seen] = deque()
         self._hosts: dict[str, Hosts] = {}
+        self.capacity = CAPACITY
+        """Requests a second that keep an instance wholly busy."""
         metrics.sources.append(self._settle)
+        metrics.derived[APPLICATION, "RequestCountPerTarget"] = self._requests_per_target
+        metrics.derived["AWS/EC2", "CPUUtilization"] = self._cpu
         targets.on_change.append(self._target_changed)
 
     # -- what happened ---------------------------------------------------------------------------------------------
@@ -176,6 +184,37 @@ class Traffic:
                 unit=unit,
                 lag=timings.lag,
             )
+
+    # -- what is reckoned --------------------------------------------------------------------------------------------
+
+    def _requests_per_target(self, of: dict[str, str], period: int, start: float, end: float) -> Points | None:
+        """Requests by healthy hosts, where there were any; its load balancer need not be among the dimensions."""
+        found = [arn for arn in self.engine.state.targets if arn.endswith(":" + of.get("TargetGroup", "?"))]
+        loads = self._loads(found[0], period, start, end) if found else None
+        return None if loads is None else [(at, load) for at, load in loads if load]
+
+    def _loads(self, group: str, period: int, start: float, end: float) -> Points | None:
+        """Requests to each healthy host; None if there never were any requests."""
+        balancer = self._balancer(group)
+        dimensions = {**_of_group(group), **_of_balancer(balancer)} if balancer else {}
+        requests = name_of(APPLICATION, "RequestCount", dimensions)
+        if not self.metrics.has(requests):
+            return None
+        hosts = name_of(APPLICATION, "HealthyHostCount", dimensions)
+        healthy = dict(self.metrics.points(hosts, "Average", period, start, end))
+        came = dict(self.metrics.points(requests, "Sum", period, start, end))
+        return [(at, came.get(at, 0) / max(1.0, healthy.get(at, 1.0))) for at in sorted({*came, *healthy})]
+
+    def _cpu(self, of: dict[str, str], period: int, start: float, end: float) -> Points | None:
+        """Of an Auto Scaling group, as an average of its instances: by the requests to each in its target groups."""
+        group = self.engine.state.groups.get(of.get("AutoScalingGroupName", ""))
+        told = [self._loads(arn, period, start, end) for arn in group.sources] if group else []
+        if not any(loads is not None for loads in told):
+            return None
+        rates: dict[float, float] = {}
+        for at, load in itertools.chain.from_iterable(loads or () for loads in told):
+            rates[at] = rates.get(at, 0) + load / period
+        return [(at, min(100.0, IDLE + 100 * rate / self.capacity)) for at, rate in sorted(rates.items())]
 
     # -- hosts -----------------------------------------------------------------------------------------------------
 

@@ -355,9 +355,10 @@ class Recorded:
     @classmethod
     def from_facts(cls, facts: Facts) -> Self:
         """Read an event. It raises when a fact is absent without which nothing is known, or of an unknown form."""
-        known: dict[str, Any] = {name: facts[name] for name in _defaults(cls) if name in facts}
-        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-        known |= {name: read(known[name]) for name, read in cls.reads.items() if name in known}
+        known, reads = {}, cls.reads
+        for name in _defaults(cls).keys() & facts.keys():
+            value = facts[name]
+            known[name] = reads[name](value) if name in reads else tuple(value) if isinstance(value, list) else value
         return cls(**known)
 
     def to_facts(self) -> dict[str, Any]:
@@ -645,8 +646,7 @@ class Observed:
     def from_facts(cls, facts: Facts) -> Self:
         """Read an event: the answer of a check says whether it passed; of anything else the subject says what it is."""
         kind: type[ObservedState] = CheckState if "passed" in facts else _SEEN.get(facts["subject"], SubjectState)
-        needed = {name for name, default in _defaults(kind).items() if default is MISSING} - {"name"}
-        if not needed <= facts.keys():
+        if any(default is MISSING for name, default in _defaults(kind).items() if name not in facts and name != "name"):
             kind = SubjectState  # another version wrote it in a form that this one does not know
         return cls(kind.from_facts(facts), int(facts.get("changes", 0)), float(facts.get("over", 0.0)))
 

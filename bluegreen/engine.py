@@ -50,14 +50,20 @@ from bluegreen.release import (
     Event,
     EventKind,
     Facts,
+    HoldOrdered,
     Outcome,
     Phase,
+    Promoted,
     Reason,
     Release,
+    Resumed,
+    RollbackOrdered,
+    Settled,
     Started,
     Until,
     apply,
     fold,
+    kind_of,
     names,
     release_id,
 )
@@ -93,6 +99,20 @@ SOON = 86_400.0
 
 #: How often somebody who watches a release that another drives looks whether that driver still lives.
 TAKE_OVER = 5.0
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A release that is asked for, before anything is known of what it starts from."""
+
+    config: Config
+    first: Started
+    order: Order  # a new release, or an earlier image
+    admit: Admit
+    ami: str = ""  # id of the image; "" for the one of its commit
+    request: str = ""  # a repeated call with it gets the first release
+    cure: bool = False  # it goes on over a blue that is not whole
+    stop: Callable[[], bool] = lambda: False  # asked before it is recorded
 
 
 @dataclass(frozen=True)
@@ -236,7 +256,7 @@ class Engine:
             again=made.number if made else None,
         )
         admit = self._admission(config, by, order, override, hold=hold)
-        first = self._begun(config, asked, ami, admit, order, request, cure=cure or again, stop=stop)
+        first = self._begun(_Start(config, asked, order, admit, ami, request, cure or again, stop))
         return self._journal.load(first.release)
 
     def drive(
@@ -320,7 +340,7 @@ class Engine:
                 refused_by_freeze(freezes, by, current.config, current.id), override, by, current.config, current.id
             )
 
-        return self._order(service, EventKind.PROMOTED, Order.PROMOTE, by, allowed)
+        return self._order(service, Promoted(by.who, by.request), Order.PROMOTE, by, allowed)
 
     def hold(self, service: str, *, who: str | Caller) -> Event:
         """Order the release under way to wait for a promotion. Refused once it waits, or green serves alone."""
@@ -330,13 +350,13 @@ class Engine:
             must_look_the_same(current, by)
             may_be_held(current)
 
-        return self._order(service, EventKind.HOLD_ORDERED, Order.HOLD, by, allowed)
+        return self._order(service, HoldOrdered(by.who, by.request), Order.HOLD, by, allowed)
 
     def roll_back(self, service: str, *, who: str | Caller, why: str = "") -> Event:
         """Order the return to blue. Refused once blue is being emptied; the hint says what to do instead."""
-        kind, order = EventKind.ROLLBACK_ORDERED, Order.ROLL_BACK
-        allowed = partial(may_be_rolled_back, way_back=self._way_back)
-        return self._order(service, kind, order, _caller(who), allowed, failed=True, why=why)
+        by, allowed = _caller(who), partial(may_be_rolled_back, way_back=self._way_back)
+        ordered = RollbackOrdered(by.who, why, by.request)
+        return self._order(service, ordered, Order.ROLL_BACK, by, allowed, failed=True)
 
     def previous(self, service: str, *, who: str | Caller) -> Previous:
         """What came before the release that is live or retires its blue.
@@ -421,7 +441,8 @@ class Engine:
         if release is None:
             raise self._nothing_known(service, "nothing was ever released")
         if release.outcome is Outcome.FAILED:
-            self._order(service, EventKind.RESUMED, Order.RESUME, _caller(who), has_failed, failed=True)
+            by = _caller(who)
+            self._order(service, Resumed(by.who, by.request), Order.RESUME, by, has_failed, failed=True)
             return self._journal.load(release.id)
         if release.outcome:
             hint = f"`bluegreen status {service}` shows what serves."
@@ -475,8 +496,8 @@ class Engine:
             said = (
                 f"the journal was put right by {person(who)}: {it.name} serves, and this release is not of this world"
             )
-            facts = {"outcome": Outcome.FAILED, "reason": Reason.CHANGED_OUTSIDE, "message": said, "left": []}
-            self._journal.settle(under_way, under_way.seq + 1, facts, now)
+            settled = Settled(Outcome.FAILED, Reason.CHANGED_OUTSIDE, said)
+            self._journal.settle(under_way, under_way.seq + 1, settled.to_facts(), now)
         live = Live(it.name, it.image, it.version, it.commit, it.number)
         self._journal.adopt(record, live, made.number, who, now)
 
@@ -714,41 +735,30 @@ class Engine:
         baseline = cloud.baseline(standing.blue, commit, ami, rest)
         return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
 
-    def _begun(
-        self,
-        config: Config,
-        asked: Started,
-        ami: str,
-        admit: Admit,
-        order: Order,
-        request: str,
-        *,
-        cure: bool,
-        stop: Callable[[], bool],
-    ) -> Event:
+    def _begun(self, asked: _Start) -> Event:
         """The first event of what is asked for, written unless something is in the way."""
-        record, commit = self._record(config.id), asked.commit
+        config, record, commit = asked.config, self._record(asked.config.id), asked.first.commit
         if record is not None:
             self._refuse_under_way(record, config)
-            admit(record, commit, ami)
-        asked = replace(asked, takes=self._taken_along(config, record, cure=cure))
-        standing, baseline = self._ground(config, record, commit, ami, asked.takes)
-        if cure:
+            asked.admit(record, commit, asked.ami)
+        first = replace(asked.first, takes=self._taken_along(config, record, cure=asked.cure))
+        standing, baseline = self._ground(config, record, commit, asked.ami, first.takes)
+        if asked.cure:
             baseline = replace(baseline, unwell=baseline.unwell or baseline.unsettled)
         elif baseline.unwell:
             raise self._not_whole(config, record, standing, baseline)
-        judged = let_pass_by(baseline.findings, config, order)
+        judged = let_pass_by(baseline.findings, config, asked.order)
         baseline = replace(baseline, findings=(*waits_for(baseline), *self._soon(config, record), *judged))
         refuse_what_is_in_the_way(baseline.findings, config.id)
-        facts = self._started(asked, baseline, record, standing)
-        if stop():
+        facts = self._started(first, baseline, record, standing)
+        if asked.stop():
             raise Interrupted("stopped before anything was begun", where=config.id)
         return self._journal.open(
             config.id,
             facts,
             self.clock.now(),
-            request=request,
-            admit=lambda then: admit(then, commit, baseline.image),
+            request=asked.request,
+            admit=lambda then: asked.admit(then, commit, baseline.image),
             least=standing.number,
             live=_live_of(standing, baseline),
         )
@@ -958,13 +968,12 @@ class Engine:
     def _order(
         self,
         service: str,
-        kind: EventKind,
+        ordered: Promoted | HoldOrdered | RollbackOrdered | Resumed,
         order: Order,
         by: Caller,
         allowed: Callable[[Release], Facts | None],
         *,
         failed: bool = False,
-        **facts: str,
     ) -> Event:
         """Judge the caller, then append the order to the release that is meant; a request that came before acted."""
         if first := self._journal.requested(service, by.request):
@@ -976,8 +985,7 @@ class Engine:
             self._refuse_repaired(current)
             return allowed(current)
 
-        request = {"request": by.request} if by.request else {}
-        return self._journal.order(release, kind, {"who": by.who, **facts, **request}, self.clock.now(), judged)
+        return self._journal.order(release, kind_of(ordered), ordered.to_facts(), self.clock.now(), judged)
 
     def _made_in(self, service: str, image: str) -> Summary | None:
         """The release that an image is of, as far as the journal knows: the first that had it."""

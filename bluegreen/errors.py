@@ -16,10 +16,10 @@ from __future__ import annotations
 import re
 
 #: How AWS says that credentials no longer count, or that the clock of whoever signs is wrong (its APIs' common
-#: errors), and how botocore says that a sign-on has ended.
+#: errors), and how botocore says that a sign-on has ended, or that there are no credentials.
 _EXPIRED = re.compile(
     r"Expired|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidSignature|InvalidAccessKeyId"
-    r"|SSOToken|TokenRetrieval"
+    r"|SSOToken|TokenRetrieval|LoginRefresh|LoginTokenLoad|TooSkewed|RequestInTheFuture|NoCredentials|PartialCredentials"
 )
 RENEW = "Renew the AWS credentials (and look whether this machine's clock is right), then try again."
 
@@ -84,7 +84,7 @@ class AwsError(BlueGreenError):
         hint: str = "",
     ) -> None:
         self.expired = has_expired(code)
-        super().__init__(what, where=where or operation, hint=RENEW if self.expired else hint)
+        super().__init__(what, where=where or operation, hint=hint or (RENEW if self.expired else ""))
         self.code = code
         self.operation = operation
         self.transient = transient

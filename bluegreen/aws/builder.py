@@ -9,7 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_errors import code
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.observation import Builder, Command

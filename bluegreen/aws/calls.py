@@ -19,20 +19,11 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config as BotoConfig
 from botocore.credentials import AssumeRoleWithWebIdentityCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ReadTimeoutError,
-)
-from botocore.exceptions import ConnectionError as BrokenConnection
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
-from bluegreen.errors import AwsError, BlueGreenError, ConfigError
+from bluegreen import aws_errors
+from bluegreen.errors import AwsError
 
 T = TypeVar("T")
 
@@ -47,24 +38,10 @@ Beside = Callable[[Callable[[], Any], Heed], Any]
 #: change something the driver is asked for its permit. The calls of a look are made beside it.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
 
-#: So much is told of what broke a call off: an answer that cannot be parsed is repeated whole.
-WORDS_MAX = 300
-
 #: A session may not make clients in two threads at once (boto3 guide, multithreading); a bot drives in many.
 _MAKING = threading.Lock()
 
 _READING = re.compile(r"(Describe|List|Get)[A-Z]")
-#: IAM's name of a service where it is not botocore's.
-_IAM = {"elbv2": "elasticloadbalancing"}
-_DENIED = re.compile(r"AccessDenied|Unauthorized|NotAuthorized|AuthFailure|OptInRequired")
-_NAMED_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
-_PASSING = re.compile(
-    r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|BandwidthLimit|PriorRequestNotComplete"
-    r"|ResourceContention|ScalingActivityInProgress|ResourceInUse|ConcurrentModification"
-    r"|InternalError|InternalFailure|InternalServer|ServiceUnavailable|Unavailable$|RequestTimeout"
-    # What was made a moment ago may not be shown yet (EC2 API, eventual consistency).
-    r"|InvalidAMIID\.NotFound|InvalidLaunchTemplateId\.VersionNotFound"
-)
 
 
 class Calls:
@@ -81,7 +58,6 @@ class Calls:
         self._heed: Heed | None = None
         self._asking = threading.local()  # whose `call` is the one that this thread makes
         self._last = ("", "")
-        self._broken: Exception | None = None  # what the last call broke off with
         self.count: Counter[str] = Counter()
 
     @cached_property
@@ -150,8 +126,7 @@ class Calls:
             client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]
         client.meta.events.register_first("before-call", self._before_call)
         client.meta.events.register_first("before-send", self._before_send)
-        client.meta.events.register("after-call", self._after_call)
-        client.meta.events.register("after-call-error", self._after_call_error)
+        aws_errors.listen(client)
         # Everything that a client is asked comes through here: its methods and its paginators (botocore, client.py).
         client._make_api_call = self._heeded(client._make_api_call)  # noqa: SLF001 - there is no public place
         return client
@@ -200,16 +175,6 @@ class Calls:
         if self._is_abandoned():
             raise AwsError("abandoned", code="Abandoned", operation=self._last[1], transient=True)
 
-    def _after_call(self, http_response: Any, model: Any, **_: object) -> None:
-        """Where JSON is due botocore takes any page of HTML for an empty answer, or for an error without a code."""
-        if http_response.headers.get("content-type", "").startswith("text/html"):
-            what = f"a page of HTML with status {http_response.status_code} came in place of AWS's answer"
-            raise AwsError(what, code="NoAnswer", operation=model.name, transient=True)
-
-    def _after_call_error(self, exception: Exception, **_: object) -> None:
-        if not self._is_abandoned():
-            self._broken = exception
-
     @contextmanager
     def permitted(self, permit: Permit) -> Iterator[None]:
         """Within, `permit` is called immediately before everything that changes AWS; it raises to prevent it."""
@@ -230,21 +195,11 @@ class Calls:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Within, what a call raises becomes `AwsError`, or `ConfigError` where credentials are missing.
-
-        Whatever breaks a call off, between its sending and the end of its answer's parsing, is of the wire and may
-        pass: a page of HTML in place of XML is raised as ResponseParserError, which is no error of botocore's own kind.
-        """
+        """Within, what a call raises becomes `AwsError`, or `ConfigError` where this process's settings are wrong."""
         try:
             yield
-        except BlueGreenError:  # the permit's, from within a call, or ours in place of a page of HTML
-            raise
-        except ClientError as error:
-            raise _from_answer(error, *self._last) from error
-        except Exception as error:
-            if not isinstance(error, BotoCoreError) and error is not self._broken:
-                raise
-            raise _from_wire(error, self._last[1], broken=error is self._broken) from error
+        except (ClientError, BotoCoreError) as error:
+            raise aws_errors.translate(error, self._last[0]) from error
 
 
 @dataclass
@@ -281,8 +236,14 @@ def started(work: Callable[[], T]) -> Future[T]:
 
 
 def session(region: str | None = None) -> boto3.Session:
-    """A session with the credentials that the AWS environment holds; `region` None: that environment's."""
-    return boto3.Session(region_name=region)
+    """A session with the credentials that the AWS environment holds; `region` None: that environment's.
+
+    ConfigError when its settings are wrong, such as the name of a profile.
+    """
+    try:
+        return boto3.Session(region_name=region)
+    except BotoCoreError as error:
+        raise aws_errors.translate(error) from error
 
 
 def web_identity_session(region: str | None, role: str, name: str, token: Callable[[], str]) -> boto3.Session:
@@ -317,52 +278,3 @@ def caller(session: boto3.Session | None = None) -> str:
     calls = Calls(None, session)
     with calls.translate_errors():
         return str(calls.sts.get_caller_identity()["Arn"])
-
-
-def code(error: ClientError) -> str:
-    """AWS's error code."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def lacking(error: ClientError) -> str:
-    """The action that is not permitted, as IAM names it where AWS says so; "" when the error is another one."""
-    if not _DENIED.search(code(error)):
-        return ""
-    named = _NAMED_ACTION.search(str(error.response.get("Error", {}).get("Message", "")))
-    return named[1] if named else error.operation_name
-
-
-def _from_answer(error: ClientError, service: str, operation: str) -> AwsError:
-    said = code(error)
-    words = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-    if _DENIED.search(said):
-        return _denied(said, words, service, operation)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return AwsError(
-        f"{said}: {words}" if words else said,
-        code=said,
-        operation=error.operation_name,
-        transient=bool(_PASSING.search(said)) or status >= 500 or status == 429,
-    )
-
-
-def _denied(said: str, words: str, service: str, operation: str) -> AwsError:
-    named = _NAMED_ACTION.search(words)  # may be another action than the one called, such as iam:PassRole
-    action = named[1] if named else f"{_IAM.get(service, service)}:{operation}"
-    hint = f"Add {action} to the policy of the role that bluegreen uses (examples/policy.json has it whole)."
-    return AwsError(f"not allowed: {action}", code=said, operation=operation, denied=True, hint=hint)
-
-
-def _from_wire(error: Exception, operation: str, *, broken: bool) -> AwsError | ConfigError:
-    if isinstance(error, NoRegionError):
-        return ConfigError(
-            "no AWS region is known", where="region", hint="Set `region` in bluegreen.yml, or AWS_REGION."
-        )
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        hint = "Give AWS credentials, for example by a role to assume or a profile."
-        return ConfigError("there are no AWS credentials", where="AWS", hint=hint)
-    passing = broken or isinstance(
-        error, BrokenConnection | HTTPClientError | ReadTimeoutError | CredentialRetrievalError
-    )
-    words = " ".join(str(error).split())[:WORDS_MAX] or type(error).__name__
-    return AwsError(words, code=type(error).__name__, operation=operation or "AWS", transient=passing)

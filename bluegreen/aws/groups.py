@@ -11,7 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import copy, tags, templates
-from bluegreen.aws.calls import Answer, Calls, code, lacking
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_errors import code, lacking
 from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.observation import Delays, Group, Instance

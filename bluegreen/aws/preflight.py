@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import builder, groups, images, surroundings, tags, templates, traffic, weights
-from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_errors import code
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.observation import HEALTHY, INITIAL, Baseline, Finding, FindingKey, Group, Template, unsettled

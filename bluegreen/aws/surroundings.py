@@ -15,7 +15,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import groups, tags, templates
-from bluegreen.aws.calls import Answer, Calls, code, lacking
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_errors import code, lacking
 from bluegreen.config import AlarmCheck, Config
 from bluegreen.observation import Finding, FindingKey, Group, Template, Verdict
 from bluegreen.release import is_name_of

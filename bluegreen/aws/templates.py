@@ -9,7 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws.calls import Answer, Calls, code, lacking
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_errors import code, lacking
 from bluegreen.errors import AwsError
 from bluegreen.observation import Template
 from bluegreen.release import Made, Release

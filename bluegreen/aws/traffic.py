@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import groups
-from bluegreen.aws.calls import Answer, Calls, code
+from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_errors import code
 from bluegreen.errors import AwsError
 from bluegreen.release import Act, Made, Release
 

@@ -12,11 +12,9 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoRegionError
-from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError as Urllib3Error
+from botocore.exceptions import BotoCoreError, ClientError
 
+from bluegreen import aws_errors
 from bluegreen.errors import AwsError, ConfigError
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ _TABLE_LOOKS, _TABLE_PAUSE = 120, 1.0
 
 _KEYS = {"pk": "HASH", "sk": "RANGE"}
 
-_THROTTLED = frozenset({"ThrottlingError", "ThrottlingException", "ProvisionedThroughputExceeded",
-                        "ProvisionedThroughputExceededException", "RequestLimitExceeded"})  # fmt: skip
 _CLASHED = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
 
 #: An item, a key or the arguments of one call, as boto3 takes and gives them: JSON-like and untyped there.
@@ -53,13 +49,13 @@ class DynamoTable:
         self.name, self._heard = name, heard
         try:
             self._client, self._hasty = (self._made(session, config) for config in (_CLIENT, _HASTY))
-        except NoRegionError as error:
-            raise ConfigError("no AWS region is set", hint="Set `region` in bluegreen.yml, or AWS_REGION.") from error
+        except BotoCoreError as error:
+            raise aws_errors.translate(error) from error
 
     def _made(self, session: boto3.Session, config: ClientConfig) -> Any:
         # Any: boto3-stubs type the client of DynamoDB only with an extra package, which we do without.
         client: Any = session.client("dynamodb", config=config)
-        client.meta.events.register("after-call.dynamodb", _no_page)
+        aws_errors.listen(client)
         client.meta.events.register("after-call.dynamodb", self._hear)
         return client
 
@@ -156,15 +152,8 @@ class DynamoTable:
         try:
             soon = self._sent_in_haste(method, arguments) if hasty else None
             return self._send(method, arguments) if soon is None else soon
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             raise self._translated(error) from error
-        except (BotoCoreError, ResponseParserError, Urllib3Error, OSError) as error:
-            # What is no error of botocore's own kind came of an answer that was none.
-            transient = not isinstance(error, BotoCoreError) or isinstance(error, (NoConnectionError, HTTPClientError))
-            hint = "" if transient else "Check the AWS credentials and settings of this process."
-            operation = self._client.meta.method_to_api_mapping[method]
-            code = type(error).__name__
-            raise AwsError(str(error), code=code, operation=operation, transient=transient, hint=hint) from error
 
     def _sent_in_haste(self, method: str, arguments: Item) -> Item | None:
         """None when there is no answer, or none that lasts: then it is asked again, with patience."""
@@ -173,7 +162,7 @@ class DynamoTable:
         except ClientError as error:
             if "ConditionalCheckFailedException" in _codes(error):
                 raise
-        except (AwsError, BotoCoreError, ResponseParserError, Urllib3Error, OSError):
+        except AwsError:
             pass
         return None
 
@@ -186,39 +175,26 @@ class DynamoTable:
                     raise
         return dict(getattr(self._client, method)(**arguments))
 
-    def _translated(self, error: ClientError) -> Exception:
+    def _translated(self, error: ClientError | BotoCoreError) -> Exception:
+        if isinstance(error, BotoCoreError):
+            return aws_errors.translate(error)
         reasons = _reasons(error)
         if any(reason["Code"] == "ConditionalCheckFailed" for reason in reasons):
             return UnmetError(reasons)
-        cause: Item = next((reason for reason in reasons if reason["Code"] != "None"), _said(error))
+        cause = next((reason for reason in reasons if reason["Code"] != "None"), _said(error))
         if cause["Code"] == "ResourceNotFoundException":
-            hint = (
-                "Look at the name (BLUEGREEN_TABLE) and the region; the first release makes the table. If it was there "
-                "before, what serves goes on serving, and `bluegreen adopt` puts the record right."
-            )
-            region = self._client.meta.region_name
-            return NoTableError(f"there is no journal table `{self.name}` in {region}", hint=hint)
-        return self._aws_error(cause["Code"], cause.get("Message", ""), error)
-
-    def _aws_error(self, code: str, message: str, error: ClientError) -> AwsError:
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        denied = code.startswith("AccessDenied")
-        hint = f"Allow it on the table `{self.name}`; examples/policy.json has what is needed." if denied else ""
-        return AwsError(
-            f"{message or 'DynamoDB said no more'} ({code})",
-            code=code,
-            operation=error.operation_name,
-            transient=code in _THROTTLED | _CLASHED or status >= 500,
-            denied=denied,
-            hint=hint,
+            return self._absent()
+        why: Any = {**error.response, "Error": cause}  # Any: as botocore has it
+        return aws_errors.translate(
+            ClientError(why, error.operation_name), "dynamodb", on=f"on the table `{self.name}`"
         )
 
-
-def _no_page(http_response: Any, model: Any, **_: object) -> None:
-    """Botocore takes any page of HTML for an empty answer, as if a write had been done."""
-    if http_response.headers.get("content-type", "").startswith("text/html"):
-        what = f"a page of HTML with status {http_response.status_code} came in place of DynamoDB's answer"
-        raise AwsError(what, code="NoAnswer", operation=model.name, transient=True)
+    def _absent(self) -> NoTableError:
+        hint = (
+            "Look at the name (BLUEGREEN_TABLE) and the region; the first release makes the table. If it was there "
+            "before, what serves goes on serving, and `bluegreen adopt` puts the record right."
+        )
+        return NoTableError(f"there is no journal table `{self.name}` in {self._client.meta.region_name}", hint=hint)
 
 
 class NoTableError(ConfigError):

@@ -988,12 +988,19 @@ def test_a_page_of_html_in_place_of_an_answer(journal: Journal, status: int) -> 
     assert [event.seq for event in journal.read(FIRST)] == [1]
 
 
+def test_what_is_not_sent_at_all(journal: Journal) -> None:
+    """A call that botocore itself refuses ends as any other: trying again is no use."""
+    with pytest.raises(AwsError, match="Missing required parameter") as caught:
+        journal._db.call("get_item", TableName=TABLE)
+    assert not caught.value.transient
+
+
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials the error points at them."""
     journal = Journal(boto3.Session("KEY", "secret", region_name=REGION), TABLE)
     for client in (journal._db._hasty, journal._db._client):
         monkeypatch.setattr(client._request_signer, "_credentials", None)
-    with pytest.raises(AwsError, match="Check the AWS credentials") as caught:
+    with pytest.raises(AwsError, match="Give AWS credentials") as caught:
         journal.read(FIRST)
     assert (caught.value.code, caught.value.transient) == ("NoCredentialsError", False)
 

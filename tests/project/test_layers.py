@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "advice": set[str](),
     "aws_commands": set[str](),
+    "aws_errors": {"errors"},
     "release": set[str](),
     "observation": set[str](),
     "judgement": set[str](),
@@ -25,8 +26,8 @@ MAY_IMPORT = {
     "phases": {"aws_commands", "release", "observation", "config", "errors"},
     "dry_run": {"phases", "release", "observation", "config", "errors"},
     "driver": {"phases", "release", "observation", "config", "errors"},
-    "journal": {"release", "observation", "config", "errors"},
-    "aws": {"release", "observation", "config", "errors", "judgement"},
+    "journal": {"aws_errors", "release", "observation", "config", "errors"},
+    "aws": {"aws_errors", "release", "observation", "config", "errors", "judgement"},
     "wording": {"release", "observation", "config", "errors"},
     "orders": {"freezing", "permission", "wording", "release", "observation", "config", "errors", "journal"},
     "entry_points": {"advice", "wording", "release", "errors", "engine", "driver"},
@@ -47,7 +48,7 @@ INNER = {"action", "cli", "__main__"}  # no other part may import a door
 #: Where a library may be imported, of all that is shipped (the lab stands outside, and speaks of boto as it likes).
 LIBRARIES = {
     "boto3": {"bluegreen.aws", "bluegreen.journal"},
-    "botocore": {"bluegreen.aws", "bluegreen.journal.dynamodb"},
+    "botocore": {"bluegreen.aws", "bluegreen.aws_errors", "bluegreen.journal.dynamodb"},
     "slack_bolt": {"bot"},
     "slack_sdk": {"bot"},
     "github": {"bluegreen.github"},

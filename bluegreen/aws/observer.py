@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from bluegreen.aws import builder, groups, images, surroundings, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
@@ -16,8 +15,13 @@ from bluegreen.release import Phase, Release, Verb
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
 ROUTES_EVERY, SPARE_EVERY = 120.0, 60.0
 
-Seen = dict[str, Any]
-_NOTHING_SPARE: Seen = {"droppable": (), "emptied": ()}
+
+@dataclass(frozen=True)
+class _Spare:
+    """Images and emptied groups of a service that may go."""
+
+    droppable: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
 
 
 def overdue(release: Release) -> float:
@@ -25,28 +29,27 @@ def overdue(release: Release) -> float:
     return ROUTES_EVERY if release.phase is Phase.SWITCHING else 0.0
 
 
-def _grown(release: Release, seen: Seen, now: float) -> Seen:
+def _grown(release: Release, seen: Observation) -> Observation:
     """While green grows, or what it lost is replaced, commands are for those who serve: others have not booted yet.
 
     Before anybody serves they are for those who were there before the loss; when nobody of them is left, for everybody
     in service, as after the launch.
     """
-    green: Group | None = seen["green"]
+    green = seen.green
     remain = release.taken.remain if release.taken and release.taken.value else None
-    new = "targets" in seen and (release.growing or seen.get("taken"))
+    new = seen.targets and (release.growing or seen.taken)
     if green is None or not (remain is not None or new):
         return seen
-    booted = {*Observation(at=now, **seen).serving(green), *(remain or ())}
-    if not (booted or "targets" in seen):
+    booted = {*seen.serving(green), *(remain or ())}
+    if not (booted or seen.targets):
         return seen
-    return {**seen, "green": replace(green, instances=tuple(one for one in green.instances if one.id in booted))}
+    return replace(seen, green=replace(green, instances=tuple(one for one in green.instances if one.id in booted)))
 
 
-def _lacking(release: Release, seen: Seen) -> bool:
+def _lacking(release: Release, seen: Observation) -> bool:
     """Whether green lacks whom AWS or a hand took, as far as known: a command may find nobody to run on."""
-    green: Group | None = seen["green"]
-    told = (release.taken and release.taken.value) or seen.get("taken")
-    return bool(told) or (green is not None and any(one.set_aside for one in green.instances))
+    told = (release.taken and release.taken.value) or seen.taken
+    return bool(told) or (seen.green is not None and any(one.set_aside for one in seen.green.instances))
 
 
 class Observer:
@@ -56,13 +59,13 @@ class Observer:
         self._calls, self._config, self._mask, self._probes = calls, config, mask, probes
         self._routes_at: dict[str, float] = {}
         self._balancers: dict[str, list[str]] = {}
-        self._spare: dict[str, tuple[float, Seen]] = {}
+        self._spare: dict[str, tuple[float, _Spare]] = {}
 
     def observe(self, release: Release, now: float) -> Observation:
         """One look, as the release's phase needs it."""
-        return Observation(at=now, **self._look(release.phase)(release, now))
+        return self._look(release.phase)(release, Observation(now))
 
-    def _look(self, phase: Phase) -> Callable[[Release, float], Seen]:
+    def _look(self, phase: Phase) -> Callable[[Release, Observation], Observation]:
         match phase:
             case Phase.BAKING:
                 return self._baking
@@ -78,120 +81,120 @@ class Observer:
 
     def dropped(self, release: Release, *, image: str = "") -> None:
         """The image is gone, and need not be looked for to know it; without one, a group: images may be free now."""
-        at, known = self._spare.pop(release.id, (0.0, _NOTHING_SPARE))
+        at, known = self._spare.pop(release.id, (0.0, _Spare()))
         if image:
-            left = tuple(id_ for id_ in known["droppable"] if id_ != image)
-            self._spare[release.id] = (at, {**known, "droppable": left})
+            left = tuple(id_ for id_ in known.droppable if id_ != image)
+            self._spare[release.id] = (at, replace(known, droppable=left))
 
-    # --- one function a phase
+    # --- one function a phase: each adds to what was seen
 
-    def _baking(self, release: Release, now: float) -> Seen:
+    def _baking(self, release: Release, seen: Observation) -> Observation:
         # Between the builder's start and the making of the image there is none to look for.
         building = Verb.START_BUILDER in release.began and Verb.MAKE_IMAGE not in release.began
         image = None if building else images.look(self._calls, release)
         needed = release.builder and not release.image_given and (image is None or release.left is not None)
-        return {"image": image, "builder": builder.look(self._calls, release, self._mask) if needed else None}
+        return replace(seen, image=image, builder=builder.look(self._calls, release, self._mask) if needed else None)
 
-    def _launching(self, release: Release, now: float) -> Seen:
-        seen = self._groups(release, why_not=True)
+    def _launching(self, release: Release, seen: Observation) -> Observation:
+        seen = self._groups(release, seen, why_not=True)
         if Verb.PIN_BLUE in release.did:
-            return {**seen, "routes": self._routes(release, now)}
-        blue: Group | None = seen["blue"]
-        template = templates.look(self._calls, blue.template, release) if blue and blue.template else None
-        delays = groups.delays(self._calls, release.blue_group, release.blue_targets) if blue else None
-        refresh = surroundings.refreshing_if_told(self._calls, blue.name) if blue else ""
-        home = traffic.targets(self._calls, release.blue_targets) if blue and not release.cure else {}
-        shown = {**seen, "template": template, "delays": delays, "refresh": refresh, "blue_targets": home}
-        return {**shown, "routes": self._routes(release, now, ROUTES_EVERY)}
+            return self._routed(release, seen)
+        if blue := seen.blue:
+            seen = replace(
+                seen,
+                template=templates.look(self._calls, blue.template, release) if blue.template else None,
+                delays=groups.delays(self._calls, release.blue_group, release.blue_targets),
+                refresh=surroundings.refreshing_if_told(self._calls, blue.name),
+                blue_targets={} if release.cure else traffic.targets(self._calls, release.blue_targets),
+            )
+        return self._routed(release, seen, ROUTES_EVERY)
 
-    def _checking(self, release: Release, now: float) -> Seen:
-        seen = self._groups(release)
-        seen |= self._traffic(release) if release.weighted else {"routes": self._routes(release, now)}
-        seen |= self._lost(release, seen, now)
-        return {**seen, "checks": self._checks(release, _grown(release, seen, now), now)}
+    def _checking(self, release: Release, seen: Observation) -> Observation:
+        seen = self._groups(release, seen)
+        seen = self._traffic(release, seen) if release.weighted else self._routed(release, seen)
+        seen = self._lost(release, seen)
+        return self._checked(release, seen, _grown(release, seen))
 
-    def _serving(self, release: Release, now: float) -> Seen:
-        seen = self._groups(release)
-        # With weights the look at them shows the routes, too.
-        routes = None if release.weighted else self._routes(release, now, overdue(release))
-        shown = {**seen, "routes": routes, **self._traffic(release)}
-        shown |= self._lost(release, shown, now)
+    def _serving(self, release: Release, seen: Observation) -> Observation:
+        seen = self._groups(release, seen)
+        if not release.weighted:  # with weights the look at them shows the routes, too
+            seen = self._routed(release, seen, overdue(release))
+        seen = self._lost(release, self._traffic(release, seen))
         if release.phase is Phase.SOAKING:
-            shown |= self._beside(release, shown, now)
-        return {**shown, "checks": self._checks(release, _grown(release, shown, now), now)}
+            seen = self._beside(release, seen)
+        return self._checked(release, seen, _grown(release, seen))
 
-    def _retiring(self, release: Release, now: float) -> Seen:
-        shown = self._shown(release)
-        seen = {**self._fleets(release, shown), **self._traffic(release)}
-        blue: Group | None = seen["blue"]
+    def _retiring(self, release: Release, seen: Observation) -> Observation:
+        seen = self._traffic(release, self._fleets(release, seen, self._shown(release)))
+        blue = seen.blue
         # Images are tidied up last, so they are not looked for before blue is out of the way.
         done = blue is None or all(one.parked for one in blue.instances)
-        spare = self._spares(release, now) if done else _NOTHING_SPARE
-        seen |= spare
-        seen |= self._lost(release, seen, now)
+        spare = self._spares(release, seen.at) if done else _Spare()
+        seen = self._lost(release, replace(seen, droppable=spare.droppable, emptied=spare.emptied))
         if Verb.EMPTY_BLUE not in release.began:
-            seen |= self._detached(release, blue, seen["green"])
+            seen = self._detached(release, seen, blue, seen.green)
         elif done:
-            seen |= self._still_outside(release)
-        seen |= self._beside(release, seen, now)
-        return seen if release.emptying else {**seen, "checks": self._checks(release, seen, now)}
+            seen = self._still_outside(release, seen)
+        seen = self._beside(release, seen)
+        return seen if release.emptying else self._checked(release, seen, seen)
 
-    def _rolling_back(self, release: Release, now: float) -> Seen:
+    def _rolling_back(self, release: Release, seen: Observation) -> Observation:
         if release.left is Phase.BAKING:
-            return self._baking(release, now)
-        seen: Seen = {**self._groups(release), **self._traffic(release)}
-        green: Group | None = seen["green"]
+            return self._baking(release, seen)
+        seen = self._traffic(release, self._groups(release, seen))
+        green = seen.green
         gone = green is None or not release.owns(green.release, green.token)
-        shown = Observation(at=now, **seen)
-        if not (gone or shown.registered(green) or shown.draining(green) or Verb.DELETE_GREEN in release.began):
-            seen |= self._detached(release, seen["blue"], green)  # AWS forgets with the group who left it
+        if not (gone or seen.registered(green) or seen.draining(green) or Verb.DELETE_GREEN in release.began):
+            seen = self._detached(release, seen, seen.blue, green)  # AWS forgets with the group who left it
         if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and gone:
             # Needed only for removing our version, which green is on as long as it is there.
-            seen["template"] = templates.look(self._calls, release.blue.template, release)
+            seen = replace(seen, template=templates.look(self._calls, release.blue.template, release))
         return seen
 
     # --- parts
 
-    def _traffic(self, release: Release) -> Seen:
+    def _traffic(self, release: Release, seen: Observation) -> Observation:
         """Who is in the target groups and how well, and with weights what each listener gives green."""
-        seen: Seen = {"targets": traffic.targets(self._calls, release.target_groups)}
+        seen = replace(seen, targets=traffic.targets(self._calls, release.target_groups))
         if not release.weighted:
             return seen
         ways = traffic.routes_of(self._calls, set(release.target_groups), self._balancers_of(release))
         routes = traffic.lines(ways, release)
-        return {**seen, "shares": traffic.shares(ways, release), "routes": routes}
+        return replace(seen, shares=traffic.shares(ways, release), routes=routes)
 
-    def _lost(self, release: Release, seen: Seen, now: float) -> Seen:
+    def _lost(self, release: Release, seen: Observation) -> Observation:
         """What AWS, or a person's hand, took of a green that was whole and is not."""
-        green: Group | None = seen["green"]
+        green = seen.green
         targets = release.checks.get(TARGETS)
         if green is None:
-            return {}
+            return seen
         judged = targets is not None and targets.held
-        whole = Observation(at=now, **seen).serving(green) if judged else green.in_service
+        whole = seen.serving(green) if judged else green.in_service
         if len(whole) >= green.desired:
-            return {}
+            return seen
         ill = [one.id for one in green.instances if one.lifecycle == "InService" and one.id not in whole]
         told = groups.activities(self._calls, green.name)
         detached = groups.detached(self._calls, told, release.started_at)
-        return {"taken": groups.taken(self._calls, told, ill), "detached": {green.name: detached}}
+        return replace(seen, taken=groups.taken(self._calls, told, ill), detached={green.name: detached})
 
-    def _detached(self, release: Release, *standing: Group | None) -> Seen:
+    def _detached(self, release: Release, seen: Observation, *standing: Group | None) -> Observation:
         """Who was detached from these groups, as far as they are there."""
         told = {one.name: groups.activities(self._calls, one.name) for one in standing if one is not None}
         since = release.started_at
-        return {"detached": {name: groups.detached(self._calls, acts, since) for name, acts in told.items()}}
+        return replace(seen, detached={name: groups.detached(self._calls, acts, since) for name, acts in told.items()})
 
-    def _still_outside(self, release: Release) -> Seen:
+    def _still_outside(self, release: Release, seen: Observation) -> Observation:
         """Those of whom it is known that they were detached: somebody may have ended them since."""
         known = {name: release.detached(name) for name in (release.blue_group, release.green_group)}
-        return {"detached": {name: groups.in_no_group(self._calls, ids) for name, ids in known.items() if ids}}
+        return replace(
+            seen, detached={name: groups.in_no_group(self._calls, ids) for name, ids in known.items() if ids}
+        )
 
-    def _beside(self, release: Release, seen: Seen, now: float) -> Seen:
+    def _beside(self, release: Release, seen: Observation) -> Observation:
         """Who else serves beside green, and whose they are; asked only when there is somebody."""
-        others = Observation(at=now, **seen).others(release.green_targets)
+        others = seen.others(release.green_targets)
         if not others:
-            return {}
+            return seen
         owners = groups.owners(self._calls, others)
         named = groups.describe(self._calls, *sorted(set(owners.values()))) if owners else {}
         ours = [
@@ -199,41 +202,48 @@ class Observer:
             for name, group in named.items()
             if tags.as_dict(group.get("Tags")).get(tags.SERVICE) == release.service
         ]
-        return {"beside": {id_: owners.get(id_, "") for id_ in others}, "strayed": tuple(sorted(ours))}
+        return replace(seen, beside={id_: owners.get(id_, "") for id_ in others}, strayed=tuple(sorted(ours)))
 
     def _shown(self, release: Release) -> dict[str, Answer]:
         return groups.describe(self._calls, release.blue_group, release.green_group, *release.known_groups)
 
-    def _groups(self, release: Release, *, why_not: bool = False) -> Seen:
+    def _groups(self, release: Release, seen: Observation, *, why_not: bool = False) -> Observation:
         shown = self._shown(release)
         green = shown.get(release.green_group)
         up = groups.seen(green)
         lacking = why_not and up is not None and len(up.in_service) < up.desired
         failed = groups.failed(self._calls, release.green_group) if lacking else groups.NOTHING
-        return self._fleets(release, shown, failed)
+        return self._fleets(release, seen, shown, failed)
 
-    def _fleets(self, release: Release, shown: dict[str, Answer], failed: groups.Failed = groups.NOTHING) -> Seen:
+    def _fleets(
+        self,
+        release: Release,
+        seen: Observation,
+        shown: dict[str, Answer],
+        failed: groups.Failed = groups.NOTHING,
+    ) -> Observation:
         """Blue, green, and what earlier releases left; and where each of them has to be."""
         left = (groups.seen(shown.get(name)) for name in release.known_groups)
         rest = tuple(group for group in left if group and not group.deleting)
         own = (release.blue_group, release.green_group) if release.weighted else ()
         every = frozenset(release.target_groups)
-        return {
-            "blue": groups.seen(shown.get(release.blue_group)),
-            "green": groups.seen(shown.get(release.green_group), failed),
-            "rest": rest,
-            "homes": {name: frozenset(release.targets_of(name)) for name in own}
+        return replace(
+            seen,
+            blue=groups.seen(shown.get(release.blue_group)),
+            green=groups.seen(shown.get(release.green_group), failed),
+            rest=rest,
+            homes={name: frozenset(release.targets_of(name)) for name in own}
             | {group.name: group.target_groups & every for group in rest},
-        }
+        )
 
-    def _routes(self, release: Release, now: float, overdue: float = 0.0) -> tuple[str, ...] | None:
-        """None when they were looked at lately; `overdue` seconds of impatience."""
+    def _routed(self, release: Release, seen: Observation, overdue: float = 0.0) -> Observation:
+        """With the routes, unless they were looked at lately; `overdue` seconds of impatience."""
         last = self._routes_at.get(release.id)
-        if last is not None and now - last + overdue < ROUTES_EVERY:
-            return None
+        if last is not None and seen.at - last + overdue < ROUTES_EVERY:
+            return seen
         ways = traffic.routes_of(self._calls, set(release.target_groups), self._balancers_of(release))
-        self._routes_at[release.id] = now
-        return traffic.lines(ways, release)
+        self._routes_at[release.id] = seen.at
+        return replace(seen, routes=traffic.lines(ways, release))
 
     def _balancers_of(self, release: Release) -> list[str]:
         """Remembered: a target group has one load balancer at most (Elastic Load Balancing quotas)."""
@@ -241,18 +251,19 @@ class Observer:
             self._balancers[release.id] = traffic.balancers(self._calls, release.target_groups)
         return self._balancers[release.id]
 
-    def _checks(self, release: Release, seen: Seen, now: float) -> Any:
-        return self._probes.look(release, seen["green"], now, lacking=_lacking(release, seen))
+    def _checked(self, release: Release, seen: Observation, asked: Observation) -> Observation:
+        """With the checks; commands run on the green that `asked` shows."""
+        found = self._probes.look(release, asked.green, seen.at, lacking=_lacking(release, asked))
+        return replace(seen, checks=found)
 
-    def _spares(self, release: Release, now: float) -> Seen:
-        """Images and emptied groups of this service that may go."""
-        at, known = self._spare.get(release.id, (None, _NOTHING_SPARE))
+    def _spares(self, release: Release, now: float) -> _Spare:
+        at, known = self._spare.get(release.id, (None, _Spare()))
         if at is not None and now - at < SPARE_EVERY:
             return known
         standing = [group for group in groups.everything(self._calls) if not group.get("Status")]
-        known = {
-            "droppable": images.droppable(self._calls, release, self._config, standing),
-            "emptied": groups.emptied(self._config, release, standing),
-        }
+        known = _Spare(
+            images.droppable(self._calls, release, self._config, standing),
+            groups.emptied(self._config, release, standing),
+        )
         self._spare[release.id] = (now, known)
         return known

@@ -2,13 +2,13 @@
 # repository, and it runs as root with neither USER nor WORKDIR, as GitHub asks of containers for actions.
 # `--target bot` is the Slack bot, which is not root.
 #
-# Everything lives in /opt/bluegreen, and the entrypoints name it whole: PATH, HOME and PYTHONPATH of a job reach the
+# Everything lives in /opt/bluegreen, and the entrypoints give its full path: PATH, HOME and PYTHONPATH of a job reach the
 # container, and the working folder is the user's repository. So Python also runs isolated (-I).
 
 # By its digest, so that the same bytes are under it everywhere; `make lock` takes the newest of the tag.
 ARG BASE_IMAGE=python:3.13-slim-bookworm@sha256:cbd229d7b9bd041012af758ce5ffd807a6518d76493ce9035d208f1db9ceff1e
 
-# hadolint ignore=DL3006 -- the default above has tag and digest; whoever gives another one has chosen it
+# hadolint ignore=DL3006 -- the default above has tag and digest; another one is the user's choice
 FROM ${BASE_IMAGE} AS source
 COPY . /src
 # The way in for the runner's clean-up, which starts a file and not a command line.

@@ -10,28 +10,28 @@ ARGS   ?=
 # Many tests wait for servers and leases more than they compute.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-# Tests start many processes: where nothing may be kept that was compiled, each would compile everything anew.
+# Tests start many processes: where nothing may be kept that was compiled, each would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check static format lint types prose layers cover dynamodb benchmark lock image clean
 
-help: ## say what there is
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "  PYTHON=python3.12 picks the interpreter for a new $(VENV)."
 
-demo: $(READY) ## a whole release on this machine, without an account (ARGS=...)
+demo: $(READY) ## a complete release on this machine, without an account (ARGS=...)
 	$(BIN)/python -m bluegreen demo $(ARGS)
 
 # BLUEGREEN_COVER=1 also holds that every branch of the core is covered; BLUEGREEN_SEED=number lets property tests search.
 test: $(READY) ## the tests, or some of them (T=tests/core/test_config.py, ARGS='-k name')
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(BLUEGREEN_COVER),--cov --cov-report=term) $(T) $(ARGS)
 
-check: static ## everything that must hold before a merge
+check: static ## every check before a merge
 	@! command -v java >/dev/null || $(MAKE) --no-print-directory dynamodb || echo "Amazon's DynamoDB could not be fetched."
 	$(MAKE) --no-print-directory cover
 
-static: format lint types prose ## all of it that runs no test
+static: format lint types prose ## the checks that run no test
 
 format: $(READY) ## the format is ruff's (correct it with `.venv/bin/ruff format`)
 	$(BIN)/ruff format --check $(CODE)
@@ -43,10 +43,10 @@ lint: $(READY) ## ruff's rules; the linters of workflows, action.yml and Dockerf
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy $(CODE)
 
-prose: $(READY) ## the English of the pages, and of what the code says to people (the rules: tests/prose.py)
+prose: $(READY) ## the English of the pages and of the code's texts for people (rules: tests/prose.py)
 	$(BIN)/python -m tests.prose
 
-layers: $(READY) ## who may import whom
+layers: $(READY) ## which module may import which
 	$(BIN)/python -m pytest -q tests/project/test_layers.py
 
 cover: $(READY) ## the tests, every branch of the core covered, property tests from a new seed (BLUEGREEN_SEED=...)
@@ -55,10 +55,10 @@ cover: $(READY) ## the tests, every branch of the core covered, property tests f
 dynamodb: $(READY) ## fetch Amazon's own DynamoDB (Java): then the tests use it, too
 	$(BIN)/python -m tests.dynamodb fetch
 
-benchmark: $(READY) ## the numbers of the design, measured here (ARGS=...)
+benchmark: $(READY) ## measure the numbers of the design here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)
 
-lock: $(READY) ## write requirements/*.txt anew from what pyproject.toml allows, and the base image's digest
+lock: $(READY) ## update requirements/*.txt as pyproject.toml allows, and the base image's digest
 	$(PYTHON) -m venv --clear $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet 'setuptools>=77,<100' '.[github,bot,lab,dev]'
 	sed -n '/^#/p' requirements/dev.txt > requirements/dev.new
@@ -74,7 +74,7 @@ lock: $(READY) ## write requirements/*.txt anew from what pyproject.toml allows,
 image: ## build the Action's image, as GitHub does (BASE_IMAGE=...)
 	docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t bluegreen .
 
-clean: ## remove what was made here
+clean: ## remove everything that make created
 	rm -rf $(VENV) $(VENV)-lock .dynamodb build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,7 +1,7 @@
 """bluegreen: zero-downtime releases for services on EC2 Auto Scaling groups.
 
-`Engine` is what every door calls (command line, GitHub Action, Slack bot); importing this package is
-cheap, whatever is heavy is imported when it is first needed.
+Every entry point (command line, GitHub Action, Slack bot) calls `Engine`. Importing this package is cheap: heavy
+modules load on first use.
 """
 
 from bluegreen.engine import Engine, Kept, Plan, Previous, ServiceStatus

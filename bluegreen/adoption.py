@@ -1,6 +1,6 @@
 """The journal against the world: who serves, and which number comes next, when the two do not agree. Pure.
 
-A journal may be lost, named wrongly, or restored from before; the groups in the target groups serve all the same. What
+A journal may be lost, named wrongly, or restored from before; the groups in the target groups serve anyway. What
 serves is taken for blue when only one can be meant, and every number and name that is taken is passed over.
 """
 
@@ -34,7 +34,7 @@ def stand(service: str, recorded: str, known: int, traces: Traces, *, journaled:
     """What the next release begins from.
 
     `recorded`: the group that is live by the journal (`journaled`), or by the configuration; `known`: the next number
-    by the journal. Refused when it does not serve, and it cannot be told which other group does.
+    by the journal. Refused when it does not serve, and AWS does not show which other group does.
     """
     there = next((one for one in traces.groups if one.name == recorded), None)
     serving = [one for one in traces.groups if one.serves and one.number and one.size]
@@ -43,7 +43,9 @@ def stand(service: str, recorded: str, known: int, traces: Traces, *, journaled:
         found = _only(service, recorded, serving)
     elif there is None and journaled:
         what = f"the journal says that {recorded} serves, and there is no such group"
-        raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=f"{command(service)} takes what serves.")
+        raise Refused(
+            what, reason=Reason.UNRESOLVED, where=service, hint=f"{command(service)} records the serving group."
+        )
     number = _free(service, traces)
     said = (*_behind(service, recorded, known, found, traces), *_skipped(service, number, traces))
     return Standing(found.name if found else recorded, number, found, said)
@@ -54,7 +56,7 @@ def _only(service: str, recorded: str, serving: Sequence[Footprint]) -> Footprin
         return serving[0]
     both = " and ".join(one.name for one in serving)
     what = f"the journal says that {recorded} serves, and {both} do"
-    raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=f"{command(service)} says what can be done.")
+    raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=f"{command(service)} shows what you can do.")
 
 
 def _free(service: str, traces: Traces) -> int:
@@ -63,12 +65,12 @@ def _free(service: str, traces: Traces) -> int:
         if not _takers(service, number, traces):
             return number
     taken = f"{names(service, traces.first, '')['green_group']} and the next {NEAR - 1} names are taken"
-    hint = "Rename what bears them, or give the service another name in bluegreen.yml."
+    hint = "Rename the resources with these names, or give the service another name in bluegreen.yml."
     raise Refused(taken, reason=Reason.UNRESOLVED, where=service, hint=hint)
 
 
 def _takers(service: str, number: int, traces: Traces) -> list[str]:
-    """Who bears a name that the release of this number would give."""
+    """Who has a name that the release of this number would give."""
     green = names(service, number, "")["green_group"]
     groups = [f"the group {one.name} of {one.maker}" for one in traces.groups if one.name == green]
     return groups + [f"the image {image}" for image in traces.images if image.startswith(f"{green}-")]
@@ -78,15 +80,15 @@ def _behind(service: str, recorded: str, known: int, found: Footprint | None, tr
     if found:
         said = f"the journal says that {recorded} serves, and AWS shows that {found.name} does"
         whose = f"of {release_id(service, found.number)}"
-        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"{found.name}, {whose}, is taken for blue")
+        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"{found.name}, {whose}, becomes blue")
     blue = next((one for one in traces.groups if one.name == (found.name if found else recorded)), None)
     if blue and blue.pinned and (found or traces.first > known):
         yield Finding(FindingKey.JOURNAL_BEHIND, _pinned(blue).rstrip("."), "green would be so, too", hint=_unpin(blue))
     if traces.first > known:
         last = release_id(service, traces.first - 1)
-        said = f"the journal knows nothing of {last}, and AWS shows what it made"
-        hint = "Look whether BLUEGREEN_TABLE names the right table, or whether it was restored."
-        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"numbers go on after {traces.first - 1}", hint=hint)
+        said = f"the journal has no record of {last}, but AWS shows what it made"
+        hint = "Check whether BLUEGREEN_TABLE names the right table, and whether someone restored it."
+        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"numbers continue after {traces.first - 1}", hint=hint)
     if found or traces.first > known:
         yield from _running_on(recorded, found.name if found else recorded, traces)
 
@@ -95,8 +97,10 @@ def _running_on(recorded: str, blue: str, traces: Traces) -> Iterator[Finding]:
     """Who runs beside blue without traffic, as the blue of a release whose record was lost may."""
     for one in traces.groups:
         if one.name != blue and one.size and not one.serves and (one.number or one.name == recorded):
-            hint = f"Once you know that nobody needs it: `{_ending(one)}`."
-            yield Finding(FindingKey.JOURNAL_BEHIND, _idle(one), "it runs on, and this release leaves it", hint=hint)
+            hint = f"If nobody needs it: `{_ending(one)}`."
+            yield Finding(
+                FindingKey.JOURNAL_BEHIND, _idle(one), "it keeps running, and this release ignores it", hint=hint
+            )
 
 
 def _idle(group: Footprint) -> str:
@@ -113,8 +117,8 @@ def _ending(group: Footprint) -> str:
 def _skipped(service: str, number: int, traces: Traces) -> Iterator[Finding]:
     for passed in range(traces.first, number):
         takers = " and ".join(_takers(service, passed, traces))
-        said = f"{takers} bears a name that {release_id(service, passed)} would give"
-        yield Finding(FindingKey.NAME_TAKEN, said, f"number {passed} is passed over, and nothing is done to it")
+        said = f"{takers} has a name that {release_id(service, passed)} would give"
+        yield Finding(FindingKey.NAME_TAKEN, said, f"number {passed} is skipped, and its owner keeps it")
 
 
 def command(service: str) -> str:
@@ -149,24 +153,24 @@ def adopted(
     configured: str = "",
     images: tuple[Image, ...] = (),
 ) -> Adoption:
-    """What to record of a service; `named` says who of several is live. Refused when that cannot be told.
+    """What to record of a service; `named` says which of several groups is live. Refused when that is unclear.
 
-    `recorded`: the group that is live by the journal, "" when it names none; `known`: the next number by the journal;
-    `configured`: the group of before the first release; `images`: the service's own that can be launched.
+    `recorded`: the group that is live by the journal, "" when it names none. `known`: the next number by the journal.
+    `configured`: the group from before the first release. `images`: the service's own images that can launch.
     """
     live = _live(service, traces, named)
     if under_way and _fits(under_way, traces):
-        what = f"{under_way.id} is under way, and what AWS shows fits it"
+        what = f"{under_way.id} is under way, and AWS confirms it"
         hint = f"`bluegreen resume {service}` goes on, `bluegreen rollback {service}` returns to blue."
         raise Refused(what, reason=Reason.UNDER_WAY, where=service, hint=hint)
     found = [f"the journal names {recorded or 'no group'} as live, and {live.name} serves"]
     found = found if recorded != live.name else []
     if traces.first > known:
         found.append(
-            f"the journal knows nothing of {release_id(service, traces.first - 1)}, and AWS shows what it made"
+            f"the journal has no record of {release_id(service, traces.first - 1)}, but AWS shows what it made"
         )
     if under_way:
-        found.append(f"{under_way.id} is under way by the journal alone: what AWS shows does not fit it")
+        found.append(f"{under_way.id} is under way only in the journal: AWS does not confirm it")
     left, ended = tuple(_leftovers(live, configured, traces)), under_way.id if under_way else ""
     others = tuple(image for image in _best_first(images) if image.id != live.image)
     return Adoption(service, live, _free(service, traces), tuple(found), left, ended, others)
@@ -179,13 +183,13 @@ def _live(service: str, traces: Traces, named: str) -> Footprint:
     if len(chosen) == 1:
         return chosen[0]
     if not serving:
-        hint = "Attach the group that is to serve to the target groups, then adopt it."
+        hint = "Attach the group that should serve to the target groups, then adopt it."
         raise Refused("no group serves in its target groups", reason=Reason.UNRESOLVED, where=service, hint=hint)
     there = " and ".join(f"{one.name} (of {one.maker}, {one.size} instances)" for one in serving)
     what = (
         f"{named} does not serve in the target groups, {there} do" if named else f"{there} serve in the target groups"
     )
-    hint = f"`bluegreen adopt {service} --group NAME` takes one of them as live; the others are left as they are."
+    hint = f"`bluegreen adopt {service} --group NAME` takes one of them as live, and leaves the others as they are."
     raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=hint)
 
 
@@ -231,7 +235,7 @@ def _leftovers(live: Footprint, configured: str, traces: Traces) -> Iterator[str
             then = f"{first}{detach(one.name, one.targets)}"
             yield f"{one.name}{whose} serves beside {live.name}; if it should not: {then}"
         elif one.number or one.name == configured:
-            yield f"{_idle(one)}; once you know that nobody needs it: {_ending(one)}"
+            yield f"{_idle(one)}; if nobody needs it: {_ending(one)}"
     if live.pinned:
         yield f"{_pinned(live)} {_unpin(live)}"
 
@@ -242,7 +246,7 @@ _WEIGHT_FIRST = "first give its target group weight 0 in every listener and rule
 
 def _pinned(group: Footprint) -> str:
     return (
-        f"{group.name} looks pinned by a release that did not end: its minimum is its size, {group.size}, and "
+        f"{group.name} seems pinned by an unfinished release: its minimum is its size, {group.size}, and "
         "AZRebalance and ScheduledActions are suspended."
     )
 
@@ -250,7 +254,7 @@ def _pinned(group: Footprint) -> str:
 def _unpin(group: Footprint) -> str:
     name = f"--auto-scaling-group-name {group.name}"
     resume = f"aws autoscaling resume-processes {name} --scaling-processes AZRebalance ScheduledActions"
-    return f"If that is not meant: {resume}; and aws autoscaling update-auto-scaling-group {name} --min-size NUMBER"
+    return f"If nobody wants that: {resume}; and aws autoscaling update-auto-scaling-group {name} --min-size NUMBER"
 
 
 # --- a journal that knows nothing ----------------------------------------------------------------
@@ -261,24 +265,24 @@ NAMED = 5
 
 
 def unknown(service: str, table: str, there: Remains, *, repaired: bool) -> Refused | None:
-    """That the journal knows no release of a service, though some made what is `there`; None when nothing is.
+    """Says that the journal lacks the releases that made what is `there`; None if `there` is empty.
 
-    `repaired`: the record was put right, and what came before stays lost.
+    `repaired`: someone has repaired the journal, and earlier releases stay lost.
     """
     if not (there.groups or there.images):
         return None
     found = [*(_group_said(one) for one in there.groups if one.size), *_images_said(there.images)]
-    what = f"the journal `{table}` knows no release, and AWS shows what some have made: {'; '.join(found)}"
+    what = f"the journal `{table}` has no release, but AWS shows resources of releases: {'; '.join(found)}"
     serving = {one.release for one in there.groups if one.size and one.targets}
     back = ways_on(image for image in there.images if image.tagged_release not in serving)
-    table_ = "Look whether BLUEGREEN_TABLE names the right table."
-    repair = "" if repaired else f"{table_} {command(service)} puts the record right, and changes nothing else."
+    table_ = "Check whether BLUEGREEN_TABLE names the right table."
+    repair = "" if repaired else f"{table_} {command(service)} repairs the journal, and changes nothing else."
     hint = f"{repair} {back}".strip()
     return Refused(what, reason=Reason.UNRESOLVED, where=service, hint=hint)
 
 
 def ways_on(images: Iterable[Image], ill: str = "") -> str:
-    """How to release an image that is known by its tags alone, over whatever serves, in a sentence."""
+    """How to release an image that only its tags describe, over what serves, in a sentence."""
     image = next((one for one in _best_first(images) if one.id != ill), None)
     if image is None:
         return ""

@@ -1,12 +1,12 @@
-"""What a person can do next, in the words of the door where they read it. Pure.
+"""What a person can do next, in the words of the entry point where they read it. Pure.
 
-Hints, sentences and the journal name commands as the command line has them; each door puts its own in their place:
+Hints, sentences and the journal name commands as the command line has them; each entry point shows its own instead:
 
     `bluegreen rollback web/production --to 41`       the command line
     `/rollback web/production to 41`                  Slack
     a run with `command: rollback`, `to: 41`, …       GitHub, by the workflow's inputs
 
-So an order is advised alike wherever it can be given, also by what was recorded long ago.
+So the same advice works everywhere, also advice that the journal recorded long ago.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _OPTION = re.compile(rf"(?P<tick>`?)(?<![\w-])--(?P<name>{'|'.join(_ALONE)})\b(?
 
 
 def advised(text: str, entry_point: EntryPoint) -> str:
-    """The text with every command of ours as that door has it."""
+    """The text with every command of ours in the form of that entry point."""
     if entry_point is EntryPoint.COMMAND_LINE:
         return text
     command = _slack if entry_point is EntryPoint.SLACK else _run

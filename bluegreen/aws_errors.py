@@ -1,8 +1,8 @@
-"""AWS's errors in our words: one translator, for the journal and for everything else that is asked of AWS.
+"""AWS's errors in our words: one translator, for the journal and for all other calls to AWS.
 
-A call ends badly in one of three ways. AWS refuses: that stays a ClientError until `translate`, so that whoever asked
-can look at its `code` first. The call breaks off on its way: `listen` raises our error in its place. Or the settings
-of this process do not do: botocore says so before it sends anything.
+A call fails in one of three ways. AWS refuses: that stays a ClientError until `translate`, so that the caller can see
+its `code` first. The connection breaks: `listen` raises our error instead. Or the settings of this process are wrong:
+botocore says so before it sends anything.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ _SETTINGS = (NoRegionError, InvalidRegionError, ProfileNotFound, ConfigNotFound,
 
 
 def listen(client: Any) -> None:
-    """From now on a call of the client that breaks off on its way ends with our AwsError.
+    """From now on a call of the client whose connection breaks ends with our AwsError.
 
-    Whatever breaks it off, between its sending and the end of its answer's parsing, is of the wire and may pass: of a
-    page of HTML in place of XML comes a ResponseParserError, which is no error of botocore's own kind.
+    Everything that ends it between its sending and the parsing of its answer is a passing error of the network. For a
+    page of HTML in place of XML, botocore raises ResponseParserError, which is not one of its own errors.
     """
     client.meta.events.register("after-call", _refuse_page)
     client.meta.events.register("after-call-error", _broke_off)
@@ -125,7 +125,7 @@ def _denied(error: ClientError, service: str, on: str) -> AwsError:
     named = _NAMED_ACTION.search(words)  # may be another action than the one called, such as iam:PassRole
     action = " ".join(filter(None, (named[1] if named else f"{_IAM.get(service, service)}:{operation}", on)))
     what = f"not allowed: {action}"
-    hint = f"Add {action} to the policy of the role that bluegreen uses (examples/policy.json has it whole)."
+    hint = f"Add {action} to the policy of the role that bluegreen uses (examples/policy.json has the complete policy)."
     if above := _FORBIDDEN.search(words):
         what = f"{what}, {above[0]}"
         hint = "Ask who keeps that policy: to add the action to the role's own is not enough."

@@ -78,17 +78,17 @@ checks:                            # target health is always checked
   # each may say: every: 10s, needs: 3, within: 5m, at_most_failed: 20%, when: [checking, overlapping, soaking]
   # a metric may say: window: 10m, period: 60s
 promotion: {by: auto, timeout: 4h, on_timeout: rollback, approvals: 1, by_author: true, remind: 30m}  # or by: person
-soak: 15m                          # how long blue stays whole, for a rollback in seconds
+soak: 15m                          # how long blue keeps running, for a rollback in seconds
 retire: delete                     # or empty: keep the group at size 0
 timeouts: {bake: 2h, launch: 15m, healthy: 10m}
 poll: 5s
 slack: {channel: C0123, promoters: [S0GROUP, U0123], rollbackers: ["*"], overriders: [U0123]}
 github: {promoters: [octocat, acme/release-managers], rollbackers: ["*"], overriders: []}  # logins, team slugs
 aws: {promoters: ["*"], rollbackers: ["*"], overriders: ["arn:aws:iam::123456789012:role/OnCall"]}
-people: {alice: [U0123, octocat]}  # whose ids they are: two of one person are one approval
-freeze:                            # no release and no promotion then; a rollback always
+people: {alice: [U0123, octocat]}  # ids of one person: two of them are one approval
+freeze:                            # no release or promotion then; you can still roll back
   - {cron: "0 16 * * FRI", for: 64h, zone: Europe/Berlin, why: the weekend}
-# allow: [shared_template]         # what is found beforehand and only warned of
+# allow: [shared_template]         # findings before a release that shall only warn
 environments:                      # keys here replace those above
   staging: {group: web-staging-asg, promotion: {by: auto}}
 """
@@ -132,7 +132,7 @@ class Problem:
 
     @property
     def path(self) -> str:
-        """The key's path, parts joined by dots; "" is the whole file."""
+        """The key's path, parts joined by dots; "" is the file itself."""
         return ".".join(str(part) for part in self.loc)
 
     def __str__(self) -> str:
@@ -161,8 +161,8 @@ class _Wrong(ValueError):
 
 #: pydantic's error types in words: what is wrong, what to do.
 _WORDS = {
-    "string_type": ("must be text, but is {got}", "Put it in quotes if it is meant as text."),
-    "int_type": ("must be a whole number, but is {got}", "Write digits without quotes."),
+    "string_type": ("must be text, but is {got}", "If you mean text, put it in quotes."),
+    "int_type": ("must be an integer, but is {got}", "Write digits without quotes."),
     "float_type": ("must be a number, but is {got}", "Write digits without quotes."),
     "literal_error": ("must be {expected}, but is {got}", ""),
     "tuple_type": ("must be a list, but is {got}", "Write [one, two], or one `- item` a line."),
@@ -170,8 +170,8 @@ _WORDS = {
     "model_type": ("must be keys with values, but is {got}", "Write `key: value` lines below it."),
     "greater_than_equal": ("must be at least {ge}, but is {got}", ""),
     "less_than_equal": ("must be at most {le}, but is {got}", ""),
-    "invalid_key": ("is no key: {got} is not text", "Put the key in quotes."),
-    "union_tag_not_found": ("says nothing to check", "Give it exactly one of http, run, alarm, metric."),
+    "invalid_key": ("is not a key: {got} is not text", "Put the key in quotes."),
+    "union_tag_not_found": ("has nothing to check", "Give it exactly one of http, run, alarm, metric."),
     "greater_than": ("must be more than {gt:g}, but is {got}", ""),
     "bool_type": ("must be true or false, but is {got}", "Write it without quotes."),
     "finite_number": ("must be a number, but is {got}", "Write digits without quotes."),
@@ -246,13 +246,13 @@ def _float(number: float) -> float:
 
 def _more_than_nothing(seconds: float) -> float:
     if seconds == 0:
-        raise _Wrong("must be longer than nothing", DURATIONS)
+        raise _Wrong("must be longer than 0 seconds", DURATIONS)
     return seconds
 
 
 def _not_hasty(seconds: float) -> float:
     if seconds < 0.1:
-        raise _Wrong("must be at least 0.1 seconds", "Looking more often only gets calls refused by AWS.")
+        raise _Wrong("must be at least 0.1 seconds", "If you poll more often, AWS refuses calls.")
     return seconds
 
 
@@ -290,9 +290,9 @@ _NAT64 = ip_network("64:ff9b::/96")
 
 
 def link_local(host: str) -> bool:
-    """Whether it is an address of the link, or one of those that EC2 keeps for itself: of metadata and credentials.
+    """Whether it is a link-local address, or one that EC2 reserves for metadata and credentials.
 
-    However it is written; a name is none (EC2 User Guide: instance metadata, link-local addresses).
+    It accepts every notation; a name is not an address (EC2 User Guide: instance metadata, link-local addresses).
     """
     try:
         address = ip_address(host.partition("%")[0])
@@ -315,9 +315,11 @@ def _web_address(url: str) -> str:
     except ValueError:
         fit = False
     if not fit or re.search(r"\s", url):
-        raise _Wrong(f"{_got(url)} is not a URL to ask", "Write it whole, as in https://web.example.com/healthz.")
+        raise _Wrong(
+            f"{_got(url)} is not a URL to ask", "Write the complete URL, as in https://web.example.com/healthz."
+        )
     if "@" in parts.netloc:
-        raise _Wrong("has a name or password in the URL", "Remove it: the config is kept in the journal.")
+        raise _Wrong("has a name or password in the URL", "Remove it: the journal keeps the configuration.")
     return url
 
 
@@ -325,9 +327,9 @@ def _plain_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Headers that can be sent, and that are no secrets, as the config is kept in the journal."""
     for name, value in headers.items():
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or re.search(r"[^\t -~]", value):
-            raise _Wrong(f"`{name}` is not a header that can be sent", "Use one line of plain ASCII.")
+            raise _Wrong(f"`{name}` is not a valid header", "Use one line of plain ASCII.")
         if name.lower() in _SECRET_HEADERS:
-            raise _Wrong(f"`{name}` would be kept in the journal", "Remove it, and check a page that needs no secret.")
+            raise _Wrong(f"`{name}` would go into the journal", "Remove it, and check a page that needs no secret.")
     return headers
 
 
@@ -362,7 +364,7 @@ def _cron(text: str) -> str:
     except CronSimError as error:
         wrong = wrong or str(error).lower()
     if wrong:
-        what = f"{_got(text)} is not a time that comes again: {wrong}"
+        what = f"{_got(text)} is not a recurring time: {wrong}"
         raise _Wrong(what, "Write minute, hour, day, month, weekday, as in 0 16 * * FRI.")
     return text
 
@@ -414,14 +416,14 @@ Spell = Annotated[
 #: Seconds; more than 0, as long as an HTTP check waits at most.
 Patience = Annotated[
     float,
-    _bounded(LONGEST_ANSWER, "30s", "Check a page that answers sooner."),
+    _bounded(LONGEST_ANSWER, "30s", "Check a faster page."),
     AfterValidator(_more_than_nothing),
     BeforeValidator(duration),
     _span(LONGEST_ANSWER),
 ]
 Pace = Annotated[
     float,
-    _bounded(SELDOMEST, "10m", "What goes wrong between two looks is seen by nobody."),
+    _bounded(SELDOMEST, "10m", "bluegreen does not see what goes wrong in between."),
     AfterValidator(_not_hasty),
     BeforeValidator(duration),
     _span(SELDOMEST),
@@ -448,7 +450,7 @@ TAKEN = frozenset({"activity", "blue", "build", "build check", "green", "hold", 
 
 def _free(name: str) -> str:
     if name.lower() in TAKEN:
-        raise _Wrong(f"`{name}` is the name of something that is always watched", "Give the check another name.")
+        raise _Wrong(f"`{name}` is the name of a built-in check", "Give the check another name.")
     return name
 
 
@@ -501,7 +503,7 @@ Principal = Annotated[
     str,
     _matching(
         rf"\*|{_ROLE}|{_SSO}",
-        "an AWS principal that can be told from others",
+        "a distinct AWS principal",
         "Write the ARN of an IAM user or role, of an IAM Identity Center user's session, or * for everyone.",
     ),
 ]
@@ -607,13 +609,13 @@ class TrafficConfig(_Model):
 
     target_groups: TargetGroups = Field(
         description="every target group that blue is registered in, names or ARNs, as in target_groups: [web]; "
-        "with listeners the two that they weigh"
+        "with listeners exactly two"
     )
     listeners: Listeners | None = Field(
-        default=None, description="ARNs of listeners and rules whose weights say which target group serves"
+        default=None, description="ARNs of listeners and rules whose weights divide the traffic"
     )
     preview: Listeners | None = Field(
-        default=None, description="ARNs of listeners and rules that show green, and nobody else, before it serves"
+        default=None, description="ARNs of listeners and rules that lead to green alone before it serves"
     )
     steps: Steps | None = Field(
         default=None, description="green's share in percent, each for an equal part of the overlap; 0 is a preview"
@@ -633,12 +635,12 @@ class TrafficConfig(_Model):
             yield ("target_groups",), _Wrong(f"names {len(groups)} for weighted traffic", hint)
         for key in ("steps", "preview"):
             if data.get(key) is not None and not weighted:
-                hint = "Name the listeners whose weights are to move, or remove it."
+                hint = "Name the listeners whose weights to move, or remove it."
                 yield (key,), _Wrong("needs `listeners`", hint)
         listed = data.get("listeners")
         for n, one in enumerate(data.get("preview") or () if isinstance(data.get("preview"), list | tuple) else ()):
             if isinstance(listed, list | tuple) and one in listed:
-                hint = "It can show green early, or serve by weight: remove it from one."
+                hint = "It can lead to green early, or serve by weight: remove it from one."
                 yield ("preview", n), _Wrong("is also in `listeners`", hint)
 
 
@@ -671,27 +673,27 @@ class _Check(_Model):
     """What every check says. It holds when it passed `needs` times in a row, `within` that time."""
 
     name: Label = Field(description="a name for the check, as in name: home")
-    every: Span = Field(default=10.0, description="the time from one look to the next")
-    needs: Count = Field(default=3, description="how many times in a row it must pass")
-    within: Span = Field(default=300.0, description="the time in which it must come to hold")
+    every: Span = Field(default=10.0, description="the time between two evaluations")
+    needs: Count = Field(default=3, description="how many passes in a row it needs")
+    within: Span = Field(default=300.0, description="the time limit for it to hold")
     at_most_failed: Portion = Field(
         default=0.2,
-        description="the share of its last looks that may fail once it holds, as in 20%; 100% lets all pass",
+        description="the share of its last results that may be failures, as in 20%; 100% allows all",
     )
-    when: Whens = Field(default=("overlapping", "soaking"), description="the phases in which it is looked at")
+    when: Whens = Field(default=("overlapping", "soaking"), description="the phases in which it runs")
 
     @model_validator(mode="after")
     def _can_hold(self, info: ValidationInfo) -> Self:
         least = (self.needs - 1) * self.every
         if least > self.within and info.context != RECORDED:
-            what = f"can never hold: {self.needs} looks every {self.every:g}s take {least:g}s"
+            what = f"can never hold: {self.needs} evaluations every {self.every:g}s take {least:g}s"
             raise _Wrong(f"{what}, but within is {self.within:g}s", "Raise `within`, or lower `every` or `needs`.")
         return self
 
     @classmethod
     def _unknown(cls, key: str) -> _Wrong:
         if key in _KINDS:
-            return _Wrong("is a second thing to check", "Make it a check of its own, with its own name.")
+            return _Wrong("is a second thing to check", "Make it a separate check, with its own name.")
         return super()._unknown(key)
 
 
@@ -702,12 +704,12 @@ class HttpCheck(_Check):
     status: Statuses = Field(default=(200,), description="the status, or statuses, that pass")
     contains: Text | None = Field(default=None, description="text that the answer must contain")
     json_values: Mapping[Text, JsonValue] = Field(
-        default={}, alias="json", description="values that the answer must hold as JSON, as in {status.db: ok}"
+        default={}, alias="json", description="JSON values that the answer must have, as in {status.db: ok}"
     )
     reveal: bool = Field(
-        default=False, strict=True, description="whether what the answer holds in place of a `json` value is told"
+        default=False, strict=True, description="whether a failure shows the answer's value instead of a `json` value"
     )
-    headers: Headers = Field(default={}, description="headers to send; no secrets, they are kept in the journal")
+    headers: Headers = Field(default={}, description="headers to send; no secrets, because the journal keeps them")
     timeout: Patience = Field(default=5.0, description="how long to wait for the answer; at most 30s")
 
     @model_validator(mode="after")
@@ -721,8 +723,8 @@ class HttpCheck(_Check):
     def _may_be_asked(self, info: ValidationInfo) -> Self:
         host = urlsplit(self.http).hostname or ""
         if link_local(host) and info.context != RECORDED:  # who asks refuses it as well
-            what = f"{host} is link-local: there an instance finds its credentials"
-            raise _Wrong(what, "Ask the service itself, by its own address.")
+            what = f"{host} is link-local: an instance has its credentials there"
+            raise _Wrong(what, "Use the service's own address.")
         return self
 
 
@@ -730,9 +732,7 @@ class RunCheck(_Check):
     """A command on every green instance, over SSM; passes with exit code 0."""
 
     run: Text = Field(description="the command")
-    when: Whens = Field(
-        default=("checking", "overlapping", "soaking"), description="the phases in which it is looked at"
-    )
+    when: Whens = Field(default=("checking", "overlapping", "soaking"), description="the phases in which it runs")
 
 
 class AlarmCheck(_Check):
@@ -740,32 +740,32 @@ class AlarmCheck(_Check):
 
     alarm: Text = Field(description="the alarm's name")
     missing: Literal["fail", "pass"] = Field(
-        default="fail", description="what INSUFFICIENT_DATA means; an alarm that does not exist always fails"
+        default="fail", description="what INSUFFICIENT_DATA means; a missing alarm always fails"
     )
 
 
 class MetricCheck(_Check):
     """A CloudWatch metric of green, with a limit of its own or against blue's over the same window.
 
-    Without `namespace` it is one that the load balancer keeps of green's target group. How it is judged, and how much
-    data that takes, is told in docs/checks.md.
+    Without `namespace` it is a metric of the load balancer for green's target group. docs/checks.md explains how it is
+    judged, and how much data that needs.
     """
 
     metric: Text = Field(description="the metric's name, as in TargetResponseTime")
-    statistic: Statistic = Field(description="what of it is judged, as in Sum, Average or p99")
-    at_most: Limit = Field(description="the limit; with `compare: blue` so many times blue's value")
-    compare: Literal["blue"] | None = Field(default=None, description="judge green against blue")
-    window: Span = Field(default=600.0, description="the time that is judged, up to now")
-    period: Span = Field(default=60.0, description="the time of one value, in seconds as CloudWatch keeps them")
-    namespace: Text | None = Field(default=None, description="of a metric that is not the load balancer's")
-    dimensions: Mapping[Text, Text] = Field(default={}, description="of a metric that is not the load balancer's")
-    every: Span = Field(default=60.0, description="the time from one look to the next")
-    within: Span = Field(default=900.0, description="the time in which it must come to hold")
+    statistic: Statistic = Field(description="the statistic, as in Sum, Average or p99")
+    at_most: Limit = Field(description="the limit; with `compare: blue` a factor on blue's value")
+    compare: Literal["blue"] | None = Field(default=None, description="compare green with blue")
+    window: Span = Field(default=600.0, description="the time span that it judges, up to now")
+    period: Span = Field(default=60.0, description="the time span of one value, in seconds")
+    namespace: Text | None = Field(default=None, description="of your own metric")
+    dimensions: Mapping[Text, Text] = Field(default={}, description="of your own metric")
+    every: Span = Field(default=60.0, description="the time between two evaluations")
+    within: Span = Field(default=900.0, description="the time limit for it to hold")
 
     @classmethod
     def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:
         if data.get("namespace") is not None and data.get("compare") is not None:
-            hint = "Only the load balancer tells blue from green: remove `namespace`, or `compare`."
+            hint = "Only metrics of the load balancer separate blue and green: remove `namespace`, or `compare`."
             yield ("compare",), _Wrong("needs a metric of the load balancer", hint)
         if data.get("dimensions") and data.get("namespace") is None:
             yield ("dimensions",), _Wrong("needs `namespace`", "Name the namespace, or remove the dimensions.")
@@ -773,7 +773,7 @@ class MetricCheck(_Check):
     @model_validator(mode="after")
     def _is_kept_so(self, info: ValidationInfo) -> Self:
         if self.period not in (1, 5, 10, 30) and self.period % 60:
-            hint = "Write 1s, 5s, 10s, 30s or whole minutes."
+            hint = "Write 1s, 5s, 10s, 30s or full minutes."
             raise _Wrong(f"has a period of {self.period:g}s, which CloudWatch does not keep", hint)
         if self.window < self.period:
             raise _Wrong("has a window that is shorter than its period", "Raise `window`, or lower `period`.")
@@ -784,7 +784,7 @@ class MetricCheck(_Check):
 
 
 def _kind(data: object) -> str | None:
-    """The tag of the check's model; None when the check says nothing to check."""
+    """The tag of the check's model; None when the check has nothing to check."""
     said = data if isinstance(data, Mapping) else vars(data) if isinstance(data, _Check) else {}
     return next((f"{kind} check" for kind in _KINDS if kind in said), None)
 
@@ -803,20 +803,20 @@ class Promotion(_Model):
     """Who lets a release go on after the overlap."""
 
     by: Literal["auto", "person"] = Field(
-        default="auto", description="auto: checks alone decide; person: somebody promotes"
+        default="auto", description="auto: checks alone decide; person: a person promotes"
     )
-    timeout: Span = Field(default=14400.0, description="how long a release is held for a person")
+    timeout: Span = Field(default=14400.0, description="how long a release waits for a person")
     on_timeout: Literal["rollback", "promote"] = Field(default="rollback", description="what happens then")
     approvals: Count = Field(default=1, description="how many people must promote")
     by_author: bool = Field(default=True, strict=True, description="whether the commit's author may promote it")
-    remind: Duration = Field(default=1800.0, description="how long before the hold expires its people are reminded")
+    remind: Duration = Field(default=1800.0, description="how long before the hold expires the bot reminds its people")
 
     @model_validator(mode="after")
     def _asks_somebody(self) -> Self:
         if self.by == "auto" and self.approvals > 1:
-            raise _Wrong("asks for approvals, but `by: auto` asks nobody", "Set by: person, or remove approvals.")
+            raise _Wrong("asks for approvals, but `by: auto` needs nobody", "Set by: person, or remove approvals.")
         if self.by == "auto" and not self.by_author:
-            raise _Wrong("bars the author, but `by: auto` asks nobody", "Set by: person, or remove by_author.")
+            raise _Wrong("excludes the author, but `by: auto` needs nobody", "Set by: person, or remove by_author.")
         return self
 
 
@@ -829,16 +829,16 @@ class Timeouts(_Model):
 
 
 class SlackConfig(_Model):
-    """Where releases are told, and who may order what there. Nobody, unless said."""
+    """The channel for releases, and who may give orders in Slack: nobody by default."""
 
-    channel: Channel | None = Field(default=None, description="the id of the channel that is told")
+    channel: Channel | None = Field(default=None, description="the id of the channel for cards")
     promoters: People = Field(default=(), description="ids of those who may promote; * for everyone")
     rollbackers: People = Field(default=(), description="ids of those who may roll back; * for everyone")
     overriders: People = Field(default=(), description="ids of those who may release despite a freeze")
 
 
 class GitHubConfig(_Model):
-    """Who may order what through a workflow. Whoever can run it, unless said; only overriding needs to be granted."""
+    """Who may give orders with a workflow: everyone who can run it by default, except for overrides."""
 
     promoters: Logins = Field(default=("*",), description="logins and teams (acme/web) that may promote and release")
     rollbackers: Logins = Field(default=("*",), description="logins and teams that may roll back")
@@ -846,7 +846,7 @@ class GitHubConfig(_Model):
 
 
 class AwsConfig(_Model):
-    """Who may order what with AWS credentials: the command line. Whoever has them, unless said."""
+    """Who may give orders with AWS credentials, on the command line: everyone who has them by default."""
 
     promoters: Principals = Field(default=("*",), description="ARNs of those who may promote and release")
     rollbackers: Principals = Field(default=("*",), description="ARNs of those who may roll back")
@@ -859,7 +859,7 @@ class FreezeConfig(_Model):
     cron: Cron = Field(description="when it begins: minute, hour, day, month, weekday, as in 0 16 * * FRI")
     for_: Spell = Field(alias="for", description="how long it lasts, as in for: 64h")
     zone: Zone = Field(default="UTC", description="the time zone of `cron`, as in Europe/Berlin")
-    why: Text = Field(default="a freeze window of bluegreen.yml", description="the reason, for whoever is refused")
+    why: Text = Field(default="a freeze window of bluegreen.yml", description="the reason that a refusal names")
 
 
 #: What a look before a release refuses, and a person who knows better may let pass.
@@ -878,25 +878,25 @@ class Config(_Model):
     group: Text = Field(description="the Auto Scaling group that serves before the first release, as in group: web-asg")
     traffic: TrafficConfig = Field(description="how traffic reaches the group, as in traffic: {target_groups: [web]}")
     image: ImageConfig = Field(description="where images come from, as in image: {ami: ami-0123}")
-    checks: tuple[Check, ...] = Field(default=(), description="what must hold for green, besides target health")
-    promotion: Promotion = Field(default=Promotion(), description="who lets a release go on after the overlap")
-    soak: Duration = Field(default=900.0, description="how long blue stays whole after the switch")
+    checks: tuple[Check, ...] = Field(default=(), description="the checks of green, besides target health")
+    promotion: Promotion = Field(default=Promotion(), description="who promotes a release after the overlap")
+    soak: Duration = Field(default=900.0, description="how long blue keeps running after the switch")
     retire: Literal["delete", "empty"] = Field(
-        default="delete", description="what becomes of blue; empty keeps it at size 0"
+        default="delete", description="what happens to blue; empty keeps it at size 0"
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="how long AWS may take")
-    poll: Pace = Field(default=5.0, description="the time from one look at AWS to the next")
+    poll: Pace = Field(default=5.0, description="how often bluegreen reads AWS")
     slack: SlackConfig = Field(
-        default=SlackConfig(), description="where releases are told, and who may order what there"
+        default=SlackConfig(), description="the channel for releases, and who may give orders in Slack"
     )
-    github: GitHubConfig = Field(default=GitHubConfig(), description="who may order what through a workflow")
-    aws: AwsConfig = Field(default=AwsConfig(), description="who may order what with AWS credentials")
+    github: GitHubConfig = Field(default=GitHubConfig(), description="who may give orders with a workflow")
+    aws: AwsConfig = Field(default=AwsConfig(), description="who may give orders with AWS credentials")
     people: Mapping[Text, tuple[Someone, ...]] = Field(
-        default={}, description="ids that are one person's, as in people: {alice: [U0123, octocat]}"
+        default={}, description="ids of one person, as in people: {alice: [U0123, octocat]}"
     )
-    freeze: tuple[FreezeConfig, ...] = Field(default=(), description="times in which nothing is released or promoted")
+    freeze: tuple[FreezeConfig, ...] = Field(default=(), description="times without releases and promotions")
     allow: tuple[Allowance, ...] = Field(
-        default=(), description="what may be found beforehand and is only warned of, as in allow: [shared_template]"
+        default=(), description="findings before a release that shall only warn, as in allow: [shared_template]"
     )
 
     @property
@@ -922,7 +922,7 @@ class Config(_Model):
         both = isinstance(service, str) and isinstance(environment, str)
         if both and len(service + environment) > LONGEST_NAME:
             what = f"with the environment `{environment}` is longer than {LONGEST_NAME} characters"
-            yield ("service",), _Wrong(what, "Shorten one: groups and images are named after both.")
+            yield ("service",), _Wrong(what, "Shorten one: the names of groups and images have both.")
         yield from _same_names(data.get("checks"))
         yield from _without_weights(data.get("checks"), data.get("traffic"))
         yield from _same_people(data.get("people"))
@@ -944,7 +944,7 @@ def _without_weights(checks: object, traffic: object) -> Iterator[tuple[Loc, _Wr
         return
     for n, check in enumerate(checks if isinstance(checks, list) else ()):
         if isinstance(check, Mapping) and check.get("metric") is not None and check.get("namespace") is None:
-            hint = "Give traffic its `listeners`, or the metric a `namespace` of its own."
+            hint = "Add `listeners` to traffic, or a `namespace` to the metric."
             yield ("checks", n, "metric"), _Wrong("needs weighted traffic: a shared target group mixes both", hint)
 
 
@@ -955,7 +955,7 @@ def _same_people(people: object) -> Iterator[tuple[Loc, _Wrong]]:
         for n, one in enumerate(ids if isinstance(ids, list | tuple) else ()):
             if isinstance(one, str) and first.setdefault(one.lower(), str(name)) != name:
                 what = f"`{one}` is also an id of {first[one.lower()]}"
-                yield ("people", str(name), n), _Wrong(what, "An id is one person's: remove one.")
+                yield ("people", str(name), n), _Wrong(what, "An id belongs to one person: remove one.")
 
 
 def _validated(data: Mapping[str, Any], context: str = "") -> tuple[Config | None, tuple[Problem, ...]]:
@@ -1033,7 +1033,7 @@ def _overrides(mapping: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]]
 
 
 def _nested(name: str, key: str) -> Problem:
-    return Problem(("environments", name, key), "has no place in an environment", "Remove it.")
+    return Problem(("environments", name, key), "is not allowed in an environment", "Remove it.")
 
 
 def _no_mapping(value: object) -> tuple[str, str]:
@@ -1145,7 +1145,7 @@ def _twice(node: yaml.Node | None, loc: Loc = (), above: tuple[yaml.Node | None,
     for part, key, value in _parts(node):
         line = key.start_mark.line + 1
         if part in first:
-            yield Problem((*loc, part), f"is already said in line {first[part]}", "Remove one.", line)
+            yield Problem((*loc, part), f"already stands in line {first[part]}", "Remove one.", line)
         first.setdefault(part, line)
         yield from _twice(value, (*loc, part), (*above, node))
 

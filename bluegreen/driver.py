@@ -1,13 +1,13 @@
-"""The loop: look, decide, record, act. The one place where decisions meet effects, sleep and the clock.
+"""The loop: observe, decide, record, act. The one place where decisions meet effects, sleep and the clock.
 
-Nothing that decides is kept in memory alone: a driver may die at any line, and the next one that takes the lease
-goes on from the events and a fresh look. (Of what flaps a part is not recorded; see `phases.Lately`.) The order inside
-a round matters:
+Nothing that decides is in memory alone: a driver may die at any line. The next one that takes the lease continues from
+the events and a new observation. (The journal has only a part of flapping values; see `phases.Lately`.) The order
+inside a round matters:
 
-    look → decide → append `began` → act → append `did`
+    observe → decide → append `began` → act → append `did`
 
 `began` carries the next number after the events that the decision was made from. If anybody (a person
-ordering a rollback, another driver) wrote meanwhile, that number is taken and the act is not done.
+with a rollback order, another driver) wrote since then, that number is taken and the driver skips the act.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ class SystemClock:
 class TableClock:
     """The time of the journal's table, by this machine's clock and what it is found to be off by.
 
-    Whoever works on the releases of one table goes by this time, so that a lease, a soak and a deadline end at the same
-    moment for all of them. Every answer of DynamoDB tells it, in whole seconds and a little late: a difference up to
-    `ACCURACY` is none. An answer that was long on its way makes the clock seem ahead, so the newest few are asked.
+    All drivers of one table use this time, so that a lease, a soak and a deadline end at the same moment for all of
+    them. Every answer of DynamoDB has it, in full seconds and a little late, so differences up to `ACCURACY` do not
+    count. A slow answer makes the clock seem ahead, so it uses the newest few.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -140,7 +140,7 @@ class TableClock:
 
     @property
     def ahead(self) -> int:
-        """By how many seconds this machine's clock is ahead, negative when behind; 0 while that is no matter."""
+        """By how many seconds this machine's clock is ahead, negative when behind; 0 if the difference is small."""
         return 0 if abs(self._off) <= WORTH_SAYING else -round(self._off)
 
     def heard(self, date: float) -> None:
@@ -154,7 +154,7 @@ class TableClock:
             self._off = off
             said, self._said = self._said, bool(self.ahead)
         if self.ahead and not said:
-            log.warning("the clock of this machine is %s: DynamoDB's time is taken; have the clock set", self._how_far)
+            log.warning("this machine's clock is %s; bluegreen uses DynamoDB's time; correct the clock", self._how_far)
 
     @property
     def _how_far(self) -> str:
@@ -162,7 +162,7 @@ class TableClock:
 
 
 class Journal(Protocol):
-    """What a driver needs of the journal; `journal.Journal` is it, and says what each call raises."""
+    """What a driver needs of the journal; `journal.Journal` implements it, and documents what each call raises."""
 
     def read(self, release_id: str, after: int = 0) -> list[Event]:
         """Events after a number, in order."""
@@ -198,20 +198,20 @@ class Journal(Protocol):
 
 
 class Cloud(Protocol):
-    """What a driver needs of AWS; `aws.Cloud` is it."""
+    """What a driver needs of AWS; `aws.Cloud` implements it."""
 
     def observe(self, release: Release, now: float, heed: Callable[[], float]) -> Observation:
-        """One picture of what the release's phase needs; AwsError when there is none to be had.
+        """An observation for the release's phase; AwsError when AWS does not give it.
 
-        `heed` is called before every call, and again after so many seconds as it says until the call is answered. It
-        raises to end the look, whatever AWS is doing.
+        It calls `heed` before every call to AWS, and again after the seconds that `heed` returns, until the answer is
+        there. `heed` raises to end the observation at once.
         """
         ...
 
     def perform(self, act: Act, release: Release, permit: Callable[[], None], heed: Callable[[], float]) -> Made:
         """Do one act; `permit` is called before every changing call, and raises when it may not be made.
 
-        Before the first of them `heed` may end the act, as it may end a look.
+        Before the first of them `heed` may end the act, as it may end an observation.
         """
         ...
 
@@ -219,9 +219,9 @@ class Cloud(Protocol):
 class Driver:
     """Drives one release. `holder` names this driver in the lease of `lease` seconds, for people to read.
 
-    `release` is what the journal said when it was last read; any other driver would read the same. `ahead` tells by how
-    many seconds this machine's clock is ahead of the table's, which is recorded where it matters (`TableClock.ahead`).
-    `listen`: seconds between two looks into the journal.
+    `release` is what the journal said when it was last read; any other driver would read the same. `ahead` returns by
+    how many seconds this machine's clock is ahead of the table's, which the journal records (`TableClock.ahead`).
+    `listen`: seconds between two reads of the journal.
     """
 
     def __init__(
@@ -265,8 +265,8 @@ class Driver:
         """Drive the release to its end, or as far as `until`; returns it as it then stands.
 
         Raises Refused when another driver goes on driving it, LeaseLost when another took it over,
-        Interrupted when `stop` said so (recorded, and resumable), AwsError when the journal cannot be reached or the
-        credentials have expired: another driver may go on, and nothing is held against the release.
+        Interrupted when `stop` said so (recorded, and resumable). AwsError when the journal is unreachable or the
+        credentials have expired: the release has not failed, and another driver may continue.
         """
         self._take_lease()
         try:
@@ -300,7 +300,7 @@ class Driver:
         except BlueGreenError:
             raise
         except Exception as error:
-            log.exception("a mistake of bluegreen's in %s", self.release.id)
+            log.exception("an internal error of bluegreen in %s", self.release.id)
             self._own_mistake(error, until)
 
     # --- look and decide -------------------------------------------------------------------------
@@ -504,7 +504,7 @@ class Driver:
         try:
             self.tell(self.release, event, awaited, deadline)
         except Exception:
-            log.exception("could not tell of %s", event or awaited)
+            log.exception("could not show %s", event or awaited)
 
     def _record_interruption(self) -> None:
         try:
@@ -513,14 +513,14 @@ class Driver:
                 self._write_all_down()
                 self._append(DriverStopped(self.holder))
         except (AwsError, Conflict):
-            log.warning("the interruption could not be recorded; the release can be resumed all the same")
+            log.warning("could not record the interruption; you can resume the release anyway")
 
     # --- the lease -------------------------------------------------------------------------------
 
     def _permit(self) -> None:
         """Raise unless something new may be begun now: nobody asked us to stop, and the lease is ours."""
         if self.stop():
-            raise Interrupted("stopped on request", where=self.release.id, hint="resume goes on from here")
+            raise Interrupted("stopped on request", where=self.release.id, hint="resume continues from here")
         now = self.clock.now()
         if self._lease.expires - now < MARGIN * self.lease_seconds:
             self._lease = self.journal.renew(self._lease, now)
@@ -531,7 +531,7 @@ class Driver:
             if self.stop():
                 raise Interrupted("stopped on request", where=self.release.id)
             if self.clock.now() >= gives_up:
-                hint = "It goes on by itself; `bluegreen status` shows it."
+                hint = "That driver continues; `bluegreen status` shows the release."
                 raise Refused("another driver is at work", reason=Reason.UNDER_WAY, where=self.release.id, hint=hint)
             self.clock.sleep(self.listen)
         self._lease = lease
@@ -543,7 +543,7 @@ class Driver:
         try:
             self.journal.drop(self._lease)
         except AwsError:
-            log.warning("the lease of %s could not be given back; it lapses by itself", self.release.id)
+            log.warning("could not free the lease of %s; it ends by itself", self.release.id)
 
 
 def _failed_attempt(verb: Verb, error: AwsError) -> Stumbled:

@@ -1,7 +1,7 @@
-"""What a release would do, step by step, without doing it: the story played on a model of AWS.
+"""A dry run: what a release would do, step by step, on a model of AWS.
 
-`plan` shows this. The decisions are those of `phases`, so plan and release cannot come to differ; only the
-world is a model, in which every act succeeds at once and every check holds.
+`plan` shows this. The decisions come from `phases`, so plan and release cannot differ. Only AWS is a model, in which
+every act succeeds at once and every check holds.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class Previous:
-    """What a release of the image before would bring back. `number` is None when no release made that image."""
+    """What a release of the previous image would bring back. `number` is None when no release made that image."""
 
     release: Release  # that is to be replaced
     image: str
@@ -152,13 +152,13 @@ class Previous:
 
 @dataclass(frozen=True)
 class Kept:
-    """Whether images are still there: id -> that it can be launched; `untold` is why AWS could not be asked."""
+    """Whether images are still there: id -> that it can be launched; `untold` is why bluegreen could not read AWS."""
 
     there: Mapping[str, bool]
     untold: str = ""
 
     def gone(self, image: str) -> bool:
-        """Whether AWS was asked and shows no such image."""
+        """Whether AWS answered, and has no such image."""
         return self.there.get(image) is False
 
 
@@ -166,11 +166,12 @@ class Engine:
     """The releases of one AWS account and region, as recorded in one journal table.
 
     `table` defaults to $BLUEGREEN_TABLE, then `bluegreen`; `holder` names its drivers in the lease, which lasts `lease`
-    seconds: renewed when two thirds are left, waited for by others half as long again. A call to AWS must end within
-    those two thirds, and clocks differ by up to 2 s, so one below 30 is for where AWS is near, one below 6 for nobody;
-    drivers of one table should all have the same. While a driver waits, it looks for orders every `listen` seconds.
-    `clock` is the table's time, by the one that is given or the machine's; `fetch` asks the URLs of HTTP checks
-    (`aws.Fetch`), `beside` makes the calls of a look while its driver listens (`aws.Beside`).
+    seconds. Its driver renews it when two thirds are left; others wait half as long again. A call to AWS must end
+    within those two thirds, and clocks differ by up to 2 s. So use less than 30 only near AWS, and never less than 6.
+    All drivers of one table should have the same. While a driver waits, it reads orders every `listen` seconds.
+
+    `clock` is the table's time, from the given clock or the machine's. `fetch` asks the URLs of HTTP checks
+    (`aws.Fetch`), and `beside` makes the calls of an observation while its driver listens (`aws.Beside`).
     Methods raise ConfigError, Refused (with a `reason`) and AwsError; see `errors`.
     """
 
@@ -231,16 +232,17 @@ class Engine:
         cure: bool = False,
         stop: Callable[[], bool] = lambda: False,
     ) -> Release:
-        """Record a new release; nothing in AWS is changed until somebody drives it.
+        """Record a new release; it changes nothing in AWS until someone drives it.
 
-        `who` is judged by this configuration, for an earlier image as RELEASE_AGAIN; `request` makes a repeated call
-        return the first release. `source` tells where it comes from, for whoever shows it: repository, server, run_id,
-        run_url, ref, event, actor, title, author, pull, workflow; `author_login`, GitHub logins with blanks between,
-        decides who may not promote. Refused when not permitted, another is under way, blue is not whole, what was found
-        beforehand is in the way, the service is frozen or this commit was rolled back; of the last two `override` is
-        why it may start despite them, and an earlier image that was live is exempt. With `cure` it goes on over a
-        blue that is not whole, without the promise to return to it; whoever orders an earlier image orders that, too.
-        Interrupted when `stop` says so before it is recorded.
+        This configuration decides about `who`, for an earlier image as RELEASE_AGAIN. `request` makes a repeated call
+        return the first release. `source` says where it comes from, for display: repository, server, run_id, run_url,
+        ref, event, actor, title, author, pull, workflow. Its `author_login`, GitHub logins separated by blanks, decides
+        who may not promote.
+
+        Refused when the caller lacks permission, another release is under way, blue is unhealthy, a finding is in the
+        way, the service is frozen or this commit was rolled back. `override` is the reason to start despite the last
+        two; an earlier image that was live is exempt. With `cure` it goes on over an unhealthy blue, without a rollback
+        to it; an order for an earlier image includes that. Interrupted when `stop` says so before the recording.
         """
         by, override, again = _caller(who), override_reason(override), order is Order.RELEASE_AGAIN
         self._journal.ensure_table(self.clock.sleep)
@@ -272,7 +274,7 @@ class Engine:
         """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises.
 
         A `clock` of the caller's own may end a wait early, so that an order which the caller knows of is seen at once.
-        `known`: the release as the caller has it; only what was written since is read, and told.
+        `known`: the caller's copy of the release; the driver reads and shows only later events.
         """
         from bluegreen.driver import Driver
 
@@ -303,7 +305,7 @@ class Engine:
         stop: Callable[[], bool] = lambda: False,
         known: Release | None = None,
     ) -> Release:
-        """Show a release to its end: drive it when nobody does, else follow whoever does. `known`: as for `drive`."""
+        """Show a release to its end: drive it if it has no driver, otherwise follow it. `known`: as for `drive`."""
         while True:
             known = self._follow_driver(known or self._journal.load(release), tell, stop)
             if known.outcome:
@@ -324,10 +326,10 @@ class Engine:
     # --- orders ----------------------------------------------------------------------------------
 
     def promote(self, service: str, *, who: str | Caller, override: str = "") -> Event:
-        """Order the release under way to go on. Refused when it is not at a point where that means something.
+        """Order the release under way to go on. Refused when a promotion has no effect now.
 
-        Refused too while the service is frozen, unless the release goes back to what was live before, or `override`
-        says why not and the caller may override.
+        Also refused while the service is frozen, unless the release returns to an earlier live version, or `override`
+        gives a reason and the caller may override.
         """
         by, override = _caller(who), override_reason(override)
 
@@ -359,25 +361,27 @@ class Engine:
         return self._order(service, ordered, Order.ROLL_BACK, by, allowed, failed=True)
 
     def previous(self, service: str, *, who: str | Caller) -> Previous:
-        """What came before the release that is live or retires its blue.
+        """The version before the release that is live or retires its blue.
 
-        Refused when the last release is neither, when what came before is not known, or when the caller may not.
+        Refused when the last release is in another state, the earlier version is unknown, or the caller may not.
         """
         by = _caller(who)
         last = self._to_release_again(service, by)
         if last.outcome is not Outcome.LIVE and last.phase is not Phase.RETIRING:
-            what = f"{last.id} is not live, so nothing came before it"
+            what = f"{last.id} is not live, so there is no earlier image"
             hint = f"`bluegreen rollback {service} --to N` names one; `bluegreen history {service}` lists them."
             raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
         live = self._live_before(last)
         if live is not None:
             return Previous(last, live.image, live.number, live.commit)
         if not last.blue_image or last.cure:
-            hint = f"A release with `--cure` replaces what serves; `bluegreen history {service}` lists what there was."
-            what = "no good image from before is known" if last.cure else "the image before is not known"
+            hint = (
+                f"A release with `--cure` replaces what serves; `bluegreen history {service}` lists earlier releases."
+            )
+            what = "no earlier good image is known" if last.cure else "the previous image is unknown"
             raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
         if self._kept(last, [last.blue_image]).gone(last.blue_image):
-            what = f"the image before, {last.blue_image}, is not there any more"
+            what = f"the previous image, {last.blue_image}, no longer exists"
             raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=self._offered(service))
         return Previous(last, last.blue_image, None, last.blue_commit)
 
@@ -393,11 +397,10 @@ class Engine:
         source: Mapping[str, str] = MappingProxyType({}),
         stop: Callable[[], bool] = lambda: False,
     ) -> Release:
-        """Start a release of an image from before, as the last release was configured; see `start`.
+        """Start a release of an earlier image, with the configuration of the last release; see `start`.
 
         It has the image and the commit of the release that made it, and everything else as it is now. An image whose
-        commit was rolled back is refused without `override`, although it may have been live. Whoever calls must drive
-        it.
+        commit was rolled back is refused without `override`, although it may have been live. The caller must drive it.
         """
         by = _caller(who)
         last = self._to_release_again(service, by)
@@ -431,15 +434,15 @@ class Engine:
             self._taken_along(_config(last), record, cure=False)
         from_workflow = self._from_workflow(last) if last else None
         if from_workflow is None:
-            hint = "Run the workflow once by hand; from then on it is known."
-            raise ConfigError("no release of it came from a GitHub workflow yet", where=service, hint=hint)
+            hint = "Run the workflow once by hand; then the bot knows it."
+            raise ConfigError("no GitHub workflow has released it yet", where=service, hint=hint)
         return dispatch(token, api, from_workflow, ref)
 
     def resume(self, service: str, *, who: str | Caller) -> Release:
-        """The release to drive on; one that failed is reopened where it stopped, by whoever may."""
+        """The release to continue; it reopens a failed one where it stopped, if the caller may."""
         release = self._last(self._record(service))
         if release is None:
-            raise self._nothing_known(service, "nothing was ever released")
+            raise self._nothing_known(service, "no service has releases")
         if release.outcome is Outcome.FAILED:
             by = _caller(who)
             self._order(service, Resumed(by.who, by.request), Order.RESUME, by, has_failed, failed=True)
@@ -452,11 +455,11 @@ class Engine:
         return release
 
     def adopt(self, config: Config, *, who: str | Caller, group: str = "") -> Adoption:
-        """Put the record of a service right by what AWS shows: who is live, which number is next.
+        """Repair the record of a service from what AWS shows: who is live, which number is next.
 
-        For a journal that was lost, restored from before, or swapped with another. `group` says who of several is
-        live. A release that is under way by the journal alone is settled as failed. Nothing in AWS is changed. Refused
-        when it cannot be told what serves, when a release is under way in truth, or is being driven.
+        For a journal that was lost, restored, or swapped with another. `group` says which of several is live. It
+        settles a release as failed that is under way only in the journal, and changes nothing in AWS. Refused when it
+        is unclear what serves, when a release is really under way, or when a driver is at work.
         """
         from bluegreen.adoption import adopted
         from bluegreen.journal import ServiceRecord
@@ -485,7 +488,7 @@ class Engine:
     def _refuse_driven(self, release: Release | None) -> None:
         if release and (driver := self.driver(release.id)):
             what = f"{release.id} is driven by {driver}"
-            hint = "Wait until it has stopped, or stop it; then adopt again."
+            hint = "Wait until it stops, or stop it; then run adopt again."
             raise Refused(what, reason=Reason.UNDER_WAY, where=release.service, hint=hint)
 
     def _repair(self, record: ServiceRecord, under_way: Release | None, made: Adoption, who: str) -> None:
@@ -493,29 +496,27 @@ class Engine:
 
         now, it = self.clock.now(), made.live
         if under_way:
-            said = (
-                f"the journal was put right by {person(who)}: {it.name} serves, and this release is not of this world"
-            )
+            said = f"{person(who)} repaired the journal: {it.name} serves, and AWS does not confirm this release"
             settled = Settled(Outcome.FAILED, Reason.CHANGED_OUTSIDE, said)
             self._journal.settle(under_way, under_way.seq + 1, settled.to_facts(), now)
         live = Live(it.name, it.image, it.version, it.commit, it.number)
         self._journal.adopt(record, live, made.number, who, now)
 
     def abandon(self, release: str, holder: str) -> None:
-        """End the lease of a driver that is known to be gone, so that the next need not wait for it to lapse."""
+        """End the lease of a driver that is known to be gone, so that the next driver can start at once."""
         lease = self._journal.lease(release)
         if lease is not None and lease.holder == holder:
             self._journal.drop(lease)
 
     def image_of(self, service: str, number: int) -> str:
-        """The AMI of an earlier release, for returning to it. ConfigError when there is none, or it is gone."""
+        """The AMI of an earlier release, for returning to it. ConfigError when it is unknown or gone."""
         summary, name = self._journal.summary(service, number), release_id(service, number)
         if summary is None and self._last(self._record(service)) is None:
             raise self._nothing_known(service, f"there is no image of {name}")
         if summary is None or not summary.image:
             raise ConfigError(f"there is no image of {name}", hint=self._offered(service))
         if self._kept(self._journal.load(summary.id), [summary.image]).gone(summary.image):
-            what = f"the image {summary.image} of {name} is not there any more"
+            what = f"the image {summary.image} of {name} no longer exists"
             raise ConfigError(what, hint=self._offered(service))
         return summary.image
 
@@ -549,7 +550,7 @@ class Engine:
             return Kept({}, one_line(str(error)))
 
     def lost(self, service: str) -> Refused | None:
-        """What AWS shows of a service of which the journal knows no release; None where it shows nothing, either."""
+        """What AWS shows of a service that is absent from the journal; None if AWS shows nothing."""
         from bluegreen.adoption import unknown
         from bluegreen.aws import remains
 
@@ -562,7 +563,7 @@ class Engine:
     def freeze(self, service: str, *, who: str | Caller, why: str, until: float | None = None) -> Release | None:
         """Refuse releases and promotions of the service until then (epoch seconds), or until it is lifted.
 
-        Returns the release that began before and goes on all the same, as it asks nobody to promote it.
+        Returns the release that began before and goes on, because it needs no promotion.
         """
         by, until = _caller(who), None if until is None else bounded(until, self.clock.now())
         self._journal.ensure_table(self.clock.sleep)
@@ -571,7 +572,7 @@ class Engine:
         return last if last and last.holdable else None
 
     def may_freeze(self, service: str, *, who: str | Caller) -> None:
-        """Refused when they may not, before they are asked for how long."""
+        """Refused when the caller may not freeze; call it before asking for the length."""
         self._judge_freeze(service, _caller(who))
 
     def unfreeze(self, service: str, *, who: str | Caller) -> bool:
@@ -595,7 +596,7 @@ class Engine:
     # --- what doors remember ---------------------------------------------------------------------
 
     def take_leadership(self, name: str, seconds: float) -> Lease | None:
-        """The right to do, for so long, what only one of several processes should; None while another has it."""
+        """Leadership for so many seconds; None while another process has it."""
         leadership = f"duty/{name}"
         # Its answer tells the table's time, by which the lease is judged.
         has_it = self._journal.driver(leadership, self.clock.now)
@@ -604,23 +605,23 @@ class Engine:
         return self._journal.take_lease(leadership, self.holder, self.clock.now(), seconds)
 
     def keep_leadership(self, leadership: Lease) -> Lease:
-        """The same right for longer; LeaseLost when another took it."""
+        """Renew the leadership; LeaseLost when another took it."""
         return self._journal.renew(leadership, self.clock.now())
 
     def drop_leadership(self, leadership: Lease) -> None:
-        """Let another do it."""
+        """Give up the leadership."""
         self._journal.drop(leadership)
 
     def note(self, release: str, name: str, facts: Facts, leadership: Lease) -> bool:
-        """Keep what a door must remember of a release; False when the duty has passed to another meanwhile."""
+        """Keep a note of an entry point about a release; False when another has the leadership by now."""
         return self._journal.note(release, name, facts, leadership.token)
 
     def noted(self, release: str, name: str) -> dict[str, Any] | None:
-        """What was kept; None when nothing was."""
+        """The note; None without one."""
         return self._journal.noted(release, name)
 
     def answer(self, request: str, facts: Facts) -> dict[str, Any]:
-        """Keep what a request was answered; returns the first answer, which may be an earlier one."""
+        """Record the answer to a request; returns the first answer, which may be an earlier one."""
         return self._journal.answer(request, facts, self.clock.now())
 
     def answered(self, request: str) -> dict[str, Any] | None:
@@ -685,7 +686,7 @@ class Engine:
         record = self._record(service)
         live = record.live.image if record and record.live else ""
         which = self._good(record, record.next if record else 1, {live})
-        listed = f"`bluegreen history {service}` shows whose images are still there."
+        listed = f"`bluegreen history {service}` shows which images still exist."
         if which is None:
             return listed
         return f"`bluegreen rollback {service} --to {which.number}` releases {which.image} again; {listed}"
@@ -707,7 +708,7 @@ class Engine:
         found = [refusal.what, *(one.said for one in standing.findings)]
         if named := images_said(own, ill):
             found.append(f"earlier images: {named}")
-        repair = f"{command(config.id)} puts the record right." if standing.findings else ""
+        repair = f"{command(config.id)} repairs the journal." if standing.findings else ""
         hint = " ".join(part for part in (refusal.hint, ways_on(own, ill), repair) if part)
         return Refused("; ".join(found), reason=Reason.BLUE_UNHEALTHY, where=refusal.where, hint=hint)
 
@@ -752,7 +753,7 @@ class Engine:
         refuse_what_is_in_the_way(baseline.findings, config.id)
         facts = self._started(first, baseline, record, standing)
         if asked.stop():
-            raise Interrupted("stopped before anything was begun", where=config.id)
+            raise Interrupted("stopped before anything began", where=config.id)
         return self._journal.open(
             config.id,
             facts,
@@ -868,7 +869,7 @@ class Engine:
         *,
         back: bool = False,
     ) -> Iterator[Refused]:
-        """That it was rolled back for its own sake: in which release, when and why.
+        """That it was rolled back for its own faults: in which release, when and why.
 
         `back`: it was live, and is ordered back.
         """
@@ -934,7 +935,7 @@ class Engine:
         live = record.live if record else None
         traces = self._cloud(config).traces(live.group if live else config.group, record.next if record else 1)
         if elsewhere(failed, traces):
-            what = "failed, and what AWS shows does not fit it: the journal is of another time, or another's"
+            what = "failed, and AWS does not confirm it: the journal is old, or belongs to another service"
             raise Refused(what, reason=Reason.UNRESOLVED, where=failed.id, hint=put_right(config.id))
 
     def _unresolved(self, config: Config, record: ServiceRecord | None) -> tuple[Release, Observation] | None:
@@ -961,7 +962,7 @@ class Engine:
         """The newest release, when the caller may release an earlier image in its place; else Refused."""
         last = self._last(self._record(service))
         if last is None:
-            raise self._nothing_known(service, "nothing was ever released")
+            raise self._nothing_known(service, "no service has releases")
         authorize(Order.RELEASE_AGAIN, by.who, last.config, service, by.member)
         return last
 
@@ -995,7 +996,7 @@ class Engine:
         """What failed before the record was repaired is not taken up again: it is not of this world."""
         record = self._record(release.service) if release.outcome is Outcome.FAILED else None
         if record and record.repaired:
-            what = "is not of account any more: the journal was put right after it"
+            what = "does not count any more: someone repaired the journal after it"
             raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint="Start a release.")
 
     def _author_login(self, made: Summary | None) -> str:
@@ -1021,7 +1022,7 @@ class Engine:
             return self._current(service, failed=failed)
         release = by.revision.partition("|")[0]
         if release.partition("#")[0] != service:
-            raise Refused("the button speaks of another service", reason=Reason.MOVED_ON, where=release)
+            raise Refused("the button belongs to another service", reason=Reason.MOVED_ON, where=release)
         return release
 
     def _live_before(self, release: Release) -> Summary | None:
@@ -1057,7 +1058,7 @@ class Engine:
             if last.outcome is Outcome.FAILED:
                 return last.id
             may_be_rolled_back(last, self._way_back)
-        what, hint = "no release is under way", f"`bluegreen history {service}` shows what was."
+        what, hint = "no release is under way", f"`bluegreen history {service}` shows earlier releases."
         if record is None or not record.last:
             raise self._nothing_known(service, what, hint)
         raise Refused(what, reason=Reason.NOTHING_TO_DO, where=service, hint=hint)
@@ -1068,7 +1069,7 @@ class Engine:
         command = way_back(replace(release, back=live.number if live else 0, back_image=image))
         first = "" if release.outcome else "Once it has settled, "
         if not command or (live is None and self._kept(release, [image]).gone(image)):
-            return f"{first or 'No good image from before is known: '}a release with `--cure` replaces what serves."
+            return f"{first or 'No earlier good image is known: '}a release with `--cure` replaces what serves."
         return f"{first}`{command}` releases {image} again."
 
     def _status_of_many(self, record: ServiceRecord) -> ServiceStatus:

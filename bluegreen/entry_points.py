@@ -1,8 +1,8 @@
-"""What every door needs: the exit codes, the result for programs, signals, and many releases at once.
+"""What every entry point needs: the exit codes, the result for programs, signals, and many releases at once.
 
-Exit codes: 0 live, or parked where it was asked to; 1 failed; 2 wrong usage or config; 3 rolled back;
-4 refused; 130 interrupted, resumable: it was asked to stop, or AWS's journal cannot be reached, or not with these
-credentials. A release that was under way then goes on by whoever drives it next.
+Exit codes: 0 live, or parked at the requested point; 1 failed; 2 wrong usage or config; 3 rolled back; 4 refused; 130
+interrupted. An interrupted release is resumable: someone stopped it, or the journal is unreachable, perhaps with these
+credentials alone. The next driver continues it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ SCHEMA_VERSION = 1
 OK, FAILED, USAGE, ROLLED_BACK, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _ENDS = {Outcome.LIVE: OK, Outcome.FAILED: FAILED, Outcome.ROLLED_BACK: ROLLED_BACK}
-_STOPPING = "stopping at the next safe point; nothing new is begun"
-_STILL = "still stopping; whatever becomes of this process, `bluegreen resume` goes on from the journal"
+_STOPPING = "stopping at the next safe point; bluegreen begins nothing new"
+_STILL = "still stopping; if this process dies, `bluegreen resume` continues from the journal"
 
 
 def collect_seldom() -> None:
-    """Look for garbage seldom: what a start makes, descriptions of AWS's services above all, stays to the end.
+    """Collect garbage rarely: what a start makes, above all descriptions of AWS's services, stays to the end.
 
     At Python's own rate that takes a sixth of the CPU of a short command.
     """
@@ -43,7 +43,7 @@ def collect_seldom() -> None:
 
 
 def exit_code(release: Release) -> int:
-    """Of a release that has settled, or is parked where it was asked to park."""
+    """Of a release that has settled, or is parked at the requested point."""
     return _ENDS[release.outcome] if release.outcome else OK
 
 
@@ -106,7 +106,7 @@ def failed_result(
 
 def unexpected(error: Exception) -> BlueGreenError:
     """An exception that nobody foresaw, as an error that says what to do about it."""
-    hint_ = "This is a mistake of bluegreen's: please report it with the traceback that BLUEGREEN_DEBUG=1 shows."
+    hint_ = "This is an internal error of bluegreen: please report it with the traceback that BLUEGREEN_DEBUG=1 shows."
     return BlueGreenError(wording.one_line(str(error)) or "no message", where=type(error).__name__, hint=hint_)
 
 
@@ -134,7 +134,7 @@ class Stop:
         return self._asked.is_set()
 
     def ask(self, signum: int = 0, frame: FrameType | None = None) -> None:
-        """Ask for it. A second signal changes nothing: what AWS was told is never left half recorded."""
+        """Ask for it. A second signal changes nothing: every call to AWS must be recorded completely."""
         again = self._asked.is_set()
         self._asked.set()
         self._say(_STILL if again else _STOPPING)
@@ -173,7 +173,7 @@ class Done:
 
     @property
     def code(self) -> int:
-        """As for a release alone; one that another driver took up meanwhile is in good hands."""
+        """As for a release alone; one that another driver took over counts as well."""
         if self.error is not None:
             return OK if isinstance(self.error, Refused) else self._code_of(self.error)
         return exit_code(self.release) if self.release else OK

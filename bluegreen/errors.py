@@ -21,11 +21,11 @@ _EXPIRED = re.compile(
     r"Expired|InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidSignature|InvalidAccessKeyId"
     r"|SSOToken|TokenRetrieval|LoginRefresh|LoginTokenLoad|TooSkewed|RequestInTheFuture|NoCredentials|PartialCredentials"
 )
-RENEW = "Renew the AWS credentials (and look whether this machine's clock is right), then try again."
+RENEW = "Renew the AWS credentials (and check this machine's clock), then try again."
 
 
 def has_expired(code: str) -> bool:
-    """Whether an error code of AWS, or the name of an error of botocore, speaks of the credentials themselves."""
+    """Whether an error code of AWS, or the name of an error of botocore, is about the credentials themselves."""
     return bool(_EXPIRED.search(code))
 
 
@@ -67,9 +67,9 @@ class NotPermitted(Refused):
 class AwsError(BlueGreenError):
     """A call to AWS failed.
 
-    `code` is AWS's error code, `operation` the API operation, `transient` whether the same call may
-    succeed later (throttling, 5xx, a broken connection), `denied` whether a permission is missing, `expired` whether
-    it is about the credentials themselves: with them nothing can be done, by other drivers it can.
+    `code` is AWS's error code, `operation` the API operation. `transient`: the same call may succeed later (throttling,
+    5xx, a broken connection). `denied`: a permission is missing. `expired`: the credentials are invalid, so this driver
+    can do nothing, but others can.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class AwsError(BlueGreenError):
 
 
 class Untold(BlueGreenError):
-    """Who is in a group could not be found out; whoever judges takes nobody to be in it, and repeats why."""
+    """The members of a group are unknown; the judge treats the group as empty, and repeats the reason."""
 
 
 class Conflict(BlueGreenError):
@@ -104,4 +104,4 @@ class LeaseLost(BlueGreenError):
 
 
 class Interrupted(BlueGreenError):
-    """This driver was told to stop; nothing new was begun after that."""
+    """This driver had to stop; it began nothing new after that."""

@@ -1,10 +1,10 @@
-"""Freezes: times in which nothing is released or promoted, by the windows of bluegreen.yml or by order. Pure.
+"""Freezes: times without releases and promotions, by the windows of bluegreen.yml or by order. Pure.
 
     16:00 ── for ──┐                windows that overlap or meet are one freeze:
               18:00 ── for ──┐      it ends when the last of them does
                              until
 
-A window lasts as long as it says by the clock that runs, also where the zone's clocks are changed meanwhile.
+A window lasts its elapsed time, also if the zone's clocks change during it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Window:
-    """A time that comes again: begins by `cron` in `zone`, lasts so many seconds."""
+    """A recurring time: begins by `cron` in `zone`, lasts so many seconds."""
 
     cron: str
     lasts: float
@@ -81,7 +81,7 @@ def windows(config: Mapping[str, Any]) -> tuple[Window, ...]:
 
 
 def frozen(of: Sequence[Window], now: float) -> Frozen | None:
-    """The freeze that the windows make now; None when there is none."""
+    """The freeze that the windows make now; None outside of them."""
     active = [(begun, w) for w in of if (begun := _begun(w, now)) is not None and now < begun + w.lasts]
     if not active:
         return None
@@ -92,7 +92,7 @@ def frozen(of: Sequence[Window], now: float) -> Frozen | None:
 
 
 def upcoming(of: Sequence[Window], now: float, within: float) -> Frozen | None:
-    """The freeze that begins next, within so many seconds; None when none does."""
+    """The freeze that begins next, within so many seconds, or None."""
     begins = [at for w in of if (at := next(_coming(w, now), math.inf)) <= now + within]
     return frozen(of, min(begins)) if begins else None
 
@@ -168,7 +168,7 @@ def time_in(words: Sequence[str]) -> tuple[str, str]:
 def end_of(text: str, now: float, zone: tzinfo | None = None) -> float | None:
     """Epoch seconds meant by `4h`, `2d`, or a date and time in the zone (None: the machine's own).
 
-    None for `forever`: until it is lifted. ConfigError when it is no time, past, or too far ahead; see `bounded`.
+    None for `forever`: until it is lifted. ConfigError when it is not a time, past, or too far ahead; see `bounded`.
     """
     if text.lower() in FOREVER:
         return None
@@ -179,10 +179,10 @@ def end_of(text: str, now: float, zone: tzinfo | None = None) -> float | None:
 
 
 def bounded(until: float, now: float, where: str = "until") -> float:
-    """The moment at which a freeze ends, at most ten years ahead, else ConfigError; every door comes by here."""
+    """The moment at which a freeze ends, at most ten years ahead, else ConfigError; all entry points use it."""
     if until - now <= FURTHEST:
         return until
-    hint = "Say forever in its place, and lift the freeze when it is over."
+    hint = "Write forever instead, and lift the freeze later."
     raise ConfigError("is more than ten years away", where=where, hint=hint)
 
 
@@ -191,7 +191,7 @@ def _span(text: str) -> float:
 
     seconds = config.duration(text)
     if seconds > LONGEST:
-        hint = "Say forever in its place, and lift the freeze when it is over."
+        hint = "Write forever instead, and lift the freeze later."
         raise ConfigError("is further than a year away", where=text, hint=hint)
     return seconds
 
@@ -202,7 +202,7 @@ def _date(text: str, zone: tzinfo | None) -> float:
         return (at if at.tzinfo else at.replace(tzinfo=zone)).timestamp()
     except (ValueError, OverflowError):
         hint = f"Write 4h, 2d, 2030-01-31T18:00{_in(zone)}, or forever."
-        raise ConfigError("is no time", where=text, hint=hint) from None
+        raise ConfigError("is not a time", where=text, hint=hint) from None
 
 
 def _in(zone: tzinfo | None) -> str:

@@ -1,11 +1,11 @@
 """GitHub, told truthfully: a deployment with its statuses for each release, and a comment on the merged pull request.
 
-`tell` only notes what is to be said; one thread says it, so that GitHub's slowness, limits and outages never slow or
+`tell` only queues a message; one thread sends it, so that GitHub's slowness, limits and outages never slow or
 stop a release. Deployment and comment are looked for by name before they are made, so any process that drives a
 release goes on with those of the process before.
 
-Facts are from GitHub's REST API: `required_contexts: []` or a deployment waits for checks; `auto_inactive` spares
-production, so what was replaced is set inactive here; a description has at most 140 characters.
+Facts from GitHub's REST API: without `required_contexts: []` a deployment waits for checks. `auto_inactive` leaves out
+production, so this module sets the replaced deployment inactive. A description has at most 140 characters.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _GRANTS = {"deployments": "deployments: write", "comments": "pull-requests: writ
 
 @dataclass(frozen=True)
 class Pull:
-    """A merged pull request; `author` is the login of whoever opened it, "" of somebody who is gone.
+    """A merged pull request; `author` is the login of the person who opened it, "" of someone who is gone.
 
-    `openers` are the logins of whoever opened it and any other one that brought the same commit.
+    `openers` are the logins of all people who opened a pull request with the same commit.
     """
 
     number: int
@@ -99,7 +99,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 def dispatch(token: str, api: str, last: Release, ref: str) -> Run:
     """Start the workflow that `last` came from, for a branch, a tag or a full commit; "": for the branch it ran on.
 
-    ConfigError when GitHub cannot be asked or says no (REST API, create a workflow dispatch event).
+    ConfigError when GitHub is unreachable or refuses (REST API, create a workflow dispatch event).
     """
     repository, workflow = str(last.source["repository"]), str(last.source["workflow"])
     commit = ref if _COMMIT.fullmatch(ref) else ""
@@ -113,8 +113,8 @@ def dispatch(token: str, api: str, last: Release, ref: str) -> Run:
         said = client.requester.requestJsonAndCheck("POST", at, input=body)[1] or {}
     except (GithubException, requests.RequestException) as error:
         hint = (
-            "The token needs `actions: write` there; the branch or tag must exist and hold the workflow; "
-            "a commit is written with all its 40 digits."
+            "The token needs `actions: write` there; the branch or tag must exist and have the workflow; "
+            "write a commit with all 40 digits."
         )
         raise ConfigError(_in_words(error), where=f"{repository}, {workflow} on {branch}", hint=hint) from None
     return Run(str(said.get("html_url") or ""), workflow, repository, commit[:8] or branch)
@@ -134,7 +134,10 @@ class Teams:
         org, _, slug = team.partition("/")
         at = f"/orgs/{quote(org, safe='')}/teams/{quote(slug, safe='')}/memberships/{quote(login, safe='')}"
         if not self._token:
-            raise Untold(f"nobody asked GitHub who is in {team}", hint="Give `github-token` one that may.")
+            raise Untold(
+                f"bluegreen has no token to read who is in {team}",
+                hint="Use a token with that right as `github-token`.",
+            )
         client = Github(auth=Auth.Token(self._token), base_url=self._api, timeout=TIMEOUT, lazy=True, **_OURS)
         try:
             said = client.requester.requestJsonAndCheck("GET", at)[1]
@@ -147,9 +150,9 @@ class Teams:
 
 def _untold(team: str, error: Exception) -> Untold:
     if isinstance(error, GithubException) and error.status in (401, 403) and not _passes(error):
-        hint = "It needs `read:org`, or as an app the permission Members: read; a job's own token cannot have it."
-        return Untold(f"the token may not see who is in {team}", hint=hint)
-    return Untold(f"it is not known who is in {team}: {_in_words(error)}", hint="Try again.")
+        hint = "It needs `read:org`, or as an app the permission Members: read; a job's own token lacks it."
+        return Untold(f"the token may not read who is in {team}", hint=hint)
+    return Untold(f"GitHub does not show who is in {team}: {_in_words(error)}", hint="Try again.")
 
 
 class GitHub:
@@ -195,7 +198,7 @@ class GitHub:
     # --- what doors call -------------------------------------------------------------------------
 
     def pull_of(self, commit: str) -> Pull | None:
-        """The merged pull request that brought the commit, NO_PULL when none did, None when GitHub does not say."""
+        """The merged pull request that brought the commit; NO_PULL if it came without one, None if GitHub is silent."""
         try:
             found = self._get(f"{self._at}/commits/{commit}/pulls", per_page="10")
         except (GithubException, requests.RequestException) as error:
@@ -213,12 +216,12 @@ class GitHub:
         self._note(release, _STATES[release.outcome] if release.outcome else state)
 
     def parked(self, release: Release) -> None:
-        """Nobody drives the release now: that is no progress."""
+        """The release has no driver now, so it makes no progress."""
         if not release.outcome:
             self._note(release, "pending")
 
     def close(self, seconds: float) -> tuple[str, ...]:
-        """Say what is left within so many seconds; what could not be said, one sentence each."""
+        """Send what is left within so many seconds; returns what it could not send, one sentence each."""
         with self._wake:
             self._ends = self._now() + seconds
             self._wake.notify_all()
@@ -356,7 +359,7 @@ class GitHub:
         """Its driver died before it could say how the release ended."""
         ended = self._past(id_)
         if ended is None or ended.outcome is None:
-            self._set(deployment, "error", "nobody knows how this release ended")
+            self._set(deployment, "error", "the result of this release is unknown")
         elif ended.outcome is Outcome.LIVE:
             self._set(deployment, "inactive", _cut(self._describe(ended), DESCRIPTION))
         else:

@@ -3,9 +3,9 @@
     counts (5xx, connection errors)     as rates per request: the exact conditional test of two Poisson rates
     values (latencies, per period)      as ranks: the exact one-sided Mann-Whitney test
 
-A check is looked at again and again while its window slides, so a failure has to be beyond doubt (`LEVEL`) to count at
-once. Before it has come to hold there is a second, milder question: whether green looks good. docs/checks.md tells
-what follows from both, with the rates at which good releases are stopped and bad ones caught.
+bluegreen evaluates a check many times while its window slides, so a failure must be beyond doubt (`LEVEL`) to count at
+once. Before the check holds there is a second, milder question: whether green looks good. See docs/checks.md for
+what follows from both, with the measured rates of good releases that stop and bad ones that are caught.
 """
 
 from __future__ import annotations

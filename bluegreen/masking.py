@@ -26,7 +26,7 @@ _WORDS = re.compile(rf"{_WORD}(?:[-_./: ]{_WORD})?(?:[-_./: ][0-9]{{1,4}})?")
 
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of a process's environment that nobody else may see, longest first; common words are none."""
+    """The values of a process's environment that nobody else may see, longest first, without common words."""
     named = {value.strip() for name, value in environment.items() if _SECRET_NAME.search(name)}
     return tuple(sorted(filter(is_secret, named), key=len, reverse=True))
 

@@ -1,7 +1,7 @@
 """What AWS shows now: frozen values, made by `aws`, judged by `phases`.
 
-A look covers what the release's phase needs (see `aws.Cloud.observe`); parts that were not looked at
-are None or empty. `None` for something that was looked for means: AWS does not show it.
+An observation covers what the release's phase needs (see `aws.Cloud.observe`); other parts have the value None or are
+empty. `None` for a part that was read means: AWS does not show it.
 """
 
 from __future__ import annotations
@@ -242,8 +242,8 @@ class Observation:
     def serving(self, group: Group | None) -> tuple[str, ...]:
         """Ids of the group's own instances that are in service and `healthy` in each of its target groups (S2).
 
-        They can bear traffic; with weights, whatever share they are given. A group that is detached serves nobody:
-        its targets may be shown healthy until they begin to drain.
+        They can carry traffic; with weights, any share. A detached group gets no traffic, although AWS may show its
+        targets as healthy until they begin to drain.
         """
         if group is None or not self.targets or not group.target_groups >= self.home(group) > frozenset():
             return ()
@@ -275,7 +275,7 @@ class Observation:
         return green if green is None or which == "green" else 100 - green
 
     def in_traffic(self, which: str) -> bool:
-        """Whether `blue` or `green` may get new requests; when it cannot be told, it may."""
+        """Whether `blue` or `green` may get new requests; in doubt, it may."""
         if self.shares is None:
             return self.registered(self.blue if which == "blue" else self.green)
         return self.share(which) != 0
@@ -294,7 +294,7 @@ class Verdict(StrEnum):
 
 
 class FindingKey(StrEnum):
-    """What a look before a release can find; docs/findings.md tells of each."""
+    """The kinds of findings before a release; docs/findings.md describes each."""
 
     SHARED_TEMPLATE = "shared_template"  # somebody follows the launch template, and would launch the new image
     DEFAULT_FOLLOWED = "default_followed"  # somebody follows its default version, which therefore stays
@@ -323,15 +323,15 @@ class FindingKey(StrEnum):
     FROZEN = "frozen"  # the service is frozen, or soon will be
     ROLLED_BACK = "rolled_back"  # what is to be released was rolled back before
     JOURNAL_BEHIND = "journal_behind"  # the journal does not know what AWS shows
-    NAME_TAKEN = "name_taken"  # somebody else bears a name that the release would give
+    NAME_TAKEN = "name_taken"  # somebody else has a name that the release would give
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that stands beside a release, found before anything begins.
+    """Something in the surroundings of a release, found before it begins.
 
-    `found` is a clause with its subject and names; `harm` is what follows for whom, "" when `found` says it all;
-    `hint` is a whole sentence on what to do, "" when nothing need be done.
+    `found` is a clause with its subject and names. `harm` is the consequence, "" when `found` says it all. `hint` is a
+    full sentence on what to do, "" when nothing is needed.
     """
 
     key: FindingKey
@@ -360,7 +360,7 @@ def let_pass(findings: Iterable[Finding], allowed: Collection[str]) -> tuple[Fin
 
 @dataclass(frozen=True)
 class Footprint:
-    """A group that a release of the service made, that bears a name of ours, or that is in its target groups."""
+    """A group that a release of the service made, that has a name of ours, or that is in its target groups."""
 
     name: str
     service: str = ""  # tag bluegreen:service
@@ -378,12 +378,12 @@ class Footprint:
     @property
     def maker(self) -> str:
         """Which release made it, as far as it was one."""
-        return self.release or "somebody else"
+        return self.release or "someone else"
 
 
 @dataclass(frozen=True)
 class Remains:
-    """What bears a service's tags: its groups, by name, and its images that can be launched, the newest first."""
+    """What has a service's tags: its groups, by name, and its images that can be launched, the newest first."""
 
     groups: tuple[Footprint, ...] = ()
     images: tuple[Image, ...] = ()

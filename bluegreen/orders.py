@@ -39,8 +39,8 @@ class Caller:
     """Who gives an order, and what makes two deliveries of it one.
 
     `who` is an id (an ARN, `github:login`, `slack:U…`); `member` says whether they are in a group; `request` names the
-    delivery: a second one with the same name acts no more. `face` is what they saw who pressed a button
-    (`Release.face`): the order is for that release alone, and refused as moved on when it looks otherwise now.
+    delivery: a second one with the same name acts no more. `revision` is the state that the pressed button
+    showed (`Release.revision`): the order is for that release alone, and refused as moved on when its state differs.
     """
 
     who: str
@@ -55,7 +55,7 @@ def may_be_promoted(release: Release) -> None:
         return
     if len(release.promoters) >= release.approvals and not release.outcome:
         by = " and ".join(person(one) for one in release.promoters)
-        raise Refused(f"was promoted by {by} already", reason=Reason.MOVED_ON, where=release.id)
+        raise Refused(f"was already promoted by {by}", reason=Reason.MOVED_ON, where=release.id)
     early = not release.outcome and release.phase in BEFORE_THE_SWITCH[:3]
     hint = "It can be promoted once blue and green both serve." if early else "It has moved on."
     what = f"cannot be promoted while {standing_of(release)}"
@@ -67,7 +67,7 @@ def may_be_held(release: Release) -> None:
     if release.holdable:
         return
     waits = release.hold and not (release.outcome or release.rollback_by) and release.phase in BEFORE_THE_SWITCH
-    what = "waits for a promotion already" if waits else f"cannot be held while {standing_of(release)}"
+    what = "already waits for a promotion" if waits else f"cannot be held while {standing_of(release)}"
     hint = f"`bluegreen promote {release.service}` lets it go on." if waits else ""
     raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint=hint)
 
@@ -79,27 +79,27 @@ def has_failed(release: Release) -> None:
 
 
 def may_be_rolled_back(release: Release, way_back: Callable[[Release], str]) -> None:
-    """Refused when nothing is left to return to in seconds; `way_back` says what brings an earlier image back then."""
+    """Refused when a rollback in seconds is impossible; `way_back` says how to return to an earlier image then."""
     if release.outcome is Outcome.ROLLED_BACK or (release.phase is Phase.ROLLING_BACK and not release.outcome):
-        raise Refused("is rolled back already", reason=Reason.MOVED_ON, where=release.id)
+        raise Refused("is already rolled back", reason=Reason.MOVED_ON, where=release.id)
     what = ""
     if not release.can_return:
-        what = f"{release.blue_group} was not whole when it was taken out, so nothing returns to it"
+        what = f"{release.blue_group} was unhealthy when it left, so there is no rollback to it"
     elif (release.phase is Phase.RETIRING and release.emptying) or release.outcome is Outcome.LIVE:
-        what = "blue is retired, so there is nothing left to return to in seconds"
+        what = "blue is retired, so a rollback in seconds is impossible"
     if what:
         raise Refused(what, reason=Reason.MOVED_ON, where=release.id, hint=way_back(release))
 
 
 def must_look_the_same(release: Release, by: Caller) -> None:
-    """A button speaks of what its card showed."""
+    """A button counts for the state that its card showed."""
     if by.revision and by.revision != release.revision:
-        hint = "Look at what it shows now, and decide again."
+        hint = "Read the current card, and decide again."
         raise Refused("has moved on since", reason=Reason.MOVED_ON, where=release.id, hint=hint)
 
 
 def standing_of(release: Release) -> str:
-    """How it stands, for a sentence that says why something cannot be ordered."""
+    """Its state, for a sentence that says why an order is impossible."""
     if release.outcome:
         return release.outcome.value.replace("_", " ")
     return "its rollback is ordered" if release.rollback_pending else phase_title(release.phase)
@@ -118,7 +118,7 @@ def freezes_in_force(record: ServiceRecord | None, rules: Mapping[str, Any], now
 def refused_by_freeze(
     freezes: Sequence[Frozen], by: Caller, rules: Mapping[str, Any], where: str, in_spite: str = ""
 ) -> list[Refused]:
-    """That it is frozen, until when and why; `in_spite` says how to go on all the same, where the usual way is none."""
+    """Says that it is frozen, until when and why; `in_spite` replaces the usual advice how to go on anyway."""
     if not freezes:
         return []
     service = where.partition("#")[0]
@@ -128,7 +128,7 @@ def refused_by_freeze(
 
 
 def override_hint(by: Caller, rules: Mapping[str, Any]) -> str:
-    """How to go on all the same, and who may, by the lists for those who come the same way."""
+    """How to go on anyway, and who may, by the lists of the same realm."""
     one = identify(by.who)
     may = listed(Order.OVERRIDE, rules, one.realm) if one else ()
     who = "everyone" if "*" in may else ", ".join(may) or "nobody"
@@ -145,7 +145,7 @@ def in_spite_of(
     *,
     judged: bool = True,
 ) -> Facts:
-    """Raise what refuses, unless it is overridden by somebody who may; what to record of that."""
+    """Raise the refusals, unless someone with the right overrides them; returns what to record of that."""
     if not refusals:
         return {}
     if not override:
@@ -164,7 +164,7 @@ def as_one(refusals: Sequence[Refused]) -> Refused:
 def override_reason(override: str) -> str:
     """The reason on one line; ConfigError when there are only blanks, or too many words."""
     if override and not override.strip():
-        raise ConfigError("is empty", where="override", hint="Say why: it is kept in the journal.")
+        raise ConfigError("is empty", where="override", hint="Give a reason: the journal keeps it.")
     if len(override) > LONGEST_REASON:
         what = f"has {len(override)} characters"
         raise ConfigError(what, where="override", hint=f"Say it in {LONGEST_REASON} at most.")
@@ -172,7 +172,7 @@ def override_reason(override: str) -> str:
 
 
 def let_pass_by(findings: Iterable[Finding], config: Config, order: Order) -> tuple[Finding, ...]:
-    """What was found, as this configuration and order take it: who goes back is told, not refused."""
+    """The findings, as this configuration and order take them: a release of an earlier image is only warned."""
     from bluegreen.config import ALLOWABLE
     from bluegreen.observation import let_pass
 
@@ -193,9 +193,9 @@ def refuse_what_is_in_the_way(findings: Iterable[Finding], where: str) -> None:
 
 
 def not_whole(baseline: Baseline) -> Refused:
-    """A release promises that blue can be returned to."""
+    """A release promises a rollback to blue."""
     hint = (
-        "Bring it in order, or release all the same with `--cure`. Then nothing returns to it, and it is taken out as "
+        "Repair it, or release anyway with `--cure`. Then there is no rollback to it, and it is taken out as "
         "soon as green is healthy."
     )
     return Refused(baseline.unwell, reason=Reason.BLUE_UNHEALTHY, where="group", hint=hint)
@@ -212,27 +212,27 @@ def waits_for(baseline: Baseline) -> tuple[Finding, ...]:
 
 
 def not_whole_either(last: Release, seen: Observation) -> Refused:
-    """A cure that was rolled back took nobody out."""
+    """A cure that was rolled back took no group out."""
     from bluegreen.observation import in_target_groups
 
-    what = f"was rolled back, and {in_target_groups(seen.crowding)} beside {last.blue_group} still"
+    what = f"was rolled back, and {in_target_groups(seen.crowding)} beside {last.blue_group}"
     hint = "A release with `--cure`, in a workflow `cure: true`, takes out both once green is healthy."
     return Refused(what, reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
 
 def left_behind(last: Release) -> Refused:
-    """A release that failed with more than blue there: what goes on from it."""
+    """A release that failed and left more than blue: how to continue from it."""
     service, left = last.service, ", ".join(last.left_behind) or last.green_group
     back = f"`bluegreen rollback {service}` returns to blue and tidies up, " if last.can_roll_back else ""
-    anew = "a release with `--cure`, in a workflow `cure: true`, replaces whatever serves and takes it along."
-    lost = f" If the journal is behind, `bluegreen adopt {service}` puts it right."
+    anew = "a release with `--cure`, in a workflow `cure: true`, replaces what serves and removes the leftovers."
+    lost = f" If the journal is outdated, `bluegreen adopt {service}` repairs it."
     behind = lost if last.reason is Reason.CHANGED_OUTSIDE else ""
     hint = f"{back}`bluegreen resume {service}` goes on, {anew}{behind}"
     return Refused(f"failed and left behind: {left}", reason=Reason.UNRESOLVED, where=last.id, hint=hint)
 
 
 def known_to_be_bad(service: str, number: int, commit: str, image: str, told: Summary | None, in_spite: str) -> Refused:
-    """Commit or image were rolled back for their own sake in that release, of which `told` is known."""
+    """That release rolled back the commit or image for its own faults; `told` is its summary."""
     what = f"commit {commit[:8]}" if commit else f"image {image}"
     at = f" at {moment_in('UTC', told.settled)}" if told and told.settled else ""
     why = f": {told.message}" if told and told.message else ""
@@ -241,7 +241,7 @@ def known_to_be_bad(service: str, number: int, commit: str, image: str, told: Su
 
 
 def put_right(service: str) -> str:
-    """What to do where the journal does not fit."""
+    """What to do when the journal does not match AWS."""
     return (
-        f"`bluegreen adopt {service}` puts the journal right; look first whether BLUEGREEN_TABLE names the right table."
+        f"`bluegreen adopt {service}` repairs the journal; check first whether BLUEGREEN_TABLE names the right table."
     )

@@ -1,14 +1,14 @@
-"""Who may order what: one evaluator for every door, by ids, and closed when in doubt.
+"""Who may give which order: one evaluator for every entry point, by ids, which refuses in doubt.
 
-Each realm vouches for ids of its own, and has its own lists in the configuration:
+Each realm guarantees its own ids, and has its own lists in the configuration:
 
     slack:U0123                 Slack    slack.*    people, user groups (S…), `*`
     github:octocat              GitHub   github.*   logins in any case, teams (acme/web), `*`
     arn:aws:iam::1:user/ann     AWS      aws.*      users, roles (every session of them), `*`
 
-Names are nobody's: display names, and the names that callers choose for sessions of roles. A promotion is judged
-further: N approvals are N people, and where `promotion.by_author` is false the commit's author may not. `people` says
-which ids are one person's; what cannot be told is refused.
+Names prove nothing: display names, and the names that callers choose for sessions of roles. A promotion has more rules:
+N approvals are N people, and where `promotion.by_author` is false the commit's author may not. `people` lists the ids
+of one person. In doubt the evaluator refuses.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Order(StrEnum):
 
 
 class Realm(StrEnum):
-    """Who vouches for an id."""
+    """Who identifies an id."""
 
     SLACK = "slack"
     GITHUB = "github"
@@ -61,7 +61,7 @@ _WORDS: Mapping[Order, str] = {
     Order.RESUME: "resume it",
     Order.FREEZE: "freeze it",
     Order.OVERRIDE: "override a freeze or a rolled-back commit",
-    Order.LOOK: "look at it",
+    Order.LOOK: "see it",
 }
 _PROMOTERS, _ROLLBACKERS, _OVERRIDERS = "promoters", "rollbackers", "overriders"
 _LISTS: Mapping[Order, tuple[str, ...]] = {
@@ -88,10 +88,10 @@ _DEFAULTS: Mapping[Realm, Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Somebody, as their realm vouches for them.
+    """Somebody, as their realm identifies them.
 
-    Equal `key` is the same one. `scope` is that of which a person has one: an account in Slack, a login, an IAM user of
-    an account; "" for what several people use, as a role or a GitHub App.
+    An equal `key` means the same id. `scope` names the kind of id of which a person has one: an account in Slack, a
+    login, an IAM user of an account. It is "" for ids that several people use, as a role or a GitHub App.
     """
 
     realm: Realm
@@ -108,7 +108,7 @@ _SSO_ROLE = re.compile(r"AWSReservedSSO_[A-Za-z0-9_+=,.@-]+_[0-9a-f]{16}")
 
 
 def identify(who: str) -> Identity | None:
-    """Who that is; None for whatever is no id of a realm that we know."""
+    """Who that is; None for text that is not an id of a known realm."""
     prefix, _, rest = who.partition(":")
     if prefix == "slack" and _SLACK_ID.fullmatch(rest):
         return Identity(Realm.SLACK, rest, who, "slack")
@@ -164,12 +164,12 @@ def _means(entry: str, one: Identity) -> bool:
 # --- lists -------------------------------------------------------------------------------------------------
 
 
-_ENTRY_POINTS = "Order it from Slack, a GitHub workflow or the command line."
+_ENTRY_POINTS = "Give the order from Slack, a GitHub workflow or the command line."
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """Whether somebody may order something, and what says so.
+    """Whether someone may give an order, and by which rule.
 
     `rule` is the list that names them, by its entry `by`, or else the lists that do not; "" when they have no id.
     """
@@ -186,12 +186,12 @@ class Ruling:
     def hint(self) -> str:
         """What to do about a refusal."""
         if not self.may:
-            return f"Nobody may, until {self.rule} in bluegreen.yml names somebody." if self.rule else _ENTRY_POINTS
+            return f"Nobody may, until {self.rule} in bluegreen.yml names someone." if self.rule else _ENTRY_POINTS
         return " ".join((f"Who may: {', '.join(self.may)}.", *(doubt[:1].upper() + doubt[1:] for doubt in self.doubts)))
 
 
 def in_no_group(group: str) -> bool:
-    """The membership of somebody of whom none is known."""
+    """The membership of someone without known groups."""
     return False
 
 
@@ -235,7 +235,9 @@ def authorize(order: Order, who: str, config: Rules, where: str, member: Member 
     if ruling.allowed:
         return
     named = "" if who.startswith("slack:") else f", {who}"
-    because = f"{ruling.rule} does not name you{named}" if ruling.rule else f"{ascii(who)[:80]} is no id that is judged"
+    because = (
+        f"{ruling.rule} does not name you{named}" if ruling.rule else f"{ascii(who)[:80]} is not a known kind of id"
+    )
     raise _refusal(f"you may not {_WORDS[order]}: {because}", where, ruling.hint, ruling.may)
 
 
@@ -266,7 +268,7 @@ _COUNTS_LATER = "that counts from the next release on"
 def judge_approval(release: Release, who: str) -> None:
     """Return when a promotion by `who`, whom the lists let promote, is one more approval of the release.
 
-    Else raise: Refused when they gave one already, NotPermitted when they are the author, or when it cannot be told.
+    Else raise: Refused when they gave one already, NotPermitted when they are the author, or in doubt.
     """
     for earlier in release.promoters:
         _refuse_repeated(release, who, earlier)
@@ -281,10 +283,10 @@ def _refuse_repeated(release: Release, who: str, earlier: str) -> None:
     if same:
         as_whom = "" if who == earlier else f", as {earlier}"
         hint = f"{release.approvals - len(release.promoters)} more must promote it, too."
-        raise Refused(f"you have promoted it already{as_whom}", reason=Reason.MOVED_ON, where=release.id, hint=hint)
+        raise Refused(f"you have already promoted it{as_whom}", reason=Reason.MOVED_ON, where=release.id, hint=hint)
     if same is None:
         what = f"promotion.approvals asks for {release.approvals} people, and you may be {earlier}, who has promoted it"
-        hint = f"Promote from where they did, or name both of you under `people`: {_COUNTS_LATER}."
+        hint = f"Promote from the same realm, or list both ids under `people`: {_COUNTS_LATER}."
         raise _refusal(what, release.id, hint)
 
 
@@ -294,7 +296,7 @@ def _refuse_shared(release: Release, who: str) -> None:
     if one and (one.scope or _person(one, release.config)):
         return
     what = f"promotion.approvals asks for {release.approvals} people, and {who} may be anybody"
-    hint = f"Promote as yourself, or name whose it is under `people`: {_COUNTS_LATER}."
+    hint = f"Promote with your own id, or list this id under `people`: {_COUNTS_LATER}."
     raise _refusal(what, release.id, hint)
 
 
@@ -302,7 +304,7 @@ def _refuse_author(release: Release, who: str) -> None:
     authors = authors_of(release)
     if not authors:
         what = f"promotion.by_author is false, and nobody knows whose commit {release.commit[:8]} is"
-        hint = "Release it by a pull request and the GitHub Action, which notes the author's login."
+        hint = "Release it by a pull request and the GitHub Action, which records the author's login."
         raise _refusal(what, release.id, hint)
     for author in authors:
         same = _same(who, author, release.config)
@@ -310,17 +312,17 @@ def _refuse_author(release: Release, who: str) -> None:
             raise _refusal(f"promotion.by_author is false, and you are the author: {author}", release.id, _ELSE)
         if same is None:
             what = f"promotion.by_author is false, and you may be the author: {author}"
-            hint = f"{_ELSE} Or name your ids under `people`, the one there among them: {_COUNTS_LATER}."
+            hint = f"{_ELSE} Or list all your ids under `people`: {_COUNTS_LATER}."
             raise _refusal(what, release.id, hint)
 
 
-_ELSE = "Somebody else must promote it."
+_ELSE = "Someone else must promote it."
 
 
 def authors_of(release: Release) -> tuple[str, ...]:
-    """Whose the release's commit is, as ids; empty when nobody knows. A display name, as git has it, says nothing.
+    """The author of the release's commit, as ids; empty when unknown. A display name from git proves nothing.
 
-    Of what no person wrote (an image that is given, a commit of a GitHub App) whoever released it counts as the author.
+    If no person wrote it (a given image, a commit of a GitHub App), the person who released it counts as the author.
     """
     logins = str(release.source.get("author_login") or "").split()
     people = tuple(f"github:{login}" for login in logins if not login.endswith("[bot]"))
@@ -402,18 +404,18 @@ def _row(order: Order, realm: Realm, config: Rules) -> Row:
 
 
 def conditions(config: Rules) -> Iterator[str]:
-    """What a promotion must fulfil besides the lists, and when there is none; a sentence each."""
+    """What a promotion must fulfil besides the lists, and what happens without one; a sentence each."""
     promotion = config.get("promotion") or {}
     yield from _conditions_of_promotion(promotion)
     for name, ids in (config.get("people") or {}).items():
         yield f"people: {', '.join(ids)} are one person, {name}"
     for one in config.get("freeze") or ():
-        yield f"freeze: nothing is released or promoted from {one['cron']} ({one['zone']}) for {duration(one['for'])}"
+        yield f"freeze: no release or promotion from {one['cron']} ({one['zone']}) for {duration(one['for'])}"
 
 
 def _conditions_of_promotion(promotion: Rules) -> Iterator[str]:
     if promotion.get("by") != "person":
-        yield "promotion.by: nobody is asked, unless a release is held by order"
+        yield "promotion.by: no person has to promote, unless someone orders a hold"
     approvals = int(promotion.get("approvals") or 1)
     people = "1 person must promote" if approvals == 1 else f"{approvals} different people must promote"
     then = "is promoted" if promotion.get("on_timeout") == "promote" else "is rolled back"
@@ -434,9 +436,9 @@ def _barred(ruling: Ruling, who: str, config: Rules) -> Ruling:
         return ruling
     person = _person(one, config)
     if int(promotion.get("approvals") or 1) > 1 and not (one.scope or person):
-        doubt = "several people may use that id, and `people` does not say whose it is"
+        doubt = "several people may use that id, and `people` does not list it"
         return Ruling(Order.PROMOTE, False, "promotion.approvals", doubts=(doubt,))
     if not promotion.get("by_author", True) and "github" not in {one.scope, *_scopes(person, config)}:
-        doubt = "nobody can tell them from a commit's author, as `people` names no GitHub login of theirs"
+        doubt = "they may be the commit's author, because `people` has no GitHub login of theirs"
         return Ruling(Order.PROMOTE, False, "promotion.by_author", doubts=(doubt,))
     return ruling

@@ -23,7 +23,7 @@ def lines(plan: Plan) -> Iterator[str]:
     """The plan for people."""
     release, blue = _pinned(plan), plan.baseline.blue
     yield f"{release.id} would replace {blue.name} ({wording.count_of(blue.desired, 'instance')})"
-    yield f"by {release.green_group}; nothing has been changed."
+    yield f"by {release.green_group}; bluegreen changed nothing."
     for target_group in plan.baseline.target_groups:
         yield f"  target group {wording.short(target_group)}: {target_group}"
     yield f"  {_leaving(plan.baseline.delays)}"
@@ -32,7 +32,7 @@ def lines(plan: Plan) -> Iterator[str]:
     yield from _steps(plan.steps, release)
     if plan.rollback:
         yield ""
-        yield "A rollback would, by the phase in which it is ordered:"
+        yield "A rollback would do this, by the phase of the order:"
         yield from _rollbacks(plan, release)
     yield ""
     yield _way_back(release)
@@ -41,10 +41,10 @@ def lines(plan: Plan) -> Iterator[str]:
 def _way_back(release: Release) -> str:
     """A cure makes no promise to return to blue."""
     if not release.cure:
-        return "Once blue is emptied, the way back is a release of the image before."
+        return "Once blue is empty, release the previous image to go back."
     command = wording.way_back(release)
-    then = f"the way back is `{command}`" if command else "the way on is another release with `--cure`"
-    return f"Once {release.blue_group} is out, nothing returns to it, unless it was whole by then: {then}."
+    then = f"to go back, run `{command}`" if command else "the next step is another release with `--cure`"
+    return f"Once {release.blue_group} is out, there is no rollback to it, unless it was healthy by then: {then}."
 
 
 def _leaving(found: Delays) -> str:

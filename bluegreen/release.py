@@ -1,4 +1,4 @@
-"""The vocabulary of a release, and the release itself: nothing but its events, folded.
+"""The vocabulary of a release, and the release itself: its events, folded.
 
 Phases end in -ing, events are past tense, verbs (acts) are imperative. Each set is closed.
 """
@@ -23,7 +23,7 @@ Facts = Mapping[str, Any]
 
 
 class Phase(StrEnum):
-    """Where a release is. The order of the members is the order of the story."""
+    """The phase of a release. The order of the members is the usual order of the phases."""
 
     BAKING = "baking"  # the image is being made, or looked up
     LAUNCHING = "launching"  # blue is pinned, green is made and boots
@@ -64,7 +64,7 @@ class EventKind(StrEnum):
     STUMBLED = "stumbled"  # an act failed
     OBSERVED = "observed"  # something that matters was seen to change
     AWAITED = "awaited"  # a driver waits for something else than before
-    BLINDED = "blinded"  # AWS could not be asked
+    BLINDED = "blinded"  # bluegreen could not read AWS
     ERRED = "erred"  # bluegreen itself made a mistake: an exception that nobody foresaw
     PROMOTED = "promoted"  # a person ordered to go on
     HOLD_ORDERED = "hold_ordered"  # a person ordered to wait for a promotion
@@ -116,7 +116,7 @@ class Verb(StrEnum):
 
 
 class Until(StrEnum):
-    """Where a driver stops by itself; whoever takes the release up later goes on from there."""
+    """Where a driver stops by itself; the next driver continues from there."""
 
     HELD = "held"  # when a person must promote
     SWITCHED = "switched"  # when green serves alone and the soak goes on
@@ -126,9 +126,9 @@ class Until(StrEnum):
 class Reason(StrEnum):
     """Why a release was rolled back, failed, or was refused."""
 
-    COMPLETED = "completed"  # everything held
+    COMPLETED = "completed"  # every check held
     ORDERED = "ordered"  # a person ordered the rollback
-    CHECK_FAILED = "check_failed"  # a check did not hold
+    CHECK_FAILED = "check_failed"  # a check failed
     NEVER_HEALTHY = "never_healthy"  # green did not become healthy in time
     BUILD_FAILED = "build_failed"  # the builder's commands failed
     BUILD_LATE = "build_late"  # the image was not ready in time
@@ -140,14 +140,14 @@ class Reason(StrEnum):
     HOLD_EXPIRED = "hold_expired"  # nobody promoted in time
     DENIED = "denied"  # a permission is missing
     AWS_ERROR = "aws_error"  # AWS refused a call for another reason
-    BLIND = "blind"  # AWS could not be asked for too long
-    CHANGED_OUTSIDE = "changed_outside"  # somebody else changed what the release works on
+    BLIND = "blind"  # bluegreen could not read AWS for too long
+    CHANGED_OUTSIDE = "changed_outside"  # someone else changed a resource of the release
     BLUE_UNHEALTHY = "blue_unhealthy"  # no traffic may be given to blue
     BLUE_UNSETTLED = "blue_unsettled"  # blue was scaling for too long before green could be made
-    RETIRE_LATE = "retire_late"  # blue could not be emptied in time
+    RETIRE_LATE = "retire_late"  # blue did not become empty in time
     MISTAKE = "mistake"  # bluegreen itself made a mistake, again and again
     UNDER_WAY = "under_way"  # refused: another release of the service is under way
-    UNRESOLVED = "unresolved"  # refused: the last release failed and its leftovers are still there
+    UNRESOLVED = "unresolved"  # refused: the last release failed and left resources behind
     FROZEN = "frozen"  # refused: the service is frozen
     BAD_COMMIT = "bad_commit"  # refused: this commit was rolled back
     IN_THE_WAY = "in_the_way"  # refused: what stands beside the release would be harmed, or would spoil it
@@ -204,7 +204,7 @@ TAKEN = "taken"
 REACHABLE = "sight"
 
 #: In place of a moment before the year 1 or after 9999.
-IN_NO_CALENDAR = "a time in no calendar"
+IN_NO_CALENDAR = "a time beyond the calendar"
 
 #: Seconds that a release waits for something at most, whatever an older build recorded; `config.LONGEST` is the same.
 LONGEST = 30 * 86_400.0
@@ -261,7 +261,7 @@ TELLING = frozenset({Reason.ORDERED, Reason.CHECK_FAILED, Reason.NEVER_HEALTHY})
 
 @dataclass(frozen=True)
 class BlueBefore:
-    """Blue as it was before it was pinned: what rollback and retiring put back."""
+    """Blue before it was pinned: the settings that rollback and retiring restore."""
 
     desired: int
     minimum: int
@@ -278,7 +278,7 @@ class BlueBefore:
 
     @property
     def leaves_within(self) -> float:
-        """Seconds in which its instances must be gone once they are told to go, whatever AWS lets happen to them."""
+        """Seconds in which its instances must be gone after the order to leave, at most."""
         return LONGEST_RETIRE if self.held is None else self.drain + self.held + TERMINATING
 
     def to_facts(self) -> dict[str, Any]:
@@ -419,7 +419,7 @@ class Started(Recorded):
     borne: int = 0
     wanted: int = 0
     token: str = ""
-    override: str = ""  # why it was started in spite of what forbade it
+    override: str = ""  # why it was started despite a refusal
     despite: tuple[str, ...] = ()  # what that was: reasons, as `Reason` has them
 
 
@@ -447,7 +447,7 @@ class Entered(Recorded):
 
 @dataclass(frozen=True)
 class Act(Recorded):
-    """One thing to do, and with what: recorded before it is done, so that whoever repeats it does the same."""
+    """One thing to do, and with what: recorded before it is done, so that a repeated act does the same."""
 
     seldom = ("blue", "size", "share", "preview", "groups", "processes", "instances", "group", "image")
     reads = MappingProxyType({"verb": Verb, "blue": BlueBefore.from_facts})
@@ -567,7 +567,7 @@ class SubjectState(Recorded):
 
 @dataclass(frozen=True)
 class Fleet(SubjectState):
-    """How many instances `blue` or `green` has. `share`: percent of the traffic; None when it cannot be told."""
+    """How many instances `blue` or `green` has. `share`: percent of the traffic; None when it is unclear."""
 
     desired: int = field(kw_only=True)
     in_service: int = field(kw_only=True)
@@ -667,7 +667,7 @@ class Awaiting(Recorded):
     deadline: float | None = None
 
     def like(self, other: Awaiting | None) -> bool:
-        """Whether it is the same to whoever reads it: times within a second, and when to try again is no news."""
+        """Whether a reader would see no difference: times within a second, or the time of the next attempt."""
         if other is None or other.awaited is not self.awaited:
             return False
         ends = (self.deadline, other.deadline)
@@ -676,7 +676,7 @@ class Awaiting(Recorded):
 
 @dataclass(frozen=True)
 class Blinded(Recorded):
-    """AWS could not be asked. `code`: AWS's."""
+    """bluegreen could not read AWS. `code`: AWS's."""
 
     code: str = ""
     message: str = ""
@@ -692,7 +692,7 @@ class Erred(Recorded):
 
 @dataclass(frozen=True)
 class Promoted(Recorded):
-    """Somebody ordered to go on; in spite of what, and why, as `Started` has it. `request`: see `Caller.request`."""
+    """Someone ordered to go on; despite what, and why, as `Started` has it. `request`: see `Caller.request`."""
 
     seldom = ("request", "override", "despite")
 
@@ -725,7 +725,7 @@ class RollbackOrdered(Recorded):
 
 @dataclass(frozen=True)
 class DriverStopped(Recorded):
-    """A driver was told to stop."""
+    """A driver had to stop."""
 
     holder: str = ""
 
@@ -827,18 +827,18 @@ class Event:
 
     @property
     def who(self) -> str:
-        """The person whom a started event or an order speaks of; "" of any other."""
+        """The person of a `started` event or an order; "" of any other."""
         by_person = Started | Promoted | HoldOrdered | RollbackOrdered | Resumed
         return self.payload.who if isinstance(self.payload, by_person) else ""
 
     @property
     def verb(self) -> Verb | None:
-        """The act that a began, did or stumbled event speaks of."""
+        """The act of a `began`, `did` or `stumbled` event."""
         return self.payload.verb if isinstance(self.payload, Act | Did | Stumbled) else None
 
     @property
     def phase(self) -> Phase | None:
-        """The phase that an entered event speaks of."""
+        """The phase of an `entered` event."""
         return self.payload.phase if isinstance(self.payload, Entered) else None
 
 
@@ -957,20 +957,20 @@ class Release:
 
     @property
     def mark(self) -> str:
-        """`web/production#42 9f86d081884c7d65`: what it makes bears this where there are no tags."""
+        """`web/production#42 9f86d081884c7d65`: what it makes has this where tags do not exist."""
         return f"{self.id} {self.token}".rstrip()
 
     def owns(self, release: str, token: str) -> bool:
-        """Whether what is tagged so was made by this very release.
+        """Whether this release made the resource with these tags.
 
-        Its token proves it: numbers begin again when a journal is lost, and then another release may bear the same id.
+        Its token proves it: numbers begin again when a journal is lost, and then another release may have the same id.
         """
         return token == self.token and (bool(token) or release == self.id)
 
     def holds(self, held_by: str) -> bool:
-        """Whether the settings of a group that bears this mark are this release's to put back.
+        """Whether this release may restore the settings of a group with this mark.
 
-        Only what it changed itself: a journal that was restored, or is another's, knows values of another time.
+        It restores only what it changed itself: an old or foreign journal has outdated values.
         """
         return not (self.blue and self.blue.marked) or held_by == self.mark
 
@@ -981,7 +981,7 @@ class Release:
     def is_behind(self, held_by: str) -> bool:
         """Whether the mark is of a release of the service that began later, or in this one's place, by another journal.
 
-        What an earlier one left behind is not in the way.
+        A mark of an earlier release does not count.
         """
         id_ = holder_of(held_by)
         return held_by != self.mark and id_.rpartition("#")[0] == self.service and number_of(id_) >= self.number
@@ -1012,7 +1012,7 @@ class Release:
 
     @property
     def stay(self) -> float:
-        """Seconds for which a target group that has lost its weight is left as it is, for clients who stick to it.
+        """Seconds for which a target group without weight stays unchanged, for its sticky clients.
 
         A load balancer sends them there even if nobody is left to answer (AWS re:Post, target group stickiness).
         """
@@ -1020,7 +1020,7 @@ class Release:
 
     @property
     def soak(self) -> float:
-        """Seconds for which blue stays whole after the switch."""
+        """Seconds for which blue keeps running after the switch."""
         return max(min(float(self.config.get("soak") or 0.0), LONGEST), self.stay)
 
     @property
@@ -1036,7 +1036,7 @@ class Release:
 
     @property
     def promotable(self) -> bool:
-        """Whether an order to promote means something: it is awaited, and not enough people have given it."""
+        """Whether an order to promote means something: the release waits for it, and too few people have given it."""
         open_ = not (self.outcome or self.rollback_by) and self.phase.awaits_promotion
         return open_ and len(self.promoters) < self.approvals
 
@@ -1055,7 +1055,7 @@ class Release:
 
     @property
     def rest(self) -> tuple[Facts, ...]:
-        """Groups that failed releases left in the target groups, each with the `release` and `token` that it bore."""
+        """Groups that failed releases left in the target groups, each with its `release` and `token`."""
         return tuple(self.takes.get("rest", ()))
 
     @property
@@ -1066,7 +1066,7 @@ class Release:
 
     @property
     def short(self) -> bool:
-        """Whether what serves is known to be the worse one: two looks, no overlap, no steps, then the switch."""
+        """Whether the serving version is known to be worse: then two observations replace overlap and steps."""
         return bool(self.cure) or self.goes_back
 
     def detached(self, group: str) -> tuple[str, ...]:
@@ -1091,7 +1091,7 @@ class Release:
         return seen if isinstance(seen, Fleet) else None
 
     def passes_needed(self, needs: int) -> int:
-        """How often in a row a check has to pass that asks for so many."""
+        """How many passes in a row this release needs of a check that asks for so many."""
         return min(needs, SHORT) if self.short else needs
 
     @property
@@ -1102,9 +1102,9 @@ class Release:
 
     @property
     def can_return(self) -> bool:
-        """Whether blue is worth returning to (S11): it was whole to begin with, or is not out yet, or came to be whole.
+        """Whether a rollback to blue makes sense (S11): it was healthy at the start, is not out yet, or recovered.
 
-        In shared target groups nobody can see how well a blue is that was taken out.
+        In shared target groups nobody can see the health of a blue that was taken out.
         """
         return not self.cure or self.left_whole is not False or (self.weighted and self.blue_whole)
 
@@ -1126,7 +1126,7 @@ class Release:
 
     @property
     def revision(self) -> str:
-        """What a person saw who decides about it: an order that is bound to another face is stale."""
+        """The state that a person saw when deciding: an order with another revision is stale."""
         return f"{self.id}|{'hold' if self.hold else 'auto'}"
 
     @property
@@ -1136,7 +1136,7 @@ class Release:
 
 
 def names(service: str, number: int, commit: str) -> dict[str, str]:
-    """The names that everything of a release will bear, known before anything is made."""
+    """The names of everything that a release will make, fixed before it makes anything."""
     name = f"{prefixes(service)[0]}-v{number}"
     return {"green_group": name, "image_name": f"{name}-{commit[:8] or 'image'}"}
 
@@ -1157,7 +1157,7 @@ def is_name_of(service: str, group: str) -> bool:
 
 
 def holder_of(mark: str) -> str:
-    """`web/production#42` of a group's mark (`Release.mark`); "" when it bears none."""
+    """`web/production#42` of a group's mark (`Release.mark`); "" without a mark."""
     return mark.partition(" ")[0]
 
 
@@ -1168,7 +1168,7 @@ def number_of(id_: str) -> int:
 
 
 def second_of(at: float, zone: tzinfo = UTC) -> datetime:
-    """The whole second in which a moment (epoch seconds) lies: never later than the moment itself.
+    """The full second in which a moment (epoch seconds) lies: never later than the moment itself.
 
     `datetime.fromtimestamp` rounds to microseconds, which makes the last tenth of a microsecond of a day the next day.
     """
@@ -1187,9 +1187,9 @@ def moment(at: float, form: str, zone: tzinfo | None = UTC) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`45s`, `3m 12s`, `2h 5m`, `3d 4h`; of what is no number `for ever`. It never raises."""
+    """`45s`, `3m 12s`, `2h 5m`, `3d 4h`; for anything else `forever`. It never raises."""
     if not math.isfinite(seconds):
-        return "for ever"
+        return "forever"
     whole = max(0, round(seconds))
     minutes, s = divmod(whole, 60)
     hours, m = divmod(minutes, 60)
@@ -1218,7 +1218,7 @@ if not TYPE_CHECKING:  # pragma: no branch - the type checker is never at work h
 
 
 def fold(events: Iterable[Event]) -> Release:
-    """The release that the events tell. The first must be `started`; ValueError when there is none."""
+    """The release that the events describe. The first must be `started`; ValueError without events."""
     first, *rest = events
     return reduce(apply, rest, _started(first))
 

@@ -108,13 +108,13 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
 }
 
 _REASONS: Mapping[Reason, str] = {
-    Reason.COMPLETED: "everything held",
+    Reason.COMPLETED: "every check held",
     Reason.ORDERED: "a person ordered it",
-    Reason.CHECK_FAILED: "a check did not hold",
+    Reason.CHECK_FAILED: "a check failed",
     Reason.NEVER_HEALTHY: "green did not become healthy in time",
     Reason.BUILD_FAILED: "the build failed",
     Reason.BUILD_LATE: "the image was not ready in time",
-    Reason.BUILDER_RUNNING: "the builder was running already, and this release had not started it",
+    Reason.BUILDER_RUNNING: "the builder was already running, and this release had not started it",
     Reason.BUILDER_LOST: "the builder is gone or was stopped during the build",
     Reason.IMAGE_FAILED: "AWS could not make the image",
     Reason.LAUNCH_LATE: "green's instances did not come up in time",
@@ -122,17 +122,17 @@ _REASONS: Mapping[Reason, str] = {
     Reason.HOLD_EXPIRED: "nobody promoted in time",
     Reason.DENIED: "a permission is missing",
     Reason.AWS_ERROR: "AWS refused a call",
-    Reason.BLIND: "AWS could not be asked for too long",
-    Reason.CHANGED_OUTSIDE: "somebody else changed what the release works on",
-    Reason.BLUE_UNHEALTHY: "blue is not healthy, so it may not be given traffic",
+    Reason.BLIND: "bluegreen could not read AWS for too long",
+    Reason.CHANGED_OUTSIDE: "someone else changed a resource of the release",
+    Reason.BLUE_UNHEALTHY: "blue is unhealthy, so it must not get traffic",
     Reason.BLUE_UNSETTLED: "blue was scaling for too long",
-    Reason.RETIRE_LATE: "blue could not be emptied in time",
-    Reason.MISTAKE: "bluegreen made a mistake",
+    Reason.RETIRE_LATE: "blue did not become empty in time",
+    Reason.MISTAKE: "internal error of bluegreen",
     Reason.UNDER_WAY: "another release of the service is under way",
-    Reason.UNRESOLVED: "the last release failed and its leftovers are still there",
+    Reason.UNRESOLVED: "the last release failed and left resources behind",
     Reason.FROZEN: "the service is frozen",
     Reason.BAD_COMMIT: "this commit was rolled back",
-    Reason.IN_THE_WAY: "something that was found beforehand is in the way",
+    Reason.IN_THE_WAY: "a finding is in the way",
     Reason.NOT_PERMITTED: "this person may not do it",
     Reason.MOVED_ON: "the release is past that",
     Reason.NOTHING_TO_DO: "there is no such release",
@@ -159,14 +159,14 @@ _ALONE = frozenset(
 )
 
 _PHASES: Mapping[Phase, str] = {
-    Phase.BAKING: "the image is made, or looked up",
+    Phase.BAKING: "bluegreen makes the image, or finds it",
     Phase.LAUNCHING: "blue is pinned and green boots",
-    Phase.CHECKING: "green is judged before it gets traffic",
+    Phase.CHECKING: "green must pass its checks before it gets traffic",
     Phase.OVERLAPPING: "blue and green both serve",
     Phase.HOLDING: "both serve until a person promotes",
     Phase.SWITCHING: "blue is taken out of the load balancer",
-    Phase.SOAKING: "green serves alone; blue stays whole, so going back takes seconds",
-    Phase.RETIRING: "blue is emptied and removed; from its emptying on there is no rolling back",
+    Phase.SOAKING: "green serves alone; blue keeps running, so a rollback takes seconds",
+    Phase.RETIRING: "blue is emptied and removed; once it is empty, there is no rollback",
     Phase.ROLLING_BACK: "the traffic returns to blue, then green is removed",
 }
 
@@ -184,7 +184,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.GREEN_GROWN: "green to catch up with blue's size{green_count}{green_in_the_way}",
     Awaited.READ_BACK: "the load balancer to show the last change",
     Awaited.SOAK: "the soak to pass",
-    Awaited.CLIENTS: "clients who stick to green to follow",
+    Awaited.CLIENTS: "sticky clients to leave green",
     Awaited.DRAINED: "requests in flight to end",
     Awaited.BLUE_HEALTHY: "blue to be healthy{blue_serving}{blue_in_the_way}",
     Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}{blue_in_the_way}",
@@ -213,12 +213,12 @@ _TRAFFIC = {
 def sentence(event: Event, release: Release) -> str:
     """What happened, in one plain sentence. `release` is the release with the event folded in.
 
-    It never raises: what another build wrote in a form that this one does not know is told as just that.
+    It never raises: it describes an event of another build in an unknown form as just that.
     """
     try:
         return one_line(_told(event, release))
     except Exception:  # whoever shows a release must not fail over one of its lines
-        return f"event {event.seq} ({phase_title(event.kind)}) cannot be put into words by this version"
+        return f"event {event.seq} ({phase_title(event.kind)}) is unknown to this version"
 
 
 def _told(event: Event, release: Release) -> str:
@@ -239,11 +239,11 @@ def _told(event: Event, release: Release) -> str:
             return awaiting(awaited, deadline, event.at, release)
         case Blinded(message=message):
             said = f": {message.rstrip('.')}" if message else ""
-            return f"AWS could not be asked{said}; nothing is changed until it answers"
+            return f"bluegreen could not read AWS{said}; it changes nothing until it can"
         case Erred(message=message):
-            return f"bluegreen made a mistake: {message}; trying again soon, nothing is changed until then"
+            return f"internal error of bluegreen: {message}; it tries again soon, and changes nothing until then"
         case DriverStopped():
-            return f"the driver was told to stop; nothing new was begun, and {release.id} can be resumed"
+            return f"the driver was stopped; it began nothing new, and {release.id} can be resumed"
         case TakenUp() as taken_up:
             return _taken_up(taken_up, release)
         case Settled() as settled:
@@ -276,16 +276,16 @@ def _started(started: Started, release: Release) -> str:
 
 
 def without_return(release: Release) -> str:
-    """That a release makes no promise to return to blue, and why; empty when it does."""
+    """Says that a release has no rollback to blue, and why; empty when it has."""
     if not release.cure:
         return ""
     size = f"; green gets {count_of(release.wanted, 'instance')}" if release.wanted else ""
-    return f", a cure without a way back to it: {release.cure}{size}"
+    return f", a cure without a rollback to it: {release.cure}{size}"
 
 
 def _entered(entered: Entered, release: Release) -> str:
     if entered.goes_back_for is not None:
-        return f"going back to blue: {because(release, *entered.goes_back_for)}"
+        return f"returning to blue: {because(release, *entered.goes_back_for)}"
     return phase_meaning(entered.phase, release)
 
 
@@ -336,8 +336,8 @@ def _seen(seen: SubjectState, at: float, release: Release) -> str:
         case "held blue" | "held green":
             return value or _out_of_the_way(subject, release)
         case "taken":
-            whole = f"what was taken of {release.green_group} has been replaced"
-            return f"{value}; it is judged by those that remain" if value else whole
+            whole = f"{release.green_group} has replaced the lost instances"
+            return f"{value}; the remaining instances are judged" if value else whole
         case "beside":
             return f"beside green also serves: {value}" if value else "nobody else serves beside green any more"
         case "activity":
@@ -352,7 +352,7 @@ def _out_of_the_way(subject: str, release: Release) -> str:
         return f"no instance of {group} is kept out of service by hand any more"
     if subject.startswith(HELD):
         return f"no lifecycle hook holds instances of {group} any more"
-    return f"nobody who was detached from {group} runs outside of every group any more"
+    return f"no detached instance of {group} runs any more"
 
 
 def _in_spite(override: str, despite: Iterable[str]) -> str:
@@ -360,7 +360,7 @@ def _in_spite(override: str, despite: Iterable[str]) -> str:
     if not override:
         return ""
     known = [_OVERRIDDEN.get(one, one) for one in despite]
-    return f", despite {' and '.join(known) or 'what forbade it'}: {override}"
+    return f", despite {' and '.join(known) or 'a refusal'}: {override}"
 
 
 def _taken_up(taken_up: TakenUp, release: Release) -> str:
@@ -370,13 +370,13 @@ def _taken_up(taken_up: TakenUp, release: Release) -> str:
 
 
 def beforehand(release: Release, *, loud: bool = False) -> tuple[str, ...]:
-    """What was found before it began, a line each: `warning: …`, `noted: …`; `loud` leaves the notes out."""
+    """The findings before it began, a line each: `warning: …`, `noted: …`; `loud` leaves the notes out."""
     labels = {"warned": "warning"} if loud else {"warned": "warning", "noted": "noted"}
     return tuple(f"{labels[f['verdict']]}: {finding(f)}" for f in release.findings if f["verdict"] in labels)
 
 
 def finding(f: Facts) -> str:
-    """What was found, what follows, and what to do."""
+    """A finding, its consequence, and what to do."""
     said = f"{f['found']}: {f['harm']}" if f.get("harm") else str(f["found"])
     return one_line(f"{said}. {f['hint']}" if f.get("hint") else said)
 
@@ -415,11 +415,11 @@ def phase_title(phase: Phase | EventKind) -> str:
 def phase_meaning(phase: Phase, release: Release | None = None) -> str:
     """What goes on in the phase, in one clause; of a release, how it does there."""
     if phase is Phase.SOAKING and release and not release.can_return:
-        return "green serves alone; blue was ill when it was taken out, so nothing returns to it"
+        return "green serves alone; blue was unhealthy when it left, so there is no rollback to it"
     if phase is Phase.SOAKING and release and release.cure and release.left_whole is None:
-        return "green serves alone; nothing returns to a blue that was ill when it was taken out"
+        return "green serves alone; there is no rollback to a blue that was unhealthy when it left"
     if phase is Phase.SWITCHING and release and release.cure and release.left_whole is None:
-        return "green gets all the traffic as soon as it can bear it"
+        return "green gets all the traffic as soon as it can carry it"
     return _PHASES[phase]
 
 
@@ -432,7 +432,7 @@ def intent(act: Act, release: Release, *, arns: bool = True) -> str:
 
 
 def awaiting(awaited: Awaited, deadline: float | None, now: float, release: Release) -> str:
-    """What is waited for, and for how long yet: `waiting for the overlap to pass, 3m 12s to go`."""
+    """What it waits for, and how long: `waiting for the overlap to pass, 3m 12s to go`."""
     text = f"waiting for {awaited_text(awaited, release)}"
     left = time_left(awaited, deadline, now)
     return f"{text}, {left}" if left else text
@@ -451,7 +451,7 @@ def time_left(awaited: Awaited, deadline: float | None, now: float) -> str:
 
 
 def awaited_text(awaited: Awaited, release: Release) -> str:
-    """What is waited for, without the time."""
+    """What it waits for, without the time."""
     blue, green = release.fleet("blue"), release.fleet("green")
     counts = {
         "green_count": f" ({green.in_service} of {green.desired})" if green else "",
@@ -500,14 +500,14 @@ def _next_after(release: Release, outcome: Outcome) -> str:
         case Outcome.FAILED:
             back = f"bluegreen rollback {release.service}" if release.can_roll_back else way_back(release)
             back = f"; go back: {back}" if back else ""
-            back += "" if release.can_roll_back else "; or replace what serves by a release with `--cure`"
+            back += "" if release.can_roll_back else "; or replace the serving version by a release with `--cure`"
             lost = release.reason is Reason.CHANGED_OUTSIDE
-            behind = f"; if the journal is behind: bluegreen adopt {release.service}" if lost else ""
-            return f"when that is put right: bluegreen resume {release.service}{back}{behind}"
+            behind = f"; if the journal is outdated: bluegreen adopt {release.service}" if lost else ""
+            return f"once that is fixed: bluegreen resume {release.service}{back}{behind}"
 
 
 def _after_a_rollback(release: Release) -> str:
-    """What was rolled back for its own sake is refused the next time; after anything else it may be tried again."""
+    """What was rolled back for its own faults is refused the next time; after anything else it may be tried again."""
     ill = release.cure or release.rest  # what serves is no better than before: only a cure may begin over it
     again = f"bluegreen release{' --cure' if ill else ''}"
     back = way_back(release) if release.cure and release.back != release.again else ""
@@ -522,12 +522,12 @@ def _back_by_release(release: Release) -> str:
     """Once blue is emptied, going back is a release of an image from before; never one of what was ill."""
     command = way_back(release)
     if not command:
-        return "no good version from before is known; replace it: bluegreen release" if release.outcome else ""
+        return "no earlier good version is known; replace it: bluegreen release" if release.outcome else ""
     return f"go back: {command}" if release.outcome else f"once it has settled, go back: {command}"
 
 
 def way_back(release: Release) -> str:
-    """The command that brings back what was good before this release, once blue is emptied; "" when nothing was."""
+    """The command that brings back the good version before this release, once blue is empty; "" without one."""
     known = release.back is not None or bool(release.cure)
     number = release.back if known else previous_number(release)
     if (release.back_image if release.back else release.blue_image) in release.dropped_images:
@@ -538,7 +538,7 @@ def way_back(release: Release) -> str:
 
 
 def serving(release: Release) -> str:
-    """The groups that get requests, as far as the journal tells."""
+    """The groups that get requests, according to the journal."""
     blue, green = release.blue_group, release.green_group
     if release.outcome is Outcome.LIVE:
         return green
@@ -548,12 +548,12 @@ def serving(release: Release) -> str:
 
 
 def previous_number(release: Release) -> int | None:
-    """Number of the release that made blue; None when blue is from before the first release."""
+    """Number of the release that made blue; None when blue is older than the first release."""
     return number_of_group(release.service, release.blue_group)
 
 
 def number_of_group(service: str, group: str) -> int | None:
-    """Number of the service's release that made a group, by its name; None when none did."""
+    """Number of the service's release that made a group, by its name, or None."""
     named = "|".join(map(re.escape, prefixes(service)))
     made = re.fullmatch(rf"(?:{named})-v(\d+)", group)
     return int(made[1]) if made else None
@@ -676,7 +676,7 @@ def _stays(did: Did | None, before: BlueBefore | None) -> str:
     """That green launches from a number where blue had `$Latest` or `$Default`; empty when it does not."""
     if not (before and did and did.stays_on_version):
         return ""
-    return f"; it stays on template version {did.stays_on_version}, as {before.template_version} means another by now"
+    return f"; it stays on template version {did.stays_on_version}, as {before.template_version} now means another"
 
 
 def _given(share: float) -> str:

@@ -1,9 +1,9 @@
-"""Slack's requests: checked, acknowledged at once, and worked off in lanes of our own.
+"""Slack's requests: checked, acknowledged at once, and worked off in our own queues.
 
-Bolt's pool has five threads for everything; with five slow requests in it, the next `/rollback` is not acknowledged. So
-a listener only acknowledges, in the thread that brought the request, and what it starts goes into a lane: one for
-rollbacks, which nothing else can fill, and one for the rest. Bolt's lazy listeners are the seam: on AWS Lambda, where
-no thread outlives the answer, its own runner invokes the function again in place of the lanes.
+Bolt's pool has five threads for everything; with five slow requests in it, the next `/rollback` gets no
+acknowledgement. So a listener only acknowledges, in the thread of the request, and puts its work into a queue. One
+queue is for rollbacks alone, the other for the rest. Bolt's lazy listeners make this possible. On AWS Lambda, where no
+thread outlives the answer, Bolt's runner invokes the function again instead.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ RESERVED, COMMON = 4, 8
 _BUTTONS = (messages.PROMOTE, messages.HOLD, messages.ROLL_BACK, messages.AGAIN, messages.CHOOSE, messages.REFRESH)
 _BUTTON = re.compile(rf"({'|'.join(_BUTTONS)})(:\d+)?")
 _ROLLBACK = "/rollback"
-_ELSEWHERE = "This bot serves another workspace: nothing was done."
-_UNSURE = "Slack does not say now which workspace this bot serves, so nothing was done. Try again in a minute."
+_ELSEWHERE = "This bot serves another workspace, so it did nothing."
+_UNSURE = "Slack does not show which workspace this bot serves, so it did nothing. Try again in a minute."
 
 
 class Lanes(LazyListenerRunner):
-    """Where the work of a request is done: rollbacks have threads of their own."""
+    """The queues for the work of requests: rollbacks have their own threads."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
@@ -50,13 +50,13 @@ class Lanes(LazyListenerRunner):
         lane.submit(self.run, function, request)
 
     def close(self) -> None:
-        """Finish what was begun; what waits is not begun any more, and its people ask again."""
+        """Finish the current work; drop what waits, so its people have to ask again."""
         self._reserved.shutdown(wait=True, cancel_futures=False)
         self._common.shutdown(wait=True, cancel_futures=True)
 
 
 def is_signed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether Slack signed it, and lately; headers may be anything that a stranger writes."""
+    """Whether Slack signed it recently; other clients may write any headers."""
     try:
         return SignatureVerifier(secret).is_valid_request(body, dict(headers))
     except (TypeError, ValueError):  # no number for a time, letters that no signature has
@@ -64,9 +64,9 @@ def is_signed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
 
 
 def read(secret: str, headers: Mapping[str, str], body: bytes, query: str = "") -> BoltRequest | int:
-    """The request, or the status for whoever sent what is none.
+    """The request, or the HTTP status of a refusal.
 
-    Bolt parses before it verifies: it would stumble over what a stranger sends, and say so at length.
+    Bolt parses before it verifies: a malformed request would make it fail, with a long log.
     """
     if not is_signed(secret, headers, body):
         return 401
@@ -75,7 +75,7 @@ def read(secret: str, headers: Mapping[str, str], body: bytes, query: str = "") 
             body=body.decode(), headers={name.lower(): [text] for name, text in headers.items()}, query=query
         )
     except (ValueError, RecursionError) as error:
-        log.warning("a request that Slack signed cannot be read: %s", error)
+        log.warning("cannot read a request that Slack signed: %s", error)
         return 400
 
 
@@ -149,12 +149,12 @@ def _only_ours(slack: Slack, body: Mapping[str, Any], next_: Callable[[], BoltRe
     }
     if teams == {ours}:
         return next_()
-    log.warning("a request from another workspace was refused")
+    log.warning("refused a request from another workspace")
     return BoltResponse(status=200, body={"text": _ELSEWHERE} if "command" in body else "")
 
 
 def _asked(body: Mapping[str, Any], slack: Slack) -> SlackRequest:
-    """Who asks, by the id that Slack vouches for, and how to answer them."""
+    """Who asks, by Slack's id, and how to answer them."""
     user = str(body.get("user_id") or (body.get("user") or {})["id"])
     channel = str(body.get("channel_id") or (body.get("channel") or {}).get("id") or "")
     url = str(body.get("response_url") or "")

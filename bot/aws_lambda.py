@@ -1,9 +1,9 @@
 """AWS Lambda: `bot.aws_lambda.handler`, for Slack's requests (a function URL) and for a schedule, once a minute.
 
-The same app and desk as everywhere; only who works differs. A request is verified and acknowledged, then the function
-invokes itself for the work (Bolt's lazy listeners; it needs `lambda:InvokeFunction` on itself). The schedule keeps the
-cards and drives what nobody drives for as long as the invocation may last; what is not over then is interrupted at a
-safe point, and the next minute's invocation goes on.
+The app and the commands are the same as elsewhere. The function verifies and acknowledges a request, then invokes
+itself for the work (Bolt's lazy listeners; it needs `lambda:InvokeFunction` on itself). The scheduled invocation keeps
+the cards and drives releases without a driver, as long as it may run. Then it stops at a safe point, and the next one
+continues.
 """
 
 from __future__ import annotations

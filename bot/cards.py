@@ -1,14 +1,13 @@
-"""The follower: what the journal says becomes one live card and one thread for each release.
+"""The journal becomes one live card and one thread for each release.
 
-Of all bots on a table one has the duty to follow, for ten seconds at a time; another takes it over when that one dies.
-What a card is and how far its thread has told is kept in the journal, so whoever follows goes on with the same card:
+One bot of a table is the leader for ten seconds at a time; another takes over when it dies. The journal has a note of
+where a card is and how far its thread has come, so the next leader continues with the same card:
 
     note {posting}      → chat.postMessage (card)  → note {channel, ts}
     note {told: 12, telling: 17} → chat.postMessage (lines up to event 17, which say so in their metadata)
 
-A bot that died between a note and its post is found out by looking: the card in the channel, the last line in the
-thread. Nothing here slows a release: it reads the journal and speaks to Slack, and both may fail for as long as they
-like (S10).
+If a bot dies between a note and its post, the next one reads Slack: the card in the channel, the last line in the
+thread. Nothing here slows a release: it only reads the journal and calls Slack, and both may fail for any time (S10).
 """
 
 from __future__ import annotations
@@ -110,11 +109,11 @@ class Cards:
 
     @property
     def follows(self) -> bool:
-        """Whether this bot has the duty."""
+        """Whether this bot is the leader."""
         return self._leadership is not None
 
     def standing_still(self) -> tuple[str, ...]:
-        """Whose cards stand still since `STILL` seconds by a mistake of ours; `all cards` when none goes on."""
+        """The releases whose cards an internal error has stopped for `STILL` seconds, or `all cards`."""
         if not self.follows:
             return ()
         stuck = self._mistaken and self._now() - self._went_round >= STILL
@@ -126,19 +125,19 @@ class Cards:
         )
 
     def hear(self, release: str) -> None:
-        """Something has happened to it: look at once. Any thread may call it."""
+        """Something has happened to it: read it at once. Any thread may call it."""
         with self._lock:
             self._heard.add(release)
         self._wake.set()
 
     def hear_at_once(self, release: str) -> None:
-        """Somebody ordered something: that is shown before anything else. Any thread may call it."""
+        """Someone gave an order: show it first. Any thread may call it."""
         with self._lock:
             self._ordered.add(release)
         self.hear(release)
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Follow until `stop` says so; then say what can be said at once, and let another bot follow."""
+        """Keep the cards until `stop` says so; then post what is possible at once, and let another bot lead."""
         while not stop():
             self._guarded(self.step)
             self._wake.wait(0.25)
@@ -157,17 +156,17 @@ class Cards:
             self._forget()
         except BlueGreenError as error:
             if self._trouble != str(error):
-                log.warning("cards stand still: %s", error)
+                log.warning("cards do not change: %s", error)
             self._trouble = str(error)
             time.sleep(1.0)
         except Exception:
             if not self._mistaken:
-                log.exception("a mistake in following; cards may be late")
+                log.exception("an internal error while keeping cards; they may be late")
             self._mistaken = True
             time.sleep(1.0)
 
     def step(self) -> None:
-        """Whatever is due now."""
+        """Everything that is due now."""
         if not self._leads():
             return
         self._look()
@@ -466,7 +465,7 @@ class Cards:
     def _note(self, one: FollowedRelease, **more: bool) -> None:
         facts = {"channel": one.channel, "ts": one.ts, "told": one.told, "telling": one.telling, **more}
         if not self._engine.note(one.release.id, "card", facts, self._leadership):
-            raise LeaseLost("another bot follows now", where=one.release.id)
+            raise LeaseLost("another bot is the leader now", where=one.release.id)
 
     def _is_told(self, one: FollowedRelease) -> bool:
         return one.told >= one.release.seq and one.shown == messages.card(one.release, self._now()).blocks

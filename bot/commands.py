@@ -1,7 +1,7 @@
-"""The desk: what people type and press becomes orders to the core, and its answers become words for them.
+"""Commands and buttons become orders to the core, and its answers become text for people.
 
-A request acts once: the order itself carries the request's id into the journal, and the first answer is kept there. So
-whoever gets the same request again, this bot or another, gives the same answer and does nothing.
+A request acts once: the order itself carries the request's id into the journal, with the first answer. If this bot or
+another gets the same request again, it gives the same answer and does nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LIFT = frozenset({"off", "lift", "end"})
 
 @dataclass(frozen=True)
 class SlackRequest:
-    """One request of a person, whichever way it came."""
+    """One request of a person, by a command or a button."""
 
     user: str
     request: str  # the same for every delivery of the same request
@@ -55,7 +55,7 @@ class SlackRequest:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the person is told. `aloud` is one line for the channel, where no card tells it."""
+    """The answer for the person. `aloud` is one line for the channel, where no card shows it."""
 
     said: Message
     aloud: str = ""
@@ -112,7 +112,7 @@ class Commands:
         return does[name](words, asked)
 
     def pressed(self, action: str, value: str, asked: SlackRequest) -> None:
-        """A button. What it speaks of is in its value, which only we could have written."""
+        """A button. Its value, which only we could have written, names its release."""
         kind = action.partition(":")[0]
         match kind:
             case messages.PROMOTE | messages.HOLD | messages.ROLL_BACK:
@@ -142,7 +142,7 @@ class Commands:
         try:
             self._slack.call("views.publish", about="the App Home", user_id=user, view=view)
         except (Later, Lost, Refusal) as error:
-            log.warning("a Home could not be shown: %s", error)
+            log.warning("could not show a Home: %s", error)
 
     # --- once ------------------------------------------------------------------------------------
 
@@ -154,8 +154,10 @@ class Commands:
         except BlueGreenError as error:
             answer = _refused(error)
         except Exception:
-            log.exception("a mistake in answering %s", asked.request)
-            answer = Reply(Message("This is a mistake of the bot's: its log says more. Nothing may have been done."))
+            log.exception("an internal error while answering %s", asked.request)
+            answer = Reply(
+                Message("This is an internal error of the bot: its log has the details. The order may have failed.")
+            )
         self._respond(asked, answer)
 
     def _acted(self, asked: SlackRequest, act: Callable[[], Reply]) -> Reply:
@@ -166,7 +168,7 @@ class Commands:
         try:
             return Reply.from_facts(self._engine.answer(asked.request, answer.to_facts()))
         except AwsError as error:  # it is done, and the order itself holds the request
-            log.warning("an answer could not be kept: %s", error)
+            log.warning("could not keep an answer: %s", error)
             return answer
 
     def _respond(self, asked: SlackRequest, answer: Reply) -> None:
@@ -209,7 +211,7 @@ class Commands:
         named, override = _overridden(words, "/rollback web to 41")
         rest, number = _to_number(named)
         if number is None and override:
-            raise ConfigError("needs no reason", where="/rollback", hint="Going back to blue is refused by nothing.")
+            raise ConfigError("needs no reason", where="/rollback", hint="A rollback to blue needs no override.")
         if number is None:
             service = self._meant("/rollback", _no_more_than_a_service(rest), lambda release: release.returnable)
             return service if isinstance(service, Reply) else self._decide(messages.ROLL_BACK, service, asked)
@@ -234,16 +236,16 @@ class Commands:
             )
         if not found:
             raise ConfigError(
-                f"there is no service {' '.join(words)}" if words else "nothing was ever released",
+                f"there is no service {' '.join(words)}" if words else "no service has releases",
                 where=name,
-                hint="`/releases` lists those there are.",
+                hint="`/releases` lists the existing ones.",
             )
         if len(found) == 1:
             return str(found[0].service)
         values = [(one.service, json.dumps([name, one.service, *rest])) for one in found]
         if any(len(value) > messages.VALUE for _, value in values):
             listed = ", ".join(one.service for one in found)
-            raise ConfigError("may mean several services", where=name, hint=f"Name one of: {listed}.")
+            raise ConfigError("fits several services", where=name, hint=f"Name one of: {listed}.")
         return Reply(messages.choices(f"Which service does {name} mean?", values))
 
     def _fits(self, service: str, number: int, fits: Callable[[Release], bool]) -> bool:
@@ -323,7 +325,7 @@ class Commands:
         token, api = self._github
         if not token:
             raise ConfigError(
-                "the bot has no GITHUB_TOKEN", where="/release", hint="docs/slack.md says which it needs."
+                "the bot has no GITHUB_TOKEN", where="/release", hint="docs/slack.md says its permissions."
             )
         run = self._engine.dispatch(service, ref=rest[0] if rest else "", who=self._by(asked), token=token, api=api)
         shown = messages.link(run.url, "the run") or f"the workflow {messages.quoted(run.workflow)}"
@@ -411,10 +413,10 @@ def _how_long(service: str, why: str) -> Reply:
     """Nothing is frozen without an end that somebody asked for: a button for each length."""
     values = [(label, json.dumps(["/freeze", service, time, *why.split()])) for label, time in _SPANS]
     if any(len(value) > messages.VALUE for _, value in values):
-        hint = f"Say it first, as in: /freeze {service} 4h, and then the reason."
-        raise ConfigError("says not for how long", where="/freeze", hint=hint)
+        hint = f"Write the length first, as in: /freeze {service} 4h, and then the reason."
+        raise ConfigError("has no length", where="/freeze", hint=hint)
     reason = f" The reason: {messages.quoted(why, 300)}." if why else ""
-    return Reply(messages.choices(f"Not frozen yet: for how long shall {service} be?{reason}", values))
+    return Reply(messages.choices(f"Not frozen yet. For how long should {service} be frozen?{reason}", values))
 
 
 def _missing(release: Release) -> str:
@@ -449,7 +451,7 @@ def _overridden(words: Sequence[str], example: str) -> tuple[Sequence[str], str]
     """The words before `override`, and the reason after it."""
     at = next((n for n, word in enumerate(words) if word.lower() == "override"), len(words))
     if at == len(words) - 1:
-        hint = f"Say why, as in: {example} override the shop is down."
+        hint = f"Give a reason, as in: {example} override the shop is down."
         raise ConfigError("gives no reason", where=" ".join(words), hint=hint)
     return words[:at], " ".join(words[at + 1 :])
 
@@ -470,7 +472,7 @@ def _no_more_than_a_service(words: Sequence[str]) -> Sequence[str]:
     """`web`, `web production`, `web/production` or nothing; anything else is no service."""
     if len(words) > (1 if words and "/" in words[0] else 2):
         hint = "Write a service and its environment, as in: web production."
-        raise ConfigError("is more than I understand", where=" ".join(words), hint=hint)
+        raise ConfigError("has too many words", where=" ".join(words), hint=hint)
     return words
 
 

@@ -1,6 +1,6 @@
 """Drivers for every release that has none: holds to be watched, soaks that end, runners that crashed.
 
-Each release is driven by a thread of its own, never by the threads that answer people. Any number of bots may do this:
+Each release has its own thread, never one that answers people. Any number of bots may do this:
 the lease decides who drives.
 """
 
@@ -49,7 +49,7 @@ class _Alarm:
 
 
 class Drivers:
-    """Drives what nobody drives; `kick` takes one release up at once, or wakes the driver that it has here."""
+    """Drives releases that have no driver; `kick` starts with one at once, or wakes its driver here."""
 
     def __init__(self, engine: Engine, metrics: Counters, heard: Callable[[str], None]) -> None:
         self._engine, self._metrics, self._heard = engine, metrics, heard
@@ -68,7 +68,7 @@ class Drivers:
         return release in self._driven
 
     def kick(self, release: str) -> None:
-        """Drive it; if that is done here already, let its driver look at the journal. Returns at once."""
+        """Drive it; if this bot already does, make its driver read the journal. Returns at once."""
         with self._lock:
             if alarm := self._alarms.get(release):
                 alarm.ring()
@@ -82,13 +82,13 @@ class Drivers:
         thread.start()
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Take up what nobody drives, until `stop` says so."""
+        """Drive releases that have no driver, until `stop` says so."""
         while not stop():
             self.scan()
             self._stopping.wait(SCAN)
 
     def scan(self) -> None:
-        """One look at everything that is under way."""
+        """Check everything that is under way once."""
         try:
             records = self._engine.services()
             if not records:
@@ -101,13 +101,13 @@ class Drivers:
             self._trouble = ""
         except BlueGreenError as error:
             if self._trouble != str(error):
-                log.warning("the journal cannot be read: %s", error)
+                log.warning("cannot read the journal: %s", error)
             self._trouble = str(error)
         except Exception:
-            log.exception("a mistake in looking for releases without a driver")
+            log.exception("an internal error while looking for releases without a driver")
 
     def drain(self, seconds: float = DRAIN) -> None:
-        """Let every driver end at its next safe point; whoever takes a release up goes on from there."""
+        """Let every driver end at its next safe point; the next driver continues from there."""
         self._stopping.set()
         ends = time.monotonic() + seconds
         for thread in list(self._threads.values()):
@@ -143,14 +143,14 @@ class Drivers:
                 clock=alarm,
             )
         except (LeaseLost, Interrupted):
-            log.info("%s is driven by another, or later", release)
+            log.info("another driver has %s, or it comes later", release)
         except Refused as refusal:
             if refusal.reason != Reason.UNDER_WAY:
                 self._troubled(release, refusal)
         except BlueGreenError as error:
             self._troubled(release, error)
         except Exception:
-            log.exception("a mistake in driving %s", release)
+            log.exception("an internal error while driving %s", release)
             self._not_before[release] = time.monotonic() + TROUBLED
         finally:
             with self._lock:
@@ -167,5 +167,5 @@ class Drivers:
             self._heard(release.id)
 
     def _troubled(self, release: str, error: BlueGreenError) -> None:
-        log.error("%s cannot be driven now: %s", release, error)
+        log.error("cannot drive %s now: %s", release, error)
         self._not_before[release] = time.monotonic() + TROUBLED

@@ -1,4 +1,4 @@
-"""The bot's log, which strangers and bad days cannot flood."""
+"""The bot's log, which other clients and bad days cannot flood."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Kind:
 
 
 class Bounded(logging.StreamHandler[TextIO]):
-    """Writes warnings and errors of one kind a few times a minute, then tells how many more there were.
+    """Writes warnings and errors of one kind a few times a minute, then reports how many more there were.
 
     A kind is the line of code that logs it, with the type of the error: other words are no other kind.
     """
@@ -73,7 +73,7 @@ class Bounded(logging.StreamHandler[TextIO]):
                     super().emit(self._summary(kind.last, kind.left_out))
 
     def _summary(self, last: logging.LogRecord, count: int) -> logging.LogRecord:
-        said = f"{count} more of this kind were left out in {self._seconds:.0f} s, the last: {last.getMessage()}"
+        said = f"{count} more of this kind in {self._seconds:.0f} s, the last: {last.getMessage()}"
         return logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, said, (), None)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """What is shown in Slack, as Block Kit: pure functions of a release and the time.
 
-Foreign words (a commit's title, what a check printed) are shown as plain text, or escaped and `verbatim`, so that
-nothing in them becomes a link, a mention or a ping (docs.slack.dev, formatting message text). The top-level `text` says
+Foreign text (a commit's title, the output of a check) appears as plain text, or escaped and `verbatim`. So it cannot
+contain a link, a mention or a ping (docs.slack.dev, formatting message text). The top-level `text` says
 the state in words: screen readers and notifications use it instead of the blocks.
 """
 
@@ -73,7 +73,7 @@ _IDS = re.compile(r"\b([UWS][A-Z0-9]{5,})\b")
 
 @dataclass(frozen=True)
 class Message:
-    """A message: what is read aloud, and what is shown."""
+    """A message: its text for screen readers, and its blocks."""
 
     text: str
     blocks: tuple[Block, ...] = ()
@@ -106,7 +106,7 @@ def who(name: str) -> str:
 
 
 def told(event: Event, release: Release) -> str:
-    """An event as one line of mrkdwn, with the people that it speaks of as mentions."""
+    """An event as one line of mrkdwn, with its people as mentions."""
     line = quoted(here(sentence(event, release)))
     for name in {event.who, release.rollback_by}:
         if _SLACK_PERSON.fullmatch(name):
@@ -214,7 +214,7 @@ def link(url: str, text: str) -> str:
 
 
 def moment(at: float, form: str = "{time_secs}") -> str:
-    """A time that Slack shows in the reader's own time zone."""
+    """A time that Slack shows in the reader's time zone."""
     written = moment_by(at, "%H:%M:%S")
     return written if written == IN_NO_CALENDAR else f"<!date^{math.floor(at)}^{form}|{written} UTC>"
 
@@ -289,7 +289,7 @@ def _cure(release: Release) -> list[Block]:
     """What everybody must know of it: why it is in haste, and that nothing returns to blue."""
     if not release.cure:
         return []
-    return [context(f"*A cure, without a way back to blue:* {quoted(_cut(release.cure, 500))}")]
+    return [context(f"*A cure, without a rollback to blue:* {quoted(_cut(release.cure, 500))}")]
 
 
 def _place(release: Release) -> str:
@@ -380,7 +380,7 @@ def _state(release: Release, now: float) -> str:
         step = next_step(release) if release.outcome is not Outcome.LIVE else ""
         return f"{ended}\n{quoted(here(step[:1].upper() + step[1:]))}" if step else ended
     elapsed = f"{duration(now - release.started_at)} since the start"
-    undriven = "*Nobody drives it now; the next driver takes it up.*\n" if release.interrupted else ""
+    undriven = "*It has no driver now; the next one continues it.*\n" if release.interrupted else ""
     if release.rollback_pending:
         return f"*{who(release.rollback_by)} ordered the rollback.*\n{undriven}{elapsed}"
     if release.interrupted:
@@ -446,7 +446,7 @@ def _buttons(release: Release) -> list[Block]:
         asked = confirm(f"Roll back {release.id}?", text, "Roll back", style="danger")
         made.append(button(ROLL_BACK, "Roll back", release.revision, style="danger", confirm=asked))
     if release.holdable:
-        text = f"{where}: {old} and {new} both serve until somebody promotes or rolls back."
+        text = f"{where}: {old} and {new} both serve until someone promotes or rolls back."
         asked = confirm(f"Hold {release.id}?", text, "Hold")
         made.append(button(HOLD, "Hold", release.revision, confirm=asked))
     return [{"type": "actions", "elements": made}] if made else []
@@ -512,7 +512,7 @@ def _changes(answer: CheckState) -> bool:
 
 
 def aloud(event: Event) -> bool:
-    """Whether the channel is told, not only the thread: orders, a hold that expires, a rollback, an end not live."""
+    """Whether the channel gets the line, too: orders, a hold that expires, a rollback, a failure."""
     match event.payload:
         case Entered(phase=phase):
             return phase is Phase.ROLLING_BACK
@@ -548,7 +548,7 @@ def refusal(text: str, hint: str = "", *blocks: Block) -> Message:
 
 
 def choices(question: str, found: Sequence[tuple[str, str]]) -> Message:
-    """Several things may be meant: a button for each (label, value)."""
+    """Several meanings are possible: a button for each (label, value)."""
     made = [button(f"{CHOOSE}:{n}", label, value) for n, (label, value) in enumerate(found[:MOST_CHOICES])]
     more = f" ({len(found) - MOST_CHOICES} more: name one)" if len(found) > MOST_CHOICES else ""
     said = f"{question}{more}"
@@ -557,13 +557,13 @@ def choices(question: str, found: Sequence[tuple[str, str]]) -> Message:
 
 
 def again(previous: Previous, value: str) -> Message:
-    """Blue is retired: what a release of the image before would bring back."""
+    """Blue is retired: what a release of the previous image would bring back."""
     release = previous.release
     old = f"{release.service}#{previous.number}" if previous.number else release.blue_group
     made = f" ({previous.commit[:8]})" if previous.commit else ""
     text = (
-        f"{release.id}: blue is retired, so there is nothing left to return to in seconds. "
-        f"A release of the image of {old}{made} brings it back in minutes, past any freeze."
+        f"{release.id}: blue is retired, so a rollback in seconds is impossible. "
+        f"A release of the image of {old}{made} brings it back in minutes, also during a freeze."
     )
     asked = confirm(
         f"Release {old} again?",
@@ -577,10 +577,10 @@ def again(previous: Previous, value: str) -> Message:
 
 
 def known_bad(what: str, title: str, value: str) -> Message:
-    """The second question: what is to be released again was rolled back."""
-    text = f"{what}. It is released again only if you mean it."
-    asked = confirm("Release it all the same?", f"{_cut(one_line(what), 200)}. {title}?", "Release it", style="danger")
-    pressed = button(AGAIN, f"{title[:1].upper()}{title[1:]} all the same", value, style="danger", confirm=asked)
+    """The second question: the image to release again was rolled back."""
+    text = f"{what}. bluegreen releases it again only if you confirm."
+    asked = confirm("Release it anyway?", f"{_cut(one_line(what), 200)}. {title}?", "Release it", style="danger")
+    pressed = button(AGAIN, f"{title[:1].upper()}{title[1:]} anyway", value, style="danger", confirm=asked)
     return Message(quoted(text), (section(quoted(text)), {"type": "actions", "elements": [pressed]}))
 
 
@@ -588,7 +588,7 @@ def overview(statuses: Sequence[ServiceStatus], now: float) -> Message:
     """What runs and what is live, service by service."""
     if not statuses:
         return Message(
-            "There is no service that you may promote or roll back: slack.promoters and slack.rollbackers say who may."
+            "There is no service that you may promote or roll back: slack.promoters and slack.rollbackers list who may."
         )
     found = [block for status in statuses[:MOST_SERVICES] for block in service_blocks(status, now)]
     spoken_ = "; ".join(f"{one.service}: {_stands(one)}" for one in statuses)
@@ -614,13 +614,13 @@ def service_blocks(status: ServiceStatus, now: float) -> list[Block]:
 def _stands(status: ServiceStatus) -> str:
     release = status.release
     if release is None:
-        return "nothing was released yet"
-    driven = "" if release.outcome or status.driver else " (nobody drives it now)"
+        return "no releases yet"
+    driven = "" if release.outcome or status.driver else " (no driver now)"
     return f"{outcome_line(release)}{driven}"
 
 
 def history(rows: Iterable[Any], now: float, kept: Kept | None = None) -> Block:
-    """The last releases, one line each, and whose images are not there any more, as far as that was asked."""
+    """The last releases, one line each, and whose images are gone, if AWS was read."""
     made = []
     for row in rows:
         outcome = row.outcome.value.replace("_", " ") if row.outcome else "under way"

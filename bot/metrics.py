@@ -29,16 +29,14 @@ class Counters:
         def gauge(name: str, what: str) -> Gauge:
             return Gauge(f"bluegreen_{name}", what, registry=registry)
 
-        self.releases = counter("releases", "Releases that settled, as the follower saw them", "outcome")
+        self.releases = counter("releases", "Releases that settled, as the leader saw them", "outcome")
         self.rollbacks = counter("rollbacks", "Releases that returned to blue", "reason")
         self.limited = counter("slack_rate_limited", "Calls that Slack answered with 429", "method")
         self.failures = counter("slack_failures", "Calls to Slack that failed", "method", "error")
-        self.closed = counter("connections_closed", "Connections that were closed before a request was answered", "why")
+        self.closed = counter("connections_closed", "Connections closed before an answer", "why")
         self.under_way = gauge("releases_under_way", "Releases that have not settled")
         self.driving = gauge("releases_driven_here", "Releases that this bot drives")
-        self.fenced = counter(
-            "fenced", "Times that a release could not be read, shown or driven, and was skipped", "what"
-        )
+        self.fenced = counter("fenced", "Errors that kept a release from being read, shown or driven", "what")
         self.following = gauge("follower", "1 while this bot keeps the cards")
         self.phases = Histogram(
             "bluegreen_phase_seconds", "How long phases took", ["phase"], buckets=_SECONDS, registry=registry

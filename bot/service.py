@@ -1,6 +1,6 @@
-"""The bot as a whole: made from its settings, run until it is told to stop, drained.
+"""The complete bot: made from its settings, run until a stop, drained.
 
-Slack may be away when it starts, and at any time after: releases are driven all the same.
+Slack may be away at its start and later: the bot drives releases anyway.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Bot:
         port = f", port {server.port}" if server else ""
         log.info("ready: Slack %s%s, journal %s, as %s", where, port, self.engine.table, self.engine.holder)
         stop.wait()
-        log.info("stopping: what is driven here ends at its next safe point, and another driver goes on")
+        log.info("stopping: releases stop at their next safe point, and another driver continues")
         if self._socket:
             self._socket.close()
         lanes.close()

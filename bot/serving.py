@@ -1,13 +1,12 @@
 """HTTP: Slack's requests, /healthz and /metrics.
 
-Anybody may connect, and nobody is known before the whole request is there and its signature fits. So strangers have a
-room of their own: so many connections, bytes and seconds, and no more. Whoever comes when it is full takes the place of
-whoever has stood there longest, as Slack sends a request at once and whole. What the bot itself needs for AWS and
-Slack, files above all, is not theirs to take.
+Anybody may connect, and the bot knows a client only after the complete request and its signature. So unknown clients
+have limits of connections, bytes and seconds. At the limit a new client replaces the oldest one, because Slack sends a
+request at once and completely. Clients cannot take what the bot needs for AWS and Slack, above all open files.
 
-aiohttp parses and answers; it has no limit for the time of a request or the number of connections, and neither have
-the servers that were looked at in its place (uvicorn, hypercorn and waitress refuse newcomers when they are full, so
-half-sent requests keep Slack out; their time limits begin anew with each byte, or do not hold for the head).
+aiohttp parses and answers, without a limit for the time of a request or the number of connections. Other servers do not
+help: uvicorn, hypercorn and `waitress` refuse new clients when they are full, so half-sent requests keep Slack out.
+Their time limits start again with each byte, or leave out the head.
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ ENOUGH = 1024
 
 SLOW, FULL, LARGE = "slow", "full", "large"
 _WHY: Mapping[str, str] = {
-    SLOW: f"it was not over after {LIFE:.0f} s",
-    FULL: "others came, and it was the oldest or the largest without a whole request",
+    SLOW: f"it was still open after {LIFE:.0f} s",
+    FULL: "others came, and it was the oldest or the largest incomplete request",
     LARGE: f"more than {HEAD} bytes of head, or more than {LARGEST} after it",
 }
 
@@ -89,7 +88,7 @@ class _Room:
         self.held, self.buffer = 0, memoryview(bytearray(PIECE))
 
     def enter(self, who: _Connection) -> None:
-        """Let it in; the oldest stranger leaves when there is no place."""
+        """Let it in; at the limit the oldest unknown client leaves."""
         strangers = [one for one in self._inside.values() if not one.known] if self.full else []
         for oldest in strangers[:1]:
             self.end(oldest, FULL)
@@ -119,7 +118,7 @@ class _Room:
         who.transport.abort()
 
     def leave(self, who: _Connection) -> None:
-        """It is gone, or as good as."""
+        """The connection is gone, or will be."""
         if self._inside.pop(who.parser, None):
             self.held -= who.size
 
@@ -129,7 +128,7 @@ class _Room:
             one.known = True
 
     def empty(self) -> None:
-        """Close those of strangers, without a word."""
+        """Close those of unknown clients, without an answer."""
         for one in [one for one in self._inside.values() if not one.known]:
             one.transport.abort()
 
@@ -222,7 +221,7 @@ class _Door:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.error("no connection can be accepted now: %s", error)  # noqa: TRY400 - the error says it all
+                log.error("cannot accept connections now: %s", error)  # noqa: TRY400 - the error says it all
                 self._loop.remove_reader(self._socket)
                 self._loop.call_later(REST, self._open)
                 return
@@ -351,7 +350,7 @@ async def _answered(request: web.Request, handler: Callable[[web.Request], Any])
     except ConnectionError:
         answer = web.Response(status=400)  # they are gone: nobody reads it
     except Exception:
-        log.exception("a mistake in answering a request for %s", request.path)
+        log.exception("an internal error while answering a request for %s", request.path)
         answer = web.Response(status=500)
     answer.force_close()
     return answer

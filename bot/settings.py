@@ -13,7 +13,7 @@ from bluegreen.errors import ConfigError
 VARIABLES: Mapping[str, str] = {
     "SLACK_BOT_TOKEN": "the app's bot token, xoxb-…",
     "SLACK_APP_TOKEN": "an app-level token with connections:write, xapp-…; with it the bot uses Socket Mode",
-    "SLACK_SIGNING_SECRET": "for HTTP: what Slack signs its requests with",
+    "SLACK_SIGNING_SECRET": "for HTTP: the secret with which Slack signs its requests",
     "PORT": "the port for Slack's requests (HTTP), /healthz and /metrics",
     "SLACK_API_URL": "another address of Slack's Web API",
     "GITHUB_TOKEN": "for /release: a token with actions: write",
@@ -29,7 +29,7 @@ DEFAULTS: Mapping[str, str] = {
     "LOG_LEVEL": "INFO",
 }
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_DOCS = "docs/slack.md says where each comes from."
+_DOCS = "docs/slack.md says where to find each."
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _problems(given: Mapping[str, str]) -> Iterator[str]:
         yield "PORT is not a port: write a number from 0 to 65535."
     for name in ("SLACK_API_URL", "GITHUB_API_URL"):
         if not given[name].startswith(("https://", "http://")):
-            yield f"{name} is not a URL: write it whole, or leave it out."
+            yield f"{name} is not a URL: write the complete URL, or leave it out."
     if given["LOG_LEVEL"].upper() not in _LEVELS:
         yield f"LOG_LEVEL must be one of {', '.join(_LEVELS)}."
 

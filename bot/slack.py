@@ -1,7 +1,7 @@
 """Calls to Slack's Web API, and its bad days: each failure becomes one of three things that callers tell apart.
 
     Later    the same call may succeed after `seconds` (429 with Retry-After, 5xx, timeouts, no connection)
-    Lost     what the call speaks of is gone (message_not_found)
+    Lost     the subject of the call is gone (message_not_found)
     Refusal  Slack says no until a person changes something (not_in_channel, token_revoked, …)
 
 An outage is logged once when it begins and once when it is over. Retries are the callers', who know what is still true.
@@ -195,13 +195,13 @@ class UserGroups:
         self._known: dict[str, tuple[float, frozenset[str]]] = {}
 
     def member(self, user: str, group: str) -> bool:
-        """Whether the user is in the group; Untold when Slack does not say, whatever it said before (S12)."""
+        """Whether the user is in the group; Untold when Slack does not say now, even if it did before (S12)."""
         asked, members = self._known.get(group, (-self.REMEMBERED, frozenset()))
         if time.monotonic() - asked > self.REMEMBERED:
             try:
                 said = self._slack.call("usergroups.users.list", about=f"the user group {group}", usergroup=group)
             except (Later, Lost, Refusal) as error:
-                raise Untold(f"Slack does not tell who is in {group} ({error})") from None
+                raise Untold(f"Slack does not show who is in {group} ({error})") from None
             members = frozenset(str(one) for one in said.get("users", []))
             self._known[group] = (time.monotonic(), members)
         return user in members

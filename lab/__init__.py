@@ -1,1 +1,1 @@
-"""The lab: a pretend AWS with time and physics, real servers behind a real balancer, a pretend Slack and GitHub."""
+"""The lab: a fake AWS with time and physics, real servers behind a real balancer, a fake Slack and GitHub."""

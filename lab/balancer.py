@@ -5,8 +5,8 @@
     no answer in time            504
     no target healthy            every registered one is tried (fail open)
 
-Where a request goes is said in `lab.routing`, at every request anew: a change counts from the next one on, and requests
-that are on their way to a target that leaves are left alone. Who is healthy is decided elsewhere.
+`lab.routing` decides where each request goes: a change counts from the next request on, and requests in flight to a
+leaving target go on. Health is decided elsewhere.
 """
 
 from __future__ import annotations

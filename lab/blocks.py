@@ -1,7 +1,8 @@
 """A judge of Slack messages: what Slack would refuse, and what nobody should be sent.
 
 Ask `problems_of_message` and `problems_of_home`; each problem is a sentence that begins with the path of its place, as
-in `blocks.3.elements.0.text: 76 characters, at most 75`. The length of a text object is told at the object's own path.
+in `blocks.3.elements.0.text: 76 characters, at most 75`. The length of a text object is reported at the object's own
+path.
 
 The limits are those of docs.slack.dev/reference/block-kit. Slack's own libraries let unknown keys and too many blocks
 through; here they are problems. So is a block or element that the bot has no use for (input, table, overflow): the
@@ -69,7 +70,7 @@ def holders_of_blocks(message: Mapping[str, Any]) -> Iterator[tuple[str, Mapping
 
 
 def twice(key: str, items: Iterable[tuple[str, Any]]) -> Iterator[str]:
-    """Those of the items that bear a name, under that key, that an earlier one has."""
+    """The items whose name, under that key, an earlier item already has."""
     seen: set[str] = set()
     for path, item in items:
         name = item.get(key) if isinstance(item, Mapping) else None
@@ -83,7 +84,7 @@ def twice(key: str, items: Iterable[tuple[str, Any]]) -> Iterator[str]:
 
 
 def harm(path: str, text: str, *, markup: bool = True) -> Iterator[str]:
-    """What disturbs everybody in the channel, or whoever reads the text. In plain text nobody is mentioned."""
+    """What disturbs everybody in the channel, or the reader. In plain text nobody is mentioned."""
     if markup and (mention := EVERYONE.search(text)):
         yield f"{path}: mentions everyone, with <!{mention[1]}>"
     if control := CONTROL.search(text):
@@ -145,7 +146,7 @@ def boolean(path: str, value: Any) -> Iterator[str]:
 
 
 def mapping(path: str, value: Any) -> Iterator[str]:
-    """An object with whatever keys."""
+    """An object with any keys."""
     if not isinstance(value, Mapping):
         yield f"{path}: not an object"
 
@@ -254,7 +255,7 @@ def one_key_of(*keys: str) -> Judge:
 
 
 def text_object(most: int, extra: str) -> Judge:
-    """A text object; its length is told at its own path, for that is how one speaks of it."""
+    """A text object; its length is reported at its own path."""
 
     def judge(path: str, value: Any) -> Iterator[str]:
         def text(_: str, inner: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """Whatever tells the time and can wait."""
+    """Tells the time and can wait."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -22,7 +22,7 @@ class Clock(Protocol):
         ...
 
     def late(self, seconds: float) -> None:
-        """Whatever is being done takes so much longer."""
+        """The current work takes so much longer."""
         ...
 
 

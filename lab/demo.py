@@ -1,14 +1,14 @@
 """The demo: a web service under load on this computer, released, promoted and rolled back.
 
 In a browser (`lab.demo_page`) people do it themselves: release, press Promote, type `/rollback`, watch the traffic
-move. With `--no-browser` it is played in the terminal, told as it happens:
+move. With `--no-browser` it runs in the terminal:
 
     Act 1   version 2 goes live
-    Act 2   version 3 falls ill while both versions serve, and is rolled back by itself
+    Act 2   version 3 becomes unhealthy while both versions serve, and rolls back by itself
     Act 3   a person promotes version 4, changes their mind, and rolls it back
 
 AWS is a fake; servers, load balancer, visitors, git and every second are real. The product is used as anybody uses
-it: by the command `bluegreen`, a process of its own, that knows nothing of the lab but AWS_ENDPOINT_URL.
+it: by the command `bluegreen`, a process of its own, that knows only AWS_ENDPOINT_URL of the lab.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ OPENING = """\
 
 [green]Real[/green]       {instances} web servers, each a process; the load balancer before them; the git commits;
            {visitors} visitors who never stop asking; every second that passes
-[dim]Pretended[/dim]  AWS itself: no account is needed, and nothing is paid for
+[dim]Fake[/dim]       AWS itself: you need no account, and pay nothing
 """
 LIVE = """\
-A commit brings version 2. An image is made of it, and as many new servers start from it as serve now. Both versions
+A commit brings version 2. bluegreen makes an image of it, and starts as many new servers as serve now. Both versions
 serve for a while, then version 2 alone; the old servers wait a little before they go."""
 ILL = """\
-Version 3 starts well, passes every check, and falls ill once visitors use it. Nobody does anything."""
+Version 3 starts well, passes every check, and becomes unhealthy once visitors use it. Nobody does anything."""
 MIND = """\
-Version 4 is well, but this time a person decides. Both versions serve until somebody promotes; then version 4 serves
+Version 4 is well, but this time a person decides. Both versions serve until someone promotes; then version 4 serves
 alone, and while the old servers still wait, the person changes their mind."""
 
 
@@ -87,7 +87,7 @@ def goes_live(stage: DemoService) -> Ending:
 
 
 def falls_ill(stage: DemoService) -> Ending:
-    """Version 3 falls ill."""
+    """Version 3 becomes unhealthy."""
     stage.teller.say(ILL)
     began, commit = time.time(), stage.servers.repository.push("3", **stage.ill_soon)
     with stage.teller.picture(stage.load, _serving(stage), "3"):

@@ -1,7 +1,7 @@
-"""The demo in a browser: fleet, traffic and the channel on one page, with everything behind it as in life.
+"""The demo in a browser: fleet, traffic and the channel on one page, with real processes behind it.
 
-    page ── types, presses ──► pretend Slack ══ Socket Mode ══ the bot (a process) ─┐
-      └──── Release ─────────► `bluegreen release` (a process) ─────────────────────┴─► pretend AWS, real servers
+    page ── types, presses ──► fake Slack ══ Socket Mode ══ the bot (a process) ─┐
+      └──── Release ─────────► `bluegreen release` (a process) ─────────────────────┴─► fake AWS, real servers
 
 The page only shows what is there and passes on what people do; nothing here knows how a release goes.
 """
@@ -228,7 +228,7 @@ class PageServer:
         try:
             await self._in_a_thread(lambda: self._done(request.path, said))
         except (KeyError, ValueError, StopIteration) as error:
-            return web.json_response({"error": str(error) or "that is not there any more"}, status=400)
+            return web.json_response({"error": str(error) or "that no longer exists"}, status=400)
         return web.Response(status=204)
 
     def _done(self, path: str, said: dict[str, Any]) -> None:

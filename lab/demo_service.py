@@ -1,6 +1,6 @@
-"""What every demo plays on: a service under load in a pretend AWS, the command `bluegreen`, and a voice that tells.
+"""What every demo plays on: a service under load in a fake AWS, the command `bluegreen`, and a narrator.
 
-The product is used as anybody uses it: by processes of its own, that know nothing of the lab but where AWS is.
+The product is used as anybody uses it: by processes of its own, that know only the address of AWS.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class DemoService:
         person: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        """Build the world: servers, pretend AWS, load balancer, visitors. `settings` go over the configuration's.
+        """Build the world: servers, fake AWS, load balancer, visitors. `settings` go over the configuration's.
 
         `weighted`: two target groups behind the listener, moved by weight; `world`: more options of `World.standard`.
         `takes`: seconds that half of the pages take, in every version that says nothing else. `pause`: of a visitor
@@ -257,7 +257,7 @@ class DemoService:
 
     @property
     def ill_soon(self) -> dict[str, float]:
-        """How a version behaves that falls ill when half of the visitors have used it for two seconds or less."""
+        """A version that becomes unhealthy when half of the visitors have used it for two seconds or less."""
         return {"sick_after_requests": min(30.0, max(3.0, self._share))}
 
     def seen_since(self, moment: float) -> Visits:

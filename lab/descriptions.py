@@ -1,6 +1,6 @@
-"""What botocore has written down about AWS's services, read once in each process of the lab.
+"""botocore's descriptions of AWS's services, read once in each process of the lab.
 
-Each session would read and parse these files anew: some megabytes, half of the time in which a lab begins.
+Each session would read and parse these files again: some megabytes, half of the time in which a lab begins.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""A pretend GitHub: the REST calls that we use and the runner's OIDC endpoint, on a loopback port.
+"""A fake GitHub: the REST calls that we use and the runner's OIDC endpoint, on a loopback port.
 
-Every request and every answer is held against GitHub's own OpenAPI description, which is passed in; what does not
-fit stands in `violations`. Answers are filled up from the description's examples, so they are as large as in life.
+It compares every request and answer with GitHub's own OpenAPI description, which is passed in; differences are in
+`violations`. Answers are filled up from the description's examples, so they are as large as in life.
 It misbehaves on order: see `fail`, `limit_rate` and `slow`.
 """
 

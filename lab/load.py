@@ -1,6 +1,6 @@
 """Visitors: a constant number of them, each asking for the next page as soon as the last one has come.
 
-What they saw is kept request by request, with the time, so that it can be said afterwards which version served when.
+They keep what they saw, request by request with the time, to show afterwards which version served when.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Visits:
 
 
 class Load:
-    """Visitors to one URL. They stop by themselves after `seconds` or `requests`, whichever comes first."""
+    """Visitors to one URL. They stop by themselves after `seconds` or `requests`, by what comes first."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """What the computers do: boot from an image, keep a disk, answer health checks, run scripts, be frozen into an image.
 
-The pretend AWS (`lab.aws`) only knows this protocol. `PretendMachines` keeps it in memory, `lab.server.Servers` with
+The fake AWS (`lab.aws`) only knows this protocol. `PretendMachines` keeps it in memory, `lab.server.Servers` with
 real processes. An image that nobody froze is the one every service begins with.
 """
 
@@ -28,7 +28,7 @@ class Result:
 
 
 class Machines(Protocol):
-    """What a pretend AWS asks of its computers. It never starts a terminated one."""
+    """What a fake AWS asks of its computers. It never starts a terminated one."""
 
     def start(self, instance_id: str, image_id: str) -> None:
         """Switch on: the first start copies the image's disk, a later one keeps its own."""
@@ -181,7 +181,7 @@ class FakeMachines:
         self.disks.pop(instance_id, None)
 
     def answers(self, instance_id: str, path: str) -> bool:
-        """Whether it is on and its commit is not sick (by now)."""
+        """Whether it is on and its commit is healthy now."""
         return instance_id in self.started and instance_id not in self._killed and not self._is_sick(instance_id)
 
     def submit(self, instance_id: str, script: str) -> Callable[[], Result | None]:

@@ -4,8 +4,8 @@
     weights                      choose the group before anybody looks at its health, as AWS does
     a cookie AWSALBTG            chooses it instead, until it expires, while the rule still names the group
 
-The cookie beats a weight of 0, and a group without a healthy target, which then answers 503 (AWS re:Post, "alb to
-automatically redirect traffic"); that its time is counted from when it was set, whatever is asked later, is assumed.
+The cookie beats a weight of 0. It also beats a group without a healthy target, which then answers 503 (AWS re:Post,
+"alb to automatically redirect traffic"). We assume that its time counts from when it was set.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True)
 class RoutedRequest:
-    """A request, as far as rules look at it."""
+    """A request, as far as rules see it."""
 
     path: str = "/"
     query: str = ""
@@ -70,7 +70,7 @@ Table = Callable[[RoutedRequest], Way]
 
 
 class Routes(Protocol):
-    """What a table needs of the pretend AWS (`lab.aws.FakeAws`)."""
+    """What a table needs of the fake AWS (`lab.aws.FakeAws`)."""
 
     def rules(self, listener_arn: str, /) -> list[tuple[str, list[Params], list[Params]]]:
         """Its rules in the order in which they are tried: ARN, conditions, actions."""
@@ -82,7 +82,7 @@ class Routes(Protocol):
 
 
 def table_of(aws: Routes, listener: str) -> Table:
-    """The routing table that a listener of the pretend AWS means, read anew at every request."""
+    """The routing table that a listener of the fake AWS means, read again at every request."""
 
     def look_up(asked: RoutedRequest) -> Way:
         for arn, conditions, actions in aws.rules(listener):

@@ -1,7 +1,7 @@
 """Instances that are real: a folder for a disk, a process for a machine, a loopback port for an address.
 
 An image is a frozen copy of a disk, and every disk begins as a copy of an image. The first image of all is a clone of
-the sample repository, so the whole road of a release is walked in earnest:
+the sample repository, so a release takes every step for real:
 
     commit --git fetch--> the builder's disk --freeze--> image --copy--> an instance's disk --python--> what users see
 """
@@ -92,7 +92,7 @@ class ProcessGroup:
         return process
 
     def interrupt(self) -> None:
-        """Ask all of them to end; whoever has not after `STOP_SECONDS` is killed."""
+        """Ask all of them to end; kill the others after `STOP_SECONDS`."""
         with contextlib.suppress(OSError):
             os.write(self._input(), b"stop\n")
 
@@ -326,7 +326,7 @@ class Servers:
         return self._disks / instance_id
 
     def close(self) -> None:
-        """Kill whatever runs and remove the folder."""
+        """Kill every process and remove the folder."""
         with self._lock:
             machines = [*self._running.values(), *self._leaving]
             self._running, self._leaving = {}, []

@@ -1,4 +1,4 @@
-"""A pretend Slack: the Web API methods that a bot like ours calls, Socket Mode, and people who type and press.
+"""A fake Slack: the Web API methods that a bot like ours calls, Socket Mode, and people who type and press.
 
 It keeps what was posted as Slack would show it, judges every message (`lab.blocks`), and misbehaves on order: see
 `fail`, `limit`, `down`, `slow`, `drop_sockets` and `deaf`. Facts are from docs.slack.dev (Web API methods, Socket Mode,
@@ -113,7 +113,7 @@ class Delivery:
 
     @property
     def seconds(self) -> float:
-        """How long the acknowledgement took; infinite when there was none."""
+        """How long the acknowledgement took; infinite without one."""
         return float("inf") if self.acknowledged is None else self.acknowledged - self.began
 
 
@@ -150,7 +150,7 @@ class FakeSlack:
         """Listen; `close` ends it. `patience`: seconds for an acknowledgement, for who tests on a busy machine."""
         self.team, self.app, self.bot = "T0LAB", "A0LAB", "U0BOT"
         self.bot_token, self.app_token = "xoxb-lab-0000000000", "xapp-lab-0000000000"
-        self.signing_secret = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of a pretend Slack
+        self.signing_secret = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of a fake Slack
         self.people = {one.id: one for one in people}
         self.channels = dict(channels or {"C0DEPLOYS": "deploys"})
         self.members = set(self.channels)

@@ -69,9 +69,9 @@ class World:
         """Build it, and wait on the clock until every instance is healthy (TimeoutError after `patience` seconds).
 
         `target_groups`: so many, all served by the group. `weighted`: a second, empty one behind the listener's forward
-        with weight 0; with it `rules`: a rule for /static/*, an HTTPS listener, and a rule of that for /admin/* behind
-        a login and with target group `stickiness` (seconds), all of the same weights; and `preview`: a rule that
-        forwards requests with the header `x-preview: green` to the idle target group.
+        with weight 0. With it `rules`: a rule for /static/*, an HTTPS listener, and a rule of that for /admin/* behind
+        a login and with target group `stickiness` (seconds). All have the same weights. `preview`: a rule that forwards
+        requests with the header `x-preview: green` to the idle target group.
         `network`: a Network Load Balancer. `template_version`: "$Latest", "$Default" or a number.
         `mixed`, `launch_configuration`: how the group says what to launch. `traffic_source`: attach by that call.
         `health`: settings over those of the health check. `drain`: deregistration delay in seconds.
@@ -100,7 +100,7 @@ class World:
         return [arn for arn in self.target_groups if self.fake.serving(arn)]
 
     def client(self, service: str) -> Any:
-        """A client of somebody else: not recorded, not struck by faults."""
+        """A client of someone else: not recorded, not struck by faults."""
         session: Any = self.fake.session(recorded=False)  # boto3's overloads want literal names
         return session.client(service)
 

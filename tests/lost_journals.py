@@ -230,7 +230,7 @@ class Night:
 
     def obey(self, refusal: Refused) -> None:
         """Do what the hint says first; where weights are to be moved, move them."""
-        if "Give one of them all of it" in refusal.hint:
+        if "Give one of them all the traffic" in refusal.hint:
             self.did.append("weights")
             give_all(self.ops, max(self.ops.serving()))
             return

@@ -1,13 +1,13 @@
 """The GitHub Action: inputs -> one call of the API -> log, annotations, outputs, page, exit code.
 
-    inputs       what a workflow tells           workflow   what the runner reads
-    request      what is meant by it             summary    pages and comments in Markdown
-    credentials  whose AWS                       reporter   who is told of a release
+    inputs       the workflow's inputs           workflow   what the runner reads
+    request      their meaning                   summary    pages and comments in Markdown
+    credentials  the AWS session                 reporter   log, deployment and comment of a release
 
-`main` is the step, `post` the clean-up that the runner starts in a fresh container, whatever became of the step.
-A cancelled step gets SIGINT, 7.5 s later SIGTERM, and 2.5 s later its docker client is killed, but not the
-container (actions/runner, ProcessInvoker): so on the first signal nothing new is begun, what is in flight ends, and
-the process is gone within `GONE` seconds whatever hangs.
+`main` is the step. `post` is the clean-up, which the runner always starts in a fresh container. A cancelled step gets
+SIGINT, and 7.5 s later SIGTERM. After 2.5 s more the runner kills its docker client, but not the container
+(actions/runner, ProcessInvoker). So on the first signal the step begins nothing new and ends the call in flight. The
+process is gone within `GONE` seconds, even if something hangs.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def post(environment: Mapping[str, str] = os.environ) -> int:
-    """The clean-up. It never fails a job: what it cannot do is said."""
+    """The clean-up. It never fails a job, and reports what it cannot do."""
     workflow = Workflow(environment)
     if not environment.get("STATE_release"):
-        workflow.say("No release was begun: nothing is to be cleaned up.")
+        workflow.say("No release began: there is nothing to clean up.")
         return 0
     try:
         ActionStep(Request(environment, inputs.read(environment)), workflow).clean_up()
@@ -84,7 +84,7 @@ def post(environment: Mapping[str, str] = os.environ) -> int:
 
 
 class ActionStep:
-    """One step of a job. Made, it has looked at the configuration's region and knows its credentials' way."""
+    """One step of a job. Its constructor reads the configuration's region and finds the credentials."""
 
     def __init__(self, request: Request, workflow: Workflow) -> None:
         self.request, self.workflow, self.inputs = request, workflow, request.inputs
@@ -102,7 +102,7 @@ class ActionStep:
     # --- the story -------------------------------------------------------------------------------
 
     def run(self, stop: entry_points.Stop) -> int:
-        """Do what was asked, and tell how it went; the exit code."""
+        """Carry out the command and show the result; returns the exit code."""
         try:
             credentials.check_account(self.engine.who(), self.inputs.accounts)
             code, decision = self._do(stop)
@@ -125,7 +125,7 @@ class ActionStep:
             return self._status()
         service = self.request.service()
         if stop():
-            raise Interrupted("stopped before anything was ordered", where=service)
+            raise Interrupted("stopped before any order", where=service)
         if self.inputs.to:
             return self._release_again(service, stop)
         match self.inputs.command:
@@ -255,7 +255,7 @@ class ActionStep:
     # --- being cancelled -------------------------------------------------------------------------
 
     def stopped(self, text: str) -> None:
-        """A signal came: say so, and see that the process ends in time whatever hangs."""
+        """A signal came: say so, and end the process in time, even if something hangs."""
         os.write(1, f"{advised(text, EntryPoint.GITHUB)}\n".encode())
         if not self._ending:
             self._ending = True
@@ -267,11 +267,11 @@ class ActionStep:
         """The last resort: a call that hangs keeps nobody from going on; the journal has all that was begun."""
         late = Interrupted("the call in flight did not end in time")
         self.reporter.output(entry_points.failed_result(late, self.reporter.release, EntryPoint.GITHUB))
-        self.workflow.say("A call to AWS did not end in time; whoever drives on looks what became of it.")
+        self.workflow.say("A call to AWS did not end in time; the next driver finds out its result.")
         os._exit(entry_points.INTERRUPTED)
 
     def clean_up(self) -> None:
-        """After a step that was cancelled or killed: free the lease, give the order that was asked for, tell GitHub."""
+        """After a step that was cancelled or killed: free the lease, give the configured order, report to GitHub."""
         get = self.request.environment.get
         release = self.engine.load(get("STATE_release", ""))
         ended = get("STATE_ended", "")
@@ -294,7 +294,7 @@ class ActionStep:
 
     @property
     def caller(self) -> Caller:
-        """By GitHub's login, in the teams that GitHub tells; outside of GitHub the AWS principal."""
+        """By GitHub's login, with its teams; outside of GitHub the AWS principal."""
         login = self.request.login
         if not login:
             return Caller(self.engine.who())
@@ -339,10 +339,10 @@ class ActionStep:
 
 def _how_to_go_on(release: Release) -> str:
     """For the person who cancelled, or who finds the run cancelled."""
-    whole = "green serves alone" if release.phase is Phase.RETIRING else "nothing is lost and blue is whole"
+    whole = "green serves alone" if release.phase is Phase.RETIRING else "nothing is lost and blue keeps running"
     state = f"{release.id} stands in {wording.phase_title(release.phase)}; {whole}."
     resume = advised(f"bluegreen resume {release.service}", EntryPoint.GITHUB)
-    on = f"{resume[0].lower()}{resume[1:]}, the bot, or the workflow `reconcile` drives it on"
+    on = f"{resume[0].lower()}{resume[1:]}, the bot, or the workflow `reconcile` continues it"
     if release.rollback_pending:
         return f"{state} The rollback is ordered: {on}."
     back = "; one with `command: rollback` returns to blue" if release.can_roll_back else ""

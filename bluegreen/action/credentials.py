@@ -13,13 +13,13 @@ from bluegreen.errors import AwsError, ConfigError
 
 AUDIENCE = "sts.amazonaws.com"
 _TRIES, _SECONDS = 3, 5.0
-_GRANT = "Give the job the permission `id-token` (write), or configure credentials in a step before instead."
+_GRANT = "Give the job the permission `id-token` (write), or configure credentials in an earlier step."
 
 
 def session(inputs: Inputs, region: str | None, environment: Mapping[str, str], hide: Callable[[str], None]) -> Any:
     """A boto3 session; None for what the environment says.
 
-    `hide` is told of every secret that comes up. ConfigError when the job may not ask GitHub for a token.
+    It passes every new secret to `hide`. ConfigError when the job may not ask GitHub for a token.
     """
     if not inputs.role_to_assume:
         return None
@@ -54,5 +54,5 @@ def check_account(arn: str, allowed: frozenset[str]) -> None:
     """ConfigError unless the principal's account is one of those allowed; none named allows every one."""
     account = arn.split(":")[4]
     if allowed and account not in allowed:
-        hint = "Correct the role or the credentials of this job; nothing was changed."
+        hint = "Correct the role or the credentials of this job; bluegreen changed nothing."
         raise ConfigError(f"these credentials are of account {account}", where="allowed-account-ids", hint=hint)

@@ -20,7 +20,7 @@ _RUNNERS_OWN = {"args", "entrypoint"}
 
 @dataclass(frozen=True)
 class Input:
-    """One input. `form` is a pattern of the whole value, `example` what a right one looks like."""
+    """One input. `form` is a pattern of the complete value, `example` a valid one."""
 
     meaning: str
     default: str = ""
@@ -38,7 +38,9 @@ INPUTS: Mapping[str, Input] = {
         example="as in web/production",
     ),
     "commit": Input("What to release", form="[0-9a-f]{7,40}", example="a commit of 7 to 40 hex digits"),
-    "ami": Input("Release this image, build none", form=r"ami-[0-9a-f]+|resolve:ssm:\S+", example="as in ami-0123"),
+    "ami": Input(
+        "Release this image instead of a build", form=r"ami-[0-9a-f]+|resolve:ssm:\S+", example="as in ami-0123"
+    ),
     "until": Input("Where to end the step", form="held|switched|live", example="one of held, switched, live"),
     "to": Input("Roll back to this release's image", form="[1-9][0-9]{0,8}", example="the number of a release"),
     "override": Input(
@@ -46,7 +48,9 @@ INPUTS: Mapping[str, Input] = {
         form=r"[^\r\n]{1,300}",
         example="a reason on one line of at most 300 characters",
     ),
-    "cure": Input("Release although what serves is ill", "false", "|".join(_TRUE + _FALSE), "true or false"),
+    "cure": Input(
+        "Release although the serving version is unhealthy", "false", "|".join(_TRUE + _FALSE), "true or false"
+    ),
     "aws-region": Input("The AWS region", form="[a-z]{2}(-[a-z]+)+-[0-9]+", example="as in ap-northeast-2"),
     "role-to-assume": Input(
         "A role for GitHub's OIDC token",
@@ -54,12 +58,12 @@ INPUTS: Mapping[str, Input] = {
         example="as in arn:aws:iam::123456789012:role/release",
     ),
     "allowed-account-ids": Input(
-        "Refuse any other AWS account", form=r"\d{12}(\s*,\s*\d{12})*", example="12 digits, several with commas between"
+        "Refuse any other AWS account", form=r"\d{12}(\s*,\s*\d{12})*", example="12 digits, several separated by commas"
     ),
     "table": Input("The journal's table", form=r"[\w.-]{3,255}", example="the name of a DynamoDB table"),
     "github-token": Input("For the deployment and the comment", "${{ github.token }}", r"\S+", "a token on one line"),
     "dry-run": Input("Only plan", "false", "|".join(_TRUE + _FALSE), "true or false"),
-    "on-cancel": Input("What becomes of a cancelled run's release", "park", "park|rollback", "park or rollback"),
+    "on-cancel": Input("What happens to the release of a cancelled run", "park", "park|rollback", "park or rollback"),
     "environment-url": Input("What GitHub links to", form=r"https?://\S+", example="as in https://web.example.com"),
 }
 
@@ -94,7 +98,7 @@ class Inputs:
 
     @property
     def cures(self) -> bool:
-        """Whether a blue that is not whole is released over."""
+        """Whether a release may begin over an unhealthy blue."""
         return self.cure.lower() in _TRUE
 
     @property
@@ -133,7 +137,7 @@ def _malformed(environment: Mapping[str, str]) -> Iterator[str]:
             yield (
                 f"`{name}` must be {said.example}."
                 if not said.example.startswith("as in")
-                else (f"`{name}` is not well formed: write it {said.example}.")
+                else (f"`{name}` has the wrong form: write it {said.example}.")
             )
 
 
@@ -151,9 +155,9 @@ def _misplaced(environment: Mapping[str, str]) -> Iterator[str]:
         if _value(environment, name) and command in COMMANDS and command not in commands:
             yield f"`{name}` has no meaning with the command {command}: remove it."
     if command not in makes and _value(environment, "dry-run").lower() in _TRUE:
-        yield f"`dry-run` is for the command release, not {command}: nothing would be planned."
+        yield f"`dry-run` is for the command release, not {command}: it has no plan."
     if command != "release" and _value(environment, "cure").lower() in _TRUE:
-        yield f"`cure` is for the command release, not {command}: an order to go back is one already."
+        yield f"`cure` is for the command release, not {command}: a rollback is one already."
 
 
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
@@ -164,4 +168,4 @@ def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
             continue
         if near := difflib.get_close_matches(given.replace("_", "-"), [k.replace("_", "-") for k in known], 1, 0.8):
             meant = next(name for key, name in known.items() if key.replace("_", "-") == near[0])
-            yield f"`{given[6:].lower()}` is no input: did you mean `{meant}`?"
+            yield f"`{given[6:].lower()}` is not an input: did you mean `{meant}`?"

@@ -36,7 +36,7 @@ EARLIER = 100
 
 
 class Reporter:
-    """Everybody who is told of a step; `release` is what was told last."""
+    """Shows a step to everybody; `release` is the state that it showed last."""
 
     def __init__(self, workflow: Workflow, github: GitHub | None = None) -> None:
         self.workflow, self.github = workflow, github
@@ -47,12 +47,12 @@ class Reporter:
     # --- while it goes on ------------------------------------------------------------------------
 
     def from_the_start(self, events: Sequence[Event]) -> None:
-        """What happened before this step is part of the story that its page tells; the log has the end of it."""
+        """The page also shows what happened before this step; the log has the end of it."""
         if not events:
             return
         if unsaid := events[:-EARLIER]:
             self.release, self._events = fold(unsaid), list(unsaid)
-            self._line(unsaid[-1].at, f"{len(unsaid):,} events before the following ones are in the journal")
+            self._line(unsaid[-1].at, f"{len(unsaid):,} earlier events are in the journal")
         for event in events[-EARLIER:]:
             self._hear(apply(self.release, event) if self.release else fold([event]), event)
         assert self.release is not None
@@ -113,7 +113,7 @@ class Reporter:
         self.workflow.output({**values, "result": json.dumps(result, default=str)})
 
     def ended(self, seconds: float, error: BlueGreenError | None = None) -> None:
-        """Annotations and the page, and within so many seconds what GitHub was not told yet."""
+        """Annotations and the page, and within so many seconds what GitHub still lacks."""
         self.workflow.group("")
         if error is not None:
             self._annotate_error(error)
@@ -143,7 +143,7 @@ class Reporter:
             self.github.parked(self.release)
         problems = self.github.close(seconds)
         for problem in problems:
-            self.workflow.annotate("warning", "bluegreen: GitHub was not told", problem)
+            self.workflow.annotate("warning", "bluegreen: GitHub has not everything", problem)
         return problems
 
     def _annotate(self, release: Release) -> None:

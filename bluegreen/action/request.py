@@ -45,7 +45,7 @@ class Request:
 
     @property
     def login(self) -> str:
-        """Who is behind the run; of a run that was started again, whoever did that."""
+        """Who is behind the run: the person who started it, or started it again."""
         return self.github("TRIGGERING_ACTOR") or self.github("ACTOR")
 
     def request_id(self, commit: str, ami: str) -> str:
@@ -105,7 +105,7 @@ class Request:
     # --- the commit ------------------------------------------------------------------------------
 
     def commit(self) -> str:
-        """The commit that was named, else the one that the run is for; an image that is given speaks for itself."""
+        """The commit that was named, else the one that the run is for; with an image, no commit."""
         if self.inputs.commit or self.inputs.ami:
             return self.inputs.commit
         pull = self._event().get("pull_request") or {}
@@ -113,7 +113,7 @@ class Request:
         return merged or self.github("SHA")
 
     def source(self, commit: str, pull: Pull | None, hide: Callable[[str], str]) -> dict[str, str]:
-        """Where the release comes from, for whoever shows it; nothing in it is trusted."""
+        """Where the release comes from, for display; nothing in it is trusted."""
         head = self._event().get("head_commit") or {}
         same = bool(commit) and head.get("id") == commit
         found = {

@@ -31,7 +31,7 @@ def page(events: Sequence[Event], *, problems: Iterable[str] = ()) -> str:
 
 
 def failure(title: str, what: str, hint: str) -> str:
-    """What kept a release from being begun."""
+    """What kept a release from starting."""
     return f"### ❌ {text(title)}\n\n{text(what)}\n\n{text(hint)}".rstrip()
 
 
@@ -39,7 +39,7 @@ def plan(lines: Iterable[str]) -> str:
     """A plan, as it stands in the log."""
     fence = "~~~~~~"
     body = "\n".join(line.replace(fence, "") for line in lines)
-    return f"### Plan: nothing was changed\n\n{fence}text\n{body}\n{fence}"
+    return f"### Dry run: no changes made\n\n{fence}text\n{body}\n{fence}"
 
 
 def comment(release: Release, commits: Sequence[str] = ()) -> str:
@@ -72,7 +72,7 @@ def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], kept:
 def _stands(one: ServiceStatus) -> str:
     if one.unreadable:
         return f"cannot be read: {one.unreadable}"
-    return advised(wording.outcome_line(one.release), EntryPoint.GITHUB) if one.release else "nothing was released yet"
+    return advised(wording.outcome_line(one.release), EntryPoint.GITHUB) if one.release else "no releases yet"
 
 
 def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -158,7 +158,9 @@ def _table(told: Iterable[tuple[Event, Release]]) -> str:
 def _next(release: Release) -> str:
     lines = []
     if not release.outcome and release.hold and not release.promoters:
-        who = ", ".join((release.config.get("slack") or {}).get("promoters") or ()) or "whoever may run the commands"
+        who = (
+            ", ".join((release.config.get("slack") or {}).get("promoters") or ()) or "everyone who may run the commands"
+        )
         lines.append(
             f"**Waits for a promotion** by {text(who)}: `/promote` in Slack, a run with `command: promote`, or in a "
             f"terminal `bluegreen promote {release.service}`."
@@ -167,7 +169,7 @@ def _next(release: Release) -> str:
         lines.append(f"What can be done now: {text(advised(step, EntryPoint.GITHUB))}")
     if not release.outcome and release.can_roll_back:
         lines.append(
-            "Go back in seconds: a run with `command: rollback`, or in a terminal "
+            "Roll back in seconds: a run with `command: rollback`, or in a terminal "
             f"`bluegreen rollback {release.service}`."
         )
     return "\n\n".join(lines)
@@ -175,7 +177,7 @@ def _next(release: Release) -> str:
 
 def _untold(problems: Iterable[str]) -> str:
     listed = "\n".join(f"- {text(problem)}" for problem in problems)
-    return f"**What GitHub could not be told**\n\n{listed}" if listed else ""
+    return f"**What is missing on GitHub**\n\n{listed}" if listed else ""
 
 
 def _stamp(at: float) -> str:

@@ -22,9 +22,9 @@ SUMMARY = 1_000_000
 
 
 class Workflow:
-    """What a step may tell the runner; every text that leaves is freed of secrets first.
+    """What a step writes for the runner, with secrets masked.
 
-    May be used by several threads. A file that cannot be written is no reason to fail a release: it is said once.
+    May be used by several threads. A file that cannot be written fails no release: one warning says so.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -40,7 +40,7 @@ class Workflow:
     # --- what is hidden --------------------------------------------------------------------------
 
     def add_secret(self, secret: str) -> None:
-        """Hide it from now on, here and in whatever the runner shows."""
+        """Mask it from now on, here and in everything that the runner shows."""
         if not secret.strip() or secret in self._secrets:
             return
         with self._lock:
@@ -59,7 +59,7 @@ class Workflow:
             self._write(_no_command(visible(line)))
 
     def group(self, title: str) -> None:
-        """What is said from now on belongs under this title; "" ends it."""
+        """Group the following lines under this title; "" ends the group."""
         with self._lock:
             if title == self._group:
                 return
@@ -91,7 +91,7 @@ class Workflow:
         self._assign("STATE", values)
 
     def summary(self, markdown: str) -> None:
-        """Add to the page of the run; cut where the runner would drop the whole."""
+        """Add to the page of the run; cut it where the runner would drop all of it."""
         data = self.hide(markdown).encode()
         if len(data) > SUMMARY:
             data = data[:SUMMARY].decode(errors="ignore").encode() + b"\n\n(cut: the log has the rest)\n"

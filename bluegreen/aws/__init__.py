@@ -1,13 +1,13 @@
-"""The one door to AWS: `baseline` before a release, then `observe` and `perform`, each at once and repeatable.
+"""All access to AWS: `baseline` before a release, then `observe` and `perform`, each at once and repeatable.
 
     preflight   what a release may start from          builder    the instance that makes images
-    tracks      what earlier releases left
-    looks       what one look covers, by phase         images     found, made, dropped
+    inventory   what earlier releases left
+    observer    what a phase observes                  images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
     probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy
                                                        traffic    joining, leaving, weights, what is shown
 
-No sleep, no clock and no environment in here; boto3 and its errors go no further.
+This package uses no sleep, clock or environment. Only this package sees boto3 and its errors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def remains(service: str, region: str | None, session: boto3.Session | None) -> Remains:
-    """What bears a service's tags, asked of each once."""
+    """What has a service's tags; it asks each API once."""
     calls = Calls(region, session, attempts=1)
     with calls.translate_errors():
         return inventory.remains(calls, service)
@@ -51,8 +51,8 @@ class Cloud:
 
     `mask` hides secrets in what commands printed. `stopwatch` (seconds from any start) times the answers to HTTP
     checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3. `attempts` is
-    how often botocore tries a call that fails for passing reasons. `beside` makes the calls of a look while the
-    driver listens; threads do, without one.
+    how often botocore tries a call that fails for passing reasons. `beside` makes the calls of an
+    observation while the driver listens; by default threads do.
     """
 
     def __init__(
@@ -106,16 +106,17 @@ class Cloud:
             return inventory.look(self._calls, self._config, recorded, next_number)
 
     def everybody(self, next_number: int) -> Traces:
-        """The same, and whoever else is in the service's target groups, with what each of them runs."""
+        """The same, and all other groups in the service's target groups, with what each of them runs."""
         with self._calls.translate_errors():
             return inventory.everybody(self._calls, self._config, next_number)
 
     def observe(self, release: Release, now: float, heed: Heed | None = None) -> Observation:
-        """One picture of what the release's phase needs at `now` (epoch seconds); AwsError if there is none.
+        """An observation for the release's phase at `now` (epoch seconds); AwsError when AWS does not give it.
 
-        `heed` is called before every call, and while it is out again after the seconds that it says. What it raises
-        ends the look at once, whatever AWS is doing. A look changes nothing but that it sends the commands of checks:
-        one whose sending was abandoned is found by its comment. Without `heed` a look ends with its last answer.
+        It calls `heed` before every call to AWS, and during the call again after the seconds that `heed` returns. An
+        exception from `heed` ends the observation at once. The only change that an observation makes is sending the
+        commands of checks; a later one finds an abandoned command by its comment. Without `heed` an observation ends
+        with its last answer.
         """
         with self._calls.translate_errors(), self._calls.heeding(heed):
             return self._looks.observe(release, now)
@@ -123,8 +124,8 @@ class Cloud:
     def perform(self, act: Act, release: Release, permit: Callable[[], None], heed: Heed | None = None) -> Made:
         """Do one act; what its `did` event records.
 
-        `permit` is called immediately before every attempt to change something, and raises when it may not. Until the
-        act has changed something `heed` may end it, as it may end a look; from then on every answer is waited for.
+        It calls `permit` immediately before every attempt to change something; `permit` raises when that is not
+        allowed. `heed` may end the act before its first change. After that the act waits for every answer.
         """
         if act.verb not in _ACTS:
             raise ValueError(f"{act.verb} is not done in AWS")

@@ -88,7 +88,7 @@ def find(calls: Calls, config: Config) -> str:
 def _stopped(instance: Answer, where: str) -> str:
     id_, state = instance["InstanceId"], instance["State"]["Name"]
     if state != "stopped":
-        hint = "An image is made only of a builder that nobody else uses: stop it, then release again."
+        hint = "bluegreen makes an image only from a builder that nobody else uses: stop it, then release again."
         raise Refused(f"the builder {id_} is {state}", reason=Reason.BUILDER_RUNNING, where=where, hint=hint)
     if instance.get("RootDeviceType") == "instance-store":
         raise ConfigError(f"the builder {id_} cannot be stopped", where=where, hint="Use one with an EBS root volume.")
@@ -209,7 +209,7 @@ def last_lines(printed: str, lines: int) -> str:
 
 
 def comment(release: Release, what: str) -> str:
-    """How our commands are found again, by whichever driver; of what is too long the release's id is cut."""
+    """The comment by which any driver finds our commands; if it is too long, the release's id is cut."""
     end = f" {release.token} {what}" if release.token else f" {what}"
     return f"{release.id[: max(COMMENT_MAX - len(end), 0)]}{end}"
 
@@ -296,7 +296,7 @@ def send(ssm: Any, ids: list[str], said: str, text: str, seconds: float) -> str:
 
 
 class UnreachableError(AwsError):
-    """SSM does not reach `ids`: no agent, no role, or not online yet. InvalidInstanceId itself blames all alike."""
+    """SSM does not reach `ids`: agent or role are missing, or offline. InvalidInstanceId itself names all instances."""
 
     def __init__(self, ids: list[str]) -> None:
         what = f"SSM does not reach {', '.join(ids)}: its agent is not online there"
@@ -316,8 +316,8 @@ def _unreached(ssm: Any, ids: list[str]) -> list[str]:
 def script(release: Release, commands: str, kept: int = KEPT) -> str:
     """The commands with their environment, in a shell of their own that stops at the first failure.
 
-    SSM keeps the beginning of what is printed, and a build fails at its end: so the end is printed, in whole lines
-    of at most `kept` bytes.
+    SSM keeps the beginning of what is printed, and a build fails at its end: so this prints the end, in complete
+    lines of at most `kept` bytes.
     """
     variables = {
         "BLUEGREEN_COMMIT": release.commit,

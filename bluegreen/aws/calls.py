@@ -1,7 +1,7 @@
 """The wire: clients, the count of calls, the permit before every changing call, and AWS's errors in our words.
 
-Whatever is asked of AWS goes through one `Calls`. botocore tells it of every attempt before it is sent, so
-no module here can forget to count a call, or to ask for the permit.
+Every call to AWS goes through one `Calls`. botocore announces every attempt before it sends it. So no module here
+can forget to count a call, or to ask for the permit.
 """
 
 from __future__ import annotations
@@ -247,10 +247,10 @@ def session(region: str | None = None) -> boto3.Session:
 
 
 def web_identity_session(region: str | None, role: str, name: str, token: Callable[[], str]) -> boto3.Session:
-    """A session with the credentials of a role, which are fetched again before they expire.
+    """A session with the credentials of a role; it renews them before they expire.
 
-    `token` gives a fresh OpenID Connect token each time, `name` is seen in CloudTrail (STS API,
-    AssumeRoleWithWebIdentity: an hour, whatever the role allows). The first call fetches.
+    `token` gives a fresh OpenID Connect token each time, `name` appears in CloudTrail (STS API,
+    AssumeRoleWithWebIdentity: an hour, even if the role allows more). The first call fetches.
     """
     core = get_session()
     core.set_config_variable("region", region)

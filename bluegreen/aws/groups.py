@@ -67,7 +67,7 @@ def describe(calls: Calls, *names: str) -> dict[str, Answer]:
 
 
 def of_service(calls: Calls, service: str) -> list[Answer]:
-    """Every group that bears the service's tag."""
+    """Every group that has the service's tag."""
     return everything(calls, Filters=[{"Name": f"tag:{tags.SERVICE}", "Values": [service]}])
 
 
@@ -265,7 +265,7 @@ def _must_be_as_before(blue: Answer, before: BlueBefore, release: Release) -> No
         now == (before.minimum, before.template_version) and blue["DesiredCapacity"] >= before.desired
     ):
         return
-    what = f"the group {release.blue_group} is not as it was when it was looked at, so it is left as it is"
+    what = f"the group {release.blue_group} has changed since bluegreen read it, so bluegreen leaves it as it is"
     raise AwsError(what, code="Changed", operation="UpdateAutoScalingGroup")
 
 
@@ -350,7 +350,7 @@ def _must_be_out(blue: Answer, release: Release, operation: str) -> None:
     must_not_be_anothers(blue, release, operation)
     still = target_groups(blue) & set(release.target_groups)
     if still or release.blue_group == release.green_group:
-        what = f"the group {release.blue_group} is in the load balancer, so it is left as it is"
+        what = f"the group {release.blue_group} is in the load balancer, so bluegreen leaves it as it is"
         raise AwsError(what, code="InTraffic", operation=operation, transient=bool(still))
 
 
@@ -360,8 +360,8 @@ def _must_be_out(blue: Answer, release: Release, operation: str) -> None:
 def emptied(config: Config, release: Release, shown: Iterable[Answer]) -> tuple[str, ...]:
     """Those of these groups that earlier releases of the service made and kept empty, but for this release's own blue.
 
-    The configured group is somebody else's, such as Terraform's, and is kept for ever. So is whatever is not empty,
-    is attached to anything, or bears a name that its release did not give.
+    It leaves out the configured group, because that belongs to someone else, such as Terraform. It also leaves out
+    groups that have instances, are attached to anything, or have a name that their release did not give.
     """
     if config.retire != "empty":
         return ()
@@ -391,7 +391,7 @@ def drop(calls: Calls, config: Config, release: Release, name: str) -> Made:
     there = describe(calls, name)
     if name in there and not there[name].get("Status"):
         if name not in emptied(config, release, there.values()):
-            what = f"the group {name} is in use, or not of an earlier release of {release.service}: it is not deleted"
+            what = f"the group {name} is in use, or not of an earlier release of {release.service}, so it stays"
             raise AwsError(what, code="NotOurs", operation="DeleteAutoScalingGroup")
         _delete(calls, name)
     return {"group": name}
@@ -401,7 +401,7 @@ def drop(calls: Calls, config: Config, release: Release, name: str) -> Made:
 
 
 def create(calls: Calls, release: Release) -> Made:
-    """Green as a faithful copy of blue; one that is there already is it if it bears our token."""
+    """Green as a faithful copy of blue; an existing group counts if it has our token."""
     there = describe(calls, release.blue_group, release.green_group)
     if release.green_group in there:
         return _ours(there[release.green_group], release)
@@ -425,8 +425,8 @@ def _ours(green: Answer, release: Release) -> Made:
     """The group is what we would have made; AwsError when it is somebody else's, or not as we make it."""
     name = release.green_group
     if not is_ours(green, release):
-        what = f"the name {name} is taken by a group of {tags.maker(green.get('Tags'))}, which is left as it is"
-        hint = "Release again: the next release bears another name."
+        what = f"a group of {tags.maker(green.get('Tags'))} has the name {name}, so bluegreen leaves it as it is"
+        hint = "Release again: the next release has another name."
         raise AwsError(what, code="AlreadyExists", operation="CreateAutoScalingGroup", hint=hint)
     if templates.reference(green)[1] != str(release.template_version):
         what = (
@@ -449,7 +449,7 @@ def grow(calls: Calls, release: Release, size: int) -> Made:
 def restore(calls: Calls, release: Release) -> Made:
     """Blue's own minimum and maximum for green, and blue's template reference where it means our version now.
 
-    Where it means another by now, green stays on its number; the answer says so.
+    Where it now means another, green stays on its number; the answer says so.
     """
     before = _before(release)
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
@@ -480,7 +480,7 @@ def delete_green(calls: Calls, release: Release) -> Made:
 
 
 def is_ours(group: Mapping[str, Any], release: Release) -> bool:
-    """Whether the group was made by this very release, and is not what it began from."""
+    """Whether this release made the group, and the group is not its blue."""
     return group["AutoScalingGroupName"] != release.blue_group and tags.owned(group.get("Tags"), release)
 
 
@@ -488,16 +488,17 @@ def must_be_ours(group: Mapping[str, Any], release: Release, operation: str) -> 
     """AwsError when the group is not this release's to take out of traffic or to delete."""
     if not is_ours(group, release):
         name = group["AutoScalingGroupName"]
-        what = f"the group {name} is of {tags.maker(group.get('Tags'))}, not of this release, so it is left as it is"
+        maker = tags.maker(group.get("Tags"))
+        what = f"the group {name} is of {maker}, not of this release, so bluegreen leaves it as it is"
         raise AwsError(what, code="NotOurs", operation=operation)
 
 
 def must_be_known(group: Mapping[str, Any], known: Facts, operation: str) -> None:
-    """AwsError when the group is not the one that was found in the target groups: another bears its name by now."""
+    """AwsError when the group is not the one that was in the target groups: another group has its name now."""
     borne = tags.as_dict(group.get("Tags"))
     if (borne.get(tags.RELEASE, ""), borne.get(tags.OWNER, "")) != (known["release"], known["token"]):
         name = group["AutoScalingGroupName"]
-        what = f"the group {name} is another than was found when this release began, so it is left as it is"
+        what = f"the group {name} differs from the group at the start of this release, so bluegreen leaves it as it is"
         raise AwsError(what, code="NotOurs", operation=operation)
 
 
@@ -572,7 +573,8 @@ def _blue_to_change(calls: Calls, release: Release, operation: str) -> Group | N
 
 def _of_another(group: Mapping[str, Any], operation: str) -> AwsError:
     holder = holder_of(_held_by(group)) or "nobody"
-    what = f"the group {group['AutoScalingGroupName']} is held by {holder}, not by this release, so it is left as it is"
+    name = group["AutoScalingGroupName"]
+    what = f"the group {name} is held by {holder}, not by this release, so bluegreen leaves it as it is"
     return AwsError(what, code="NotHeld", operation=operation, transient=True)
 
 

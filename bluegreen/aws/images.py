@@ -87,7 +87,7 @@ def given(calls: Calls, ami: str, where: str) -> str:
     id_ = _parameter(calls, ami, where) if ami.startswith(SSM) else ami
     image = _of_id(calls, id_)
     if image is None:
-        hint = "Correct the id, or have the image shared with this account."
+        hint = "Correct the id, or share the image with this account."
         raise ConfigError(f"there is no image `{id_}` {calls.place}", where=where, hint=hint)
     if image["State"] != "available":
         raise ConfigError(f"the image {id_} is {image['State']}", where=where, hint="Release it once it is available.")
@@ -119,7 +119,7 @@ def of_service(calls: Calls, service: str) -> tuple[Image, ...]:
 
 
 def of_commit(calls: Calls, service: str, commit: str) -> str:
-    """Id of an available image of the service and commit that an earlier release made, "" if there is none."""
+    """Id of an available image of the service and commit from an earlier release, "" if no such image exists."""
     image = _newest_available(_own(calls, {tags.SERVICE: service, tags.COMMIT: commit})) if commit else None
     return str(image["ImageId"]) if image else ""
 
@@ -128,7 +128,7 @@ def of_commit(calls: Calls, service: str, commit: str) -> str:
 
 
 def make(calls: Calls, release: Release) -> Made:
-    """Make the image of the stopped builder (EC2 API, CreateImage); one that bears its name and token is it."""
+    """Make the image of the stopped builder (EC2 API, CreateImage); an existing one with our name and token counts."""
     there = _named(calls, release)
     if there is not None:
         return {"image": there}
@@ -157,8 +157,8 @@ def _named(calls: Calls, release: Release) -> str | None:
     ours = [image for image in images if tags.owned(image.get("Tags"), release)]
     if not ours:
         taken = f"{images[0]['ImageId']} of {tags.maker(images[0].get('Tags'))}"
-        what = f"the image name {release.image_name} is taken by {taken}, which is left as it is"
-        hint = "Release again: the next release bears another name."
+        what = f"the image name {release.image_name} is taken by {taken}, which bluegreen leaves as it is"
+        hint = "Release again: the next release has another name."
         raise AwsError(what, code="InvalidAMIName.Duplicate", operation="CreateImage", hint=hint)
     return str(ours[0]["ImageId"])
 
@@ -183,7 +183,7 @@ def drop(calls: Calls, release: Release, id_: str) -> Made:
     if image is None:
         return {"image": id_}
     if tags.as_dict(image.get("Tags")).get(tags.SERVICE) != release.service:
-        what = f"the image {id_} is not of {release.service}, so it is not dropped"
+        what = f"the image {id_} is not of {release.service}, so bluegreen keeps it"
         raise AwsError(what, code="NotOurs", operation="DeregisterImage")
     # A snapshot that belongs to another image too is kept by AWS.
     calls.ec2.deregister_image(ImageId=id_, DeleteAssociatedSnapshots=True)

@@ -1,4 +1,4 @@
-"""Tracks: what AWS shows of a service's releases, whatever the journal says. Read only.
+"""Tracks: what AWS shows of a service's releases, independent of the journal. Read only.
 
 Groups, images and their tags outlive a journal; they tell who serves, and which numbers and names are taken.
 """
@@ -38,7 +38,7 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
 
 
 def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
-    """The same, and whoever else is in the target groups; with the image and the commit of each."""
+    """The same, and all other groups in the target groups; with the image and the commit of each."""
     known = look(calls, config, config.group, next_number)
     serving = _serving(calls, config)
     shown = [group for group in groups.everything(calls) if _in(group, config.traffic.target_groups)]
@@ -48,7 +48,7 @@ def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
 
 
 def remains(calls: Calls, service: str) -> Remains:
-    """What bears the service's tags, whoever serves."""
+    """What has the service's tags, serving or not."""
     groups_ = [_marked(group) for group in groups.of_service(calls, service) if not group.get("Status")]
     return Remains(tuple(sorted(groups_, key=lambda one: one.number)), images.of_service(calls, service))
 

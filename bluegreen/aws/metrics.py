@@ -1,7 +1,7 @@
 """Metrics of green, and of blue beside it: what CloudWatch has of them, for `judgement` to judge.
 
-Whatever is due is asked for at once. Windows hold whole periods only, and none so new that CloudWatch may not have all
-of it; nothing counts as green's that is older than green's first share of the traffic.
+One call asks for everything that is due. Windows hold complete periods only, and leave out the newest, because
+CloudWatch publishes late. Values from before green's first share of the traffic do not count as green's.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one side's data comes from, and of what time (epoch seconds, whole periods)."""
+    """Where one side's data comes from, and of what time (epoch seconds, full periods)."""
 
     values: Query
     requests: Query | None  # None: nobody counts them
@@ -91,7 +91,7 @@ class MetricChecks:
         self._balancers: dict[str, str] = {}
 
     def verdicts(self, checks: Sequence[MetricCheck], release: Release, now: float) -> dict[str, Evaluation]:
-        """What each check says; what cannot be asked or judged says why."""
+        """The result of each check; one that cannot be read or judged says why."""
         cases: list[Case] = []
         said: dict[str, Evaluation] = {}
         try:
@@ -104,7 +104,7 @@ class MetricChecks:
             with self._calls.translate_errors():
                 points = self._points(cases)
         except (AwsError, ConfigError) as error:
-            unasked = Evaluation(passed=False, value=f"could not be asked: {error.what}")
+            unasked = Evaluation(passed=False, value=f"could not be read: {error.what}")
             return {check.name: said.get(check.name, unasked) for check in checks}
         return said | {case.check.name: _judged(case, points, release) for case in cases}
 
@@ -235,11 +235,13 @@ def _rule(check: MetricCheck) -> Rule:
 def _unkept(check: MetricCheck, namespace: str | None) -> str:
     """Why the load balancer cannot have it of a target group; empty when it can."""
     if namespace is None:
-        return "green's target group is behind no load balancer that keeps metrics"
+        return "green's target group has no load balancer with metrics"
     if check.metric.startswith("HTTPCode_ELB_"):
-        return f"{check.metric} is kept of the whole load balancer, not of green: use HTTPCode_Target_5XX_Count"
+        return f"{check.metric} counts for the load balancer, not for green: use HTTPCode_Target_5XX_Count"
     if check.compare and check.statistic in judgement.AMOUNTS and not _per_request(check, namespace):
-        return f"nobody counts the requests behind {check.metric}: compare another statistic than {check.statistic}"
+        return (
+            f"CloudWatch has no count of requests for {check.metric}: choose another statistic than {check.statistic}"
+        )
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What one look at AWS covers, by phase: what the phase judges, in as few calls as possible."""
+"""What an observation covers, by phase: what the phase judges, in as few calls as possible."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Observer:
         self._spare: dict[str, tuple[float, _Spare]] = {}
 
     def observe(self, release: Release, now: float) -> Observation:
-        """One look, as the release's phase needs it."""
+        """An observation, as the release's phase needs it."""
         return self._look(release.phase)(release, Observation(now))
 
     def _look(self, phase: Phase) -> Callable[[Release, Observation], Observation]:

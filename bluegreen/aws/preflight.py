@@ -118,7 +118,10 @@ def _odd(blue: Answer) -> Iterator[tuple[str, str]]:
         yield f"counts its size in {blue['DesiredCapacityType']}", "Sizes must be numbers of instances (units)."
     suspended = [p["ProcessName"] for p in blue.get("SuspendedProcesses", []) if p["ProcessName"] in NEEDED]
     if suspended:
-        yield f"has {', '.join(sorted(suspended))} suspended", "Resume it: green could not launch, join or leave."
+        yield (
+            f"has {', '.join(sorted(suspended))} suspended",
+            "Resume it; otherwise green could not launch, join or leave.",
+        )
 
 
 def _odd_overrides(blue: Answer) -> Iterator[tuple[str, str]]:
@@ -229,7 +232,7 @@ def _unwell(blue: Group, targets: Mapping[str, Mapping[str, str]]) -> str:
     """
     wrong = [*_out_of_order(blue), *_untargeted(blue, targets)]
     more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-    return f"the group {blue.name} is not wholly healthy: {'; '.join(wrong[:3])}{more}" if wrong else ""
+    return f"the group {blue.name} is not completely healthy: {'; '.join(wrong[:3])}{more}" if wrong else ""
 
 
 def _borne(blue: Group, targets: Sequence[Mapping[str, str]]) -> list[str]:
@@ -270,12 +273,12 @@ def _strangers(
     for group in groups.describe(calls, *sorted(named)).values() if named else ():
         if tags.as_dict(group.get("Tags")).get(tags.SERVICE) == config.id:
             name = group["AutoScalingGroupName"]
-            hint = "Finish or roll back the release that left it; `bluegreen adopt` says what else can be done."
+            hint = "Finish or roll back the release that left it; `bluegreen adopt` shows what else you can do."
             what = f"the group {name}, of an earlier release, is in the target groups too"
             raise Refused(what, reason=Reason.UNRESOLVED, where="traffic.target_groups", hint=hint)
     who = f" of {', '.join(sorted(named))}" if named else ""
     found = f"the target groups hold {len(others)} other target{'s' if len(others) > 1 else ''}{who}"
-    yield Finding(FindingKey.OTHER_TARGETS, found, "whatever is not of blue goes on serving beside green")
+    yield Finding(FindingKey.OTHER_TARGETS, found, "targets that do not belong to blue go on serving beside green")
 
 
 # --- image and template --------------------------------------------------------------------------

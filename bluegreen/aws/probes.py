@@ -1,9 +1,8 @@
 """Checks: HTTP answers, commands on every green instance, CloudWatch alarms and metrics.
 
-A check that cannot be evaluated fails, with the cause; nothing here raises but what ends the look. What is remembered
-from look to look (when a check was last asked, which questions and commands are on their way) only saves calls: another
-driver asks at once, and finds commands by their comment. No look waits for an answer that is still out: it has none to
-tell, and a later look has.
+A check that cannot be evaluated fails, with the cause; only the end of the observation raises here. The memory
+between observations (when a check last ran, which requests and commands are open) only saves calls: another driver asks
+at once, and finds commands by their comment. An observation never waits for an open answer; a later one has it.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ class Probes:
     ) -> tuple[CheckResult, ...]:
         """Results of the checks of this phase that are due, in the config's order.
 
-        `lacking`: whoever is not there was taken, which says nothing of the version; commands wait for somebody else.
+        `lacking`: missing instances were taken, which is not the version's fault; commands wait for their replacements.
         """
         due = [check for check in self._config.checks if self._due(check, release, now)]
         said = {
@@ -209,7 +208,7 @@ class Probes:
                     found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
                     shown |= {alarm["AlarmName"]: alarm for alarm in found}
         except (AwsError, ConfigError) as error:
-            return {check.name: _failed(f"could not be asked: {error.what}") for check in checks}
+            return {check.name: _failed(f"could not be read: {error.what}") for check in checks}
         return {check.name: _alarm(shown.get(check.alarm), check) for check in checks}
 
     # --- commands
@@ -230,7 +229,7 @@ class Probes:
                 return self._command(check, release, green, now)
         except (AwsError, ConfigError) as error:
             self._asked[release.id, check.name] = now
-            return _failed(f"could not be asked: {error.what}")
+            return _failed(f"could not be read: {error.what}")
 
     def _command(self, check: RunCheck, release: Release, green: Group | None, now: float) -> Evaluation | None:
         """None while the commands are on their way."""
@@ -465,7 +464,7 @@ class _End:
             raise TimeoutError
 
     def comes(self) -> None:
-        """Whoever reads from a connection has its end."""
+        """The reader of a connection has its end."""
         self.over = True
         for line in self._lines:
             with suppress(OSError):
@@ -486,7 +485,7 @@ def _first(line: Any, connect: Callable[[], socket.socket], late: Callable[[], b
         raise urllib3.exceptions.NameResolutionError(named, line, error) from error
     addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
     if wrong := next(filter(link_local, addresses), None):
-        raise ValueError(f"{named} is at {wrong}, which is link-local: it is not asked, for credentials are there")
+        raise ValueError(f"{named} is at {wrong}, which is link-local: refused, because credentials are there")
     for left, address in enumerate(addresses, 1 - len(addresses)):
         line._dns_host = address  # noqa: SLF001 - as above
         try:

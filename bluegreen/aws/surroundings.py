@@ -1,8 +1,8 @@
-"""What else is there: one look, before anything begins, at what stands beside a release.
+"""The surroundings of a release, examined once before it begins.
 
-Who else uses what the release changes, what is under way on blue, and what would only be found after the bake. Each
-look reads first and judges then; what it finds is data (`observation.Finding`), which every door shows alike. A look
-that AWS does not permit is a finding, too, and keeps nobody from releasing.
+Who else uses what the release changes, what is under way on blue, and which problems would appear only after the bake.
+Each examination reads first and judges then. Its findings are data (`observation.Finding`), which every entry point
+shows alike. If AWS denies a read, that is a finding, too, and the release may begin.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ UNUSABLE: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Beside:
-    """What the looks are about, as the preflight has seen it."""
+    """The subject of the examination, as the preflight has seen it."""
 
     config: Config
     shown: Answer  # blue, as AWS shows it
@@ -98,9 +98,9 @@ def _permitted(calls: Calls, at: Beside, what: str, one: Looking) -> tuple[Findi
         action = lacking(error)
         if not action:
             raise
-        found = f"bluegreen may not look at {what}"
+        found = f"bluegreen may not read {what}"
         hint = f"Add {action} to the policy of its role."
-        seen.append(Finding(FindingKey.UNSEEN, found, "what stands there is not known", Verdict.NOTED, hint))
+        seen.append(Finding(FindingKey.UNSEEN, found, "bluegreen cannot examine this", Verdict.NOTED, hint))
     return tuple(seen)
 
 
@@ -131,10 +131,10 @@ def _followers(at: Beside, kind: str, others: Iterable[templates.Follower]) -> I
             by.setdefault(version, []).append(name)
     latest, default = by.pop(templates.LATEST, []), by.pop(templates.DEFAULT, [])
     if latest:
-        harm = "would launch the new image from when green is made, unreleased"
+        harm = "would launch the unreleased image as soon as green exists"
         yield _follows(at, kind, latest, templates.LATEST, harm)
     if default and "shared_template" in at.config.allow:
-        harm = "launch the new image once the release is live, as its version is made the default"
+        harm = "launch the new image once the release is live, because its version becomes the default"
         yield _follows(at, kind, default, templates.DEFAULT, harm)
     elif default:
         yield _default_followed(at, kind, default)
@@ -154,9 +154,9 @@ def _follows(at: Beside, kind: str, names: list[str], version: str, harm: str) -
 def _default_followed(at: Beside, kind: str, names: list[str]) -> Finding:
     """They are spared by leaving the default where it is."""
     found = f"{_named(kind, names)} launch{_es(names)} by $Default from blue's launch template {at.blue.template}"
-    stays = f", and green stays on its version number, as {templates.DEFAULT} would mean the old one"
+    stays = f", and green stays on its version number, because {templates.DEFAULT} would mean the old one"
     on_default = at.blue.template_version == templates.DEFAULT
-    harm = f"so the default version is left as it is{stays if on_default else ''}"
+    harm = f"so the default version stays as it is{stays if on_default else ''}"
     hint = "`allow: [shared_template]` makes the released version the default for all of them."
     return Finding(FindingKey.DEFAULT_FOLLOWED, found, harm, Verdict.WARNED, hint)
 
@@ -187,7 +187,7 @@ def template(calls: Calls, at: Beside) -> Iterator[Finding]:
 def _lost(at: Beside) -> Finding:
     found = f"{at.blue.name} is on version {at.blue.template_version} of {at.blue.template}, which does not exist"
     hint = f"Put {at.blue.name} on a version that exists: that of its instances, or one with the same data."
-    return Finding(FindingKey.TEMPLATE_LOST, found, "nothing can be launched from it", Verdict.REFUSED, hint)
+    return Finding(FindingKey.TEMPLATE_LOST, found, "instances cannot launch from it", Verdict.REFUSED, hint)
 
 
 def _default_elsewhere(at: Beside) -> Finding:
@@ -195,7 +195,7 @@ def _default_elsewhere(at: Beside) -> Finding:
     found = (
         f"the default version of {at.blue.template} is {at.template.default}, while {at.blue.name} is on {at.version}"
     )
-    return Finding(FindingKey.DEFAULT_ELSEWHERE, found, "so the default version is left as it is", Verdict.NOTED)
+    return Finding(FindingKey.DEFAULT_ELSEWHERE, found, "so the default version stays as it is", Verdict.NOTED)
 
 
 def _versions_run(at: Beside) -> dict[str, list[str]]:
@@ -217,11 +217,11 @@ def _drift(at: Beside, version: str, ids: list[str], before: Answer) -> Finding:
         f"but the group is on {meant}"
     )
     if not before:
-        return Finding(FindingKey.TEMPLATE_DRIFT, found, f"version {version} is gone, so nobody can tell what differs")
+        return Finding(FindingKey.TEMPLATE_DRIFT, found, f"version {version} is gone, so the difference is unknown")
     changed = _changes(before, at.launched)
     told = [one for one in changed if not one.startswith("ImageId")]
     if told:
-        return Finding(FindingKey.TEMPLATE_DRIFT, found, f"green takes over what was changed: {', '.join(told)}")
+        return Finding(FindingKey.TEMPLATE_DRIFT, found, f"green takes over these changes: {', '.join(told)}")
     rest = f"only the image differs, {', '.join(changed)}" if changed else "both say the same"
     return Finding(FindingKey.TEMPLATE_DRIFT, found, rest, Verdict.NOTED)
 
@@ -257,7 +257,7 @@ def _snapshots(launched: Answer) -> Iterator[Finding]:
     for device in launched.get("BlockDeviceMappings", []):
         if device.get("Ebs", {}).get("SnapshotId"):
             found = f"the launch template takes {device.get('DeviceName', 'a device')} from a snapshot"
-            yield Finding(FindingKey.SNAPSHOTS, found, "green's will not be the new image's")
+            yield Finding(FindingKey.SNAPSHOTS, found, "green's volume will not come from the new image")
 
 
 # --- the builder ---------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def shared_builder(calls: Calls, at: Beside) -> Iterator[Finding]:
         group = tags.as_dict(instance.get("Tags")).get("aws:autoscaling:groupName")
         if group:
             found = f"the builder {at.builder} is an instance of the group {group}"
-            harm = "the group may replace it while it is stopped, with everything that is on it"
+            harm = "the group may replace it while it is stopped, and its data is lost"
             yield Finding(FindingKey.SHARED_BUILDER, found, harm, hint="Detach it from the group.")
 
 
@@ -402,14 +402,14 @@ def refresh(calls: Calls, at: Beside) -> Iterator[Finding]:
     """An instance refresh replaces blue's instances while the release counts on them."""
     found = refreshing(calls, at.blue.name)
     if found:
-        harm = "it replaces instances that the release counts on, and AWS refuses to pin blue meanwhile"
+        harm = "it replaces instances that the release needs, and AWS refuses to pin blue during that time"
         stop = f"aws autoscaling cancel-instance-refresh --auto-scaling-group-name {at.blue.name}"
-        hint = f"Wait for its end, or stop it: `{stop}`."
+        hint = f"Wait for its end, or cancel it: `{stop}`."
         yield Finding(FindingKey.INSTANCE_REFRESH, found, harm, Verdict.REFUSED, hint)
 
 
 def refreshing(calls: Calls, name: str) -> str:
-    """The group's instance refresh that is under way, in one clause; "" when there is none."""
+    """The group's instance refresh that is under way, in one clause; "" without one."""
     asked = {"AutoScalingGroupName": name}
     while True:  # botocore does not page it
         answer = calls.autoscaling.describe_instance_refreshes(**asked)
@@ -423,7 +423,7 @@ def refreshing(calls: Calls, name: str) -> str:
 
 
 def refreshing_if_told(calls: Calls, name: str) -> str:
-    """The same; "" also where AWS does not permit the look."""
+    """The same; "" also where AWS denies the read."""
     try:
         return refreshing(calls, name)
     except ClientError as error:
@@ -493,12 +493,12 @@ def _is_of(dimension: str, arns: Iterable[str]) -> bool:
 
 
 def _cannot_follow(check: AlarmCheck, bound: str) -> Finding:
-    found = f"the check {check.name} is of the alarm {check.alarm}, which watches {bound}"
+    found = f"the check {check.name} uses the alarm {check.alarm}, which watches {bound}"
     group = bound.startswith("the group")
     instead = "a check by `metric`, which follows green" if group else "a check by `metric` without `namespace`"
     hint = f"Write it as {instead}, or let the alarm watch what blue and green share."
     if check.missing == "pass":
-        return Finding(FindingKey.BOUND_ALARM, found, "it says nothing of green where it has no data", hint=hint)
+        return Finding(FindingKey.BOUND_ALARM, found, "without data it says nothing about green", hint=hint)
     harm = "it would judge blue, and has no data once blue is gone: every later release would be rolled back"
     return Finding(FindingKey.BOUND_ALARM, found, harm, Verdict.REFUSED, hint)
 
@@ -511,12 +511,12 @@ def own(calls: Calls, at: Beside) -> Iterator[Finding]:
     name, shown = at.blue.name, at.shown
     yield from _kept_by(at)
     if shown.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers"):
-        found = f"{name} retains instances whose termination hook is abandoned"
-        yield Finding(FindingKey.RETAINED_INSTANCES, found, "they cost until you end them")
+        found = f"{name} retains instances whose termination hook ends with ABANDON"
+        yield Finding(FindingKey.RETAINED_INSTANCES, found, "they cost money until you terminate them")
     reserved = shown.get("CapacityReservationSpecification", {}).get("CapacityReservationPreference")
     if reserved == "capacity-reservations-only":
         found = f"{name} launches into capacity reservations only"
-        yield Finding(FindingKey.CAPACITY_RESERVATIONS, found, "they must have room for both groups")
+        yield Finding(FindingKey.CAPACITY_RESERVATIONS, found, "they need capacity for both groups")
     if shown.get("WarmPoolConfiguration"):
         harm = "green gets none, and blue's is deleted when blue is retired"
         yield Finding(FindingKey.WARM_POOL, f"{name} has a warm pool", harm, hint="Make one for green once it is live.")
@@ -530,13 +530,13 @@ def _kept_by(at: Beside) -> Iterator[Finding]:
     keeper = "" if tags.SERVICE in said else _keeper(said)
     if not keeper:
         return
-    found = f"{at.blue.name} seems to be kept by {keeper}"
+    found = f"{at.blue.name} seems to be managed by {keeper}"
     if at.config.retire == "empty":
-        harm = "the next time it is applied it may give the empty group its size and its target groups back"
-        hint = f"Have it ignore the size and the target groups of {at.blue.name}, or take the group out of it."
+        harm = "its next run may restore the size and the target groups of the empty group"
+        hint = f"Make it ignore the size and the target groups of {at.blue.name}, or remove the group from it."
     else:
-        harm = "it will miss the group once that is deleted, and make it anew, with the old version"
-        hint = f"Set `retire: empty`, or take {at.blue.name} out of it before the release."
+        harm = "after the deletion it will make the group again, with the old version"
+        hint = f"Set `retire: empty`, or remove {at.blue.name} from it before the release."
     yield Finding(FindingKey.KEPT_ELSEWHERE, found, harm, hint=hint)
 
 
@@ -552,7 +552,7 @@ def _keeper(said: Mapping[str, str]) -> str:
 
 
 def crowding(calls: Calls, at: Beside) -> Iterator[Finding]:
-    """Whether the target groups have room for both."""
+    """Whether the target groups can hold both."""
     for arn, states in at.targets.items():
         both = len(states) + len(at.blue.instances)
         if both > TARGETS_MAX:

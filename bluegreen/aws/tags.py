@@ -1,4 +1,4 @@
-"""The tags that everything of ours bears."""
+"""The tags that everything of ours has."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def ours(release: Release) -> dict[str, str]:
 
 
 def owned(tags: Iterable[Any] | None, release: Release) -> bool:
-    """Whether what bears these tags was made by this very release (see `Release.owns`)."""
+    """Whether this release made the resource with these tags (see `Release.owns`)."""
     borne = as_dict(tags)
     return release.owns(borne.get(RELEASE, ""), borne.get(OWNER, ""))
 
 
 def maker(tags: Iterable[Any] | None) -> str:
-    """Who made what bears these tags, for people."""
-    return as_dict(tags).get(RELEASE) or "somebody else"
+    """Who made the resource with these tags, for people."""
+    return as_dict(tags).get(RELEASE) or "someone else"
 
 
 def as_list(tags: dict[str, str]) -> list[dict[str, str]]:

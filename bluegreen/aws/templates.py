@@ -224,7 +224,7 @@ def _default_of_others(calls: Calls, release: Release) -> str:
     template = look(calls, release.blue.template)
     now = template.default if release.default_version else 0
     if now not in (release.default_version, release.template_version):
-        return f"somebody has made version {now} the default"
+        return f"someone made version {now} the default"
     others = [name for name in _others_on(calls, release, template, DEFAULT) if name != release.blue_group]
     if others and "shared_template" not in (release.config.get("allow") or ()):
         return f"{', '.join(others)} launches by it"

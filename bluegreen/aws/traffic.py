@@ -1,7 +1,7 @@
 """Traffic: who is in the target groups, how the load balancer reaches them, joining and leaving, weights.
 
-With weights one forward action names two target groups, and a shift moves weight from one to the other: nothing else
-of the action, of its order or of what stands beside it (authentication, stickiness, other groups) is changed.
+With weights one forward action names two target groups, and a shift moves weight from one to the other. Nothing else
+changes: the order of actions, authentication, stickiness and other groups stay.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def lines(routes: Iterable[Route], release: Release) -> tuple[str, ...]:
 def described_lines(routes: Iterable[Route], wanted: set[str], ours: Collection[str]) -> tuple[str, ...]:
     """One line a listener or rule, sorted.
 
-    A line holds the whole action, weights and other target groups included: what is not ours in it must not
-    change either while we release. Of listeners and rules whose weights are `ours` to move, everything but those.
+    A line holds the complete action with weights and other target groups, because the foreign parts must not change
+    during a release. For listeners and rules whose weights are `ours` to move, it leaves out the weights.
     """
     return tuple(
         sorted(
@@ -196,7 +196,7 @@ def forwarded(actions: list[Answer]) -> dict[str, int]:
 
 
 def shares(routes_of: Iterable[Route], release: Release) -> dict[str, float | None]:
-    """Green's share in percent on each of the release's listeners; None where it cannot be told, or none is shown."""
+    """Green's share in percent on each of the release's listeners; None where it is unclear or missing."""
     shown = {way.arn: way.actions for way in routes_of}
     return {arn: _share(shown.get(arn), release) for arn in release.listeners}
 
@@ -240,7 +240,7 @@ def shift(calls: Calls, release: Release, act: Act) -> Made:
     """Give green this share, on every listener that does not give it already; previews show green, or `blue` again.
 
     Each is one call that carries its actions as AWS shows them now, with other weights (ELBv2 API, ModifyListener and
-    ModifyRule replace the whole list). AwsError when a listener is gone, or forwards to neither target group.
+    ModifyRule replace the complete list). AwsError when a listener is gone, or forwards to neither target group.
     """
     assert act.share is not None
     preview = 0 if act.preview == "blue" else 100
@@ -325,7 +325,7 @@ def leave(calls: Calls, release: Release, name: str) -> Made:
 
 
 def leave_rest(calls: Calls, release: Release, names: Iterable[str]) -> Made:
-    """Detach groups that failed releases left; only what still bears what it bore when this release began."""
+    """Detach groups that failed releases left, if they still have the marks from the start of this release."""
     there = groups.describe(calls, *names)
     for known in release.rest:
         if group := there.get(known["group"]):

@@ -1,7 +1,7 @@
 """Weighted traffic before a release: which of the two target groups serves, and whether weights can be moved.
 
-Every listener must say the same, so that one number tells who gets what; whatever else forwards to these target groups
-must be named, or retiring blue would cut it off.
+Every listener must say the same, so that one number describes the traffic. The configuration must name everything else
+that forwards to these target groups, or retiring blue would cut it off.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class WeightedTraffic:
 def assess(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Route], idle: str = "") -> WeightedTraffic:
     """What the listeners' weights say now; ConfigError or Refused when a release could not move them.
 
-    `idle`: the target group that is green's whatever it gets now, as a cure takes out whoever is in it.
+    `idle`: the target group that will be green's. A cure takes out its members.
     """
     listeners, previews = config.traffic.listeners or (), config.traffic.preview or ()
     if not listeners:
@@ -58,12 +58,12 @@ def assess(calls: Calls, config: Config, arns: Sequence[str], ways: Sequence[Rou
 
 
 def must_be_empty(idle: str, members: dict[str, str], leaving: Collection[str]) -> None:
-    """Green joins a target group in which nobody stays: whoever does would get green's share."""
+    """Green needs an empty target group: other members would get green's share."""
     there = [id_ for id_, state in members.items() if state != "draining" and id_ not in leaving]
     if there:
         what = f"the idle target group {_short(idle)} holds {', '.join(sorted(there)[:3])}"
         more = f" and {len(there) - 3} more" if len(there) > 3 else ""
-        hint = "Finish or roll back the release that left them there; `bluegreen adopt` says whose they are."
+        hint = "Finish or roll back the release that left them there; `bluegreen adopt` shows whose they are."
         raise Refused(what + more, reason=Reason.UNRESOLVED, where="traffic.target_groups", hint=hint)
 
 
@@ -81,14 +81,14 @@ def _must_forward(actions: list[Answer] | None, arn: str, arns: Sequence[str], w
         raise ConfigError(f"{_name(arn)} forwards to neither target group", where=where, hint=hint)
     if missing and _NETWORK in arn:
         hint = f"Let its action forward to both, {_short(missing[0])} with weight 0; or share the target groups."
-        what = f"{_name(arn)} has no weights: a Network Load Balancer weighs only what its action names"
+        what = f"{_name(arn)} has no weights: a Network Load Balancer needs them in its action"
         raise ConfigError(what, where=where, hint=hint)
     if len(weights) + len(missing) > traffic.GROUPS_MAX:
         what = f"{_name(arn)} forwards to {len(weights)} target groups, and {traffic.GROUPS_MAX} are the most"
         raise ConfigError(what, where=where, hint=f"Make room for {_short(missing[0])}.")
     others = sorted(_short(one) for one, weight in weights.items() if weight and one not in arns)
     if others:
-        hint = "Set their weights to 0: a share of the traffic could not be told otherwise."
+        hint = "Set their weights to 0; otherwise green's share would be unclear."
         raise ConfigError(f"{_name(arn)} gives traffic to {', '.join(others)} too", where=where, hint=hint)
 
 
@@ -98,12 +98,12 @@ def _idle(weights: dict[str, dict[str, int]], arns: Sequence[str]) -> str:
     for arn, some in serving.items():
         if len(some) != 1:
             both = "both target groups traffic" if some else "neither target group any traffic"
-            hint = "Give one of them all of it and the other 0: that one is blue's."
+            hint = "Give one of them all the traffic and the other 0: the first is blue's."
             _refused(f"{_name(arn)} gives {both}", hint)
     said = {one for some in serving.values() for one in some}
     if len(said) > 1:
         each = "; ".join(f"{_name(arn)} gives {_short(some[0])} everything" for arn, some in serving.items())
-        _refused(f"the listeners do not agree who is blue: {each}", "Let all of them give the same one everything.")
+        _refused(f"the listeners disagree about blue: {each}", "Make all of them send everything to the same one.")
     return next(one for one in arns if one not in said)
 
 
@@ -134,11 +134,11 @@ def _surprises(sticky: Mapping[str, float], soak: float) -> Iterator[Finding]:
     for arn, seconds in sticky.items():
         if seconds:
             found = (
-                f"{_name(arn)} keeps clients on their target group for {duration(seconds)}, whatever the weights say"
+                f"{_name(arn)} keeps clients on their target group for {duration(seconds)}, independent of the weights"
             )
             yield Finding(FindingKey.STICKY_CLIENTS, found, _waits(seconds, soak))
     if any(_NETWORK in arn for arn in sticky):
-        found = "weights of a Network Load Balancer count for new connections: open ones stay where they are"
+        found = "weights of a Network Load Balancer apply to new connections: open ones stay where they are"
     else:
         found = "open connections (WebSockets, streams, long requests) stay with blue until they end or blue is retired"
     yield Finding(FindingKey.OPEN_CONNECTIONS, found, verdict=Verdict.NOTED)
@@ -151,7 +151,7 @@ def _waits(seconds: float, soak: float) -> str:
     told = f"{soaks}, and a rollback leaves green for {duration(stay)}"
     if seconds <= longest:
         return told
-    return f"{told}; whoever comes back later to a target group that was emptied gets 503, so let it be shorter"
+    return f"{told}; a client that returns later to an empty target group gets 503, so make it shorter"
 
 
 def _name(arn: str) -> str:

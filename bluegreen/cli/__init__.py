@@ -1,6 +1,6 @@
 """The command `bluegreen`: parse, call, print.
 
-Whatever is heavy is imported when a command needs it: `bluegreen --help` must come at once.
+Heavy modules load when a command needs them: `bluegreen --help` must come at once.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Show = Callable[["Tell", entry_points.Stop], Release]
 def cli() -> None:
     """Zero-downtime blue/green releases for EC2 Auto Scaling groups.
 
-    Exit codes: 0 live, or parked where it was asked to park; 1 failed; 2 wrong usage or
-    configuration; 3 rolled back; 4 refused; 130 interrupted, to be resumed.
+    Exit codes: 0 live, or parked at the requested point; 1 failed; 2 wrong usage or
+    configuration; 3 rolled back; 4 refused; 130 interrupted, resumable.
     """
 
 
@@ -66,7 +66,7 @@ def command(**settings: Any) -> Callable[[Callable[..., int | None]], click.Comm
 
 _EVERYWHERE = (
     click.option("--config", "config_path", metavar="FILE", help=f"The configuration.  [default: {invocation.CONFIG}]"),
-    click.option("--environment", metavar="NAME", help="The environment in it.  [default: its own]"),
+    click.option("--environment", metavar="NAME", help="The environment in it.  [default: the one of the file]"),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line; the last is the result."),
     click.option("--table", metavar="NAME", help="The journal.  [default: $BLUEGREEN_TABLE, else bluegreen]"),
     click.option("--region", metavar="NAME", help="The AWS region.  [default: the configuration's, else the AWS one]"),
@@ -78,13 +78,13 @@ _service = click.argument("service", required=False)
 _commit = click.option("--commit", metavar="SHA", default="", help="What to release.  [default: HEAD, if built]")
 _ami = click.option("--ami", metavar="AMI", default="", help="Release this image; build none.")
 _no_wait = click.option("--no-wait", is_flag=True, help="Only give the order.")
-_reason = click.option("--reason", default="", help="Why, for whoever asks later.")
+_reason = click.option("--reason", default="", help="The reason, for the record.")
 
 
 def _said(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     """A reason that is given must say something."""
     if value is not None and not value.strip():
-        raise click.BadParameter("say why: the reason is kept in the journal", ctx, param)
+        raise click.BadParameter("give a reason: the journal keeps it", ctx, param)
     return value or ""
 
 
@@ -99,9 +99,9 @@ _override = click.option(
 @command()
 @_commit
 @_ami
-@click.option("--until", type=click.Choice(["held", "switched", "live"]), help="Stop there; a later command goes on.")
+@click.option("--until", type=click.Choice(["held", "switched", "live"]), help="Stop there; a later command continues.")
 @_override
-@click.option("--cure", is_flag=True, help="Even though what serves is ill; there is no way back to it then.")
+@click.option("--cure", is_flag=True, help="Even if the serving version is unhealthy; then there is no rollback to it.")
 def release(at: Invocation, commit: str, ami: str, until: str | None, override: str, cure: bool) -> int:
     """Release a commit or an image, and show it to its end."""
     config = at.config()
@@ -117,7 +117,7 @@ def release(at: Invocation, commit: str, ami: str, until: str | None, override: 
 def plan(at: Invocation, commit: str, ami: str) -> None:
     """Show what a release would do, and change nothing.
 
-    And what a rollback would do in each phase.
+    Also show what a rollback would do in each phase.
     """
     from bluegreen import plan_text
 
@@ -136,7 +136,7 @@ def plan(at: Invocation, commit: str, ami: str) -> None:
 @_no_wait
 @_override
 def promote(at: Invocation, service: str | None, no_wait: bool, override: str) -> int:
-    """Let the release that is held go on, and show it to its end."""
+    """Promote the held release, and show it to its end."""
     engine, meant = at.meant(service)
     ordered = engine.promote(meant, who=engine.who(), override=override)
     return _given(at, engine, ordered.release) if no_wait else _attend(at, engine, ordered.release)
@@ -145,7 +145,7 @@ def promote(at: Invocation, service: str | None, no_wait: bool, override: str) -
 @command()
 @_service
 def hold(at: Invocation, service: str | None) -> int:
-    """Let the release wait, while both serve, for a promotion."""
+    """Make the release wait for a promotion, while both serve."""
     engine, meant = at.meant(service)
     return _given(at, engine, engine.hold(meant, who=engine.who()).release)
 
@@ -164,7 +164,7 @@ def rollback(at: Invocation, service: str | None, number: int | None, no_wait: b
     if number is not None:
         return _release_again(at, engine, meant, number, no_wait, reason, override)
     if override:
-        raise ConfigError("has no meaning without --to", where="--override", hint="Going back to blue needs no reason.")
+        raise ConfigError("has no meaning without --to", where="--override", hint="A rollback to blue needs no reason.")
     ordered = engine.roll_back(meant, who=engine.who(), why=reason)
     if no_wait:
         return _given(at, engine, ordered.release)
@@ -174,18 +174,18 @@ def rollback(at: Invocation, service: str | None, number: int | None, no_wait: b
 @command()
 @_service
 def resume(at: Invocation, service: str | None) -> int:
-    """Drive on a release that nobody drives, or that failed."""
+    """Continue a release that has no driver, or that failed."""
     engine, meant = at.meant(service)
     return _attend(at, engine, engine.resume(meant, who=engine.who()).id)
 
 
 @command()
 @_service
-@click.option("--group", metavar="NAME", default="", help="Who is live, where several groups serve.")
+@click.option("--group", metavar="NAME", default="", help="The live group, if several groups serve.")
 def adopt(at: Invocation, service: str | None, group: str) -> None:
-    """Put a lost or old journal right by what AWS shows.
+    """Repair a lost or old journal from what AWS shows.
 
-    Nothing in AWS is changed.
+    It changes nothing in AWS.
     """
     from bluegreen.cli import listing
 
@@ -197,7 +197,7 @@ def adopt(at: Invocation, service: str | None, group: str) -> None:
 
 @command()
 def reconcile(at: Invocation) -> int:
-    """Drive on every release that nobody drives.
+    """Continue every release that has no driver.
 
     As far as each goes without a person.
     """
@@ -218,7 +218,7 @@ def status(at: Invocation, service: str | None) -> None:
     if service:
         engine, meant = at.meant(service)
         if not (found := engine.status(meant)):
-            never = ConfigError("was never released", where=meant, hint="`bluegreen status` lists what was.")
+            never = ConfigError("has no releases", where=meant, hint="`bluegreen status` lists the releases.")
             raise engine.lost(meant) or never
         listing.print_status(found, as_json=at.as_json)
         return
@@ -245,7 +245,9 @@ def history(at: Invocation, service: str | None, limit: int) -> None:
 
 
 @command()
-@click.option("--who", metavar="ID", default="", help="What slack:U…, github:login or an ARN may, and by which rule.")
+@click.option(
+    "--who", metavar="ID", default="", help="What slack:U…, github:login or an ARN may do, and by which rule."
+)
 def explain(at: Invocation, who: str) -> None:
     """Show who may do what, and which rule decides."""
     from bluegreen.cli import explaining
@@ -260,7 +262,7 @@ def explain(at: Invocation, who: str) -> None:
 def freeze(at: Invocation, service: str | None, reason: str, until: str) -> None:
     """Refuse releases and promotions of a service for a time.
 
-    Rolling back stays possible.
+    You can still roll back.
     """
     ends = end_of(until, time.time()) if until else None
     engine, meant = at.meant(service)

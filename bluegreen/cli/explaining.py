@@ -31,7 +31,7 @@ def explain(at: Invocation, who: str) -> None:
         output.say(f"Who may do what with {config.id}:\n")
         heads = ("order", "lists", *_HEADS.values())
         output.table(heads, [_line(order, rows) for order in Order])
-        output.hint("* what holds where the configuration says nothing")
+        output.hint("* the default, if the configuration has no entry")
     output.say("")
     for line in conditions:
         output.say(line)
@@ -48,7 +48,7 @@ def _member(who: str, group: str) -> bool:
     """Of teams GitHub is asked where there is a token; user groups are Slack's to tell."""
     token = os.environ.get("GITHUB_TOKEN", "")
     if "/" not in group or not token:
-        raise Untold(f"nobody asked who is in {group}")
+        raise Untold(f"bluegreen cannot read who is in {group}")
     from bluegreen.github import Teams
 
     api = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
@@ -79,7 +79,7 @@ def _because(ruling: Ruling) -> str:
     if ruling.doubts and not ruling.unasked:
         return f"{ruling.rule}: {ruling.doubts[0]}"
     if ruling.unasked:
-        return f"{ruling.rule} names {'groups' if len(ruling.unasked) > 1 else 'a group'} that nobody asked about"
+        return f"{ruling.rule} names {'groups' if len(ruling.unasked) > 1 else 'a group'} that bluegreen cannot read"
     return f"{ruling.rule} {'names others' if ruling.may else 'names nobody'}"
 
 

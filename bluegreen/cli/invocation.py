@@ -24,7 +24,7 @@ CONFIG = "bluegreen.yml"
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a command was told besides its own arguments."""
+    """What a command got besides its own arguments."""
 
     config_path: str | None
     environment: str | None
@@ -33,13 +33,13 @@ class Invocation:
     region: str | None
 
     def config(self) -> Config:
-        """The configuration; ConfigError when there is none or it is wrong."""
+        """The configuration; ConfigError when it is missing or wrong."""
         from bluegreen.config import load
 
         return load(self.config_path or CONFIG, self.environment)
 
     def config_if_any(self) -> Config | None:
-        """The configuration, or None when none is named and none is in this folder."""
+        """The configuration, by its name or from this folder; None if both are missing."""
         return self.config() if self.config_path or Path(CONFIG).exists() else None
 
     def engine(self, config: Config | None = None) -> Engine:
@@ -69,7 +69,7 @@ class Invocation:
                 raise
             from bluegreen.cli import output
 
-            output.say(f"warning: {error.where} cannot be used, so its region is not known either", err=True)
+            output.say(f"warning: {error.where} is unusable, so its region is unknown, too", err=True)
             return None
 
 
@@ -111,7 +111,7 @@ def _as_given(commit: str) -> str:
 
 
 def source_of(commit: str, folder: Path) -> dict[str, str]:
-    """Title and author of the commit, for whoever shows the release; empty where git does not know it."""
+    """Title and author of the commit, for display; empty where git does not know it."""
     said = (
         _said_by_git(folder, "show", "--no-patch", "--format=%s%x00%an", "--end-of-options", commit) if commit else ""
     )
@@ -163,7 +163,7 @@ class CommandGroup(click.Group):
             output.failure(error, as_json=_asked_for_json(ctx))
             ctx.exit(entry_points.error_code(error))
         except KeyboardInterrupt:
-            output.failure(Interrupted("interrupted before anything was begun"), as_json=_asked_for_json(ctx))
+            output.failure(Interrupted("interrupted before anything began"), as_json=_asked_for_json(ctx))
             ctx.exit(entry_points.INTERRUPTED)
         except Exception as error:
             if os.environ.get("BLUEGREEN_DEBUG"):

@@ -100,7 +100,7 @@ def _decision(release: Release) -> str:
 
 
 def print_history(service: str, releases: Sequence[Summary], kept: Kept, *, as_json: bool) -> None:
-    """A table of releases, the newest first, and whose images are not there any more."""
+    """A table of releases, the newest first, and whose images are gone."""
     if as_json:
         rows = [{**vars(summary), "image_there": kept.there.get(summary.image)} for summary in releases]
         output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "service": service, "releases": rows})
@@ -112,7 +112,7 @@ def print_history(service: str, releases: Sequence[Summary], kept: Kept, *, as_j
     heads = ("release", "outcome", "when", "took", "commit", "image", "by")
     output.table(heads, [_history_row(summary, kept, now) for summary in releases])
     if kept.untold:
-        output.hint(f"AWS could not be asked whose images are still there: {kept.untold}")
+        output.hint(f"bluegreen could not read which images exist: {kept.untold}")
 
 
 def _history_row(summary: Summary, kept: Kept, now: float) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def _history_row(summary: Summary, kept: Kept, now: float) -> tuple[str, ...]:
 
 
 def print_adoption(made: Adoption, *, as_json: bool) -> None:
-    """What the record of a service says now, what was wrong with it, and what else was found."""
+    """The new record of a service, its corrections, and other findings."""
     live = made.live
     if as_json:
         shown = {"live": live.name, "image": live.image, "commit": live.commit, "next": made.number}
@@ -141,8 +141,8 @@ def print_adoption(made: Adoption, *, as_json: bool) -> None:
     whose = f" of {live.release}" if live.release else ""
     runs = f" with {live.image}" if live.image else ""
     commit = f", commit {live.commit[:8]}" if live.commit else ""
-    output.say(f"{made.service}: {live.name}{whose} is live{runs}{commit}; the next release is number {made.number}")
-    output.say("The journal says so now." if made.found else "The journal said so already; nothing was changed.")
+    output.say(f"{made.service}: {live.name}{whose} is live{runs}{commit}; the next release has number {made.number}")
+    output.say("The journal is now right." if made.found else "The journal was right; bluegreen changed nothing.")
     for left in made.left:
         output.say(f"also: {left}")
     if said := images_said(made.images):

@@ -21,7 +21,7 @@ _PHASE_WIDTH = 12  # the longest is "rolling back"
 
 
 class Screen(Protocol):
-    """Where a release is shown while it goes on; `release` is what was last told."""
+    """Shows a release while it goes on; `release` is its last state."""
 
     release: Release | None
     says_the_end: bool  # whether it has said in full how a release ended
@@ -35,11 +35,11 @@ class Screen(Protocol):
         ...
 
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
-        """Show what happened, or what is awaited; the driver's `Tell`."""
+        """Show what happened, or what the release waits for; the driver's `Tell`."""
         ...
 
     def note(self, text: str) -> None:
-        """Show a remark; may be called by a signal handler."""
+        """Show a remark; a signal handler may call it."""
         ...
 
 
@@ -87,7 +87,7 @@ class Lines(_Stream):
         self._awaited: dict[str, tuple[Awaited, float | None]] = {}
 
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
-        """A line for the event, or for what is awaited when that is something new."""
+        """A line for the event, or for a new wait."""
         self.release = release
         if event is not None and isinstance(event.payload, Awaiting):
             awaited, deadline, event = event.payload.awaited, event.payload.deadline, None
@@ -147,7 +147,7 @@ class _Remarks(logging.Handler):
 
 
 def ended(release: Release, *, as_json: bool, said: bool = False) -> None:
-    """Where the release stands now, unless that was just said, and what a person can do."""
+    """Show where the release stands, unless the last line said so, and what a person can do."""
     if as_json:
         echo_json(entry_points.result(release))
         return
@@ -167,12 +167,12 @@ def failure(error: BlueGreenError, release: Release | None = None, *, as_json: b
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print, with whatever would act on the terminal written out: names and answers come from others."""
+    """Print, with control characters escaped: names and answers come from others."""
     click.echo(wording.visible(text), err=err)
 
 
 def hint(text: str, *, err: bool = False) -> None:
-    """A line for the person who wonders what to do next."""
+    """A line on what to do next."""
     if text:
         say(f"  {text}", err=err)
 

@@ -1,4 +1,4 @@
-"""The live picture of one release on a terminal: what is, what is awaited, what happened last.
+"""The live picture of one release on a terminal: its state, its wait, the last events.
 
 `draw` is pure, so that every state of it can be looked at in a test; `Picture` keeps it on the screen.
 """
@@ -44,7 +44,7 @@ class View:
 
 
 class Picture:
-    """Keeps the picture on the screen; the clock in it goes on while nothing is told."""
+    """Keeps the picture on the screen; its clock goes on between events."""
 
     says_the_end = False  # it would have to cut it short
 
@@ -68,7 +68,7 @@ class Picture:
         self._live.stop()
 
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
-        """Take up what happened, or what is awaited; the next refresh shows it."""
+        """Take an event or a wait; the next refresh shows it."""
         self.release = release
         for found in wording.beforehand(release) if event is not None and event.kind is EventKind.STARTED else ():
             self._live.console.print(Text(found, "yellow" if found.startswith("warning") else "dim"))
@@ -231,7 +231,7 @@ def _check_row(state: CheckState, needs: int, flaps: str) -> tuple[Text, Text, T
 
 
 def _now(scene: View, now: float, width: int) -> Iterable[Text]:
-    """What is awaited and for how long yet; what a person can do, or a remark. Always two lines."""
+    """What the release waits for and how long; what a person can do, or a remark. Always two lines."""
     release = scene.release
     if release.outcome:
         yield _fit(wording.outcome_line(release), width, _OUTCOMES[release.outcome])
@@ -246,7 +246,7 @@ def _now(scene: View, now: float, width: int) -> Iterable[Text]:
 
 
 def _waiting(awaited: Awaited, deadline: float | None, now: float, release: Release, width: int) -> Text:
-    """The time left stands at the right edge, whatever must be cut from what is awaited."""
+    """The time left stands at the right edge; a long text before it is cut."""
     left = wording.time_left(awaited, deadline, now)
     room = width - len(left) - 4
     what = _fit(wording.awaiting(awaited, None, now, release), room, "bold")

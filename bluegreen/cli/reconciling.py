@@ -7,7 +7,7 @@ from bluegreen.cli import invocation, output
 
 
 def reconcile(at: invocation.Invocation) -> int:
-    """Drive every release that nobody drives, and print how far they came."""
+    """Drive every release that has no driver, and print how far they came."""
     with (
         output.screen_for(as_json=at.as_json, several=True) as screen,
         output.warnings_to(screen),

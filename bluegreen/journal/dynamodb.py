@@ -78,7 +78,7 @@ class DynamoTable:
                 self._create()
             sleep(_TABLE_PAUSE)
         what = f"the table is still {status or 'absent'} after {_TABLE_LOOKS * _TABLE_PAUSE:.0f} s"
-        raise ConfigError(what, where=self.name, hint="Look at it in the DynamoDB console, then try again.")
+        raise ConfigError(what, where=self.name, hint="Check it in the DynamoDB console, then try again.")
 
     def _status(self) -> str:
         """Empty when there is none."""
@@ -87,7 +87,7 @@ class DynamoTable:
         except NoTableError:
             return ""
         if {key["AttributeName"]: key["KeyType"] for key in table["KeySchema"]} != _KEYS:
-            hint = "It belongs to something else: give the journal another name in BLUEGREEN_TABLE."
+            hint = "It belongs to another program: give the journal another name in BLUEGREEN_TABLE."
             raise ConfigError("the table has other keys than `pk` and `sk`", where=self.name, hint=hint)
         return str(table["TableStatus"])
 
@@ -112,7 +112,7 @@ class DynamoTable:
             f"Allow `dynamodb:CreateTable`, or have `{self.name}` made by somebody who may, with the string keys "
             "`pk` (hash) and `sk` (range), or name an existing one in BLUEGREEN_TABLE."
         )
-        what = f"the journal's table `{self.name}` is absent, and making it is not permitted"
+        what = f"the journal's table `{self.name}` does not exist, and you may not create it"
         return AwsError(what, code=error.code, operation=error.operation, denied=True, hint=hint)
 
     def new_item(self, item: Item) -> Item:
@@ -125,7 +125,7 @@ class DynamoTable:
         }
 
     def get(self, pk: str, sk: str) -> Item | None:
-        """The item as it is at this moment, None when there is none."""
+        """The current item, None if it does not exist."""
         answer = self.call("get_item", TableName=self.name, Key=key(pk, sk), ConsistentRead=True)
         return plain(answer["Item"]) if "Item" in answer else None
 
@@ -147,7 +147,7 @@ class DynamoTable:
     def call(self, method: str, *, hasty: bool = False, **arguments: Any) -> Item:  # Any: boto3's own arguments
         """One call to DynamoDB. Its errors become ours here: UnmetError, NoTableError, AwsError.
 
-        `hasty`: so that one request that is lost costs less than half a second; the call must bear being made twice.
+        `hasty`: so that one request that is lost costs less than half a second; the call must be repeatable.
         """
         try:
             soon = self._sent_in_haste(method, arguments) if hasty else None
@@ -191,8 +191,8 @@ class DynamoTable:
 
     def _absent(self) -> NoTableError:
         hint = (
-            "Look at the name (BLUEGREEN_TABLE) and the region; the first release makes the table. If it was there "
-            "before, what serves goes on serving, and `bluegreen adopt` puts the record right."
+            "Check the name (BLUEGREEN_TABLE) and the region; the first release makes the table. If it existed before, "
+            "the service goes on serving, and `bluegreen adopt` repairs the journal."
         )
         return NoTableError(f"there is no journal table `{self.name}` in {self._client.meta.region_name}", hint=hint)
 
@@ -204,8 +204,8 @@ class NoTableError(ConfigError):
 class UnmetError(Exception):
     """A condition did not hold, and nothing was written.
 
-    `found` has a place for each item of the call: None where its condition held, else the item that is
-    there ({} when there is none, or when it was not asked for).
+    `found` has a place for each item of the call: None where its condition held, else the existing item. It is {} if
+    the item does not exist, or the call did not ask for it.
     """
 
     def __init__(self, reasons: Sequence[Item]) -> None:
@@ -216,7 +216,7 @@ class UnmetError(Exception):
         ]
 
     def ours(self, write: str) -> bool:
-        """Whether the event that is in the way is the very one that we were writing."""
+        """Whether the existing event is the one that we were writing."""
         return plain(self.found[0] or {}).get("write") == write
 
 
@@ -251,12 +251,12 @@ def _attribute(value: Any) -> Item:  # Any: what an item may hold
 
 
 def attributes(values: Mapping[str, Any]) -> Item:
-    """As DynamoDB spells it. What is None is left out."""
+    """As DynamoDB spells it. It leaves out None."""
     return {name: _attribute(value) for name, value in values.items() if value is not None}
 
 
 def plain(item: Item) -> Item:
-    """The reverse of `attributes`; a whole number comes back as int, whatever it was."""
+    """The reverse of `attributes`; an integer comes back as int, also if it was a float."""
     return {name: _value(attribute) for name, attribute in item.items()}
 
 

@@ -45,8 +45,8 @@ class Journal:
     """The journal in one table of the session's account and region.
 
     Every method may raise AwsError. When the table is absent, `service`, `services`, `history` and `summary`
-    take it for an empty journal; the others raise ConfigError. `heard` is told the time (epoch, in whole seconds) that
-    each answer bears.
+    take it for an empty journal; the others raise ConfigError. It calls `heard` with the time of each
+    answer (epoch, in full seconds).
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Journal:
         return list(map(event_of, self._db.query("pk = :pk AND sk BETWEEN :first AND :last", values, hasty=True)))
 
     def load(self, release: str) -> Release:
-        """The release that its events tell. Refused (nothing_to_do) when there are none."""
+        """The release that its events describe. Refused (nothing_to_do) without events."""
         events = self.read(release)
         if not events:
             raise _no_release(release)
@@ -249,9 +249,9 @@ class Journal:
     def settle(self, release: Release, seq: int, facts: Facts, now: float) -> Event:
         """Write the last event, and with it the summary and the service's new state.
 
-        An outcome of `live` makes green what is live. What was rolled back for its own sake is remembered as bad until
-        it goes live after all. Saying the same again is harmless. Conflict when another event has the number;
-        ConfigError when the service does not have this release under way.
+        An outcome of `live` makes green the live group. The service remembers a commit as bad that was rolled back for
+        its own faults, until it goes live after all. A repeated call is harmless. Conflict when another event has the
+        number; ConfigError when the service does not have this release under way.
         """
         event = new_event(release.id, seq, EventKind.SETTLED, facts, now)
         settled = apply(release, event)
@@ -263,8 +263,8 @@ class Journal:
                 return taken
             if taken:
                 raise _taken(event) from unmet
-        hint = f"Somebody changed the item of `{release.service}` in the table `{self.table}`."
-        raise ConfigError("the journal does not have it under way", where=release.id, hint=hint)
+        hint = f"Someone changed the item of `{release.service}` in the table `{self.table}`."
+        raise ConfigError("according to the journal it is not under way", where=release.id, hint=hint)
 
     def _settled_service(self, settled: Release) -> Item:
         """Nobody else changes what is bad meanwhile: that takes a release under way, and there is only this one."""
@@ -353,7 +353,7 @@ class Journal:
         try:
             self._db.call("update_item", **update)
         except UnmetError as unmet:
-            what = "somebody else started or repaired it at this moment"
+            what = "someone else started or repaired it at this moment"
             raise Conflict(what, where=record.service, hint="Try again.") from unmet
 
     def freeze(self, service: str, *, who: str, why: str, until: float | None, now: float) -> None:
@@ -362,7 +362,7 @@ class Journal:
         self._db.call("update_item", **self._service_update(service, "SET #freeze = :freeze", "", {":freeze": freeze}))
 
     def unfreeze(self, service: str, *, who: str) -> Freeze | None:
-        """Lift the freeze and note who did; returns it, None when there was none."""
+        """Lift the freeze and note who did; returns it, or None without a freeze."""
         update = self._service_update(
             service, "SET #thawed_by = :who REMOVE #freeze", "attribute_exists(#freeze)", {":who": who}
         )
@@ -375,7 +375,7 @@ class Journal:
     # --- what doors remember ---------------------------------------------------------------------
 
     def note(self, release: str, name: str, facts: Facts, token: int) -> bool:
-        """Keep what a door must remember of a release; False when somebody with a newer lease's token wrote it."""
+        """Keep a note of an entry point about a release; False when someone with a newer lease's token wrote it."""
         item = {"pk": release, "sk": f"note/{name}", "facts": as_json(facts), "token": token}
         condition = expressed({":token": token}, condition="attribute_not_exists(pk) OR #token <= :token")
         try:
@@ -385,12 +385,12 @@ class Journal:
         return True
 
     def noted(self, release: str, name: str) -> dict[str, Any] | None:
-        """What was kept; None when nothing was."""
+        """The note; None without one."""
         item = self._db.get(release, f"note/{name}")
         return dict(json.loads(item["facts"])) if item else None
 
     def answer(self, request: str, facts: Facts, now: float) -> dict[str, Any]:
-        """Keep what a request was answered, unless it was answered before; returns the first answer."""
+        """Record the answer to a request, unless it has one; returns the first answer."""
         item = {"pk": f"answer/{request}", "sk": "answer", "facts": as_json(facts), "at": now}
         try:
             self._db.call("put_item", **self._db.new_item(item))
@@ -496,7 +496,7 @@ class Journal:
             there = None
         if there is None:
             return _vanished(f"the journal `{self.table}` has no record of this release any more", lease.release)
-        hint = "It drives the release on; `bluegreen status` shows it."
+        hint = "It continues the release; `bluegreen status` shows it."
         return LeaseLost("another driver has taken over", where=lease.release, hint=hint)
 
     def drop(self, lease: Lease) -> None:
@@ -571,11 +571,11 @@ def _taken(event: Event) -> Conflict:
 def _vanished(what: str, release: str) -> LeaseLost:
     """A driver's lease that is nowhere: nobody has taken over."""
     service, _, number = release.rpartition("#")
-    repair = f" `bluegreen adopt {service}` puts the record right, by what AWS shows." if number.isdigit() else ""
-    hint = f"It was deleted, emptied or restored; what serves goes on serving.{repair}"
+    repair = f" `bluegreen adopt {service}` repairs the journal from what AWS shows." if number.isdigit() else ""
+    hint = f"Someone deleted, emptied or restored it; the service goes on serving.{repair}"
     return LeaseLost(what, where=release, hint=hint)
 
 
 def _no_release(release: str) -> Refused:
-    hint = f"`bluegreen history {release.partition('#')[0]}` lists those there are."
+    hint = f"`bluegreen history {release.partition('#')[0]}` lists the existing ones."
     return Refused("there is no such release", reason=Reason.NOTHING_TO_DO, where=release, hint=hint)

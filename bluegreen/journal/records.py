@@ -65,7 +65,7 @@ class ServiceRecord:
         return self.adopted is not None and (self.last or 0) <= self.adopted
 
     def rolled_back(self, commit: str, image: str) -> int | None:
-        """Number of the release in which the commit (the image, without one) was rolled back for its own sake.
+        """Number of the release in which the commit (the image, without one) was rolled back for its own faults.
 
         A commit may be abbreviated, here and there.
         """
@@ -74,7 +74,7 @@ class ServiceRecord:
 
 @dataclass(frozen=True)
 class Summary:
-    """A release in one line. `settled`, `outcome` and `reason` are None while it is under way."""
+    """A release in one line. While it is under way, `settled`, `outcome` and `reason` have the value None."""
 
     service: str
     number: int
@@ -151,7 +151,7 @@ def event_of(item: Item) -> Event:
     try:
         kind = EventKind(item["kind"])
     except ValueError as error:
-        hint = "A newer bluegreen wrote it: bring this one up to date."
+        hint = "A newer bluegreen wrote it: update this one."
         raise ConfigError(f"cannot read an event `{item['kind']}`", where=item["pk"], hint=hint) from error
     return Event(item["pk"], item["seq"], float(item["at"]), kind, json.loads(item["facts"]))
 

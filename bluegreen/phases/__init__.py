@@ -5,11 +5,11 @@
                                   rolling_back → rolled_back
 
 `decide` reads the release (its events), one observation, the config and the time; it does nothing.
-Every phase is called again after every act and every wait, by whichever driver holds the release, so
-each looks at what is there rather than at what it did last. One module holds one part of the story:
+The driver of the release calls the phase again after every act and every wait, so each phase goes by the current state,
+not by its last act. One module holds one part of the story:
 `baking`, `launching` (with checking), `traffic` (overlapping to soaking), `retiring`, `rollback`.
-`drift` sees what others changed, `checks` judges green, `observed` says what is worth an event, `takeover` what
-a failed release leaves to the next.
+`drift` finds what others changed, `checks` judges green, `observed` selects what becomes an event, `takeover` covers
+what a failed release leaves to the next.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def decide(release: Release, seen: Observation, config: Config, now: float) -> D
 
 
 def ordered(release: Release) -> RollBack | None:
-    """The rollback that was ordered and has not begun, whatever a look would show: it waits for none."""
+    """The rollback that was ordered and has not begun; it waits for no observation."""
     return RollBack(Reason.ORDERED, f"ordered by {release.rollback_by}") if release.rollback_pending else None
 
 
@@ -91,7 +91,7 @@ def erred(release: Release, now: float) -> Decision:
     if mistake is None or mistake.count < TRIES:
         seconds = _backoff(2 * mistake.count if mistake else 1)
         return Wait(Awaited.RETRY, seconds, now + seconds)
-    message = f"a mistake of bluegreen's: {mistake.message}. Please report it with the driver's log"
+    message = f"an internal error of bluegreen: {mistake.message}. Please report it with the driver's log"
     if not release.finishing:
         return RollBack(Reason.MISTAKE, message)
     return Rest(Outcome.FAILED, Reason.MISTAKE, message, leftovers(release))
@@ -101,7 +101,7 @@ def _no_way_back(s: Situation, decision: Decision) -> Decision:
     """S11: nothing returns to a blue that was ill when it was taken out."""
     if not isinstance(decision, RollBack) or s.release.can_return:
         return decision
-    why = f"{decision.message}; {s.release.blue_group} was not whole when it was taken out, so green was left as it is"
+    why = f"{decision.message}; {s.release.blue_group} was unhealthy when it left, so green stays as it is"
     return halt(s, decision.reason, why)
 
 

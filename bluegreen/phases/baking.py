@@ -78,7 +78,7 @@ def _builder_stopped(s: Situation, builder: Builder) -> Decision:
 def _builder_running(s: Situation, builder: Builder) -> Decision:
     if not s.began(Verb.START_BUILDER):
         return RollBack(
-            Reason.BUILDER_RUNNING, f"the builder {builder.id} runs already, and this release did not start it"
+            Reason.BUILDER_RUNNING, f"the builder {builder.id} is already running, and this release did not start it"
         )
     failed = _failed_command(builder)
     if failed:

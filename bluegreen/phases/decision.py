@@ -102,9 +102,9 @@ class Situation:
 
     @property
     def stranger(self) -> Group | None:
-        """A group that bears green's name and is not of this release: it is never touched.
+        """A group that has green's name but belongs to another release: bluegreen leaves it alone.
 
-        It may be blue itself, or a later green, when the journal is not of this world any more.
+        It may be blue itself, or a later green, when the journal is old.
         """
         green = self.seen.green
         if green is None:
@@ -119,7 +119,7 @@ class Situation:
 
     @property
     def watched_since(self) -> float:
-        """Since when this phase is watched, less the time in which AWS could not be asked; epoch seconds."""
+        """Since when this phase is watched, less the time in which bluegreen could not read AWS; epoch seconds."""
         return max(self.release.in_phase_since, self.release.watched_since)
 
     @property
@@ -191,19 +191,19 @@ class Situation:
 
     @property
     def green_serves(self) -> bool:
-        """Green alone can bear what blue bears (S1, S2, S3)."""
+        """Green alone can carry what blue carries (S1, S2, S3)."""
         return len(self.seen.serving(self.seen.green)) >= self.release.size
 
     @property
     def blue_serves(self) -> bool:
-        """Blue alone can bear all traffic, whole as it is (S1, S11)."""
+        """Blue alone can carry all traffic, because it is complete (S1, S11)."""
         return len(self.seen.serving(self.seen.blue)) >= max(self.before.desired, self.release.wanted)
 
     @property
     def green_may_go(self) -> bool:
-        """Nobody is served worse without green: blue is whole or, before the switch of a cure, as well as it was.
+        """Users lose nothing without green: blue is complete or, before the switch of a cure, as healthy as it was.
 
-        By weights a green that was given nothing bears nothing.
+        With weights, a green without a share carries nothing.
         """
         green = len(self.seen.serving(self.seen.green))
         others = sum(len(self.seen.serving(group)) for group in (self.seen.blue, *self.seen.crowding))
@@ -213,9 +213,9 @@ class Situation:
 
 
 def rest_out(s: Situation) -> Decision:
-    """Take what failed releases left out of the target groups; whoever puts it back again and again is told of."""
+    """Take the groups of failed releases out of the target groups; stop if someone returns them again and again."""
     if s.phase_age >= s.config.timeouts.healthy:
-        still = f"{in_target_groups(s.seen.crowding)} still, however often taken out"
+        still = f"{in_target_groups(s.seen.crowding)} still, despite several attempts to remove them"
         return RollBack(Reason.CHANGED_OUTSIDE, still)
     if s.did(Verb.TAKE_REST_OUT) and s.fresh(Verb.TAKE_REST_OUT):
         return s.wait(Awaited.READ_BACK)
@@ -228,9 +228,10 @@ def halt(s: Situation, reason: Reason, message: str) -> Rest:
 
 
 def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, ...]:
-    """What this release made or changed, is still there and serves nobody, with the command that removes it (S5).
+    """What this release made or changed, still exists and gets no traffic, with the command that removes it (S5).
 
-    What gets traffic, or may get it as far as was `seen`, is no leftover: neither the group nor its image and version.
+    A group that gets traffic, or may get it according to `seen`, is not a leftover; its image and version are not,
+    either.
     """
     left = list(remaining(release, seen))
     if _green_may_serve(release, seen):
@@ -285,7 +286,7 @@ def _half_emptied(release: Release, seen: Observation | None) -> list[str]:
     emptying = Verb.EMPTY_BLUE in release.began and seen is not None and seen.blue is not None
     if not emptying or seen is None or seen.in_traffic("blue"):
         return []
-    return [f"group {release.blue_group}, which serves nobody: {delete_group(release.blue_group)}"]
+    return [f"group {release.blue_group}, which gets no traffic: {delete_group(release.blue_group)}"]
 
 
 def _held(release: Release, blue: Group | None) -> bool:
@@ -319,7 +320,7 @@ def runs_on_green(check: Check) -> bool:
 def judged(release: Release, config: Config) -> tuple[Check, ...]:
     """The configured checks of the release's phase; the load balancer's metrics of green from when it has a share.
 
-    A short way asks of green alone before the switch: whatever blue has a part in would show what is to be got rid of.
+    The short path runs only checks of green before the switch: others would see the blue that it replaces.
     """
     if release.phase is Phase.RETIRING and release.emptying:
         return ()

@@ -1,4 +1,4 @@
-"""Drift: what others may have changed while we work (S9). It is told, not fought."""
+"""Drift: what others may have changed during a release (S9). bluegreen reports it, and does not fight it."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def displaced(s: Situation) -> Rest | None:
 
 
 def not_ours(s: Situation) -> str:
-    """Green was made, and what bears its name now is another's: the journal speaks of another world."""
+    """The release made green, but the group with its name now belongs to another: the journal does not match AWS."""
     green = s.stranger
     if green is None or Verb.CREATE_GREEN not in s.release.did:
         return ""
-    made = f"of {green.release}" if green.release else "of somebody else"
-    return f"the group {green.name} is {made} and was not made by this release, so nothing is done to it"
+    made = f"of {green.release}" if green.release else "of someone else"
+    return f"the group {green.name} is {made} and does not belong to this release, so bluegreen leaves it alone"
 
 
 def held_by_another(s: Situation) -> str:
     """Another release began from our blue, or from our green: one of the two journals is not of this world any more."""
     for verb, group in ((Verb.PIN_BLUE, s.seen.blue), (Verb.CREATE_GREEN, s.seen.green)):
         if group is not None and s.settled(verb) and s.release.held_by_another(group.held_by):
-            return f"the group {group.name} is held by {holder_of(group.held_by)} by now, so nothing is done to it"
+            return f"the group {group.name} is held by {holder_of(group.held_by)} now, so bluegreen leaves it alone"
     return ""
 
 
@@ -51,7 +51,7 @@ def _strayed(s: Situation) -> str:
     sentences = (one for one in s.release.takes.get("left", ()) if isinstance(one, str))
     told = " ".join(sentences)  # of a cure by an older version, which took nobody out: it was there before
     found = [name for name in s.seen.strayed if name not in told]
-    return f"the group {found[0]}, of an earlier release, was put into the load balancer again" if found else ""
+    return f"the group {found[0]}, of an earlier release, is in the load balancer again" if found else ""
 
 
 def beside(seen: Observation) -> str:
@@ -72,7 +72,7 @@ def _blue_changed(s: Situation) -> str:
     if blue.desired < before.desired:
         return with_who_is_in_the_way(f"{blue.name} was shrunk from {before.desired} to {blue.desired}", blue)
     if blue.minimum != before.desired:
-        return f"the minimum of {blue.name} was changed from {before.desired} to {blue.minimum}"
+        return f"the minimum of {blue.name} changed from {before.desired} to {blue.minimum}"
     if blue.template_version != before.resolved_version:
         return f"{blue.name} was put on template version {blue.template_version} (it was on {before.resolved_version})"
     return _attachment_changed(s, blue)
@@ -123,7 +123,7 @@ def _weights_changed(s: Situation) -> str:
         if share is None or share not in fitting:
             name = listener.rpartition(":")[2]
             found = "does not say what green gets" if share is None else f"gives green {share:g} % of the traffic"
-            return f"{name} {found}; it was {s.release.share:g} % when this release last set it"
+            return f"{name} {found}; this release had set {s.release.share:g} %"
     return ""
 
 
@@ -138,4 +138,4 @@ def rerouted(before: tuple[str, ...], now: tuple[str, ...]) -> str:
     """What was changed about how the load balancer reaches the target groups."""
     gone = "; ".join(sorted(set(before) - set(now))) or "nothing"
     come = "; ".join(sorted(set(now) - set(before))) or "nothing"
-    return f"the load balancer was changed: gone: {gone}; new: {come}"
+    return f"someone changed the load balancer: gone: {gone}; new: {come}"

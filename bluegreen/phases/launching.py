@@ -19,7 +19,7 @@ def _pin_blue(s: Situation) -> Decision | None:
     blue = s.seen.blue
     if s.did(Verb.PIN_BLUE) and not s.did(Verb.SUSPEND_BLUE):
         lost = blue is not None and s.settled(Verb.PIN_BLUE) and not s.release.holds(blue.held_by)
-        gone = f"the group {s.release.blue_group} is not held by this release any more"
+        gone = f"the group {s.release.blue_group} does not belong to this release any more"
         return RollBack(Reason.CHANGED_OUTSIDE, gone) if lost else Act(Verb.SUSPEND_BLUE)
     if s.did(Verb.PIN_BLUE):
         return None

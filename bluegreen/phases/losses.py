@@ -1,8 +1,8 @@
-"""What AWS or a person's hand takes of green, and what that says of the version: nothing, while the others are well.
+"""What AWS or a person takes of green. It does not count against the version while the other instances are healthy.
 
-An instance that is ill is the version's fault: it runs, and its target is unhealthy. One that AWS took (spot capacity,
-failed hardware, a rebalance) runs no more; so `aws` finds it, by EC2's state or by the cause of its termination. One
-that a person put into Standby or detached runs, and its lifecycle or its group's activities tell.
+An unhealthy instance is the version's fault: it runs, and its target is unhealthy. An instance that AWS took (spot
+capacity, failed hardware, a rebalance) has stopped; `aws` recognises it by EC2's state or the cause of its termination.
+One that a person put into Standby or detached still runs; its lifecycle or its group's activities show that.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def _taken_by(taken: Iterable[str], by_hand: Iterable[str], whose: str) -> str:
     hand = [one for one in taken if one in by_hand]
     aws = [one for one in taken if one not in hand]
     said = [f"AWS took {', '.join(aws)} of {whose}"] if aws else []
-    said += [f"{', '.join(hand)} of {whose} {'was' if len(hand) == 1 else 'were'} set aside by hand"] if hand else []
+    said += (
+        [f"{', '.join(hand)} of {whose} {'was' if len(hand) == 1 else 'were'} set aside by a person"] if hand else []
+    )
     return " and ".join(said)
 
 
@@ -115,7 +117,7 @@ def judged_well(release: Release, seen: Observation) -> tuple[bool, str]:
     state = release.checks.get(TARGETS)
     well = set(gone.remain) <= set(serving) if gone.remain else bool(state and state.held)
     by = "by hand" if gone.by_hand else "by AWS"
-    return well, f"{said}, the others were taken {by} and are not replaced yet"
+    return well, f"{said}, the others were taken {by} and have no replacement yet"
 
 
 def noticed_losses(release: Release, seen: Observation) -> list[SubjectState]:

@@ -1,7 +1,7 @@
-"""What a look shows that is worth an event: only what has changed, and at a bounded rate what changes all the time.
+"""Which observations become events: only changes, and flapping values at a bounded rate.
 
-Decisions are made from all that was seen; the journal is told of each change as long as there are few. Of what flaps it
-has every change that decides at once, and else the newest state now and then, with how often it changed meanwhile.
+Decisions use every observation. The journal gets each change as long as there are few. For flapping values it gets
+every deciding change at once, and otherwise the newest state from time to time, with the number of changes since.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def noticed(release: Release, seen: Observation, config: Config) -> list[ObservedState]:
-    """What the `observed` events record that this look gives rise to: only what has changed (design, journal)."""
+    """What the `observed` events of this observation record: only what has changed (design, journal)."""
     losses = noticed_losses(release, seen) if release.phase in JUDGED else []
     fleets = [*_fleets(seen), *_activity(release, seen.green), *seen_in_the_way(release, seen), *losses]
     changed: list[SubjectState] = [
@@ -63,7 +63,7 @@ ALWAYS = frozenset({REACHABLE, TAKEN, "hold", *DETACHED.values(), *(f"{PARKED} {
 class Lately:
     """What looks have shown that the journal does not have yet: by subject the newest, and how many changes.
 
-    It is lost with its driver. Whatever decides is in the journal; see `release._unsure` for the rest.
+    It is lost with its driver. Everything that decides is in the journal; see `release._unsure` for the rest.
     """
 
     seen: Mapping[str, tuple[ObservedState, int]] = field(default_factory=dict)

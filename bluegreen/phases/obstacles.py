@@ -16,7 +16,8 @@ _END = (
     "--no-should-decrement-desired-capacity)"
 )
 _PUT_BACK = (
-    "put it back (aws autoscaling exit-standby --auto-scaling-group-name {group} --instance-ids {ids}) or " + _END
+    "return it to service (aws autoscaling exit-standby --auto-scaling-group-name {group} --instance-ids {ids}) or "
+    + _END
 )
 _WAYS: Mapping[str, str] = {"EnteringStandby": _PUT_BACK, "Standby": _PUT_BACK}
 
@@ -30,7 +31,7 @@ def in_the_way(group: Group | None) -> str:
 
 
 def with_who_is_in_the_way(said: str, group: Group | None) -> str:
-    """What is said, and behind it who is in the way."""
+    """The message, followed by the instances that block it."""
     cause = in_the_way(group)
     return f"{said}; {cause}" if cause else said
 
@@ -57,7 +58,7 @@ def _seen_detached(release: Release, seen: Observation) -> Iterator[SubjectState
     for which, name in (("blue", release.blue_group), ("green", release.green_group)):
         ids, subject = seen.detached.get(name, ()), DETACHED[which]
         if ids:
-            value = f"{', '.join(ids)}, detached from {name}, outside of every group and running on"
+            value = f"{', '.join(ids)}, detached from {name}, still running outside of every group"
             yield Detached(subject, value, tuple(ids))
         elif name in seen.detached and subject in release.observed:
             yield Detached(subject)
@@ -71,7 +72,7 @@ def left_outside(release: Release, seen: Observation | None, *staying: Group | N
     for name in (release.blue_group, release.green_group):
         idle = [id_ for id_ in release.detached(name) if not _gets_traffic(seen, id_)]
         if idle:
-            said = f"instance {', '.join(idle)}, detached from {name}, outside of every group and running on"
+            said = f"instance {', '.join(idle)}, detached from {name}, still running outside of every group"
             yield f"{said}: {terminate(idle)}"
     yield from (f"instance {cause}" for cause in map(in_the_way, staying) if cause)
 

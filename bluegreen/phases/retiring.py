@@ -56,13 +56,13 @@ def _green_must_serve(s: Situation) -> Decision | None:
     if not s.release.can_roll_back and (_hopeless(s) or _lost(s)):
         gone = loss(s.release, s.seen)
         serving = f"{len(s.seen.serving(green))} of {borne} of green healthy"
-        no_return = f"while {s.release.blue_group} is emptied, so it cannot return"
-        ill = f"and nothing returns to {s.release.blue_group}, which was ill"
+        no_return = f"while {s.release.blue_group} is being emptied, so a rollback is impossible"
+        ill = f"and there is no rollback to {s.release.blue_group}, which was unhealthy"
         why = f", since {gone.named(green)}" if gone else ""
         reason = gone.reason if gone else Reason.CHECK_FAILED
         return halt(s, reason, f"{serving} {no_return if s.release.emptying else ill}{why}")
     if s.now >= s.blue_gone_by:
-        late = with_who_is_in_the_way("green does not serve alone, so blue was not touched further", green)
+        late = with_who_is_in_the_way("green does not serve alone, so bluegreen left blue as it is", green)
         return halt(s, Reason.RETIRE_LATE, late)
     return s.wait(Awaited.CHECKS, s.blue_gone_by)
 
@@ -166,7 +166,7 @@ def _told(s: Situation) -> str:
     dropped = ", ".join(s.release.dropped_groups)
     others = beside(s.seen)
     serves = f"{s.release.green_group} serves" + (f" beside {others}" if others else " alone")
-    told = [serves, f"deleted, as kept empty by earlier releases: {dropped}"]
+    told = [serves, f"deleted, because earlier releases had kept them empty: {dropped}"]
     return "; ".join(told if dropped else told[:1])
 
 
@@ -187,6 +187,6 @@ def _kept_group(blue: Group, release: Release) -> str:
         states = sorted({one.lifecycle for one in blue.instances})
         ids = ", ".join(one.id for one in blue.instances)
         there = f"with {ids} in {' and '.join(states)}"
-        return f"group {blue.name}, which serves nobody, {there}: {delete_group(blue.name)} ends them"
+        return f"group {blue.name}, which gets no traffic, {there}: {delete_group(blue.name)} ends them"
     why = release.gave_up.get(Verb.DELETE_BLUE, "").rstrip(".")
-    return f"group {blue.name}, {f'empty, AWS would not delete it ({why})' if why else 'kept empty'}"
+    return f"group {blue.name}, {f'empty, AWS refused to delete it ({why})' if why else 'kept empty'}"

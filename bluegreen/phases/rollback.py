@@ -49,8 +49,8 @@ def _blue_serves_no_more(s: Situation) -> Rest | None:
     if blue is not None and set(home) <= blue.target_groups and s.seen.in_traffic("blue"):
         return None
     name = s.release.blue_group
-    state = "is gone" if blue is None else f"was taken out of the load balancer: `{attach(name, home)}` puts it back"
-    return halt(s, Reason.CHANGED_OUTSIDE, f"{name} {state}; nothing was changed by this release")
+    state = "is gone" if blue is None else f"was taken out of the load balancer: `{attach(name, home)}` returns it"
+    return halt(s, Reason.CHANGED_OUTSIDE, f"{name} {state}; this release changed nothing")
 
 
 def undo_checking(s: Situation) -> Decision:
@@ -59,7 +59,7 @@ def undo_checking(s: Situation) -> Decision:
 
 
 def undo_overlapping(s: Situation) -> Decision:
-    """Both served: blue must bear everything, then green leaves."""
+    """Both served: blue must carry everything, then green leaves."""
     return _clients_stay(s) or _blue_bears(s) or _take_green_out(s) or _remove_what_was_made(s) or _rolled_back(s)
 
 
@@ -100,12 +100,12 @@ def _late(s: Situation) -> bool:
 def _blue_bears(s: Situation) -> Decision | None:
     blue = s.seen.blue
     if blue is None:
-        return halt(s, Reason.BLUE_UNHEALTHY, f"the group {s.release.blue_group} is gone, green was left as it is")
+        return halt(s, Reason.BLUE_UNHEALTHY, f"the group {s.release.blue_group} is gone, so green stays as it is")
     if s.green_may_go and not _blue_may_be_leaving(s):
         return None
     if _late(s):
         serving = f"{len(s.seen.serving(blue))} of {max(s.before.desired, s.release.wanted)}"
-        sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green was left as it is"
+        sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green stays as it is"
         return halt(s, Reason.BLUE_UNHEALTHY, with_who_is_in_the_way(sick, blue))
     attached = blue.target_groups >= set(s.release.blue_targets) and not _blue_was_sent_out(s)
     if attached or len(blue.in_service) < s.before.desired or (s.did(Verb.JOIN_BLUE) and s.fresh(Verb.JOIN_BLUE)):
@@ -139,7 +139,7 @@ def _take_green_out(s: Situation) -> Decision | None:
 def _give_blue_everything(s: Situation) -> Decision:
     act = _shift_back(s) if s.release.weighted and not s.seen.crowding else Act(Verb.TAKE_GREEN_OUT)
     if s.settled(act.verb) and _late(s):
-        return halt(s, Reason.CHANGED_OUTSIDE, "green still gets traffic, however often it was taken out")
+        return halt(s, Reason.CHANGED_OUTSIDE, "green still gets traffic, despite several attempts to take it out")
     return act
 
 
@@ -155,7 +155,7 @@ def _shift_back(s: Situation) -> Act:
 
 def _wait_for_blue(s: Situation) -> Decision:
     if _late(s):
-        return halt(s, Reason.BLUE_UNHEALTHY, "green is in the load balancer and blue cannot bear the traffic")
+        return halt(s, Reason.BLUE_UNHEALTHY, "green is in the load balancer and blue cannot carry the traffic")
     return s.wait(Awaited.BLUE_HEALTHY)
 
 
@@ -254,7 +254,7 @@ def _rolled_back(s: Situation) -> Rest:
         and not (s.release.never_done(Verb.PIN_BLUE) or s.release.holds(blue.held_by))
     ):
         holder = holder_of(blue.held_by) or "nobody"
-        left.append(f"group {s.release.blue_group} as it is, held by {holder} by now and not by this release")
+        left.append(f"group {s.release.blue_group} as it is, because {holder} holds it now")
     if unpinned is not None and unpinned.stays_on_version is not None:
         left.append(f"group {s.release.blue_group} on template version {unpinned.stays_on_version}")
     return Rest(Outcome.ROLLED_BACK, reason, s.release.message, tuple(left))

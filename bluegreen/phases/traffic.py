@@ -30,12 +30,12 @@ def holding(s: Situation) -> Decision:
 
 
 def switching(s: Situation) -> Decision:
-    """Blue is taken out, once green alone can bear what blue bears now."""
+    """Blue leaves, once green alone can carry what blue carries now."""
     return intruded(s) or check_failed(s) or _rest_out(s) or _blue_out(s) or _grow_green(s) or _take_blue_out(s)
 
 
 def soaking(s: Situation) -> Decision:
-    """Green serves alone; blue stays whole until the soak has passed."""
+    """Green serves alone; blue keeps running until the soak has passed."""
     return intruded(s) or check_failed(s) or _soak_pending(s) or Enter(Phase.RETIRING)
 
 

@@ -1,12 +1,12 @@
-"""A pretend AWS with time and physics, on a clock that is passed in.
+"""A fake AWS with time and physics, on a clock that is passed in.
 
-    pretend = FakeAws(VirtualClock())             # or RealClock() and Timings.quick()
-    ec2 = pretend.session().client("ec2")            # in-process: no sockets, survives fork
-    url = pretend.serve()                            # or by HTTP, for AWS_ENDPOINT_URL
+    aws = FakeAws(VirtualClock())                    # or RealClock() and Timings.quick()
+    ec2 = aws.session().client("ec2")            # in-process: no sockets, survives fork
+    url = aws.serve()                            # or by HTTP, for AWS_ENDPOINT_URL
 
 What has time in it is ours: instances, images, launch templates, Auto Scaling groups, targets and their health, SSM
 commands, metrics and alarms. What has none is moto's: networks, parameters, keys, all of DynamoDB; and load balancers
-and their rules, before which stands a stricter gatekeeper of ours.
+with their rules, behind stricter checks of ours.
 """
 
 import lab.descriptions  # noqa: F401 - first: the others make sessions when they are imported

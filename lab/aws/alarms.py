@@ -3,9 +3,9 @@
     PutMetricAlarm -> INSUFFICIENT_DATA --every minute, on the data that can be read by then--> OK | ALARM | …
     PutCompositeAlarm -> evaluated at once, and whenever one of its children changes
 
-As at AWS, what SetAlarmState says lasts until the next evaluation. An alarm on a metric that the lab never heard of, or
-on metric math that it does not know, is not evaluated at all (AWS would say INSUFFICIENT_DATA), so that a test need not
-feed a metric to have an alarm.
+As at AWS, what SetAlarmState says lasts until the next evaluation. The lab ignores an alarm
+on an unknown metric, or on unknown metric math (AWS would say INSUFFICIENT_DATA). So a test can have an alarm without a
+metric.
 
 Of the actions only scaling policies do something here: when the state changes, and again every minute for as long as it
 is ALARM ("Using Amazon CloudWatch alarms", alarm actions).
@@ -107,7 +107,7 @@ class Alarms:
     # -- calls -----------------------------------------------------------------------------------------------------
 
     def put_metric_alarm(self, params: Params) -> Params:
-        """Make or change an alarm on metrics. A changed one keeps its state and its tags, whatever Tags say."""
+        """Make or change an alarm on metrics. A changed one keeps its state and its tags, and ignores Tags."""
         _check_metric_alarm(params)
         alarm = self._put(params)
         alarm.rule = None
@@ -215,7 +215,7 @@ class Alarms:
         return left
 
     def remove(self, names: Iterable[str]) -> None:
-        """These alarms are there no more, whoever depends on them."""
+        """Delete these alarms, even if others depend on them."""
         for name in names:
             self._alarms.pop(name, None)
 

@@ -1,7 +1,7 @@
 """What AWS refuses before it looks at anything: values that are outside the bounds of its own model.
 
-botocore checks only the least length of what is given. A name of 300 letters, or a word that is none of an
-enumeration's, goes to AWS and is refused there, in the words that are here.
+botocore checks only the least length of what is given. A name of 300 letters, or a word outside an
+enumeration, goes to AWS, which refuses it in these words.
 """
 
 from __future__ import annotations

@@ -56,14 +56,14 @@ class Response(AWSResponse):
 
 @dataclass(frozen=True)
 class Sending:
-    """What hooks see that are called before a request is sent; `send` does it, whatever they answer then."""
+    """What hooks see before a request is sent; `send` sends it, independent of their answer."""
 
     url: str
     send: Callable[[], AWSResponse]
 
 
 class Nobody:
-    """A user agent's name: nobody reads it here, and botocore composes it anew for each call."""
+    """A user agent's name: nobody reads it here, and botocore composes it again for each call."""
 
     def to_string(self) -> str:
         """What would be sent."""
@@ -87,7 +87,7 @@ class Asking:
         self._answers, self._clock, self._url = answers, clock, client.meta.endpoint_url
 
     def call(self, operation: str, params: Params) -> Params:
-        """What the client returns, in place of botocore's `_make_api_call`; or whatever that would raise."""
+        """What the client returns, in place of botocore's `_make_api_call`, or the same exception."""
         model, context = self._model.operation_model(operation), dict[str, Any]()
         given = self._emit("provide-client-params", operation, params=params, model=model, context=context)
         params = params if given is None else given
@@ -188,7 +188,7 @@ def _parsed(response: AWSResponse, model: Any) -> Params:
 
 
 class FakeSession(boto3.Session):
-    """A boto3 session on the pretend AWS."""
+    """A boto3 session on the fake AWS."""
 
     def __init__(self, answers: Answers, clock: Clock, region: str, recorded: bool) -> None:
         """Be somebody with keys that mean nothing."""

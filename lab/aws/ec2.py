@@ -1,7 +1,7 @@
 """EC2 as far as a release touches it: instances, images, snapshots, launch templates and their tags.
 
 instance  pending --launch--> running --stop--> stopping -> stopped; shutting-down -> terminated, gone an hour later
-machine   on `boot` seconds after the start, whatever state EC2 shows by then
+machine   on `boot` seconds after the start, independent of EC2's state
 image     pending --image--> available | failed
 """
 
@@ -132,7 +132,7 @@ class Ec2:
         return {}
 
     def terminate_instances(self, params: Params) -> Params:
-        """Terminate instances, whoever they belong to."""
+        """Terminate instances, of any owner."""
         return self._changed(self._instances(params), "TerminatingInstances", lambda i: self.terminate(i.id))
 
     def terminate(self, instance_id: str, why: str = "Client.UserInitiatedShutdown: User initiated shutdown") -> None:

@@ -1,7 +1,7 @@
 """DynamoDB's expressions, read from left to right and kept ready to be asked.
 
 condition    OR of AND of NOT of: (condition), operand = operand (also <>, <, <=, > and >=),
-             operand BETWEEN operand AND operand, operand IN (operand, ...), and the functions
+             operand BETWEEN operand AND operand, operand IN (operand, ...). Functions:
              attribute_exists, attribute_not_exists, attribute_type, begins_with, contains
 update       SET path = operand [+ or - operand], ... REMOVE path, ... ADD path number, ...
 operand      path, :value, size(path); in an update if_not_exists(path, operand), too
@@ -95,7 +95,7 @@ class Update:
     """The values that must be numbers."""
 
     def check(self, given: Given) -> None:
-        """Refuse what is wrong whatever the item is: nothing may be changed twice."""
+        """Refuse what is wrong for any item: nothing may be changed twice."""
         named = sorted(given.named(path) for path in self.paths)
         if any(later[: len(path)] == path for path, later in pairwise(named)):
             raise invalid("Invalid UpdateExpression: Two document paths overlap with each other")
@@ -148,7 +148,7 @@ def words_of(expression: str) -> tuple[str, ...]:
 
 @lru_cache
 def read_condition(expression: str) -> Condition:
-    """A condition, ready to be asked about an item (an empty one: there is none)."""
+    """A condition, ready to be asked about an item ("": always true)."""
     reader = _Reader(expression)
     condition = reader.condition()
     reader.end()

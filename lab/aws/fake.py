@@ -1,4 +1,4 @@
-"""The pretend AWS as its users see it: two ways in, faults, a record of calls, and looks inside."""
+"""The fake AWS as its users see it: two entry points, faults, a record of calls, and inspection."""
 
 from __future__ import annotations
 

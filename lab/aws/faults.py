@@ -129,7 +129,7 @@ class Faults:
     def crash(
         self, call_number: int, when: Literal["before", "after"] = "before", how: Callable[[], None] | None = None
     ) -> None:
-        """Call `how` at that very call (1 is the first one in `pretend.calls`), before or after its effect.
+        """Call `how` at that call (1 is the first one in `pretend.calls`), before or after its effect.
 
         Without `how`, `Crashed` is raised, which no `except Exception` catches.
         """
@@ -164,12 +164,12 @@ class Faults:
         self.staleness = 0
 
     def before(self, request: Incoming, number: int) -> None:
-        """What strikes before the effect. AwsError, Page, Swallowed, or whatever a crash raises."""
+        """What strikes before the effect. AwsError, Page, Swallowed, or the exception of a crash."""
         self._crashes.pop((number, "before"), _nothing)()
         self._strike(request, late=False)
 
     def later(self, request: Incoming, number: int) -> None:
-        """What strikes after the effect, before the answer. LostAnswer, or whatever a crash raises."""
+        """What strikes after the effect, before the answer. LostAnswer, or the exception of a crash."""
         self._crashes.pop((number, "after"), _nothing)()
         self._strike(request, late=True)
 

@@ -1,8 +1,8 @@
-"""Listeners and rules, as strict as AWS: what they are given is checked, completed, and given back whole.
+"""Listeners and rules, as strict as AWS: input is checked, completed, and returned in full.
 
-moto keeps them, so that target groups know who uses them; it accepts what AWS refuses, and shows secrets. What AWS
-refuses is from the Elastic Load Balancing API (Action, ForwardActionConfig, AuthenticateOidcActionConfig, each call's
-errors) and its quotas; its exact words are not known to us, nor is the code where the API names several.
+moto keeps them, so that target groups know who uses them; it accepts what AWS refuses, and shows secrets. The
+refusals are from the Elastic Load Balancing API (Action, ForwardActionConfig, AuthenticateOidcActionConfig, each call's
+errors) and its quotas. We do not know its exact words, or the code where the API names several.
 """
 
 from __future__ import annotations

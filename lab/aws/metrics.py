@@ -2,7 +2,7 @@
 
     sample -> bucket of the metric's resolution -> visible after a lag -> one data point a period and statistic
 
-Where nothing happened there is no data point at all: whoever adds nothing to a sum must know that it is not 0.
+Where nothing happened the data point is missing, not 0.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Metrics:
 
 
 def name_of(namespace: str, metric: str, dimensions: Mapping[str, str]) -> Name:
-    """The metric that is meant, in whatever order its dimensions are told."""
+    """The metric with these dimensions, in any order."""
     return namespace, metric, tuple(sorted(dimensions.items()))
 
 

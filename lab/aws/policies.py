@@ -108,7 +108,7 @@ class Policies:
         return {}
 
     def execute(self, params: Params) -> Params:
-        """Run a policy now. One of steps is told by how much which threshold is crossed."""
+        """Run a policy now. A step policy gets the size of the breach and the threshold."""
         group = self.groups.group(params["AutoScalingGroupName"])
         policy, over = self._find(group, params["PolicyName"]), None
         if policy["PolicyType"] not in (SIMPLE, STEP):
@@ -151,8 +151,8 @@ class Policies:
     def fire(self, name: str, policy: str) -> int:
         """The alarm of a policy fires, its threshold just crossed; the size that the group is to have then.
 
-        Nothing happens while AlarmNotification is suspended, to a policy that is not there or not enabled, or to a
-        group that is being deleted (ValidationError).
+        Nothing happens while AlarmNotification is suspended, for a missing or disabled policy, or for a group that is
+        being deleted (ValidationError).
         """
         group = self.groups.group(name)
         kept = self._kept(group).get(policy)

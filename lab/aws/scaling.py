@@ -30,7 +30,7 @@ class Scaling:
         targets.on_change.append(self.target_changed)
 
     def wake(self, group: FakeGroup, seconds: float | None = None) -> None:
-        """Have the group look at itself in a moment."""
+        """Have the group see itself in a moment."""
         self.engine.after(self.engine.timings.react if seconds is None else seconds, self._look, group.name, group.made)
 
     def _group(self, name: str) -> FakeGroup | None:

@@ -3,7 +3,7 @@
     PutScheduledUpdateGroupAction -> kept --its time--> the group's sizes, unless ScheduledActions is suspended
     a recurring one then waits for its next time, until its end; any other is there no more
 
-What fell due while ScheduledActions was suspended is not run afterwards (user guide, suspending processes).
+A time that passes while ScheduledActions is suspended is skipped (user guide, suspending processes).
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class Schedules:
         return {}
 
     def put_several(self, params: Params) -> Params:
-        """Make or change several; those that are refused are told, and the others done."""
+        """Make or change several; returns the refused ones, and does the others."""
         actions = params["ScheduledUpdateGroupActions"]
         return {"FailedScheduledUpdateGroupActions": list(self._each(params, self.put, actions))}
 
     def delete_several(self, params: Params) -> Params:
-        """Delete several; those that are not there are told."""
+        """Delete several; returns the missing ones."""
         actions = [{"ScheduledActionName": name} for name in params["ScheduledActionNames"]]
         return {"FailedScheduledActions": list(self._each(params, self.delete, actions))}
 

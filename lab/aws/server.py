@@ -1,4 +1,4 @@
-"""The pretend AWS by HTTP, for any client that knows AWS_ENDPOINT_URL, and the thread that moves its time."""
+"""The fake AWS by HTTP, for any client that knows AWS_ENDPOINT_URL, and the thread that moves its time."""
 
 from __future__ import annotations
 

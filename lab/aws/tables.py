@@ -1,6 +1,6 @@
 """DynamoDB's tables: moto makes and describes them, what is in them is ours.
 
-A journal asks all day, and moto weighs, casts and sorts a whole table at each read; it also says other things than
+A journal asks all day, and moto weighs, casts and sorts the complete table at each read; it also says other things than
 DynamoDB says. So every request about items is answered here, as Amazon's own DynamoDB answers it: one set of requests
 (`tests/worlds/requests.py`) is put to both.
 
@@ -162,7 +162,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Write:
-    """One write, not yet done: what is there, whether the condition holds, and what shall be there (None: nothing)."""
+    """One write, not yet done: the current item, whether the condition holds, and the new item (None: deleted)."""
 
     table: Table
     place: Place

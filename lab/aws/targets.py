@@ -61,7 +61,7 @@ class Targets:
         return {"TargetGroups": [_described(group) for group in found]}
 
     def describe_target_group_attributes(self, params: Params) -> Params:
-        """A target group's attributes. TargetGroupNotFound if there is none."""
+        """A target group's attributes, or TargetGroupNotFound."""
         attributes = self.group(params["TargetGroupArn"]).attributes
         return {"Attributes": [{"Key": key, "Value": value} for key, value in attributes.items()]}
 
@@ -101,7 +101,7 @@ class Targets:
         return {"TargetHealthDescriptions": [self._show(group, one, have.get(one)) for one in wanted]}
 
     def group(self, arn: str) -> Any:  # moto's FakeTargetGroup
-        """A target group. TargetGroupNotFound if there is none."""
+        """A target group, or TargetGroupNotFound."""
         found = self.balancers().target_groups.get(arn)
         if found is None:
             raise ErrorAnswer("TargetGroupNotFound", f"Target groups '{arn}' not found")
@@ -112,7 +112,7 @@ class Targets:
         return arn in self.balancers().target_groups
 
     def register(self, arn: str, instance_id: str, port: int | None = None) -> None:
-        """Register one instance; one that is draining begins anew, one that is registered stays as it is."""
+        """Register one instance; one that is draining begins again, one that is registered stays as it is."""
         have = self.engine.state.targets.setdefault(arn, {})
         old = have.get(instance_id)
         if old and old.state != "draining":
@@ -139,7 +139,7 @@ class Targets:
         return float(self.group(arn).attributes["deregistration_delay.timeout_seconds"])
 
     def note(self, instance: FakeInstance) -> None:
-        """An instance changed its state: a terminated one leaves, a stopped one must be found well anew."""
+        """An instance changed its state: a terminated one leaves, a stopped one must become healthy again."""
         for arn, have in self.engine.state.targets.items():
             target = have.get(instance.id)
             if target is None:
@@ -151,7 +151,7 @@ class Targets:
                 self._become(arn, target, "initial", "Elb.InitialHealthChecking")
 
     def balancing_changed(self) -> None:
-        """A listener, rule or group was changed: who gets traffic must be read again, and moto be told."""
+        """A listener, rule or group was changed: who gets traffic must be read again, and moto must know it."""
         self._routed = None
         backend = self.balancers()
         for arn in [arn for arn in self.engine.state.targets if arn not in backend.target_groups]:
@@ -161,7 +161,7 @@ class Targets:
             group.load_balancer_arns = sorted({balancer for balancer, routed in pairs if routed == arn})
 
     def routed(self) -> set[str]:
-        """The target groups that some listener or rule forwards to, whatever their weight."""
+        """The target groups that some listener or rule forwards to, with any weight."""
         if self._routed is None:
             self._routed = {arn for _, arn in _routes(self.balancers())}
         return self._routed

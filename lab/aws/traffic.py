@@ -5,7 +5,7 @@
     virtual visitors ─────┘   HealthyHostCount follows the targets by itself
                            RequestCountPerTarget, and the CPU of groups (`capacity`), are reckoned from both when read
 
-Which metric has which dimensions, and that nothing is told where nothing happened, is from "CloudWatch metrics for your
+Which metric has which dimensions, and that idle metrics have no data, is from "CloudWatch metrics for your
 Application Load Balancer" (and "Network": it knows flows, not requests).
 """
 
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
 @dataclass
 class Hosts:
-    """How many targets of a group are well since when, and until when that is told."""
+    """How many targets of a group are healthy since when, and until when that is published."""
 
     healthy: int = 0
     unhealthy: int = 0

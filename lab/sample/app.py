@@ -1,4 +1,4 @@
-"""The sample service: a web server that says which version it is, and can be made to fall ill.
+"""The sample service: a web server that says which version it is, and can become unhealthy on order.
 
 What it does is written in files beside it, so that a commit changes it as a commit changes any program:
 
@@ -82,7 +82,7 @@ visitors = Visitors()
 
 
 def healthy() -> bool:
-    """Whether the load balancer is told that all is well."""
+    """Whether /healthz answers ok."""
     too_long = SICK_AFTER is not None and time.monotonic() - STARTED >= SICK_AFTER
     too_many = SICK_AFTER_REQUESTS is not None and visitors.served >= SICK_AFTER_REQUESTS
     return not too_long and not too_many

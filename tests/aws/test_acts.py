@@ -1,4 +1,4 @@
-"""What each act does to the pretend AWS, once and again, on good days and bad."""
+"""What each act does to the fake AWS, once and again, on good days and bad."""
 
 from __future__ import annotations
 
@@ -237,11 +237,11 @@ def test_a_group_of_somebody_else_has_green_s_name() -> None:
         MaxSize=0,
         VPCZoneIdentifier=stage.world.subnets[0],
     )
-    with pytest.raises(AwsError, match="the name web-production-v1 is taken by a group of somebody else") as told:
+    with pytest.raises(AwsError, match="a group of someone else has the name web-production-v1") as told:
         stage.perform(Verb.CREATE_GREEN)
     assert not told.value.transient
     for verb in (Verb.DELETE_GREEN, Verb.TAKE_GREEN_OUT, Verb.JOIN_GREEN, Verb.RESTORE_GREEN):
-        with pytest.raises(AwsError, match="of somebody else, not of this release, so it is left as it is"):
+        with pytest.raises(AwsError, match="of someone else, not of this release, so bluegreen leaves it as it is"):
             stage.perform(verb)
 
 
@@ -277,7 +277,7 @@ def test_what_a_journal_from_before_says_of_blue_is_not_put_back() -> None:
     asg.update_auto_scaling_group(AutoScalingGroupName="web-asg", **own)
     made = len(stage.changes())
     for verb in (Verb.PIN_BLUE, Verb.SUSPEND_BLUE, Verb.UNPIN_BLUE, Verb.RESUME_BLUE):
-        with pytest.raises(AwsError, match="so it is left as it is") as refused:
+        with pytest.raises(AwsError, match="so bluegreen leaves it as it is") as refused:
             stage.perform(verb, blue=stage.release.blue)
         assert refused.value.transient == (verb is not Verb.PIN_BLUE), "a read may be older than the mark"
     assert stage.changes()[made:] == []
@@ -316,7 +316,7 @@ def test_a_mark_that_may_not_be_taken_off_stays() -> None:
 def test_what_is_in_the_load_balancer_is_neither_emptied_nor_deleted(verb: Verb) -> None:
     """Whatever the journal says: somebody put it back a moment ago, or the journal is not of this world."""
     stage = AwsStage(ami=True).go_to(Phase.CHECKING)
-    with pytest.raises(AwsError, match="the group web-asg is in the load balancer, so it is left as it is"):
+    with pytest.raises(AwsError, match="the group web-asg is in the load balancer, so bluegreen leaves it as it is"):
         stage.perform(verb)
     assert stage.world.healthy()
 
@@ -326,7 +326,7 @@ def test_an_image_of_somebody_else_has_our_name() -> None:
     stage = until(AwsStage(), Verb.STOP_BUILDER)
     stage.clock.sleep(60)
     stage.client("ec2").register_image(Name=stage.release.image_name, RootDeviceName="/dev/xvda")
-    with pytest.raises(AwsError, match=r"is taken by ami-\w+ of somebody else, which is left as it is") as told:
+    with pytest.raises(AwsError, match=r"is taken by ami-\w+ of someone else, which bluegreen leaves as it is") as told:
         stage.perform(Verb.MAKE_IMAGE)
     assert not told.value.transient
 
@@ -436,7 +436,7 @@ def test_the_builder_s_check_comes_after_its_build() -> None:
 
 
 def monitoring(stage: AwsStage, count: int) -> None:
-    """So many commands of somebody else on the builder, each with the comment that ours bears in another release."""
+    """So many commands of someone else on the builder, each with the comment that ours bears in another release."""
     ssm, builder = stage.client("ssm"), stage.world.builder
     for n in range(count):
         said = {"Comment": f"web/production#{n + 2} build", "DocumentName": "AWS-RunShellScript"}

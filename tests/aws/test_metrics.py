@@ -1,4 +1,4 @@
-"""Metric checks on a pretend CloudWatch: what is asked for, of what time, and what is said of it."""
+"""Metric checks on a fake CloudWatch: what is asked for, of what time, and what is said of it."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ def test_what_cannot_be_asked_fails_with_the_cause(trouble: str, operation: str)
     getattr(stage.fake.faults, trouble)(operation)
     (result,) = stage.observe().checks
     assert not result.passed
-    assert result.value.startswith("could not be asked: ")
+    assert result.value.startswith("could not be read: ")
 
 
 @pytest.mark.parametrize(
@@ -349,11 +349,11 @@ def test_what_cannot_be_asked_fails_with_the_cause(trouble: str, operation: str)
     [
         (
             {**ERRORS, "metric": "HTTPCode_ELB_5XX_Count"},
-            "HTTPCode_ELB_5XX_Count is kept of the whole load balancer, not of green: use HTTPCode_Target_5XX_Count",
+            "HTTPCode_ELB_5XX_Count counts for the load balancer, not for green: use HTTPCode_Target_5XX_Count",
         ),
         (
             {**ERRORS, "metric": "UnHealthyHostCount"},
-            "nobody counts the requests behind UnHealthyHostCount: compare another statistic than Sum",
+            "CloudWatch has no count of requests for UnHealthyHostCount: choose another statistic than Sum",
         ),
         ({**ERRORS, "metric": "HTTPCode_Target_5xx_Count"}, "too little data: 0 of 5 minutes"),
     ],
@@ -372,7 +372,8 @@ def test_a_network_load_balancer_counts_hosts_only() -> None:
     stage.minutes(7, blue=None, green=None)
     resets, unhealthy = stage.answers()
     assert (
-        resets.value == "nobody counts the requests behind TCP_Target_Reset_Count: compare another statistic than Sum"
+        resets.value
+        == "CloudWatch has no count of requests for TCP_Target_Reset_Count: choose another statistic than Sum"
     )
     assert (unhealthy.passed, unhealthy.value) == (True, "0 of at most 0.5 (Maximum, 6 minutes)")
 
@@ -409,14 +410,14 @@ BALANCER = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/ap
 @pytest.mark.parametrize(
     ("balancers", "code", "said"),
     [
-        ([], "Complete", "green's target group is behind no load balancer that keeps metrics"),
+        ([], "Complete", "green's target group has no load balancer with metrics"),
         (
             [BALANCER[0].replace("app/", "gwy/")],
             "Complete",
-            "green's target group is behind no load balancer that keeps",
+            "green's target group has no load balancer with metrics",
         ),
-        (BALANCER, "Forbidden", "could not be asked: CloudWatch says Forbidden: not yours"),
-        (BALANCER, "InternalError", "could not be asked: CloudWatch says InternalError: not yours"),
+        (BALANCER, "Forbidden", "could not be read: CloudWatch says Forbidden: not yours"),
+        (BALANCER, "InternalError", "could not be read: CloudWatch says InternalError: not yours"),
         (BALANCER, "Complete", "too little data: 0 of 5 minutes"),
     ],
 )

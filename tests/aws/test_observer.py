@@ -177,7 +177,7 @@ def test_who_was_detached_and_runs_on_is_found() -> None:
     until(stage, Verb.EMPTY_BLUE)
     stage.client("ec2").terminate_instances(InstanceIds=[one])
     rest = stage.go_to_the_end()
-    said = f"instance {three}, detached from web-asg, outside of every group and running on"
+    said = f"instance {three}, detached from web-asg, still running outside of every group"
     assert rest.left == (f"{said}: aws ec2 terminate-instances --instance-ids {three}",)
 
 
@@ -198,7 +198,7 @@ def test_whom_a_hand_took_of_green_is_found_while_it_is_not_whole() -> None:
     assert stage.observe().detached == {}, "another was launched in its place"
     stage.enters(Phase.ROLLING_BACK, reason=Reason.ORDERED, message="ordered")
     rest = stage.go_to_the_end()
-    said = f"instance {one}, detached from {green}, outside of every group and running on"
+    said = f"instance {one}, detached from {green}, still running outside of every group"
     assert rest.left == (f"{said}: aws ec2 terminate-instances --instance-ids {one}",)
     assert stage.fake.instances()[one] == "running"
 
@@ -570,7 +570,7 @@ def test_groups_that_earlier_releases_kept_empty_may_go() -> None:
 def test_only_images_of_this_service_are_dropped() -> None:
     """Whoever asks."""
     stage = AwsStage(ami=True)
-    with pytest.raises(AwsError, match="is not of web/production, so it is not dropped"):
+    with pytest.raises(AwsError, match="is not of web/production, so bluegreen keeps it"):
         stage.perform(Verb.DROP_IMAGE, image=stage.world.image)
     assert stage.perform(Verb.DROP_IMAGE, image="ami-0123456789abcdef0") == {"image": "ami-0123456789abcdef0"}
 

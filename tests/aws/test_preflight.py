@@ -173,7 +173,7 @@ def test_blue_is_sick() -> None:
     stage.machines.kill(victim)
     stage.clock.sleep(25)
     found = stage.baseline()
-    assert found.unwell == f"the group web-asg is not wholly healthy: {victim} is unhealthy in web"
+    assert found.unwell == f"the group web-asg is not completely healthy: {victim} is unhealthy in web"
     assert found.borne == whole.borne - 1
 
 
@@ -210,7 +210,7 @@ def test_blue_is_empty() -> None:
     stage = AwsStage()
     stage.client("autoscaling").update_auto_scaling_group(**group(stage), MinSize=0, DesiredCapacity=0)
     stage.clock.sleep(300)
-    assert stage.baseline().unwell == "the group web-asg is not wholly healthy: its desired size is 0"
+    assert stage.baseline().unwell == "the group web-asg is not completely healthy: its desired size is 0"
     assert stage.baseline().borne == 0
 
 
@@ -286,7 +286,7 @@ def test_another_group_in_the_target_group() -> None:
     asg.create_auto_scaling_group(AutoScalingGroupName="other", LaunchTemplate=template, **size, **arns)
     stage.clock.sleep(120)
     assert stage.baseline().warnings == (
-        "the target groups hold 1 other target of other: whatever is not of blue goes on serving beside green",
+        "the target groups hold 1 other target of other: targets that do not belong to blue go on serving beside green",
     )
     tag = {"ResourceId": "other", "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
     asg.create_or_update_tags(Tags=[{**tag, "Key": "bluegreen:service", "Value": "web/production"}])

@@ -181,9 +181,7 @@ def test_a_name_that_leads_to_metadata_is_not_asked(monkeypatch: pytest.MonkeyPa
     """Whatever else it leads to."""
     resolver(monkeypatch, "127.0.0.1", address)
     (result,) = answered(overlapping({**HTTP, "http": "http://web.example.com:1/"}))
-    said = (
-        f"no answer: web.example.com is at {address}, which is link-local: it is not asked, for credentials are there"
-    )
+    said = f"no answer: web.example.com is at {address}, which is link-local: refused, because credentials are there"
     assert (result.passed, result.value) == (False, said)
 
 
@@ -613,8 +611,8 @@ def test_another_process_takes_over_the_commands_on_their_way() -> None:
 def test_a_check_that_cannot_be_asked_fails_with_the_cause(check: dict[str, Any], operation: str) -> None:
     """It never raises, be the trouble passing or not."""
     for trouble, said in (
-        ("deny", f"could not be asked: not allowed: {operation}"),
-        ("throttle", "could not be asked:"),
+        ("deny", f"could not be read: not allowed: {operation}"),
+        ("throttle", "could not be read:"),
     ):
         stage = overlapping(check)
         getattr(stage.fake.faults, trouble)(operation)

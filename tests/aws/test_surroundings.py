@@ -78,7 +78,7 @@ def test_a_group_that_follows_latest() -> None:
     worker(stage, "$Latest")
     said = told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)
     assert "the group worker launches by $Latest" in said
-    assert "it would launch the new image from when green is made, unreleased" in said
+    assert "it would launch the unreleased image as soon as green exists" in said
     worker(stage, "$Latest", "cron")
     assert "the groups cron, worker launch by $Latest" in told(stage, FindingKey.SHARED_TEMPLATE, REFUSED)
 
@@ -119,7 +119,7 @@ def test_a_default_that_others_follow_stays() -> None:
     worker(stage, "$Default")
     said = told(stage, FindingKey.DEFAULT_FOLLOWED, WARNED)
     assert said.startswith("the group worker launches by $Default from blue's launch template")
-    assert "so the default version is left as it is. `allow: [shared_template]`" in said
+    assert "so the default version stays as it is. `allow: [shared_template]`" in said
     assert not stage.baseline().sets_default
     stage = AwsStage(template_version="$Default")
     worker(stage, "$Default")
@@ -140,7 +140,7 @@ def test_a_default_that_is_not_blue_s_stays() -> None:
     number = version(stage, InstanceType="t3.large")
     stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion=number)
     said = told(stage, FindingKey.DEFAULT_ELSEWHERE, NOTED)
-    assert f"is {number}, while web-asg is on 1: so the default version is left as it is" in said
+    assert f"is {number}, while web-asg is on 1: so the default version stays as it is" in said
     assert not stage.baseline().sets_default
 
 
@@ -149,7 +149,7 @@ def test_somebody_s_new_default_is_left() -> None:
     stage = AwsStage().go_to(Phase.RETIRING)
     made = version(stage, InstanceType="t3.large")
     stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion=made)
-    with pytest.raises(AwsError, match=f"stays as it is: somebody has made version {made} the default"):
+    with pytest.raises(AwsError, match=f"stays as it is: someone made version {made} the default"):
         stage.perform(Verb.SET_DEFAULT_VERSION)
     stage.client("ec2").modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion="1")
     stage.perform(Verb.SET_DEFAULT_VERSION)
@@ -250,7 +250,7 @@ def test_a_spot_fleet_request_that_follows() -> None:
     assert said.startswith(f"the Spot Fleet request {made} launches by $Latest from blue's launch template")
     stage = AwsStage()
     spot_fleet(stage, "$Default")
-    assert "so the default version is left as it is" in told(stage, FindingKey.DEFAULT_FOLLOWED, WARNED)
+    assert "so the default version stays as it is" in told(stage, FindingKey.DEFAULT_FOLLOWED, WARNED)
     assert not stage.baseline().sets_default
 
 
@@ -361,7 +361,7 @@ def test_a_key_that_may_not_be_looked_at_hides_no_other() -> None:
     assert made in told(stage, FindingKey.KEY_UNUSABLE, WARNED)
     stage.fake.faults.deny("kms:DescribeKey", times=1)
     said = told(stage, FindingKey.UNSEEN, NOTED)
-    assert said.startswith("bluegreen may not look at the KMS keys of volumes")
+    assert said.startswith("bluegreen may not read the KMS keys of volumes")
     assert "Add kms:DescribeKey to the policy" in said
 
 
@@ -387,7 +387,7 @@ def test_instances_that_run_an_older_version() -> None:
     said = told(stage, FindingKey.TEMPLATE_DRIFT, WARNED)
     assert "run version 1 of" in said
     assert "but the group is on $Latest, which is 2 now" in said
-    assert "green takes over what was changed: InstanceType t3.micro → t3.large, UserData." in said
+    assert "green takes over these changes: InstanceType t3.micro → t3.large, UserData." in said
     assert "c2VjcmV0" not in said
 
 
@@ -409,7 +409,7 @@ def test_what_the_instances_run_is_gone() -> None:
     client = stage.client("ec2")
     client.modify_launch_template(LaunchTemplateId=stage.world.template, DefaultVersion=made)
     client.delete_launch_template_versions(LaunchTemplateId=stage.world.template, Versions=["1"])
-    assert "version 1 is gone, so nobody can tell" in told(stage, FindingKey.TEMPLATE_DRIFT, WARNED)
+    assert "version 1 is gone, so the difference is unknown" in told(stage, FindingKey.TEMPLATE_DRIFT, WARNED)
 
 
 def test_a_snapshot_in_the_template() -> None:
@@ -503,10 +503,10 @@ def test_an_alarm_on_the_group_s_name(group: str) -> None:
     stage = AwsStage(config=checks(check))
     alarm(stage, AutoScalingGroupName=group)
     said = told(stage, FindingKey.BOUND_ALARM, REFUSED)
-    assert f"the check cpu is of the alarm web-5xx, which watches the group {group}" in said
+    assert f"the check cpu uses the alarm web-5xx, which watches the group {group}" in said
     stage = AwsStage(config=checks({**check, "missing": "pass"}))
     alarm(stage, AutoScalingGroupName=group)
-    assert "it says nothing of green where it has no data" in told(stage, FindingKey.BOUND_ALARM, WARNED)
+    assert "without data it says nothing about green" in told(stage, FindingKey.BOUND_ALARM, WARNED)
 
 
 def test_an_alarm_on_something_else() -> None:
@@ -542,11 +542,11 @@ def test_an_alarm_on_a_weighted_target_group() -> None:
 @pytest.mark.parametrize(
     ("tag", "says"),
     [
-        ({"aws:cloudformation:stack-name": "shop"}, "kept by the CloudFormation stack shop"),
-        ({"elasticbeanstalk:environment-name": "shop"}, "kept by the Elastic Beanstalk environment shop"),
-        ({"ManagedBy": "Terraform"}, "kept by what its tag says, ManagedBy: Terraform"),
-        ({"terraform": "true"}, "kept by what its tag says, terraform: true"),
-        ({"provisioner": "pulumi"}, "kept by what its tag says, provisioner: pulumi"),
+        ({"aws:cloudformation:stack-name": "shop"}, "managed by the CloudFormation stack shop"),
+        ({"elasticbeanstalk:environment-name": "shop"}, "managed by the Elastic Beanstalk environment shop"),
+        ({"ManagedBy": "Terraform"}, "managed by what its tag says, ManagedBy: Terraform"),
+        ({"terraform": "true"}, "managed by what its tag says, terraform: true"),
+        ({"provisioner": "pulumi"}, "managed by what its tag says, provisioner: pulumi"),
     ],
 )
 def test_a_group_that_a_tool_keeps(tag: dict[str, str], says: str) -> None:
@@ -554,10 +554,10 @@ def test_a_group_that_a_tool_keeps(tag: dict[str, str], says: str) -> None:
     stage = tagged(AwsStage(), tag)
     said = told(stage, FindingKey.KEPT_ELSEWHERE, WARNED)
     assert says in said
-    assert "it will miss the group once that is deleted" in said
+    assert "after the deletion it will make the group again" in said
     assert "Set `retire: empty`" in said
     stage = tagged(AwsStage(config={"retire": "empty"}), tag)
-    assert "may give the empty group its size" in told(stage, FindingKey.KEPT_ELSEWHERE, WARNED)
+    assert "may restore the size" in told(stage, FindingKey.KEPT_ELSEWHERE, WARNED)
 
 
 def test_a_group_that_nobody_keeps() -> None:
@@ -603,7 +603,7 @@ def test_a_look_that_is_not_permitted(operation: str, what: str) -> None:
     stage = AwsStage()
     stage.fake.faults.deny(operation)
     said = told(stage, FindingKey.UNSEEN, NOTED)
-    assert said.startswith(f"bluegreen may not look at {what}: what stands there is not known. Add {operation} to")
+    assert said.startswith(f"bluegreen may not read {what}: bluegreen cannot examine this. Add {operation} to")
     stage.go_to(Phase.CHECKING)
 
 

@@ -113,7 +113,7 @@ def test_blue_s_target_group_is_the_one_with_the_weight() -> None:
     [
         (50, 50, "gives both target groups traffic"),
         (0, 0, "gives neither target group any traffic"),
-        (100, 1, "Give one of them all of it"),
+        (100, 1, "Give one of them all the traffic"),
     ],
 )
 def test_weights_that_do_not_say_who_is_blue(blue: int, green: int, says: str) -> None:
@@ -127,7 +127,7 @@ def test_listeners_that_do_not_agree() -> None:
     stage = Weighted()
     rule = stage.rule(stage.forward(0, 100))
     said = stage.configured(stage.world.listener, rule).refused(Refused)
-    assert "do not agree who is blue" in said
+    assert "disagree about blue" in said
     assert "gives web everything" in said
     assert "gives web-green everything" in said
 
@@ -205,9 +205,9 @@ def test_blue_in_the_wrong_target_group() -> None:
 @pytest.mark.parametrize(
     ("seconds", "soak", "says"),
     [
-        (30, 60, "for 30s, whatever the weights say: the soak is long enough, and a rollback leaves green for 30s"),
+        (30, 60, "for 30s, independent of the weights: the soak is long enough, and a rollback leaves green for 30s"),
         (3600, 60, "the soak lasts 1h, not 1m, and a rollback leaves green for 1h"),
-        (7200, 60, "the soak lasts 1h, not 1m, and a rollback leaves green for 1h; whoever comes back later to a"),
+        (7200, 60, "the soak lasts 1h, not 1m, and a rollback leaves green for 1h; a client that returns later to a"),
         (7200, 7200, "the soak is long enough, and a rollback leaves green for 1h"),
     ],
 )
@@ -235,7 +235,7 @@ def test_stickiness_that_is_off() -> None:
 def test_a_network_load_balancer_whose_action_names_both() -> None:
     """Its weights count for connections, which is said; the release works."""
     stage = Weighted(network=True).configured()
-    assert "count for new connections" in said(stage.baseline())
+    assert "apply to new connections" in said(stage.baseline())
     assert stage.go_to_the_end().outcome is Outcome.LIVE
 
 
@@ -244,7 +244,7 @@ def test_a_network_load_balancer_without_weights() -> None:
     stage = Weighted(network=True)
     stage.listens({"Type": "forward", "TargetGroupArn": stage.blue})
     said = stage.refused()
-    assert "a Network Load Balancer weighs only what its action names" in said
+    assert "a Network Load Balancer needs them in its action" in said
     assert "or share the target groups" in said
 
 
@@ -419,14 +419,14 @@ def test_clients_who_stick_for_days_are_not_waited_for() -> None:
 def edit_weights(stage: Weighted) -> str:
     """Somebody gives both the same."""
     stage.listens(stage.forward(50, 49))
-    return "of the traffic; it was"
+    return "of the traffic; this release had set"
 
 
 def edit_stickiness(stage: Weighted) -> str:
     """Somebody makes clients stick."""
     weights = stage.fake.weights(stage.world.listener)
     stage.listens(stage.forward(weights[stage.blue], weights[stage.green], TargetGroupStickinessConfig=STICKY))
-    return "the load balancer was changed: gone: listener"
+    return "someone changed the load balancer: gone: listener"
 
 
 def add_rule(stage: Weighted) -> str:

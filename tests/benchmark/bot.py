@@ -1,8 +1,8 @@
 """The bot with 50 releases to drive: how soon it acknowledges, and how soon a rollback is under way.
 
-The pretend AWS is a process of its own, so that it does not slow the people and Slack, whose process measures:
+The fake AWS is a process of its own, so that it does not slow the people and Slack, whose process measures:
 
-    this process: people, pretend Slack <── Socket Mode ──> python -m bot ── HTTP ──> the account's process
+    this process: people, fake Slack <── Socket Mode ──> python -m bot ── HTTP ──> the account's process
                   └──────── Account: a pipe, for looks at releases and calls ────────────────┘
 
 The account's process also plays the runners: drivers of releases that the bot does not drive.
@@ -252,7 +252,7 @@ class Figures:
 
 
 class Bench:
-    """The account, the bot and the pretend Slack with its people."""
+    """The account, the bot and the fake Slack with its people."""
 
     def __init__(self, account: Account, slack: FakeSlack) -> None:
         self.account, self.slack = account, slack

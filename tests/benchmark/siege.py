@@ -1,7 +1,7 @@
 """The bot's HTTP door under siege: half-open connections and half-sent bodies of strangers, and people who order.
 
     strangers (asyncio) ──┐
-    people, pretend Slack ┴─ HTTP ──> python -m bot ── HTTP ──> pretend AWS
+    people, fake Slack ┴─ HTTP ──> python -m bot ── HTTP ──> fake AWS
 
 Whoever is thrown out comes again after a moment, as an attacker would.
 """

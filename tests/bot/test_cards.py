@@ -279,7 +279,7 @@ def test_lines_are_gathered_and_loud_ones_alone(slack: FakeSlack) -> None:
     end()
     assert at.wrong(release) == []
     posts = at.posts(release)
-    loud = ["<@U0PROMOTER> ordered the rollback", "going back to blue", "was rolled back"]
+    loud = ["<@U0PROMOTER> ordered the rollback", "returning to blue", "was rolled back"]
     broadcast = [one for one in posts if one.broadcast]
     assert [len(one.blocks) for one in broadcast] == [1, 1, 1]
     assert ["\n" in one.blocks[0]["text"]["text"] for one in broadcast] == [False] * 3
@@ -422,7 +422,7 @@ def test_a_bot_that_slept_between_its_look_and_its_note(slack: FakeSlack) -> Non
     first.cards._read(stale)
     at.passes(20, second)
     posts = len(slack.messages)
-    with pytest.raises(LeaseLost, match="another bot follows now"):
+    with pytest.raises(LeaseLost, match="another bot is the leader now"):
         first.cards._say(stale)
     assert len(slack.messages) == posts
 
@@ -890,7 +890,7 @@ def test_a_journal_that_does_not_answer(slack: FakeSlack, caplog: pytest.LogCapt
     at.ops.clock.sleep(5)
     for _ in range(2):
         bot.cards._guarded(bot.cards.step)
-    assert caplog.text.count("cards stand still") == 1
+    assert caplog.text.count("cards do not change") == 1
     at.ops.aws.faults.clear()
     at.passes(10, bot)
     assert at.wrong(release) == []
@@ -954,7 +954,7 @@ def test_a_release_that_cannot_be_shown_harms_no_other(slack: FakeSlack, caplog:
     at.passes(30, bot)
     assert bot.cards.standing_still() == ()
     assert len(at.cards(ill)) == 1
-    assert "cannot be put into words" in str(at.lines(ill))
+    assert "is unknown to this version" in str(at.lines(ill))
 
 
 def test_what_an_older_build_recorded_without_a_bound_is_shown(slack: FakeSlack) -> None:
@@ -967,9 +967,9 @@ def test_what_an_older_build_recorded_without_a_bound_is_shown(slack: FakeSlack)
     at.happens(release, EventKind.AWAITED, awaited="promotion", deadline=8.6e15)
     at.engine._journal.freeze(SERVICE, who=ANN, why="", until=253402343940.0, now=at.ops.clock.now())
     at.passes(30, bot)
-    assert "a time in no calendar" in str(at.cards(release)[0].blocks)
+    assert "a time beyond the calendar" in str(at.cards(release)[0].blocks)
     shown = messages.overview(at.engine.status(), at.ops.clock.now())
-    assert "a time in no calendar" in str(shown.blocks)
+    assert "a time beyond the calendar" in str(shown.blocks)
     assert bot.cards.standing_still() == ()
     assert at.engine._journal.service(SERVICE).freeze.holds(at.ops.clock.now())  # type: ignore[union-attr]
 

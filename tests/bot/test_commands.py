@@ -187,7 +187,7 @@ def aloud(said: Sequence[Body]) -> list[str]:
 def test_without_arguments(slack: FakeSlack) -> None:
     """With one service in question nothing need be named; who orders is told, who drives is called."""
     at = Reception(slack)
-    assert "nothing was ever released" in told(at.asks("/promote"))
+    assert "no service has releases" in told(at.asks("/promote"))
     release = at.held()
     said = at.asks("/promote", SECOND.id)
     assert (told(said), aloud(said)) == ("Promoted web/production#1.", [])
@@ -216,8 +216,8 @@ def test_how_a_service_is_named(slack: FakeSlack, words: str) -> None:
         ("/promote production", "there is no service production"),
         ("/promote webs", "there is no service webs"),
         ("/promote web staging", "there is no service web staging"),
-        ("/promote web/production now", "is more than I understand"),
-        ("/promote web production now", "is more than I understand"),
+        ("/promote web/production now", "has too many words"),
+        ("/promote web production now", "has too many words"),
         ("/promote <!channel>", "there is no service &lt;!channel&gt;"),
         ("/rollback to", "there is no service to"),
         ("/rollback web to 0", "is not the number of a release"),
@@ -229,11 +229,11 @@ def test_how_a_service_is_named(slack: FakeSlack, words: str) -> None:
         ("/release main", "there is no service main"),
         ("/releases nonsense", "there is no service nonsense that you may see"),
         ("/freeze web 2025-12-31", "is past since 1d"),
-        ("/freeze web 2026-02-30", "is no time"),
-        ("/freeze nonsense 4h sale", "Not frozen yet: for how long shall web/production be?"),
-        ("/freeze web yesterday", "yesterday: is no time. Write 4h, 2d, 2030-01-31T18:00 (UTC), or forever."),
-        ("/freeze web until the sale is over", "until the sale is over: is no time"),
-        (f"/freeze web {'x' * 3000}", "Say it first, as in: /freeze web/production 4h, and then the reason."),
+        ("/freeze web 2026-02-30", "is not a time"),
+        ("/freeze nonsense 4h sale", "Not frozen yet. For how long should web/production be frozen?"),
+        ("/freeze web yesterday", "yesterday: is not a time. Write 4h, 2d, 2030-01-31T18:00 (UTC), or forever."),
+        ("/freeze web until the sale is over", "until the sale is over: is not a time"),
+        (f"/freeze web {'x' * 3000}", "Write the length first, as in: /freeze web/production 4h, and then the reason."),
         ("/promote ?", "/promote [service] [environment]"),
         ("/freeze HELP", "/freeze service"),
     ],
@@ -406,7 +406,7 @@ def test_holding_and_resuming_by_a_command(slack: FakeSlack) -> None:
     release = at.ops.start()
     assert "you may not hold it" in told(at.asks("/hold web", GUEST.id))
     assert told(at.asks("/hold web", ON_CALL.id)) == f"Held {release.id}."
-    assert "waits for a promotion already" in told(at.asks("/hold"))
+    assert "already waits for a promotion" in told(at.asks("/hold"))
     assert (told(at.asks("/resume", ON_CALL.id)), at.driven[-1]) == (f"Resumed {release.id}.", release.id)
     facts = {"outcome": "failed", "reason": "denied", "message": "a permission is missing", "left": []}
     at.engine._journal.settle(at.engine.load(release.id), 3, facts, at.ops.clock.now())
@@ -452,7 +452,7 @@ def test_two_ids_of_one_person(slack: FakeSlack) -> None:
     at = Reception(slack, people=people, promotion={"by": "person", "approvals": 2})
     release = at.held()
     at.engine.promote(WEB, who="github:octocat")
-    assert "you have promoted it already, as github:octocat. 1 more must" in told(at.asks("/promote"))
+    assert "you have already promoted it, as github:octocat. 1 more must" in told(at.asks("/promote"))
     assert told(at.asks("/promote", SECOND.id)) == f"Promoted {release.id}."
     other = Reception(slack, promotion={"by": "person", "approvals": 2})
     other.held()
@@ -461,7 +461,7 @@ def test_two_ids_of_one_person(slack: FakeSlack) -> None:
     again = Reception(slack, people=people, promotion={"by": "person", "approvals": 2})
     again.held()
     assert told(again.asks("/promote")).startswith("Promoted")
-    with pytest.raises(Refused, match=f"already, as slack:{PROMOTER.id}"):
+    with pytest.raises(Refused, match=f"already promoted it, as slack:{PROMOTER.id}"):
         again.engine.promote(WEB, who="github:octocat")
 
 
@@ -471,10 +471,10 @@ def test_two_people_and_a_group(slack: FakeSlack) -> None:
     at = Reception(slack, slack=lists, promotion={"by": "person", "approvals": 2})
     release = at.held()
     said = told(at.asks("/promote"))  # there is no such group yet
-    assert "Who may: <!subteam^S0GROUP>. Slack does not tell who is in <!subteam^S0GROUP> (no_such_subteam)" in said
+    assert "Who may: <!subteam^S0GROUP>. Slack does not show who is in <!subteam^S0GROUP> (no_such_subteam)" in said
     slack.groups = {"S0GROUP": {PROMOTER.id, SECOND.id}}
     assert told(at.asks("/promote")) == f"Promoted {release.id}. 1 more must promote it, too."
-    assert "you have promoted it already" in told(at.asks("/promote"))
+    assert "you have already promoted it" in told(at.asks("/promote"))
     refused = told(at.presses(at.card(release, "promote"), GUEST.id))
     assert "you may not promote" in refused
     assert "Who may: <!subteam^S0GROUP>" in refused
@@ -580,7 +580,7 @@ def test_what_was_rolled_back_takes_a_second_question(slack: FakeSlack) -> None:
     asked = at.asks("/rollback web to 1")
     assert f"commit {GOOD[:8]} was rolled back in web/production#1" in told(asked)
     second = button(asked[0], "again")
-    assert second["confirm"]["title"]["text"] == "Release it all the same?"
+    assert second["confirm"]["title"]["text"] == "Release it anyway?"
     assert "you may not override" in told(at.presses(second, ON_CALL.id))
     assert at.number() == 1
     assert told(at.presses(second, PROMOTER.id)).startswith("Started web/production#2: release 1 again")
@@ -595,7 +595,7 @@ def test_no_offer_after_a_rollback(slack: FakeSlack) -> None:
     release = at.ops.start(SICK)
     assert at.drives_on(release.id).outcome is Outcome.ROLLED_BACK
     said = at.asks("/rollback", ON_CALL.id)
-    assert "is rolled back already" in told(said)
+    assert "is already rolled back" in told(said)
     assert buttons(said[0]) == []
 
 
@@ -709,7 +709,7 @@ def test_a_release_that_came_from_no_workflow(slack: FakeSlack) -> None:
     at.live()
     at.commands = at.another_commands(github_token="ghs_right", github_api="http://127.0.0.1:9")
     said = at.asks("/release web")
-    assert "no release of it came from a GitHub workflow yet" in told(said)
+    assert "no GitHub workflow has released it yet" in told(said)
     assert "once by hand" in told(said)
 
 
@@ -818,11 +818,11 @@ def test_lifting_a_freeze(slack: FakeSlack, word: str) -> None:
 
 @pytest.mark.parametrize("words", ["99999999d", "web 999999999999h sale", "web 9999-12-31T23:59-12:00"])
 def test_a_freeze_past_the_end_of_the_calendar(slack: FakeSlack, words: str) -> None:
-    """Either it is refused, or it is written and can be shown; never a mistake of the bot's."""
+    """Either it is refused, or it is written and can be shown; never a internal error of the bot."""
     at = Reception(slack)
     at.ops.start()
-    assert "mistake" not in told(at.asks(f"/freeze {words}"))
-    assert "mistake" not in told(at.asks("/releases"))
+    assert "internal error" not in told(at.asks(f"/freeze {words}"))
+    assert "internal error" not in told(at.asks("/releases"))
 
 
 # --- despite a freeze ----------------------------------------------------------------------------------
@@ -851,7 +851,7 @@ def test_an_override_without_a_reason(slack: FakeSlack, line: str) -> None:
     """Nothing is ordered."""
     at = Reception(slack, slack=MAY)
     release = at.held()
-    assert "gives no reason. Say why" in told(at.asks(line, ON_CALL.id))
+    assert "gives no reason. Give a reason" in told(at.asks(line, ON_CALL.id))
     assert at.happened(release, EventKind.PROMOTED) == []
 
 
@@ -904,7 +904,7 @@ def test_a_question_is_kept_and_its_button_acts_once(slack: FakeSlack) -> None:
 def test_a_typing_error_is_not_kept(slack: FakeSlack) -> None:
     """Nothing was decided: the same request may mean something later."""
     at = Reception(slack)
-    asked = {"/rollback web": "there is no service web", "/rollback": "nothing was ever released"}
+    asked = {"/rollback web": "there is no service web", "/rollback": "no service has releases"}
     for line, words in asked.items():
         assert words in told(at.asks(line, ON_CALL.id, request=f"slack/T0LAB/{line}"))
     at.ops.start()
@@ -923,8 +923,8 @@ def test_an_order_whose_answer_was_lost(slack: FakeSlack, caplog: pytest.LogCapt
     at = Reception(slack, drive)
     release = at.ops.start()
     said = told(at.asks("/rollback", ON_CALL.id, request="slack/T0LAB/1"))
-    assert "mistake of the bot's" in said
-    assert "a mistake in answering slack/T0LAB/1" in caplog.text
+    assert "internal error of the bot" in said
+    assert "an internal error while answering slack/T0LAB/1" in caplog.text
     assert "a driver that cannot begin" in caplog.text
     assert told(at.asks("/rollback", ON_CALL.id, request="slack/T0LAB/1")).startswith("Ordered the rollback")
     assert len(at.happened(release, EventKind.ROLLBACK_ORDERED)) == 1
@@ -980,7 +980,7 @@ def test_the_home(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     assert WEB in str(slack.homes.pop(ON_CALL.id))
     slack.fail("views.publish", "not_enabled", times=1)
     at.commands.publish_home(ON_CALL.id)
-    assert "a Home could not be shown" in caplog.text
+    assert "could not show a Home" in caplog.text
 
 
 # --- the way back to the person ----------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def test_every_scope_has_its_reason() -> None:
 
 
 def test_the_scopes_are_enough() -> None:
-    """For every method that the pretend Slack asks a scope for; the test of the bot calls them all."""
+    """For every method that the fake Slack asks a scope for; the test of the bot calls them all."""
     asked = set(MANIFEST["oauth_config"]["scopes"]["bot"])
     assert set(SCOPES.values()) <= asked
     assert asked - set(SCOPES.values()) == {"commands", "groups:history"}, "asked for, and needed by no method"

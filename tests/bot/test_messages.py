@@ -196,10 +196,10 @@ def test_the_text_names_failing_checks() -> None:
 
 def test_a_cure_tells_why_on_its_card_and_what_going_back_is() -> None:
     """Blue is not given anything; it goes on as it is."""
-    ill = "the group web-asg is not wholly healthy: its desired size is 0"
+    ill = "the group web-asg is not completely healthy: its desired size is 0"
     story = at(Phase.OVERLAPPING, facts={"cure": ill, "wanted": 2})
     shown = json.dumps(story.card.blocks)
-    assert f"*A cure, without a way back to blue:* {ill}" in shown
+    assert f"*A cure, without a rollback to blue:* {ill}" in shown
     assert "blue (#41) goes on as it is, green (9f8e7d6c) is removed" in shown
     assert "A cure" not in json.dumps(at(Phase.OVERLAPPING).card.blocks)
 
@@ -418,14 +418,14 @@ def test_an_order_is_shown_also_while_nobody_drives(kind: EventKind, shown: str)
     """Whoever ordered sees that it was taken."""
     story = interrupted(at(Phase.OVERLAPPING)).ordered(kind)
     assert shown in state(story)
-    assert "Nobody drives it now" in state(story)
+    assert "It has no driver now" in state(story)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("failed in soaking", "When that is put right: `/resume web/production`; go back: `/rollback web/production`"),
-        ("failed in rolling_back", "When that is put right: `/resume web/production`"),
+        ("failed in soaking", "Once that is fixed: `/resume web/production`; go back: `/rollback web/production`"),
+        ("failed in rolling_back", "Once that is fixed: `/resume web/production`"),
         ("rolled back from soaking", "`/release`"),
     ],
 )
@@ -547,7 +547,7 @@ def test_how_long_it_goes_on() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nobody drives", "*Nobody drives it now; the next driver takes it up.*"),
+        ("nobody drives", "*It has no driver now; the next one continues it.*"),
         ("ordered back in holding", "*<@U0PROMOTER> ordered the rollback.*"),
         ("a call fails", "waiting for the next try (could not create web-production-v42 with 4 instances)"),
         ("rolling_back", "*the traffic returns to blue, then green is removed: home did not hold: 503*"),
@@ -659,7 +659,7 @@ def test_a_button_asks_before_it_counts(facts: dict[str, str], blue: str, old: s
     said = {
         "promote": f"{where}green ({new}) gets all traffic, blue ({old}) none.",
         "roll_back": f"{where}blue ({old}) gets all traffic again, green ({new}) is removed.",
-        "hold": f"{where}{old} and {new} both serve until somebody promotes or rolls back.",
+        "hold": f"{where}{old} and {new} both serve until someone promotes or rolls back.",
     }
     titles = {"promote": f"Promote {ID}?", "roll_back": f"Roll back {ID}?", "hold": f"Hold {ID}?"}
     assert {name: one["confirm"]["text"]["text"] for name, one in found.items()} == said
@@ -1069,7 +1069,7 @@ def test_an_order_names_who_gave_it(kind: EventKind, who: str, said: str) -> Non
 def test_a_rollback_is_told_with_who_ordered_it() -> None:
     """When it begins and when it is over."""
     story = at(Phase.SOAKING).ordered(EventKind.ROLLBACK_ORDERED).rolls_back("ordered", "")
-    assert messages.told(story.last, story.release) == "going back to blue: ordered by <@U0PROMOTER>"
+    assert messages.told(story.last, story.release) == "returning to blue: ordered by <@U0PROMOTER>"
     story.ends(Outcome.ROLLED_BACK, "ordered")
     assert messages.told(story.last, story.release).endswith("serves alone: ordered by <@U0PROMOTER>")
 
@@ -1157,8 +1157,8 @@ def test_again(number: int | None, commit: str, old: str, made: str) -> None:
     said = messages.again(Previous(release, "ami-0old", number, commit), '["web/production", "ami-0old"]')
     (one,) = buttons(said.blocks)
     assert said.text == (
-        f"{ID}: blue is retired, so there is nothing left to return to in seconds. "
-        f"A release of the image of {old}{made} brings it back in minutes, past any freeze."
+        f"{ID}: blue is retired, so a rollback in seconds is impossible. "
+        f"A release of the image of {old}{made} brings it back in minutes, also during a freeze."
     )
     assert texts(said.blocks, "mrkdwn") == [said.text]
     assert (one["action_id"], one["value"], one["style"]) == ("again", '["web/production", "ami-0old"]', "danger")
@@ -1212,31 +1212,31 @@ def block(status: ServiceStatus) -> str:
 @pytest.mark.parametrize(
     ("status", "lines"),
     [
-        (service(), ["*web/production*  nothing was released yet"]),
+        (service(), ["*web/production*  no releases yet"]),
         (
             service(story=at(Phase.OVERLAPPING)),
             ["*web/production*  web/production#42 is overlapping: blue and green both serve"],
         ),
         (
             service(story=at(Phase.OVERLAPPING), driver=""),
-            ["*web/production*  web/production#42 is overlapping: blue and green both serve (nobody drives it now)"],
+            ["*web/production*  web/production#42 is overlapping: blue and green both serve (no driver now)"],
         ),
         (
             service(live=Live("web-production-v41", "ami-0old", 7, OLD_COMMIT, 41)),
-            ["*web/production*  nothing was released yet", "live: #41 `1a2b3c4d` `ami-0old`"],
+            ["*web/production*  no releases yet", "live: #41 `1a2b3c4d` `ami-0old`"],
         ),
         (
             service(freeze=Freeze(PERSON, "a & <!here>", 1000.0, 90_000.0)),
             [
-                "*web/production*  nothing was released yet",
+                "*web/production*  no releases yet",
                 "❄ frozen by <@U0PROMOTER> until <!date^90000^{date_short} {time}|01:00:00 UTC>: a &amp; &lt;!here&gt;",
             ],
         ),
         (
             service(freeze=Freeze(ALICE, "", 1000.0)),
-            ["*web/production*  nothing was released yet", "❄ frozen by Admin/alice"],
+            ["*web/production*  no releases yet", "❄ frozen by Admin/alice"],
         ),
-        (service(freeze=Freeze(ALICE, "", 1000.0, NOW)), ["*web/production*  nothing was released yet"]),
+        (service(freeze=Freeze(ALICE, "", 1000.0, NOW)), ["*web/production*  no releases yet"]),
     ],
     ids=["nothing", "under way", "nobody drives", "live", "frozen", "frozen for good", "frozen once"],
 )
@@ -1247,7 +1247,7 @@ def test_a_service_in_a_few_lines(status: ServiceStatus, lines: list[str]) -> No
 
 def test_a_settled_release_needs_no_driver() -> None:
     """So it is not said that it has none."""
-    assert "nobody drives" not in block(service(story=STATES["live"](), driver=""))
+    assert "no driver now" not in block(service(story=STATES["live"](), driver=""))
 
 
 @given(why=_words, who=_words)
@@ -1270,9 +1270,7 @@ def test_an_overview() -> None:
     """Each service with its state, in the text and in the blocks; none is said too."""
     found = [service("api/production"), service(story=at(Phase.SOAKING))]
     said = messages.overview(found, NOW)
-    assert said.text.startswith(
-        "api/production: nothing was released yet; web/production: web/production#42 is soaking: "
-    )
+    assert said.text.startswith("api/production: no releases yet; web/production: web/production#42 is soaking: ")
     assert [text.split("*")[1] for text in texts(said.blocks, "mrkdwn")] == ["api/production", "web/production"]
     assert problems(said) == []
     nothing = messages.overview([], NOW)
@@ -1356,7 +1354,7 @@ def test_a_home_of_many() -> None:
     assert said[0].startswith("25 services, 25 releases under way")
     assert said[-1] == "and 5 more: `/releases` shows each"
     assert [n for n in range(25) if any(f"*web-{n}/production*" in text for text in said)] == list(range(20))
-    assert sum("(nobody drives it now)" in text and "❄ frozen by <@U0PROMOTER>" in text for text in said) == 20
+    assert sum("(no driver now)" in text and "❄ frozen by <@U0PROMOTER>" in text for text in said) == 20
 
 
 def test_a_home_of_twenty_is_whole() -> None:

@@ -1,4 +1,4 @@
-"""The bot as a process, on the lab's AWS and the pretend Slack: what only processes show.
+"""The bot as a process, on the lab's AWS and the fake Slack: what only processes show.
 
 Sockets and signatures, signals, health, a runner beside a bot, two bots, a Slack that is away. What is answered to
 whom, and what cards and threads say, is tested on the virtual clock: in test_desk and test_follower.
@@ -110,14 +110,14 @@ def test_a_bot_beside_a_runner(tmp_path: Path) -> None:
             c.whispered(ON_CALL.id, "Held web/production#1")
             held = c.shows("held by <@U0ONCALL>")
             c.slack.press(PROMOTER.id, held.ts, "promote").wait()
-            c.shows("green serves alone; blue stays whole")
+            c.shows("green serves alone; blue keeps running")
             c.slack.command(GUEST.id, "/rollback").wait()
             c.whispered(GUEST.id, "you may not roll it back")
             assert c.slack.command(ON_CALL.id, "/rollback web").wait().trouble == ""
             c.whispered(ON_CALL.id, "Ordered the rollback of web/production#1")
             assert runner.wait(PATIENCE) == 3
         assert "<@U0ONCALL>" in str(c.shows("was rolled back").blocks)
-        c.thread_says("ordered the rollback", "going back to blue", "was rolled back", aloud=True)
+        c.thread_says("ordered the rollback", "returning to blue", "was rolled back", aloud=True)
         assert c.at.wrong(live=False) == []
 
 
@@ -176,7 +176,7 @@ def test_groups_stay_on_one_worker(request: pytest.FixtureRequest) -> None:
 def test_press_from_another_workspace(held: Chat) -> None:
     """A shared channel may hold people of other workspaces: their ids mean nothing here."""
     bot, card = held.bots[0], held.card()
-    told = "another workspace was refused"
+    told = "refused a request from another workspace"
     held.eventually(lambda: bot.log.count(told) >= sum("another workspace" in one.text for one in answers(held)))
     refused = bot.log.count(told)
     other = {"id": PROMOTER.id, "username": "promoter", "team_id": "T0OTHER"}
@@ -191,11 +191,11 @@ def test_press_from_another_workspace(held: Chat) -> None:
     ("line", "words"),
     [
         ("/promote nonsense", "there is no service nonsense"),
-        ("/promote web production now", "is more than I understand"),
+        ("/promote web production now", "has too many words"),
         ("/rollback web to forty", "is not the number of a release"),
         ("/rollback web to 99", "there is no image of web/production#99"),
         ("/freeze web 2001-01-01", "is past"),
-        ("/freeze web 2030-13-01", "is no time"),
+        ("/freeze web 2030-13-01", "is not a time"),
         ("/release web", "no GITHUB_TOKEN"),
         ("/releases nonsense", "there is no service nonsense that you may see"),
         ("/promote help", "/promote [service] [environment]"),
@@ -240,7 +240,7 @@ def test_the_same_request_twice_two_bots_and_another(tmp_path: Path) -> None:
             c.slack.deliver("interactive", pressed.payload).wait()
         c.eventually(lambda: [one.text for one in c.slack.whispers(PROMOTER.id)] == [answer.text] * 4)
         assert len(events(c, "promoted")) == 1
-        c.shows("green serves alone; blue stays whole")
+        c.shows("green serves alone; blue keeps running")
         assert [first.end(), second.end()] == [0, 0]  # within 30 s, whatever they drive
         assert len(events(c, "interrupted")) >= 1
         c.ready_bot()
@@ -273,7 +273,7 @@ def test_by_http(tmp_path: Path) -> None:
         headers = {**c.slack.signed(body), "Content-Type": kind}
         for _ in range(3):
             assert post(c.slack.request_url, body, headers) == 200
-        c.shows("green serves alone; blue stays whole")
+        c.shows("green serves alone; blue keeps running")
         assert len(events(c, "promoted")) == 1
         c.slack.members.clear()
         assert c.slack.press(ON_CALL.id, card.ts, "roll_back").wait().trouble == ""

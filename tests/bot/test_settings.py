@@ -19,7 +19,7 @@ BOT, APP, SIGNING, GITHUB = "xoxb-1-bot-secret", "xapp-1-app-secret", "signing-s
 SOCKET: Environment = {"SLACK_BOT_TOKEN": BOT, "SLACK_APP_TOKEN": APP}
 HTTP: Environment = {"SLACK_BOT_TOKEN": BOT, "SLACK_SIGNING_SECRET": SIGNING, "PORT": "3000"}
 HEAD = "the bot cannot start:"
-HINT = "docs/slack.md says where each comes from."
+HINT = "docs/slack.md says where to find each."
 NO_BOT_TOKEN = (
     "SLACK_BOT_TOKEN is not set: find it on the app's page in Slack (OAuth & Permissions, Bot User OAuth Token)."
 )
@@ -32,8 +32,8 @@ NOT_AN_APP_TOKEN = (
 NO_WAY = "neither SLACK_APP_TOKEN (Socket Mode) nor SLACK_SIGNING_SECRET (HTTP) is set: set one of them."
 NO_PORT = "PORT is not set: with SLACK_SIGNING_SECRET the bot waits there for Slack's requests."
 NOT_A_PORT = "PORT is not a port: write a number from 0 to 65535."
-NOT_SLACK = "SLACK_API_URL is not a URL: write it whole, or leave it out."
-NOT_GITHUB = "GITHUB_API_URL is not a URL: write it whole, or leave it out."
+NOT_SLACK = "SLACK_API_URL is not a URL: write the complete URL, or leave it out."
+NOT_GITHUB = "GITHUB_API_URL is not a URL: write the complete URL, or leave it out."
 NO_LEVEL = "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR."
 
 

@@ -53,16 +53,16 @@ def test_what_serves_is_blue_whatever_a_lost_journal_says() -> None:
     assert [found.said for found in standing.findings] == [
         (
             "the journal says that web-asg serves, and AWS shows that web-production-v4 does: web-production-v4, of "
-            "web/production#4, is taken for blue"
+            "web/production#4, becomes blue"
         ),
-        "the journal knows nothing of web/production#4, and AWS shows what it made: numbers go on after 4",
+        "the journal has no record of web/production#4, but AWS shows what it made: numbers continue after 4",
         (
-            "web-production-v3 of web/production#3 has 2 instances and gets no traffic: it runs on, and this release "
-            "leaves it"
+            "web-production-v3 of web/production#3 has 2 instances and gets no traffic: it keeps running, and this "
+            "release ignores it"
         ),
     ]
     ends = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name web-production-v3 --force-delete"
-    assert standing.findings[2].hint == f"Once you know that nobody needs it: `{ends}`."
+    assert standing.findings[2].hint == f"If nobody needs it: `{ends}`."
 
 
 def test_an_old_blue_of_before_the_first_release_is_named_too() -> None:
@@ -71,9 +71,9 @@ def test_an_old_blue_of_before_the_first_release_is_named_too() -> None:
     found = stand(WEB, "web-asg", 1, traces(*there, first=2), journaled=False).findings
     (idle,) = (one for one in found if "gets no traffic" in one.found)
     assert idle.found == "web-asg has 2 instances and gets no traffic"
-    assert idle.hint == f"Once you know that nobody needs it: `{empty_group('web-asg')}`."
+    assert idle.hint == f"If nobody needs it: `{empty_group('web-asg')}`."
     (left,) = adopted(WEB, "web-production-v1", 2, None, traces(*there, first=2), configured="web-asg").left
-    assert left.startswith("web-asg has 2 instances and gets no traffic; once you know that nobody needs it: ")
+    assert left.startswith("web-asg has 2 instances and gets no traffic; if nobody needs it: ")
 
 
 # --- what tags know ------------------------------------------------------------------------------
@@ -102,14 +102,14 @@ def test_a_journal_that_knows_nothing_is_told_of_what_there_is() -> None:
     told = unknown(WEB, "bluegreen", there, repaired=False)
     assert told is not None
     assert told.what == (
-        "the journal `bluegreen` knows no release, and AWS shows what some have made: the group web-production-v1 of "
+        "the journal `bluegreen` has no release, but AWS shows resources of releases: the group web-production-v1 of "
         "web/production#1, 2 instances in no target group; the group web-production-v2 of web/production#2, 2 "
         "instances in a target group; the images ami-2 (web/production#2, commit c0ffee02, went live), ami-1 "
         "(web/production#1, commit c0ffee01, went live)"
     )
     way = "`bluegreen release --ami ami-1 --cure` releases ami-1 (web/production#1, commit c0ffee01, went live)"
-    repair = "`bluegreen adopt web/production` puts the record right, and changes nothing else."
-    assert told.hint == f"Look whether BLUEGREEN_TABLE names the right table. {repair} {way}, whatever serves."
+    repair = "`bluegreen adopt web/production` repairs the journal, and changes nothing else."
+    assert told.hint == f"Check whether BLUEGREEN_TABLE names the right table. {repair} {way}, whatever serves."
     after = unknown(WEB, "bluegreen", Remains((made(2),), ()), repaired=True)
     assert after is not None
     assert after.hint == ""
@@ -126,7 +126,7 @@ def test_a_blue_that_a_lost_release_pinned_is_told() -> None:
     """Green would be made so, too."""
     standing = stand(WEB, "web-production-v3", 4, traces(made(4, pinned=True), first=5), journaled=True)
     pinned = standing.findings[1]
-    assert pinned.found.startswith("web-production-v4 looks pinned by a release that did not end")
+    assert pinned.found.startswith("web-production-v4 seems pinned by an unfinished release")
     assert "aws autoscaling resume-processes --auto-scaling-group-name web-production-v4" in pinned.hint
     assert stand(WEB, "web-production-v4", 5, traces(made(4, pinned=True), first=5), journaled=True).findings == ()
 
@@ -155,16 +155,16 @@ def test_names_that_are_taken_are_passed_over() -> None:
     assert standing.number == 8
     assert [found.said for found in standing.findings] == [
         (
-            "the group web-production-v5 of other/x#1 bears a name that web/production#5 would give: number 5 is "
-            "passed over, and nothing is done to it"
+            "the group web-production-v5 of other/x#1 has a name that web/production#5 would give: number 5 is "
+            "skipped, and its owner keeps it"
         ),
         (
-            "the image web-production-v6-abc bears a name that web/production#6 would give: number 6 is passed over, "
-            "and nothing is done to it"
+            "the image web-production-v6-abc has a name that web/production#6 would give: number 6 is skipped, "
+            "and its owner keeps it"
         ),
         (
-            "the group web-production-v7 of somebody else bears a name that web/production#7 would give: number 7 is "
-            "passed over, and nothing is done to it"
+            "the group web-production-v7 of someone else has a name that web/production#7 would give: number 7 is "
+            "skipped, and its owner keeps it"
         ),
     ]
 
@@ -194,7 +194,7 @@ def test_what_serves_is_recorded_also_if_no_release_made_it() -> None:
     """Another group of the service's, or one that somebody attached by hand."""
     assert repair(made(6), first=7).found == (
         "the journal names web-production-v4 as live, and web-production-v6 serves",
-        "the journal knows nothing of web/production#6, and AWS shows what it made",
+        "the journal has no record of web/production#6, but AWS shows what it made",
     )
     assert repair(ORIGINAL, recorded="").found == ("the journal names no group as live, and web-asg serves",)
 
@@ -210,7 +210,7 @@ def test_what_is_left_is_told_with_the_command_that_removes_it() -> None:
     there = (made(5, pinned=True), out(4), made(3), out(2, size=0), replace(ORIGINAL, serves=False), ORIGINAL)
     left = repair(*there, named="web-production-v5").left
     assert left[0].endswith(
-        "gets no traffic; once you know that nobody needs it: aws autoscaling delete-auto-scaling-group "
+        "gets no traffic; if nobody needs it: aws autoscaling delete-auto-scaling-group "
         "--auto-scaling-group-name web-production-v4 --force-delete"
     )
     assert left[1].endswith(
@@ -218,7 +218,7 @@ def test_what_is_left_is_told_with_the_command_that_removes_it() -> None:
         "--auto-scaling-group-name web-production-v3 --target-group-arns arn:web"
     )
     assert left[2].startswith("web-asg serves beside web-production-v5")
-    assert left[3].startswith("web-production-v5 looks pinned")
+    assert left[3].startswith("web-production-v5 seems pinned")
     assert len(left) == 4
 
 
@@ -228,7 +228,7 @@ def test_what_is_left_is_told_with_the_command_that_removes_it() -> None:
         ((), "", "no group serves in its target groups"),
         ((out(4), made(3, size=0)), "", "no group serves"),
         ((made(4, service="other/x"),), "", "no group serves"),
-        ((made(3), ORIGINAL), "", r"v3 \(of web/production#3, 2 instances\) and web-asg \(of somebody else, 2"),
+        ((made(3), ORIGINAL), "", r"v3 \(of web/production#3, 2 instances\) and web-asg \(of someone else, 2"),
         ((made(3), out(4)), "web-production-v4", "web-production-v4 does not serve in the target groups, .*v3"),
     ],
 )
@@ -258,7 +258,7 @@ OUT = replace(BLUE, serves=False)
 def test_a_release_that_is_true_is_not_given_up(phase: Phase, groups: tuple[Footprint, ...]) -> None:
     """It is resumed, or rolled back."""
     stage = Stage(started={"token": "mine"}).launched().enters(phase)
-    with pytest.raises(Refused, match="web/production#42 is under way, and what AWS shows fits it") as told:
+    with pytest.raises(Refused, match="web/production#42 is under way, and AWS confirms it") as told:
         repair(*groups, known=43, under_way=stage.release, recorded="web-asg", named=groups[-1].name)
     assert "`bluegreen resume web/production`" in told.value.hint
 
@@ -282,7 +282,7 @@ def test_a_release_of_another_world_is_given_up(phase: Phase, groups: tuple[Foot
     serves = next(one.name for one in groups if one.serves)
     made_ = repair(*groups, known=43, first=first, under_way=stage.release, recorded=serves)
     assert made_.ended == "web/production#42"
-    assert made_.found[-1] == "web/production#42 is under way by the journal alone: what AWS shows does not fit it"
+    assert made_.found[-1] == "web/production#42 is under way only in the journal: AWS does not confirm it"
     if phase is not Phase.RETIRING:
         rolling = stage.rolls_back().release
         assert repair(*groups, known=43, first=first, under_way=rolling, recorded=serves).ended

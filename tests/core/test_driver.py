@@ -439,7 +439,7 @@ def test_the_tables_time_is_taken(ahead: float, caplog: pytest.LogCaptureFixture
     assert clock.now() > before
     assert abs(clock.ahead - ahead) <= 1
     (said,) = caplog.messages
-    assert said.startswith(f"the clock of this machine is {abs(clock.ahead)} s {'fast' if ahead > 0 else 'slow'}")
+    assert said.startswith(f"this machine's clock is {abs(clock.ahead)} s {'fast' if ahead > 0 else 'slow'}")
     machine.ahead = 0.0
     assert abs(heard(clock, machine, *[0.0] * ANSWERS)) <= 1
     assert clock.ahead == 0

@@ -55,18 +55,18 @@ def test_it_shows_each_order_in_each_realm(tmp_path: Path) -> None:
     assert rows["roll back"] == ["rollbackers", "everyone", "everyone*", "everyone*"]
     assert rows["override"] == ["overriders", "U0123", "nobody*", "everyone*"]
     assert rows["hold"][:2] == ["promoters or rollbackers", "everyone"]
-    assert "* what holds where the configuration says nothing" in result.stdout
+    assert "* the default, if the configuration has no entry" in result.stdout
     assert "promotion.approvals: 2 different people must promote" in result.stdout
     assert "promotion.by_author: the commit's author may not promote it" in result.stdout
     assert "people: U0123, octocat are one person, alice" in result.stdout
-    assert "freeze: nothing is released or promoted from 0 16 * * FRI (Europe/Berlin) for 2d 16h" in result.stdout
+    assert "freeze: no release or promotion from 0 16 * * FRI (Europe/Berlin) for 2d 16h" in result.stdout
 
 
 @pytest.mark.parametrize(
     ("who", "order", "verdict"),
     [
         ("slack:U0123", "promote", ["yes", "slack.promoters names U0123"]),
-        ("slack:U0999", "promote", ["if in S0GROUP", "slack.promoters names a group that nobody asked about"]),
+        ("slack:U0999", "promote", ["if in S0GROUP", "slack.promoters names a group that bluegreen cannot read"]),
         ("slack:U0999", "roll back", ["yes", "slack.rollbackers names everyone"]),
         ("slack:U0999", "override", ["no", "slack.overriders names others"]),
         ("github:OctoCat", "release", ["yes", "github.promoters names octocat"]),
@@ -74,13 +74,13 @@ def test_it_shows_each_order_in_each_realm(tmp_path: Path) -> None:
         (
             "github:hubot",
             "freeze",
-            ["if in acme/web or acme/leads", "github.promoters names groups that nobody asked about"],
+            ["if in acme/web or acme/leads", "github.promoters names groups that bluegreen cannot read"],
         ),
         (SESSION, "roll back", ["yes", "aws.rollbackers names everyone"]),
         (
             SESSION,
             "promote",
-            ["no", "promotion.approvals: several people may use that id, and `people` does not say whose it is"],
+            ["no", "promotion.approvals: several people may use that id, and `people` does not list it"],
         ),
     ],
 )
@@ -149,5 +149,5 @@ def test_for_programs(tmp_path: Path) -> None:
         "rule": "slack.promoters",
         "by": "",
         "if_in": ["S0GROUP"],
-        "doubts": ["nobody asked who is in S0GROUP"],
+        "doubts": ["bluegreen cannot read who is in S0GROUP"],
     }

@@ -239,20 +239,20 @@ def test_times_that_are_meant(text: str, zone: Any, ends: float) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("soon", "soon: is no time. Write 4h, 2d, 2030-01-31T18:00 (UTC), or forever."),
-        ("yesterday", "yesterday: is no time. Write 4h"),
-        ("", "is no time. Write 4h"),
-        ("4", "4: is no time. Write 4h"),
-        ("4w", "4w: is no time. Write 4h"),
-        ("-4h", "-4h: is no time. Write 4h"),
-        ("2026-02-30", "2026-02-30: is no time. Write 4h"),
+        ("soon", "soon: is not a time. Write 4h, 2d, 2030-01-31T18:00 (UTC), or forever."),
+        ("yesterday", "yesterday: is not a time. Write 4h"),
+        ("", "is not a time. Write 4h"),
+        ("4", "4: is not a time. Write 4h"),
+        ("4w", "4w: is not a time. Write 4h"),
+        ("-4h", "-4h: is not a time. Write 4h"),
+        ("2026-02-30", "2026-02-30: is not a time. Write 4h"),
         ("0001-01-01", "is past since"),
         ("0h", "0h: is past since 0s. Name a time to come (UTC)."),
         ("2025-12-31", "2025-12-31: is past since 1d 12h. Name a time to come (UTC)."),
         ("2026-01-01T12:00", "is past since 0s"),
-        ("367d", "367d: is further than a year away. Say forever in its place, and lift the freeze when it is over."),
+        ("367d", "367d: is further than a year away. Write forever instead, and lift the freeze later."),
         ("99999999999d", "is further than a year away"),
-        ("2037-01-01", "2037-01-01: is more than ten years away. Say forever in its place, and lift the freeze"),
+        ("2037-01-01", "2037-01-01: is more than ten years away. Write forever instead, and lift the freeze"),
         ("9999-12-31T23:59-12:00", "is more than ten years away"),
     ],
 )
@@ -264,7 +264,7 @@ def test_times_that_are_not(text: str, said: str) -> None:
 
 
 def test_without_a_zone_none_is_named() -> None:
-    """The machine's own goes without saying; a year that it cannot count is no time."""
+    """The machine's own goes without saying; a year that it cannot count is not a time."""
     with pytest.raises(ConfigError):
         end_of("0001-01-01", NOW)
     with pytest.raises(ConfigError, match=r"is past since 1d 12h\. Name a time to come\.$"):

@@ -256,7 +256,7 @@ def test_table_that_may_not_be_made() -> None:
     with pytest.raises(AwsError) as caught:
         journal.ensure_table(no_sleep)
     assert caught.value.denied
-    assert "`bluegreen` is absent" in str(caught.value)
+    assert "`bluegreen` does not exist" in str(caught.value)
     assert "dynamodb:CreateTable" in str(caught.value)
     assert "`pk` (hash) and `sk` (range)" in str(caught.value)
 
@@ -450,7 +450,7 @@ def test_adopt_does_not_write_over_what_happens_meanwhile(journal: Journal) -> N
     serves, lost = Live("web-production-v6", "ami-6", 7, "c0ffee06", 6), ServiceRecord(WEB)
     journal.adopt(lost, serves, 7, "ann", T)
     for _ in range(2):
-        with pytest.raises(Conflict, match="somebody else started or repaired it"):
+        with pytest.raises(Conflict, match="someone else started or repaired it"):
             journal.adopt(lost, serves, 8, "bob", T)
         if not (journal.service(WEB) or lost).under_way:
             opened(journal)
@@ -917,7 +917,7 @@ def test_settle_what_is_not_under_way(journal: Journal) -> None:
     """When the service's item was tampered with, settling fails for good instead of being tried for ever."""
     release = opened(journal)
     journal._db._client.delete_item(TableName=TABLE, Key={"pk": {"S": "service"}, "sk": {"S": WEB}})
-    with pytest.raises(ConfigError, match="does not have it under way"):
+    with pytest.raises(ConfigError, match="it is not under way"):
         journal.settle(release, 2, outcome(Outcome.LIVE), T + 60)
     assert len(journal.read(FIRST)) == 1
 
@@ -1196,12 +1196,12 @@ def test_lease_that_vanished_with_its_journal(journal: Journal) -> None:
     with pytest.raises(LeaseLost, match="has no record of this release any more") as lost:
         journal.renew(lease, T + 1)
     assert lost.value.hint == (
-        "It was deleted, emptied or restored; what serves goes on serving. `bluegreen adopt web/production` puts the "
-        "record right, by what AWS shows."
+        "Someone deleted, emptied or restored it; the service goes on serving. `bluegreen adopt web/production` "
+        "repairs the journal from what AWS shows."
     )
     with pytest.raises(LeaseLost) as lost:
         journal.renew(leadership, T + 1)
-    assert lost.value.hint.endswith("what serves goes on serving.")
+    assert lost.value.hint.endswith("the service goes on serving.")
     journal._db._client.delete_table(TableName=journal.table)
     with pytest.raises(LeaseLost, match="is gone"):
         journal.renew(lease, T + 1)

@@ -106,7 +106,7 @@ def test_who_comes_through_aws_or_github_is_judged_by_lists_where_there_are_any(
         (ON_CALL, "slack.promoters does not name you"),
         ("github:hubot", "github.promoters does not name you, github:hubot"),
         (ADMIN, f"aws.promoters does not name you, {ADMIN}"),
-        ("ann", "is no id that is judged"),
+        ("ann", "is not a known kind of id"),
     ],
 )
 def test_a_release_is_for_those_who_may_promote(who: str, rule: str) -> None:
@@ -122,7 +122,7 @@ def test_a_release_is_for_those_who_may_promote(who: str, rule: str) -> None:
 
 def test_what_has_settled_is_not_resumed(o: Ops) -> None:
     """It says how it ended, not that something could not be returned to."""
-    assert refusal(o, lambda: o.engine().resume(WEB, who=EVE), Reason.NOTHING_TO_DO).what == "nothing was ever released"
+    assert refusal(o, lambda: o.engine().resume(WEB, who=EVE), Reason.NOTHING_TO_DO).what == "no service has releases"
     release = o.start()
     o.engine().roll_back(WEB, who="arn:aws:iam::1:user/ann")
     o.drive(release.id)
@@ -165,14 +165,14 @@ def test_two_approvals_are_two_people() -> None:
     o.drive(release.id, until=Until.HELD)
     o.engine().promote(WEB, who=ANN)
     twice = refusal(o, lambda: o.engine().promote(WEB, who=ANN))
-    assert "you have promoted it already" in str(twice)
+    assert "you have already promoted it" in str(twice)
     assert twice.hint == "1 more must promote it, too."
     held = o.drive(release.id, until=Until.HELD)
     assert held is not None
     assert held.phase is Phase.HOLDING
     o.engine().promote(WEB, who=BOB)
     late = refusal(o, lambda: o.engine().promote(WEB, who=ADMIN))
-    assert f"was promoted by {ANN} and {BOB} already" in str(late)
+    assert f"was already promoted by {ANN} and {BOB}" in str(late)
     done = o.drive(release.id)
     assert done is not None
     assert (done.outcome, done.promoters) == (Outcome.LIVE, (ANN, BOB))
@@ -186,7 +186,7 @@ def test_two_ids_of_one_person_are_one_approval() -> None:
     o.engine().promote(WEB, who=ANN)
     for other in ("github:OctoCat", ADMIN_ARN):
         said = refusal(o, lambda w=other: o.engine().promote(WEB, who=w))  # type: ignore[misc]  # this turn's
-        assert (said.what, said.hint) == (f"you have promoted it already, as {ANN}", "1 more must promote it, too.")
+        assert (said.what, said.hint) == (f"you have already promoted it, as {ANN}", "1 more must promote it, too.")
     o.engine().promote(WEB, who="github:hubot")
     assert o.engine().load(release.id).promoters == (ANN, "github:hubot")
 
@@ -254,7 +254,7 @@ def test_a_second_promotion_is_told_who_was_first(o: Ops, phase: Phase) -> None:
     o.engine().promote(WEB, who=ANN)
     enters(o, o.engine().load(release.id), phase)
     for who in (ANN, BOB):
-        assert f"was promoted by {ANN} already" in str(refusal(o, lambda w=who: o.engine().promote(WEB, who=w)))  # type: ignore[misc]  # this turn's
+        assert f"was already promoted by {ANN}" in str(refusal(o, lambda w=who: o.engine().promote(WEB, who=w)))  # type: ignore[misc]  # this turn's
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_whose_account_it_is_keeps_no_order_waiting(o: Ops) -> None:
 
 @pytest.mark.parametrize("revision", [False, True])
 @pytest.mark.parametrize(
-    ("phase", "says"), [(Phase.RETIRING, "blue is retired"), (Phase.ROLLING_BACK, "is rolled back already")]
+    ("phase", "says"), [(Phase.RETIRING, "blue is retired"), (Phase.ROLLING_BACK, "is already rolled back")]
 )
 def test_where_there_is_no_way_back_the_other_way_is_named(o: Ops, phase: Phase, says: str, revision: bool) -> None:
     """Once blue is being emptied its image is; a rollback that goes on needs no second order."""
@@ -408,14 +408,14 @@ def test_a_release_is_held_before_it_switches(o: Ops, phase: Phase) -> None:
     o.engine().hold(WEB, who=ON_CALL)
     held = o.engine().load(release.id)
     assert (held.hold, held.held_by, held.phase) == (True, ON_CALL, phase)
-    assert refusal(o, lambda: o.engine().hold(WEB, who=ANN)).what == "waits for a promotion already"
+    assert refusal(o, lambda: o.engine().hold(WEB, who=ANN)).what == "already waits for a promotion"
 
 
 @pytest.mark.parametrize("phase", [*EARLY, Phase.OVERLAPPING, Phase.HOLDING])
 def test_what_is_held_from_its_start_needs_no_hold(o: Ops, phase: Phase) -> None:
     """By the configuration, or by whoever started it."""
     at(o, phase, hold=True)
-    assert refusal(o, lambda: o.engine().hold(WEB, who=ANN)).what == "waits for a promotion already"
+    assert refusal(o, lambda: o.engine().hold(WEB, who=ANN)).what == "already waits for a promotion"
 
 
 @pytest.mark.parametrize("phase", [*LATE, Phase.ROLLING_BACK])
@@ -526,7 +526,7 @@ def test_another_request_is_another_order() -> None:
 
 def test_before_any_release_nothing_was_before(o: Ops) -> None:
     """Neither to be looked up nor to be released again."""
-    assert "nothing was ever released" in str(
+    assert "no service has releases" in str(
         refusal(o, lambda: o.engine().previous(WEB, who=ADMIN), Reason.NOTHING_TO_DO)
     )
     o.engine().freeze(WEB, who=ADMIN, why="")  # the service is known, and yet nothing was released
@@ -540,7 +540,7 @@ def test_aws_that_cannot_be_asked_for_what_was_lost_is_no_news(o: Ops) -> None:
     o.world.client("dynamodb").delete_table(TableName=o.engine().table)
     o.aws.faults.deny("autoscaling:DescribeAutoScalingGroups")
     refused = refusal(o, lambda: o.engine().previous(WEB, who=ADMIN), Reason.NOTHING_TO_DO)
-    assert refused.what == "nothing was ever released"
+    assert refused.what == "no service has releases"
 
 
 def test_what_came_before(o: Ops) -> None:
@@ -576,7 +576,7 @@ def test_what_came_before(o: Ops) -> None:
 
 
 def drop(o: Ops, image: str) -> None:
-    """The image is not there any more, as when `keep` has removed it."""
+    """The image no longer exists, as when `keep` has removed it."""
     o.world.client("ec2").deregister_image(ImageId=image)
 
 
@@ -595,8 +595,8 @@ def test_only_what_is_still_there_is_offered(o: Ops) -> None:
     assert refused.hint == f"`bluegreen rollback {WEB} --to 1` releases {first.image} again."
     with pytest.raises(ConfigError) as gone:
         o.engine().image_of(WEB, 2)
-    listed = f"`bluegreen history {WEB}` shows whose images are still there."
-    said = f"the image {second.image} of {WEB}#2 is not there any more. `bluegreen rollback {WEB} --to 1` releases"
+    listed = f"`bluegreen history {WEB}` shows which images still exist."
+    said = f"the image {second.image} of {WEB}#2 no longer exists. `bluegreen rollback {WEB} --to 1` releases"
     assert str(gone.value) == f"{said} {first.image} again; {listed}"
     assert o.engine().image_of(WEB, 1) == first.image
     drop(o, first.image)
@@ -606,7 +606,7 @@ def test_only_what_is_still_there_is_offered(o: Ops) -> None:
         assert gone.value.hint == listed
     drop(o, o.world.image)
     refused = refusal(o, lambda: o.engine().previous(WEB, who=ON_CALL), Reason.NOTHING_TO_DO)
-    assert refused.what == f"the image before, {second.image}, is not there any more"
+    assert refused.what == f"the previous image, {second.image}, no longer exists"
 
 
 def test_aws_that_cannot_be_asked_keeps_no_list_back(o: Ops) -> None:
@@ -628,7 +628,7 @@ def test_an_image_that_the_journal_does_not_know(o: Ops) -> None:
     opened = journal(o).open("api/production", lambda number: facts, o.clock.now())
     journal(o).append(opened.release, 2, EventKind.ENTERED, {"phase": Phase.RETIRING}, o.clock.now())
     refused = refusal(o, lambda: o.engine().previous("api/production", who=ON_CALL), Reason.NOTHING_TO_DO)
-    assert "the image before is not known" in str(refused)
+    assert "the previous image is unknown" in str(refused)
 
 
 def test_after_a_rollback_what_was_before_is_not_what_is_live(o: Ops) -> None:
@@ -639,7 +639,7 @@ def test_after_a_rollback_what_was_before_is_not_what_is_live(o: Ops) -> None:
     assert done.outcome is Outcome.ROLLED_BACK
     assert o.serving() == {first.green_group}
     refused = refusal(o, lambda: o.engine().previous(WEB, who=ON_CALL), Reason.NOTHING_TO_DO)
-    assert "is not live, so nothing came before it" in str(refused)
+    assert "is not live, so there is no earlier image" in str(refused)
 
 
 @pytest.mark.parametrize("who", [ANN, EVE, "U0ONCALL", "slack:"])
@@ -720,7 +720,7 @@ def test_a_service_whose_workflow_is_not_known(o: Ops, github: FakeGitHub, relea
     """Never released, or from the command line."""
     if released:
         settles(o, at(o, Phase.OVERLAPPING), Outcome.ROLLED_BACK)
-    with pytest.raises(ConfigError, match="no release of it came from a GitHub workflow yet"):
+    with pytest.raises(ConfigError, match="no GitHub workflow has released it yet"):
         dispatch(o, github)
     assert github.asked == []
 

@@ -176,7 +176,8 @@ def test_who_may_is_told_of_the_realm_that_somebody_comes_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"), [(" ", "override: is empty. Say why"), ("\n\t", "is empty"), ("x" * 301, "has 301 characters")]
+    ("reason", "said"),
+    [(" ", "override: is empty. Give a reason"), ("\n\t", "is empty"), ("x" * 301, "has 301 characters")],
 )
 def test_an_override_has_a_reason(reason: str, said: str) -> None:
     """Blanks say nothing, and a novel is not read."""

@@ -46,9 +46,9 @@ def test_a_button_speaks_of_what_its_card_showed() -> None:
 @pytest.mark.parametrize(
     ("stage", "what"),
     [
-        (settled(Outcome.ROLLED_BACK), "is rolled back already"),
-        (Stage().launched().rolls_back(), "is rolled back already"),
-        (settled(Outcome.LIVE), "blue is retired, so there is nothing left to return to in seconds"),
+        (settled(Outcome.ROLLED_BACK), "is already rolled back"),
+        (Stage().launched().rolls_back(), "is already rolled back"),
+        (settled(Outcome.LIVE), "blue is retired, so a rollback in seconds is impossible"),
     ],
 )
 def test_what_cannot_be_rolled_back(stage: Stage, what: str) -> None:
@@ -63,7 +63,7 @@ def test_nothing_returns_to_a_blue_that_was_ill_when_it_was_taken_out() -> None:
     stage = Stage(started={"cure": "1 of 4 is healthy", "borne": 1}).launched()
     stage.release = replace(stage.enters(Phase.SWITCHING).release, left_whole=False)
     refused = refusal(lambda: orders.may_be_rolled_back(stage.release, lambda _: "another way"))
-    assert refused.what == "web-asg was not whole when it was taken out, so nothing returns to it"
+    assert refused.what == "web-asg was unhealthy when it left, so there is no rollback to it"
     assert refused.hint == "another way"
 
 
@@ -107,7 +107,7 @@ def test_a_cure_that_was_rolled_back_took_nobody_out() -> None:
     """Both are named, and what takes them out."""
     seen = Observation(at=1.0, rest=(group("web-v41", 1),), targets={TG: {"web-v41-0": "healthy"}})
     told = orders.not_whole_either(settled(Outcome.ROLLED_BACK).release, seen)
-    assert told.what == "was rolled back, and web-v41 is in the target groups beside web-asg still"
+    assert told.what == "was rolled back, and web-v41 is in the target groups beside web-asg"
 
 
 def test_where_the_journal_does_not_fit() -> None:

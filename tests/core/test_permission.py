@@ -58,7 +58,7 @@ NOBODY: dict[str, list[str]] = {"promoters": [], "rollbackers": [], "overriders"
 SHUT: dict[str, Any] = {"slack": NOBODY, "github": NOBODY, "aws": NOBODY}
 #: As releases recorded it before there were more realms than one.
 OLD = BY_SLACK
-NO_ID = "is no id that is judged"
+NO_ID = "is not a known kind of id"
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ DOES = {
     Order.RESUME: "resume it",
     Order.FREEZE: "freeze it",
     Order.OVERRIDE: "override a freeze or a rolled-back commit",
-    Order.LOOK: "look at it",
+    Order.LOOK: "see it",
 }
 
 
@@ -288,9 +288,9 @@ def expected_hint(row: Row, who: Sequence[str]) -> str:
     if who:
         return f"Who may: {', '.join(who)}."
     if row.says == NO_ID:
-        return "Order it from Slack, a GitHub workflow or the command line."
+        return "Give the order from Slack, a GitHub workflow or the command line."
     found = rule(row.order, row.who, row.config)
-    return f"Nobody may, until {found.rule} in bluegreen.yml names somebody."
+    return f"Nobody may, until {found.rule} in bluegreen.yml names someone."
 
 
 def test_the_table_is_as_long_as_was_promised() -> None:
@@ -407,7 +407,7 @@ ANN_R = f"arn:aws:sts::{ACCOUNT}:assumed-role/Ann/laptop"
 EVE_R = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/eve"
 BOT = "github:deployer[bot]"
 SSO_ELSEWHERE = SSO.replace("_Release_", "_Admin_").replace(ACCOUNT, OTHER)
-AGAIN_SAID = "you have promoted it already"
+AGAIN_SAID = "you have already promoted it"
 PERHAPS = "promotion.approvals asks for 2 people, and you may be "
 ANYBODY = "promotion.approvals asks for 2 people, and {} may be anybody"
 AUTHOR = "promotion.by_author is false, and you are the author: "
@@ -511,7 +511,7 @@ def test_every_approval_before_is_looked_at() -> None:
     """Not the last one alone."""
     release = waits(ANN_S, BOB_S, approvals=3)
     for who in (ANN_G, BOB_G):
-        with pytest.raises(Refused, match=f"already, as slack:U0{'ANN' if who == ANN_G else 'BOB'}"):
+        with pytest.raises(Refused, match=f"already promoted it, as slack:U0{'ANN' if who == ANN_G else 'BOB'}"):
             judge_approval(release, who)
     judge_approval(release, CAT_S)
 
@@ -580,8 +580,8 @@ def test_an_author_does_not_promote_where_the_configuration_says_so(who: str, lo
     said = refused.value
     assert said.what == says
     assert (said.reason, said.where) == (Reason.NOT_PERMITTED, release.id)
-    hints = {AUTHOR: r"Somebody else must promote it\.", UNKNOWN: r".* pull request .*\."}
-    hints[MAYBE_AUTHOR] = r"Somebody else must promote it\. .* `people`.*: that counts from the next release on\."
+    hints = {AUTHOR: r"Someone else must promote it\.", UNKNOWN: r".* pull request .*\."}
+    hints[MAYBE_AUTHOR] = r"Someone else must promote it\. .* `people`.*: that counts from the next release on\."
     assert re.fullmatch(next(hint for start, hint in hints.items() if says.startswith(start)), said.hint)
 
 
@@ -612,7 +612,7 @@ def test_both_rules_hold_at_once() -> None:
     release = waits(BOB_S, approvals=2, by_author=False, author_login="octocat")
     with pytest.raises(NotPermitted, match="you are the author"):
         judge_approval(release, ANN_S)
-    with pytest.raises(Refused, match="already, as slack:U0BOB"):
+    with pytest.raises(Refused, match="already promoted it, as slack:U0BOB"):
         judge_approval(release, BOB_G)
     judge_approval(release, CAT_S)
 
@@ -668,7 +668,7 @@ def test_a_promotion_that_can_never_be_is_explained() -> None:
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({}, "promotion.by: nobody is asked, unless a release is held by order"),
+        ({}, "promotion.by: no person has to promote, unless someone orders a hold"),
         ({}, "promotion.approvals: 1 person must promote"),
         ({}, "promotion.by_author: the commit's author may promote it"),
         ({"promotion": {"by": "person", "approvals": 2}}, "promotion.approvals: 2 different people must promote"),
@@ -684,7 +684,7 @@ def test_a_promotion_that_can_never_be_is_explained() -> None:
         ({"people": {"ann": ["U0ANN", "octocat"]}}, "people: U0ANN, octocat are one person, ann"),
         (
             {"freeze": [{"cron": "0 16 * * FRI", "for": 7200.0, "zone": "UTC", "why": "w"}]},
-            "freeze: nothing is released or promoted from 0 16 * * FRI (UTC) for 2h",
+            "freeze: no release or promotion from 0 16 * * FRI (UTC) for 2h",
         ),
     ],
 )
@@ -738,7 +738,7 @@ def test_the_page_names_the_lists_of_every_order() -> None:
 def test_the_page_knows_every_refusal() -> None:
     """By its own words, and the configuration of its examples is one."""
     said = [
-        *("slack.promoters does not name you", NO_ID, "Nobody may, until … names somebody", f"{PERHAPS}…"),
+        *("slack.promoters does not name you", NO_ID, "Nobody may, until … names someone", f"{PERHAPS}…"),
         *(ANYBODY.format("…"), AUTHOR[:-2], MAYBE_AUTHOR[:-2], UNKNOWN.replace("c0ffee01", "…")),
     ]
     rows = " ".join(row[0] for row in documented("Refusals"))

@@ -95,7 +95,7 @@ def test_an_image_that_is_there_is_used_as_it_is() -> None:
         (Stage().did(Verb.CLAIM_BUILDER, Verb.MAKE_IMAGE, image="ami-1").passes(60), Reason.IMAGE_FAILED, "is gone"),
         (Stage().did(Verb.CLAIM_BUILDER), Reason.BUILDER_LOST, "does not exist"),
         (Stage().did(Verb.CLAIM_BUILDER).builder("terminated"), Reason.BUILDER_LOST, "is terminated"),
-        (Stage().did(Verb.CLAIM_BUILDER).builder("running"), Reason.BUILDER_RUNNING, "runs already"),
+        (Stage().did(Verb.CLAIM_BUILDER).builder("running"), Reason.BUILDER_RUNNING, "is already running"),
         (
             Stage().did(Verb.CLAIM_BUILDER, Verb.START_BUILDER).builder("stopped").passes(60),
             Reason.BUILDER_LOST,
@@ -206,8 +206,8 @@ def test_a_hopeless_launch_is_not_waited_for() -> None:
 
 
 STANDBY = (
-    "web-asg-0 of web-asg is in Standby: put it back (aws autoscaling exit-standby --auto-scaling-group-name web-asg "
-    "--instance-ids web-asg-0) or terminate it (aws autoscaling terminate-instance-in-auto-scaling-group "
+    "web-asg-0 of web-asg is in Standby: return it to service (aws autoscaling exit-standby --auto-scaling-group-name "
+    "web-asg --instance-ids web-asg-0) or terminate it (aws autoscaling terminate-instance-in-auto-scaling-group "
     "--instance-id web-asg-0 --no-should-decrement-desired-capacity)"
 )
 
@@ -272,7 +272,7 @@ def test_blue_is_not_waited_for_when_only_a_person_can_empty_it(retire: str) -> 
     assert isinstance(decision, Rest)
     ends = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name web-asg --force-delete ends them"
     assert decision.outcome is Outcome.LIVE
-    assert decision.left == (f"group web-asg, which serves nobody, with web-asg-0 in Standby: {ends}",)
+    assert decision.left == (f"group web-asg, which gets no traffic, with web-asg-0 in Standby: {ends}",)
 
 
 def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
@@ -289,7 +289,7 @@ def test_who_was_detached_from_blue_is_named_at_the_end() -> None:
     decision = s.decision
     assert isinstance(decision, Rest)
     ends = "aws ec2 terminate-instances --instance-ids i-9"
-    assert decision.left == (f"instance i-9, detached from web-asg, outside of every group and running on: {ends}",)
+    assert decision.left == (f"instance i-9, detached from web-asg, still running outside of every group: {ends}",)
     targets = s.seen.targets
     decision = s.sees(targets={TG: {**targets[TG], "i-9": "healthy"}}).decision
     assert isinstance(decision, Rest)
@@ -310,7 +310,7 @@ def test_messages_at_a_limit_name_who_is_in_the_way() -> None:
     s = puts(Stage().switched().rolls_back(), "blue", "Standby").passes(600)
     assert STANDBY in str(s.decision)
     s = puts(Stage().switched().enters(Phase.RETIRING), "green", "Standby").targets(green="draining").passes(7200)
-    assert "is in Standby: put it back" in str(s.decision)
+    assert "is in Standby: return it to service" in str(s.decision)
     s = puts(Stage().joined().passes(60), "blue", "Standby").alter("blue", desired=3)
     assert STANDBY in str(s.decision)
 
@@ -651,7 +651,7 @@ def test_who_serves_beside_green_is_said(beside: dict[str, str], serves: str) ->
 def test_a_group_of_an_earlier_release_that_was_put_back_stops_the_release() -> None:
     """A `terraform apply` attached it again: what answers is not what was released; a cure may have known of it."""
     s = retired().targets(green="healthy").sees(beside={"i-9": "web-production-v40"}, strayed=("web-production-v40",))
-    said = "the group web-production-v40, of an earlier release, was put into the load balancer again"
+    said = "the group web-production-v40, of an earlier release, is in the load balancer again"
     decision = s.decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason, decision.message) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE, said)
@@ -730,7 +730,7 @@ def test_groups_that_earlier_releases_kept_empty_are_deleted() -> None:
         assert s.decision == Act(Verb.DROP_GROUP, group=name)
         s.did(Verb.DROP_GROUP, group=name).sees(emptied=rest)
     says = (
-        "web-production-v42 serves alone; deleted, as kept empty by earlier releases: "
+        "web-production-v42 serves alone; deleted, because earlier releases had kept them empty: "
         "web-production-v39, web-production-v40"
     )
     assert s.did(Verb.DROP_GROUP, group="web-production-v40").decision == Rest(
@@ -741,7 +741,7 @@ def test_groups_that_earlier_releases_kept_empty_are_deleted() -> None:
 def test_a_group_that_aws_will_not_delete_fails_no_release() -> None:
     """Green serves alone: whatever is left is named, with the reason. Passing refusals are waited out for a while."""
     s = failed_attempts(without_blue(), Verb.DELETE_BLUE)
-    left = "group web-asg, empty, AWS would not delete it (AWS said no)"
+    left = "group web-asg, empty, AWS refused to delete it (AWS said no)"
     assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone", (left,))
     s = without_blue()
     failed_attempts(s, Verb.DELETE_BLUE, transient=True)
@@ -778,7 +778,7 @@ def test_blue_that_does_not_empty_calls_for_a_person() -> None:
     assert isinstance(decision, Rest)
     assert decision.reason is Reason.RETIRE_LATE
     delete = "aws autoscaling delete-auto-scaling-group --auto-scaling-group-name web-asg --force-delete"
-    assert decision.left == (f"group web-asg, which serves nobody: {delete}",)
+    assert decision.left == (f"group web-asg, which gets no traffic: {delete}",)
 
 
 def test_what_serves_is_never_a_leftover() -> None:
@@ -871,7 +871,7 @@ def test_a_green_that_falls_ill_while_blue_is_emptied_makes_room_for_its_cure() 
     decision = s.decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHECK_FAILED)
-    assert decision.message == "0 of 4 of green healthy while web-asg is emptied, so it cannot return"
+    assert decision.message == "0 of 4 of green healthy while web-asg is being emptied, so a rollback is impossible"
     s = emptied(3).checks("unit", passed=False)
     assert s.decision == Wait(Awaited.CHECKS, 5.0, s.release.in_phase_since + 7200)
     assert isinstance(s.passes(600).decision, Rest)
@@ -977,7 +977,7 @@ def test_a_green_that_another_made_stops_the_release(phase: Phase, marks: dict[s
         decision = s.rolls_back().decision if rolled_back else s.decision
         assert isinstance(decision, Rest)
         assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
-        assert "was not made by this release" in decision.message
+        assert "does not belong to this release" in decision.message
 
 
 def test_a_green_that_is_blue_is_never_green() -> None:
@@ -1022,7 +1022,7 @@ ATTACH = "aws autoscaling attach-load-balancer-target-groups --auto-scaling-grou
 
 @pytest.mark.parametrize(
     ("blue", "said"),
-    [(None, "is gone"), (group("web-asg"), f"was taken out of the load balancer: `{ATTACH} {TG}` puts it back")],
+    [(None, "is gone"), (group("web-asg"), f"was taken out of the load balancer: `{ATTACH} {TG}` returns it")],
     ids=["gone", "out"],
 )
 def test_rolled_back_is_not_said_where_blue_does_not_serve(blue: Group | None, said: str) -> None:
@@ -1031,7 +1031,7 @@ def test_rolled_back_is_not_said_where_blue_does_not_serve(blue: Group | None, s
     decision = s.decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
-    assert decision.message == f"web-asg {said}; nothing was changed by this release"
+    assert decision.message == f"web-asg {said}; this release changed nothing"
 
 
 def test_a_blue_that_is_just_being_detached_does_not_serve() -> None:
@@ -1285,7 +1285,7 @@ def test_pins_cannot_be_taken_off_a_group_that_is_gone() -> None:
         ({"blue": None}, "web-asg was deleted"),
         ({"blue": {"deleting": True}}, "web-asg was deleted"),
         ({"blue": {"desired": 3}}, "web-asg was shrunk from 4 to 3"),
-        ({"blue": {"minimum": 1}}, "minimum of web-asg was changed from 4 to 1"),
+        ({"blue": {"minimum": 1}}, "minimum of web-asg changed from 4 to 1"),
         ({"blue": {"template_version": "9"}}, "put on template version 9 (it was on 7)"),
         ({"blue": {"target_groups": frozenset()}}, "web-asg was taken out of the load balancer"),
         ({"green": None}, "web-production-v42 was deleted"),
@@ -1412,7 +1412,9 @@ def test_a_mistake_of_our_own_is_tried_again_and_then_given_up() -> None:
     decision = phases.erred(errs(s).release, s.now)
     assert isinstance(decision, RollBack)
     assert decision.reason is Reason.MISTAKE
-    assert decision.message.startswith("a mistake of bluegreen's: KeyError: 'x' (phases/retiring.py, line 42). Please")
+    assert decision.message.startswith(
+        "an internal error of bluegreen: KeyError: 'x' (phases/retiring.py, line 42). Please"
+    )
     s.rolls_back()
     assert s.release.mistake is None, "going back has its own tries"
     decision = phases.erred(errs(errs(errs(s))).release, s.now)
@@ -1686,9 +1688,9 @@ def test_all_of_green_is_taken_while_blue_is_emptied() -> None:
     decision = s.passes(10).decision
     assert isinstance(decision, Rest)
     assert (decision.outcome, decision.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
-    said = "0 of 4 of green healthy while web-asg is emptied, so it cannot return, since "
+    said = "0 of 4 of green healthy while web-asg is being emptied, so a rollback is impossible, since "
     assert decision.message.startswith(
-        f"{said}{GREEN}-0, {GREEN}-1, {GREEN}-2, {GREEN}-3 of green were set aside by hand"
+        f"{said}{GREEN}-0, {GREEN}-1, {GREEN}-2, {GREEN}-3 of green were set aside by a person"
     )
 
 
@@ -1702,7 +1704,7 @@ def test_what_a_hand_takes_is_no_fault_of_the_version(phase: Phase, state: str) 
     s = Stage().joined().enters(phase)
     puts(s, "green", state).checks()
     told = s.taken
-    assert told.value == f"{GREEN}-0 of {GREEN} was set aside by hand"
+    assert told.value == f"{GREEN}-0 of {GREEN} was set aside by a person"
     assert (told.by_hand, told.remain) == ((f"{GREEN}-0",), (f"{GREEN}-1", f"{GREEN}-2", f"{GREEN}-3"))
     assert s.release.checks["targets"].held
     assert not isinstance(s.decision, RollBack)
@@ -1710,7 +1712,7 @@ def test_what_a_hand_takes_is_no_fault_of_the_version(phase: Phase, state: str) 
     decision = s.decision
     assert isinstance(decision, RollBack)
     assert decision.message == (
-        "targets no longer holds: 2 of 4 healthy, the others were taken by hand and are not replaced yet"
+        "targets no longer holds: 2 of 4 healthy, the others were taken by hand and have no replacement yet"
     )
 
 
@@ -1727,12 +1729,12 @@ def test_who_was_detached_and_is_no_member_any_more_is_known_by_the_groups_activ
 def test_both_take_at_once() -> None:
     """Each is told for itself, and who is not replaced by a hand's doing is nobody's fault."""
     s = taken(puts(Stage().switched(), "green", "Standby"), f"{GREEN}-1").checks()
-    value = f"AWS took {GREEN}-1 of {GREEN} and {GREEN}-0 of {GREEN} was set aside by hand"
+    value = f"AWS took {GREEN}-1 of {GREEN} and {GREEN}-0 of {GREEN} was set aside by a person"
     assert s.taken.value == value
     decision = s.passes(600).decision
     assert isinstance(decision, RollBack)
     assert decision.reason is Reason.CHANGED_OUTSIDE
-    assert f"{GREEN}-0 of {GREEN} is in Standby: put it back (aws autoscaling exit-standby" in decision.message
+    assert f"{GREEN}-0 of {GREEN} is in Standby: return it to service (aws autoscaling exit-standby" in decision.message
     assert decision.message.endswith("and not replaced within 10m: 2 healthy")
 
 
@@ -1748,7 +1750,7 @@ def test_who_is_put_back_and_set_aside_once_more_is_a_loss_again() -> None:
     assert "was resized from 4 to 6" in str(s.decision)
     s.alter("green", desired=4, instances=tuple(one for one in s.seen.green.instances if one.id != "new"))  # type: ignore[union-attr]  # it is there
     puts(s, "green", "Standby").checks()
-    assert s.taken.value == f"{GREEN}-0 of {GREEN} was set aside by hand"
+    assert s.taken.value == f"{GREEN}-0 of {GREEN} was set aside by a person"
     assert s.release.checks["targets"].held
 
 
@@ -1788,7 +1790,7 @@ def test_a_hand_before_green_was_ever_healthy(ill: bool) -> None:
 def test_who_was_set_aside_is_named_at_every_end() -> None:
     """With the command that ends it, unless it goes with its group."""
     ends = "aws ec2 terminate-instances --instance-ids i-9"
-    outside = f"instance i-9, detached from {GREEN}, outside of every group and running on: {ends}"
+    outside = f"instance i-9, detached from {GREEN}, still running outside of every group: {ends}"
     s = Stage().switched().sees(detached={GREEN: ("i-9",)}).notices()
     puts(s, "green", "Standby", 1).notices()
     s.alter("green", desired=9).passes(60)
@@ -1796,7 +1798,7 @@ def test_who_was_set_aside_is_named_at_every_end() -> None:
     assert isinstance(decision, Rest)
     assert decision.outcome is Outcome.FAILED
     assert decision.left[0] == outside
-    assert decision.left[1].startswith(f"instance {GREEN}-0 of {GREEN} is in Standby: put it back")
+    assert decision.left[1].startswith(f"instance {GREEN}-0 of {GREEN} is in Standby: return it to service")
     s = Stage().switched().sees(detached={GREEN: ("i-9",)}).notices().rolls_back()
     s.did(Verb.JOIN_BLUE, Verb.TAKE_GREEN_OUT, Verb.DELETE_GREEN, Verb.DELETE_TEMPLATE_VERSION)
     s.did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE).attach("blue").targets(blue="healthy").passes(61)
@@ -1828,7 +1830,7 @@ def test_a_group_that_another_release_holds_stops_this_one(which: str) -> None:
     name = getattr(s.alter(which, held_by="web/production#43 beef").seen, which).name
     stop = s.decision
     assert isinstance(stop, Rest)
-    assert stop.message == f"the group {name} is held by web/production#43 by now, so nothing is done to it"
+    assert stop.message == f"the group {name} is held by web/production#43 now, so bluegreen leaves it alone"
     assert any(left.startswith("pins on group") for left in stop.left) == (which == "green")
 
 
@@ -1838,7 +1840,7 @@ def test_a_rollback_takes_nothing_from_who_began_from_blue_since() -> None:
     stop = s.decision
     assert isinstance(stop, Rest)
     assert (stop.outcome, stop.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
-    assert stop.message == "the group web-asg is held by web/production#43 by now, so nothing is done to it"
+    assert stop.message == "the group web-asg is held by web/production#43 now, so bluegreen leaves it alone"
 
 
 @pytest.mark.parametrize(
@@ -1869,7 +1871,7 @@ def test_a_mark_that_somebody_took_off_stops_nobody() -> None:
     s.did(Verb.DELETE_GREEN, Verb.DELETE_TEMPLATE_VERSION)
     end = s.decision
     assert isinstance(end, Rest)
-    assert end.left == ("group web-asg as it is, held by nobody by now and not by this release",)
+    assert end.left == ("group web-asg as it is, because nobody holds it now",)
     for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE):  # in a look that is older than the mark's end they are done again
         s.alter("blue", held_by=s.release.mark)
         assert s.verb is verb
@@ -1884,7 +1886,7 @@ def test_a_mark_that_is_not_shown_yet_is_waited_for() -> None:
     s.did(Verb.PIN_BLUE, blue={**BEFORE, "marked": True}).sees(blue=group("web-asg", target_groups=frozenset({TG})))
     assert s.verb is Verb.SUSPEND_BLUE
     s.passes(phases.GRACE)
-    assert s.decision == RollBack(Reason.CHANGED_OUTSIDE, "the group web-asg is not held by this release any more")
+    assert s.decision == RollBack(Reason.CHANGED_OUTSIDE, "the group web-asg does not belong to this release any more")
     s.passes(-phases.GRACE / 2).rolls_back()
     assert s.decision == Wait(Awaited.READ_BACK, 5.0)
     assert isinstance(s.passes(phases.GRACE).decision, Rest)

@@ -16,7 +16,7 @@ from bluegreen.phases.takeover import remaining, taken_along
 from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from tests.worlds.release import BEFORE, TG, Stage, group
 
-ILL = "the group web-asg is not wholly healthy: web-asg-3 is unhealthy in web"
+ILL = "the group web-asg is not completely healthy: web-asg-3 is unhealthy in web"
 GREEN, FAILED = "web-production-v42", "web/production#42"
 GREEN_LEFT: dict[str, Any] = {"group": GREEN, "of": FAILED, "keep": False}
 OLD: dict[str, Any] = {"group": "old", "of": "web/production#41", "keep": False}
@@ -164,7 +164,7 @@ def test_nothing_returns_to_a_blue_that_was_ill_when_it_was_taken_out() -> None:
     assert not (s.release.can_return or s.release.returnable or s.release.can_roll_back)
     found = ended(s.checks("unit").checks("unit", passed=False))
     assert (found.outcome, found.reason) == (Outcome.FAILED, Reason.CHECK_FAILED)
-    assert found.message.endswith("web-asg was not whole when it was taken out, so green was left as it is")
+    assert found.message.endswith("web-asg was unhealthy when it left, so green stays as it is")
     denied = phases.blind(s.release, s.now, denied=True, message="no")
     assert isinstance(denied, Rest)
 
@@ -184,7 +184,7 @@ def test_green_that_falls_ill_before_an_ill_blue_is_emptied_ends_the_release(ste
         s.targets(blue="draining", green="unhealthy").passes(5).notices()
     found = ended(s)
     assert (found.outcome, found.reason) == (Outcome.FAILED, Reason.CHECK_FAILED)
-    assert found.message == "0 of 4 of green healthy and nothing returns to web-asg, which was ill"
+    assert found.message == "0 of 4 of green healthy and there is no rollback to web-asg, which was unhealthy"
 
 
 def test_blue_that_became_whole_before_it_was_taken_out_is_returned_to() -> None:
@@ -311,7 +311,7 @@ def test_whoever_puts_it_back_again_and_again_is_told_of() -> None:
     s = beside(joined(crowded(healthy=4), 4), "healthy").enters(Phase.SWITCHING).did(Verb.TAKE_REST_OUT).passes(600)
     decision = s.decision
     assert isinstance(decision, RollBack)
-    assert decision.message == f"{OLD['group']} is in the target groups still, however often taken out"
+    assert decision.message == f"{OLD['group']} is in the target groups still, despite several attempts to remove them"
 
 
 def test_many_that_were_left_are_named_together() -> None:

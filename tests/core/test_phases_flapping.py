@@ -256,7 +256,7 @@ def test_journals_of_old_stay_readable() -> None:
 
 
 def test_a_check_that_flaps_in_a_hold_of_a_real_world() -> None:
-    """Through the journal and the pretend AWS: few events, more changes; and an order is heard as ever."""
+    """Through the journal and the fake AWS: few events, more changes; and an order is heard as ever."""
     home = {"name": "home", "http": "https://web/flaps", "every": "10s", "needs": 2, "within": "2h"}
     o = fast(checks=[home], poll=10)
     release = o.start(hold=True)

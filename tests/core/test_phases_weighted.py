@@ -319,7 +319,7 @@ def test_what_was_changed_during_the_bake() -> None:
     s = weighted().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, routes=("a", "c"))
     assert s.verb is Verb.PIN_BLUE
     s.release = replace(s.release, routes=("a", "b"))
-    found = "the load balancer was changed: gone: b; new: c"
+    found = "someone changed the load balancer: gone: b; new: c"
     assert s.decision == RollBack(Reason.CHANGED_OUTSIDE, found)
     assert s.sees(routes=None).verb is Verb.PIN_BLUE
     assert s.sees(routes=("a", "b")).verb is Verb.PIN_BLUE
@@ -330,9 +330,9 @@ def test_what_was_changed_during_the_bake() -> None:
 @pytest.mark.parametrize(
     ("shares", "says"),
     [
-        ((10, 30), "gives green 30 % of the traffic; it was 10 %"),
-        ((10, 0), "gives green 0 % of the traffic; it was 10 %"),
-        ((10, None), "does not say what green gets; it was 10 %"),
+        ((10, 30), "gives green 30 % of the traffic; this release had set 10 %"),
+        ((10, 0), "gives green 0 % of the traffic; this release had set 10 %"),
+        ((10, None), "does not say what green gets; this release had set 10 %"),
     ],
 )
 @pytest.mark.parametrize("phase", [Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING])

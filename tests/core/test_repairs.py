@@ -56,9 +56,9 @@ def test_what_is_under_way_by_the_journal_alone_is_settled_and_stays_so() -> Non
     assert o.engine().adopt(o.config, who=ADMIN).ended == begun.id
     settled = o.engine().load(begun.id)
     assert (settled.outcome, settled.reason) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE)
-    assert "by-hand serves, and this release is not of this world" in settled.message
+    assert "by-hand serves, and AWS does not confirm this release" in settled.message
     for order in (o.engine().resume, o.engine().roll_back):
-        with pytest.raises(Refused, match="is not of account any more"):
+        with pytest.raises(Refused, match="does not count any more"):
             order(WEB, who=Caller("slack:U1"))
     assert o.start(ami=o.world.image).blue_group == "by-hand"
 

@@ -165,7 +165,7 @@ def test_a_rollback_says_why_and_for_whom(diary: Diary) -> None:
     diary.happens(EventKind.ROLLBACK_ORDERED, who="arn:aws:iam::1:user/bob", why="slow")
     assert said(diary) == f"bob ordered the rollback of {ID}: slow"
     diary.enters(Phase.ROLLING_BACK, reason="ordered", message="ordered by arn:aws:iam::1:user/bob")
-    assert said(diary) == "going back to blue: ordered by bob"
+    assert said(diary) == "returning to blue: ordered by bob"
 
 
 def test_ends_are_true_and_name_what_is_left(diary: Diary) -> None:
@@ -205,7 +205,7 @@ def test_approvals_are_counted() -> None:
 # --- what can be done --------------------------------------------------------------------------------------
 
 
-NOTHING_GOOD = "no good version from before is known; replace it: bluegreen release"
+NOTHING_GOOD = "no earlier good version is known; replace it: bluegreen release"
 
 
 def test_the_next_step_fits_where_the_release_stands(diary: Diary) -> None:
@@ -248,7 +248,7 @@ def test_nobody_is_sent_back_to_what_was_ill() -> None:
     assert wording.next_step(lost) == "go back: bluegreen release --ami ami-0ill --cure"
     assert wording.next_step(replace(cure, back=39)) == "go back: bluegreen rollback web/production --to 39"
     failed = Diary().serves_both().enters(Phase.RETIRING).does(Verb.EMPTY_BLUE).settles("failed", "check_failed")
-    replaced = "; or replace what serves by a release with `--cure`"
+    replaced = "; or replace the serving version by a release with `--cure`"
     assert wording.next_step(failed.release).endswith(f"; go back: bluegreen rollback web/production --to 41{replaced}")
 
 
@@ -296,7 +296,7 @@ def test_what_was_rolled_back_for_its_own_sake_is_not_to_be_tried_again(diary: D
 @pytest.mark.parametrize(
     ("despite", "words"),
     [
-        ([], ", despite what forbade it: the bug burns"),
+        ([], ", despite a refusal: the bug burns"),
         (["frozen"], ", despite the freeze: the bug burns"),
         (["bad_commit"], ", despite an earlier rollback of it: the bug burns"),
         (["frozen", "bad_commit"], ", despite the freeze and an earlier rollback of it: the bug burns"),
@@ -313,7 +313,7 @@ def test_what_was_overridden_is_told_with_the_reason(
     assert wording.sentence(Event(ID, 1, 1000.0, kind, facts), diary.release).endswith(words)
     said = wording.sentence(Event(ID, 1, 1000.0, kind, plain), diary.release)
     assert "spite" not in said
-    assert "cannot be put into words" not in said
+    assert "is unknown to this version" not in said
 
 
 # --- small words -------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def sticking() -> Stage:
 #: how the release got there -> what is awaited, until when
 def test_who_is_in_the_way_is_part_of_what_is_awaited(diary: Diary) -> None:
     """And told as an event; so is that it is over."""
-    standby = "i-1 of web-asg is in Standby: put it back"
+    standby = "i-1 of web-asg is in Standby: return it to service"
     diary.happens(EventKind.OBSERVED, subject="parked blue", value=standby)
     assert wording.sentence(diary.last, diary.release) == standby
     diary.happens(EventKind.OBSERVED, subject="held green", value="a lifecycle hook holds instances")
@@ -391,10 +391,10 @@ def test_what_aws_took_is_told_and_that_it_is_replaced(diary: Diary) -> None:
     """Whoever reads of an instance that is gone knows that it is no sign against the version."""
     taken = {"instances": ["i-1"], "remain": ["i-2"], "since": 1.0}
     diary.happens(EventKind.OBSERVED, subject="taken", value="AWS took i-1 of web-production-v42", **taken)
-    said = "AWS took i-1 of web-production-v42; it is judged by those that remain"
+    said = "AWS took i-1 of web-production-v42; the remaining instances are judged"
     assert wording.sentence(diary.last, diary.release) == said
     diary.happens(EventKind.OBSERVED, subject="taken", value="", **taken)
-    assert wording.sentence(diary.last, diary.release) == "what was taken of web-production-v42 has been replaced"
+    assert wording.sentence(diary.last, diary.release) == "web-production-v42 has replaced the lost instances"
 
 
 def test_what_is_awaited_is_an_event(diary: Diary) -> None:
@@ -441,7 +441,7 @@ def test_the_release_that_made_blue_is_known_by_its_name(blue: str, number: int 
     assert wording.previous_number(Diary(blue=blue).release) == number
 
 
-ILL = {"cure": "the group web-asg is not wholly healthy: it has 1 instances of 4", "borne": 1, "wanted": 9}
+ILL = {"cure": "the group web-asg is not completely healthy: it has 1 instances of 4", "borne": 1, "wanted": 9}
 
 
 def test_after_a_cure_was_rolled_back_what_was_ill_is_not_said_to_serve_alone() -> None:
@@ -467,14 +467,14 @@ def test_after_a_cure_was_rolled_back_only_a_cure_may_begin() -> None:
 def test_a_cure_says_what_is_wrong_and_that_nothing_returns() -> None:
     """In its first event, in the switch and in the soak; a blue that became whole is returned to."""
     said = wording.without_return(Stage(started=ILL).release)
-    assert said == f", a cure without a way back to it: {ILL['cure']}; green gets 9 instances"
+    assert said == f", a cure without a rollback to it: {ILL['cure']}; green gets 9 instances"
     assert wording.without_return(Stage().release) == ""
     for switching in (Stage(started=ILL).joined().enters(Phase.SWITCHING), Stage(started=ILL).switched()):
         meaning = wording.phase_meaning(switching.release.phase, switching.release)
-        assert ("as soon as it can bear it" in meaning) is (switching.release.phase is Phase.SWITCHING)
-        assert ("nothing returns to it" in meaning) is (switching.release.phase is Phase.SOAKING)
+        assert ("as soon as it can carry it" in meaning) is (switching.release.phase is Phase.SWITCHING)
+        assert ("there is no rollback to it" in meaning) is (switching.release.phase is Phase.SOAKING)
         assert meaning in wording.outcome_line(switching.release)
-    assert "going back takes seconds" in wording.phase_meaning(Phase.SOAKING, Stage().switched().release)
+    assert "a rollback takes seconds" in wording.phase_meaning(Phase.SOAKING, Stage().switched().release)
 
 
 def test_what_another_version_wrote_is_no_reason_to_fail() -> None:
@@ -484,4 +484,4 @@ def test_what_another_version_wrote_is_no_reason_to_fail() -> None:
     assert "green" in wording.awaited_text(Awaited.GREEN_UP, diary.release)
     sizes = {"desired": 4, "in_service": 4, "serving": 4, "share": "most of it"}
     diary = Diary().happens(EventKind.OBSERVED, subject="green", value="in another form", **sizes)
-    assert wording.sentence(diary.last, diary.release) == "event 2 (observed) cannot be put into words by this version"
+    assert wording.sentence(diary.last, diary.release) == "event 2 (observed) is unknown to this version"

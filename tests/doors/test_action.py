@@ -63,7 +63,7 @@ def test_what_is_not_given_is_its_default() -> None:
 WRONG = [
     ({"command": "relase"}, "`command` must be one of release"),
     ({"commit": "main"}, "`commit` must be a commit"),
-    ({"ami": "image-1"}, "`ami` is not well formed"),
+    ({"ami": "image-1"}, "`ami` has the wrong form"),
     ({"until": "done"}, "`until` must be one of held"),
     ({"to": "zero", "command": "rollback"}, "`to` must be the number"),
     ({"aws_region": "seoul"}, "as in ap-northeast-2"),
@@ -257,7 +257,7 @@ def test_whoever_runs_the_workflow_is_in_their_teams() -> None:
         github.leaves("acme/web", "octocat")
         assert not by.member("acme/web")
         github.fail("/teams/", 403)
-        with pytest.raises(Untold, match="the token may not see who is in acme/web"):
+        with pytest.raises(Untold, match="the token may not read who is in acme/web"):
             by.member("acme/web")
         assert github.violations == []
     finally:
@@ -370,7 +370,7 @@ def test_the_page_says_how_to_go_on() -> None:
     assert "Waits for a promotion" in page
     assert "`bluegreen promote web/production`" in page
     assert "`bluegreen rollback web/production`" in page
-    assert "What GitHub could not be told" in page
+    assert "What is missing on GitHub" in page
     assert re.search(r"launching :1970-01-01T00:00:00, 60s", page)
 
 
@@ -416,8 +416,8 @@ def test_taking_over_is_work_in_proportion_to_what_happened(capsys: pytest.Captu
     assert larger - large < 2.1 * (large - small)
     assert larger - large < 1000 * 100, "calls of functions, Python's own among them"
     log = capsys.readouterr().out.splitlines()
-    assert sum(" events before the following ones are in the journal" in line for line in log) == 3
-    assert sum("was told to stop" in line for line in log) == 3 * EARLIER
+    assert sum(" earlier events are in the journal" in line for line in log) == 3
+    assert sum("the driver was stopped" in line for line in log) == 3 * EARLIER
 
 
 def test_what_was_found_beforehand_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
@@ -551,9 +551,9 @@ def test_a_plan_changes_nothing(job: Job) -> None:
     """And is shown on the page."""
     code, log = job.step(dry_run="true")
     assert (code, job.file("OUTPUT")["decision"]) == (0, "planned"), log
-    assert "nothing has been changed" in job.summary()
+    assert "bluegreen changed nothing" in job.summary()
     assert not [c for c in job.at.aws.calls if c.mutating]
-    assert "No release was begun" in job.post()[1]
+    assert "No release began" in job.post()[1]
 
 
 def test_held_promoted_and_a_second_run_refused(job: Job) -> None:
@@ -592,7 +592,7 @@ def test_a_freeze_is_overridden_by_those_who_may(tmp_path: Path) -> None:
         assert "The input `override: REASON` goes on anyway. Who may (github.overriders): octocat." in log
         code, log = job.step(command="hold")
         assert (code, job.file("OUTPUT")["reason"]) == (4, "nothing_to_do"), log
-        assert "A run with `command: status`, `service: web/production` shows what was." in log
+        assert "A run with `command: status`, `service: web/production` shows earlier releases." in log
         code, log = job.step(override=f"the shop is down, {secret}", until="held")
         assert (code, job.file("OUTPUT")["decision"]) == (0, "held"), log
         assert "despite the freeze: the shop is down" in log
@@ -621,7 +621,7 @@ def test_who_may_not_release(tmp_path: Path) -> None:
             github.close()
         assert (code, job.file("OUTPUT")["reason"]) == (4, "not_permitted"), log
         assert "you may not release it: github.promoters does not name you, github:octocat" in log
-        assert "Who may: hubot, acme/web. The token may not see who is in acme/web. It needs `read:org`" in log
+        assert "Who may: hubot, acme/web. The token may not read who is in acme/web. It needs `read:org`" in log
         assert not [c for c in at.aws.calls if c.mutating and c.service != "dynamodb"]
 
 

@@ -359,7 +359,7 @@ def test_a_failed_release_exits_with_1(engine: type[_Engine]) -> None:
     engine.diary = Diary().serves_both().settles("failed", "changed_outside", "blue was deleted")
     result = run("release")
     assert result.exit_code == 1
-    assert "a person must act: somebody else changed what the release works on: blue was deleted" in result.stdout
+    assert "a person must act: someone else changed a resource of the release: blue was deleted" in result.stdout
     assert "bluegreen resume web/production" in result.stdout
 
 
@@ -574,7 +574,7 @@ def test_hold_only_orders(engine: type[_Engine]) -> None:
     result = run("hold")
     assert (result.exit_code, engine.asked) == (0, [("hold", "web/production")])
     assert "bluegreen promote web/production" in result.stdout
-    engine.ends = Refused("waits for a promotion already", reason=Reason.MOVED_ON)
+    engine.ends = Refused("already waits for a promotion", reason=Reason.MOVED_ON)
     assert run("hold", "web/production").exit_code == 4
 
 
@@ -595,15 +595,16 @@ def test_rollback_to_a_number_releases_its_image_again(engine: type[_Engine]) ->
 def test_adopt_says_what_it_found_and_what_is_left(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
     """And whether anything was put right."""
     live = (
-        "web/production: web-production-v4 of web/production#4 is live with ami-4, commit c0ffee01; the next release is"
+        "web/production: web-production-v4 of web/production#4 is live with ami-4, commit c0ffee01; the next release "
+        "has"
     )
-    assert f"{live} number 5\nThe journal said so already; nothing was changed.\n" == run("adopt").stdout
+    assert f"{live} number 5\nThe journal was right; bluegreen changed nothing.\n" == run("adopt").stdout
     monkeypatch.setattr(engine, "adopted", replace(engine.adopted, found=("it was lost",), left=("v3 is there",)))
     said = run("adopt", "web/production", "--group", "web-production-v4").stdout
     assert said.splitlines() == [
         "found: it was lost",
         f"{live} number 5",
-        "The journal says so now.",
+        "The journal is now right.",
         "also: v3 is there",
     ]
     assert engine.asked == [("adopt", "web/production", ""), ("adopt", "web/production", "web-production-v4")]
@@ -637,7 +638,7 @@ def test_adopt_names_the_images_that_can_be_released(engine: type[_Engine], monk
 
 @pytest.mark.parametrize("arguments", [("status",), ("status", "web/production"), ("history",)])
 def test_a_lost_journal_is_told(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch, arguments: Any) -> None:
-    """In place of that nothing was ever released; not where AWS shows nothing either."""
+    """In place of that no service has releases; not where AWS shows nothing either."""
     monkeypatch.setattr(engine, "history", lambda *_: [])
     monkeypatch.setattr(engine, "unknown", Refused("AWS shows v3", reason=Reason.UNRESOLVED, where=ID))
     result = run(*arguments)
@@ -653,7 +654,7 @@ def test_history_says_whose_image_is_gone(engine: type[_Engine], monkeypatch: py
     assert last_object(run("history", "--json"))["releases"][0]["image_there"] is False
     monkeypatch.setattr(engine, "images", Kept({}, "no credentials"))
     said = run("history").stdout
-    assert "AWS could not be asked whose images are still there: no credentials" in said
+    assert "bluegreen could not read which images exist: no credentials" in said
     assert "gone" not in said
     assert last_object(run("history", "--json"))["releases"][0]["image_there"] is None
 
@@ -792,7 +793,7 @@ def test_a_signal_stops_at_the_next_safe_point(number: signal.Signals) -> None:
         assert process.stderr
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.stderr.readline() == "stopping at the next safe point; nothing new is begun\n"
+        assert process.stderr.readline() == "stopping at the next safe point; bluegreen begins nothing new\n"
         process.send_signal(number)
         assert "resume" in process.stderr.readline()
         assert process.stdout.readline() == "safe\n"
@@ -820,7 +821,7 @@ def test_the_status_of_what_was_never_released(engine: type[_Engine]) -> None:
     """A name that is mistyped is no empty table."""
     result = run("status", "wbe/production")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "wbe/production: was never released" in result.stderr
+    assert "wbe/production: has no releases" in result.stderr
 
 
 def test_status_and_history_as_json(engine: type[_Engine]) -> None:
@@ -1141,7 +1142,7 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """A service on a pretend AWS whose hours take no time, in a folder with its bluegreen.yml."""
+    """A service on a fake AWS whose hours take no time, in a folder with its bluegreen.yml."""
     fake = FakeAws()
     world = World.standard(fake, instances=2)
     real = bluegreen.Engine

@@ -1,4 +1,4 @@
-"""The Action in its container, run as the runner runs it, against the lab and a pretend GitHub."""
+"""The Action in its container, run as the runner runs it, against the lab and a fake GitHub."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_github_away_all_the_time(tmp_path: Path) -> None:
         github.fail("/repos/", 503)
         ended = runner.run()
         assert (ended.code, ended.outputs["decision"]) == (0, "live"), ended.raw
-        assert "What GitHub could not be told" in ended.summary
+        assert "What is missing on GitHub" in ended.summary
         assert "503" in ended.said("warning")[0]
         assert at.wrong(live=True) == []
 

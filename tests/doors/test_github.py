@@ -1,4 +1,4 @@
-"""What GitHub is told of releases, over HTTP, against a pretend GitHub that knows the published description."""
+"""What GitHub is told of releases, over HTTP, against a fake GitHub that knows the published description."""
 
 from __future__ import annotations
 
@@ -449,19 +449,19 @@ def test_a_token_that_may_not_see_teams(github: FakeGitHub, status: int) -> None
     github.fail("/teams/", status, body={"message": "Resource not accessible by integration"})
     with pytest.raises(Untold) as untold:
         Teams("ghs_right", github.url).member("octocat", "acme/web")
-    assert untold.value.what == "the token may not see who is in acme/web"
+    assert untold.value.what == "the token may not read who is in acme/web"
     assert "read:org" in untold.value.hint
 
 
 def test_a_github_that_does_not_tell_of_teams(github: FakeGitHub) -> None:
     """No token, an outage, a limit, nobody at home: not a no that somebody has to put right."""
-    with pytest.raises(Untold, match="nobody asked GitHub who is in acme/web"):
+    with pytest.raises(Untold, match="bluegreen has no token to read who is in acme/web"):
         Teams("", github.url).member("octocat", "acme/web")
     assert github.asked == []
     github.fail("/teams/", 502, times=1)
     github.fail("/teams/", 403, times=1, retry_after="60")
     teams = Teams("ghs_right", github.url)
-    for said in ("it is not known who is in acme/web: GitHub answered 502", "GitHub answered 403"):
+    for said in ("GitHub does not show who is in acme/web: GitHub answered 502", "GitHub answered 403"):
         with pytest.raises(Untold, match=said) as untold:
             teams.member("octocat", "acme/web")
         assert untold.value.hint == "Try again."

@@ -376,7 +376,7 @@ def test_twelve_releases_leave_one_emptied_group_and_the_images_to_keep() -> Non
     kept = {"web-asg", "web-production-v10", "web-production-v12"}
     assert {group["AutoScalingGroupName"] for group in groups} == kept
     assert done.left_behind == ("group web-production-v10, kept empty",)
-    assert done.message.endswith("deleted, as kept empty by earlier releases: web-production-v9")
+    assert done.message.endswith("deleted, because earlier releases had kept them empty: web-production-v9")
     images = o.world.client("ec2").describe_images(Owners=["self"])["Images"]
     made = {image["Name"].rpartition("-")[0] for image in images if image["ImageId"] != o.world.image}
     assert made == {"web-production-v9", "web-production-v10", "web-production-v12"}
@@ -420,7 +420,7 @@ def test_an_instance_of_blue_in_standby_stops_nothing(phase: Phase) -> None:
     assert told[0].at - done.entered[phase] < 15
     (left,) = done.left_behind
     assert left.startswith(
-        f"group web-asg, which serves nobody, with {one} in Standby: aws autoscaling delete-auto-scaling-group"
+        f"group web-asg, which gets no traffic, with {one} in Standby: aws autoscaling delete-auto-scaling-group"
     )
     assert o.serving() == {done.green_group}
 
@@ -517,8 +517,8 @@ def test_what_a_hand_takes_and_nobody_replaces_speaks_against_no_version() -> No
 
     done = ended(o, o.start(), once(lambda seen: seen.phase is Phase.SOAKING, acts))
     assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.CHANGED_OUTSIDE)
-    assert "was set aside by hand" in done.message
-    assert "is in Standby: put it back (aws autoscaling exit-standby" in done.message
+    assert "was set aside by a person" in done.message
+    assert "is in Standby: return it to service (aws autoscaling exit-standby" in done.message
     told = next(e for e in o.told if e.kind is EventKind.OBSERVED and e.facts["subject"] == "parked green")
     assert told.at - done.entered[Phase.SOAKING] < 15
     o.aws.faults.clear()

@@ -236,13 +236,14 @@ def test_the_way_back_after_cures_is_what_no_cure_replaced() -> None:
     for commit in (HOTFIX, "0fee0004dddd"):
         sick(o, live)
         said = list(plan_text.lines(o.engine().plan(o.config, commit=commit)))
-        back = f"the way back is `bluegreen rollback {WEB} --to 1`"
+        back = f"to go back, run `bluegreen rollback {WEB} --to 1`"
         assert (
-            said[-1] == f"Once {live.green_group} is out, nothing returns to it, unless it was whole by then: {back}."
+            said[-1]
+            == f"Once {live.green_group} is out, there is no rollback to it, unless it was healthy by then: {back}."
         )
-        assert "soaking: green serves alone; nothing returns to a blue that was ill when it was taken out" in said
+        assert "soaking: green serves alone; there is no rollback to a blue that was unhealthy when it left" in said
         assert not any(
-            "soaking" in line for line in said[said.index("A rollback would, by the phase in which it is ordered:") :]
+            "soaking" in line for line in said[said.index("A rollback would do this, by the phase of the order:") :]
         )
         live = lives(o, commit=commit, cure=True)
         assert wording.next_step(live) == f"go back: bluegreen rollback {WEB} --to 1"
@@ -258,8 +259,10 @@ def test_the_way_back_after_cures_is_what_no_cure_replaced() -> None:
     sick(o, live)
     back_again = o.drive(o.engine().release_again(WEB, first.image, who=ON_CALL).id)
     assert back_again is not None
-    assert wording.next_step(back_again) == "no good version from before is known; replace it: bluegreen release"
-    assert "no good image" in refusal(o, lambda: o.engine().previous(WEB, who=ON_CALL), Reason.NOTHING_TO_DO).what
+    assert wording.next_step(back_again) == "no earlier good version is known; replace it: bluegreen release"
+    assert (
+        "no earlier good image" in refusal(o, lambda: o.engine().previous(WEB, who=ON_CALL), Reason.NOTHING_TO_DO).what
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])

@@ -35,7 +35,7 @@ def started(o: Ops, serving: set[str]) -> Release:
             return o.start(THIRD, ami=o.world.image)
         except Refused as refusal:
             told = refusal
-        if "Give one of them all of it" in told.hint:
+        if "Give one of them all the traffic" in told.hint:
             give_all(o, max(serving))
             serving = {max(serving)}
         else:
@@ -130,7 +130,7 @@ def test_a_journal_that_is_deleted_while_what_serves_is_ill() -> None:
         with pytest.raises(Refused) as refused:
             order()
         assert command in refused.value.hint
-        assert f"`bluegreen adopt {WEB}` puts the record right" in refused.value.hint
+        assert f"`bluegreen adopt {WEB}` repairs the journal" in refused.value.hint
         assert second.green_group in refused.value.what
     engine.adopt(o.config, who=ANN)
     for order in orders:

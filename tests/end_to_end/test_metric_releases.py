@@ -1,4 +1,4 @@
-"""Releases under virtual traffic that metric checks decide: the whole product, on a pretend AWS and its CloudWatch."""
+"""Releases under virtual traffic that metric checks decide: the whole product, on a fake AWS and its CloudWatch."""
 
 from __future__ import annotations
 

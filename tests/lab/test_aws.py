@@ -1,4 +1,4 @@
-"""The pretend AWS is as strict, as slow and as unkind as the real one. What the other tests prove rests on this."""
+"""The fake AWS is as strict, as slow and as unkind as the real one. What the other tests prove rests on this."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUP = "web-asg"
 
 
 class Lab:
-    """A pretend AWS with a standard world in it, and the words that the tests use."""
+    """A fake AWS with a standard world in it, and the words that the tests use."""
 
     def __init__(self, **world: Any) -> None:
         self.clock = VirtualClock()

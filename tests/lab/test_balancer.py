@@ -336,7 +336,7 @@ def test_conditions(kind: str, config: dict[str, Any], holds: bool) -> None:
 
 
 class Ruled:
-    """A listener of the pretend AWS, and where it sends what."""
+    """A listener of the fake AWS, and where it sends what."""
 
     def __init__(self, **world: Any) -> None:
         clock = VirtualClock()

@@ -1,4 +1,4 @@
-"""Fleets of the pretend AWS: what they show of launch templates, and whom a listing leaves out."""
+"""Fleets of the fake AWS: what they show of launch templates, and whom a listing leaves out."""
 
 from __future__ import annotations
 

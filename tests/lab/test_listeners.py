@@ -1,4 +1,4 @@
-"""Listeners and rules of the pretend AWS: as strict as the real ones, and given back whole."""
+"""Listeners and rules of the fake AWS: as strict as the real ones, and given back whole."""
 
 from __future__ import annotations
 

@@ -300,7 +300,7 @@ def test_what_it_refuses(lab: Lab, change: dict[str, Any], code: str) -> None:
 
 
 def test_what_a_whole_call_is_refused_for(lab: Lab) -> None:
-    """An id twice, 501 queries, times the wrong way round, a token of somebody else."""
+    """An id twice, 501 queries, times the wrong way round, a token of someone else."""
     asked = lab.query("RequestCount")
     with refused("ValidationError"):
         lab.get(asked, asked)

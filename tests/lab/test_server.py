@@ -79,7 +79,7 @@ def refused(port: int) -> bool:
 
 
 def test_servers_are_machines(servers: Servers) -> None:
-    """The pretend AWS can use them as its machines (mypy holds the rest)."""
+    """The fake AWS can use them as its machines (mypy holds the rest)."""
     machines: Machines = servers
     assert machines.answers("i-nobody", "/") is False
 

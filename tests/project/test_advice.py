@@ -155,7 +155,7 @@ def test_github_knows_what_is_advised(where: str, text: str) -> None:
             "`bluegreen adopt web/production` in a terminal puts it right.",
             "`bluegreen adopt web/production` in a terminal puts it right.",
         ),
-        ("A newer bluegreen wrote it: bring this one up to date.", None, None),
+        ("A newer bluegreen wrote it: update this one.", None, None),
         ("git fetch --force origin", None, None),
         (
             "`bluegreen history web/production` shows it, or name it with `--region`",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import prose
-from tests.prose import Text, faults, ours, prose_of, proselint_finds, sentences, texts_in
+from tests.prose import Text, faults, ours, prose_of, proselint_finds, sentences, settings, texts_in
 
 
 def test_the_code_of_a_page_is_not_prose_and_its_lines_keep_their_numbers() -> None:
@@ -24,12 +24,24 @@ def told(x):
 def _inner():
     """Nobody reads this outside."""
 '''
-    assert list(texts_in(source, "a.py")) == [
-        Text("a.py", 1, "The module says."),
-        Text("a.py", 4, "What a caller reads."),
-        Text("a.py", 5, "green has X instances of four"),
-        Text("a.py", 5, "this is what somebody reads"),
+    assert list(texts_in(source, "bot/a.py")) == [
+        Text("bot/a.py", 1, "The module says."),
+        Text("bot/a.py", 4, "What a caller reads."),
+        Text("bot/a.py", 5, "green has X instances of four"),
+        Text("bot/a.py", 5, "this is what somebody reads"),
     ]
+
+
+def test_what_is_not_ours_has_its_own_words() -> None:
+    """The lab's services answer as AWS, Slack and GitHub do: only the lab's docstrings are ours."""
+    source = '"""The lab."""\nSAID = "this is what AWS says"\n'
+    assert list(texts_in(source, "lab/aws/a.py")) == [Text("lab/aws/a.py", 1, "The lab.")]
+
+
+def test_settings_describe_themselves() -> None:
+    """Inputs of the Action and of workflows, commands of the manifest, targets of make."""
+    files = {text.path for text in settings()}
+    assert {"action.yml", "bot/manifest.yml", "Makefile", "examples/.github/workflows/release.yml"} <= files
 
 
 def test_a_word_of_ours_is_found_where_it_stands_with_the_word_of_the_field() -> None:

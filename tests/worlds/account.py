@@ -19,7 +19,7 @@ JOURNAL = (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER)
 
 
 class AwsStage:
-    """A service in a pretend AWS, and a release of it that only moves when told."""
+    """A service in a fake AWS, and a release of it that only moves when told."""
 
     def __init__(
         self, *, config: dict[str, Any] | None = None, ami: bool = False, token: str = "", **world: Any

@@ -1,4 +1,4 @@
-"""A world with a chat: one service, the pretend Slack, and bots in processes of their own."""
+"""A world with a chat: one service, the fake Slack, and bots in processes of their own."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ Ask = Callable[[str, Asked], Told]
 
 
 def labs(aws: FakeAws) -> Ask:
-    """The account of a pretend AWS, for requests in JSON."""
+    """The account of a fake AWS, for requests in JSON."""
     return lambda operation, asked: told(aws.answer(_request(operation, asked)))
 
 

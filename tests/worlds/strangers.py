@@ -25,7 +25,7 @@ class Strangers:
     """Other people's groups, images, commands and template versions, by the names of `KINDS`."""
 
     def __init__(self, world: World, kinds: Iterable[str] = ()) -> None:
-        """Let them in; `world` is whole and nothing was released yet."""
+        """Let them in; `world` is whole and no releases yet."""
         self.world = world
         self.groups: dict[str, Shown] = {}
         self.images: set[str] = set()
@@ -119,7 +119,7 @@ class Strangers:
         """Whatever is not as its owner left it."""
         found = [f"{name}: {what}" for name, left in self.groups.items() for what in self._changed(name, left)]
         images = {one["ImageId"] for one in self.world.client("ec2").describe_images(Owners=["self"])["Images"]}
-        found += [f"image {one} of somebody else is gone" for one in sorted(self.images - images)]
+        found += [f"image {one} of someone else is gone" for one in sorted(self.images - images)]
         return found + self._template()
 
     def _changed(self, name: str, left: Shown) -> list[str]:

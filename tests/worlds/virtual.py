@@ -1,4 +1,4 @@
-"""A whole world on the virtual clock: pretend AWS, a service that serves, and drivers that may die.
+"""A whole world on the virtual clock: fake AWS, a service that serves, and drivers that may die.
 
 `Ops` is the people and machines around a release. Every AWS call of a driver goes through a session of its
 own, so one driver can die (nothing of it reaches AWS any more, as after SIGKILL) while the world goes on.
@@ -146,7 +146,7 @@ class Skewed:
 
 
 class Ops:
-    """A service `web/production` on pretend AWS, and what people do with it.
+    """A service `web/production` on fake AWS, and what people do with it.
 
     `skews`: how far ahead the clocks of its machines are, one after another.
     """
@@ -174,7 +174,7 @@ class Ops:
         self.instances = instances
         self.harm: list[str] = []
         self.skews: Iterator[float] = repeat(0.0)
-        self.beside: set[str] = set()  # groups of somebody else in the target groups: they neither help nor harm
+        self.beside: set[str] = set()  # groups of someone else in the target groups: they neither help nor harm
 
     def engine(self, death: Watch | None = None) -> Engine:
         """A new process: a session, a journal, a driver of its own."""

@@ -87,6 +87,16 @@ def test_a_class_name_means_one_thing() -> None:
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
+def test_what_an_event_records_is_read_by_its_class() -> None:
+    """Facts by their names are for the classes that read them, and for the journal's index of requests."""
+    by_name = re.compile(r"\.facts(\[|\.get\()|\.observed(\[[^\]]+\]|\.get\([^)]*\))(\[|\.get\()")
+    files = [path for top in ("bluegreen", "bot") for path in sorted((ROOT / top).rglob("*.py"))]
+    found = {str(path.relative_to(ROOT)): len(by_name.findall(path.read_text())) for path in files}
+    assert by_name.search('event.facts["who"]')
+    assert by_name.search('release.observed.get("blue", {}).get("value")')
+    assert {path: count for path, count in found.items() if count} == {"bluegreen/journal/log.py": 1}
+
+
 def shipped() -> Iterator[tuple[str, ast.Module]]:
     """Every file of the product and the lab, and what stands in it."""
     for top in ("bluegreen", "bot", "lab"):

@@ -26,6 +26,11 @@ def detach(name: str, target_groups: Iterable[str]) -> str:
     return f"aws autoscaling detach-load-balancer-target-groups {_between(name, target_groups)}"
 
 
+def cancel_refresh(name: str) -> str:
+    """Stops the instance refresh of a group."""
+    return f"aws autoscaling cancel-instance-refresh --auto-scaling-group-name {name}"
+
+
 def terminate(ids: Iterable[str]) -> str:
     """Ends instances that are in no group."""
     return f"aws ec2 terminate-instances --instance-ids {' '.join(ids)}"

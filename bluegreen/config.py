@@ -863,7 +863,7 @@ class FreezeConfig(_Model):
 
 
 #: What a look before a release refuses, and a person who knows better may let pass.
-Allowance = Literal["shared_template"]
+Allowance = Literal["shared_template", "kept_elsewhere", "deployment_hook"]
 ALLOWABLE: tuple[str, ...] = get_args(Allowance)
 
 

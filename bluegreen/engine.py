@@ -24,6 +24,7 @@ from bluegreen.orders import (
     IN_SPITE,
     LONGEST_REASON,
     Caller,
+    also_found,
     as_one,
     freezes_in_force,
     has_failed,
@@ -43,7 +44,6 @@ from bluegreen.orders import (
     refuse_what_is_in_the_way,
     refused_by_freeze,
     standing_of,
-    waits_for,
 )
 from bluegreen.permission import Order, authorize, judge_approval
 from bluegreen.release import (
@@ -207,7 +207,7 @@ class Engine:
         standing, baseline = self._ground(config, record, commit, ami)
         hindrances = self._hindrances(config, record, commit, baseline)
         judged = let_pass_by(baseline.findings, config, Order.RELEASE)
-        awaited = waits_for(baseline)
+        awaited = also_found(baseline)
         baseline = replace(baseline, findings=(*hindrances, *awaited, *self._soon(config, record), *judged))
         begun = self._started(_asked(config, commit), baseline, record, standing)
         facts = begun(standing.number)
@@ -745,11 +745,11 @@ class Engine:
         first = replace(asked.first, takes=self._taken_along(config, record, cure=asked.cure))
         standing, baseline = self._ground(config, record, commit, asked.ami, first.takes)
         if asked.cure:
-            baseline = replace(baseline, unwell=baseline.unwell or baseline.unsettled)
+            baseline = replace(baseline, unwell=baseline.unwell or baseline.unsettled or baseline.idle)
         elif baseline.unwell:
             raise self._not_whole(config, record, standing, baseline)
         judged = let_pass_by(baseline.findings, config, asked.order)
-        baseline = replace(baseline, findings=(*waits_for(baseline), *self._soon(config, record), *judged))
+        baseline = replace(baseline, findings=(*also_found(baseline), *self._soon(config, record), *judged))
         refuse_what_is_in_the_way(baseline.findings, config.id)
         facts = self._started(first, baseline, record, standing)
         if asked.stop():

@@ -83,8 +83,8 @@ class Instance:
 
     @property
     def moving(self) -> bool:
-        """It comes or goes: AWS, or a lifecycle hook, ends that by itself."""
-        return self.lifecycle != "InService" and not self.parked
+        """It comes or goes: AWS, or a lifecycle hook, ends that by itself. One that waits in a warm pool does not."""
+        return self.lifecycle != "InService" and not (self.parked or self.lifecycle.startswith("Warmed:"))
 
     @property
     def leaving(self) -> bool:
@@ -143,7 +143,7 @@ def unsettled(group: Group, targets: Mapping[str, Mapping[str, str]]) -> str:
 
 def _uncounted(group: Group) -> Iterator[str]:
     """Instances are to come, or to go, of which none is shown yet."""
-    there = sum(not (one.parked or one.leaving) for one in group.instances)
+    there = sum(one.lifecycle == "InService" or (one.moving and not one.leaving) for one in group.instances)
     if there != group.desired:
         yield f"it has {there} instance{'' if there == 1 else 's'} of {group.desired}"
 
@@ -200,7 +200,8 @@ class Observation:
     #: launching, before blue is pinned: target group ARN -> instance id -> target state, where blue serves
     blue_targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     blue: Group | None = None
-    #: launching, before blue is pinned: somebody's instance refresh of blue that is under way, in one clause
+    #: somebody's instance refresh that is under way, in one clause: of blue before it is pinned; from then on of blue
+    #: and of green, looked for while instances of theirs come or go
     refresh: str = ""
     green: Group | None = None
     #: groups beside blue and green that earlier releases left, as far as they exist; None: not looked for
@@ -308,11 +309,15 @@ class FindingKey(StrEnum):
     INSTANCE_REFRESH = "instance_refresh"  # one is under way on blue
     BOUND_ALARM = "bound_alarm"  # the alarm of a check watches blue, and cannot follow green
     KEPT_ELSEWHERE = "kept_elsewhere"  # blue was made by a tool that keeps what it made
+    DEPLOYMENT_HOOK = "deployment_hook"  # CodeDeploy deploys to blue's instances, and does not know green
     UNSEEN = "unseen"  # something may not be looked at
     RETAINED_INSTANCES = "retained_instances"  # blue keeps instances whose termination hook is abandoned
     CAPACITY_RESERVATIONS = "capacity_reservations"  # blue launches into reservations only
     WARM_POOL = "warm_pool"  # blue has one
     GROUP_METRICS = "group_metrics"  # blue's own metrics are enabled
+    TOO_MANY_TAGS = "too_many_tags"  # green would have more than AWS takes
+    TEMPLATE_FULL = "template_full"  # the launch template takes no more versions
+    GROUP_QUOTA = "group_quota"  # the account takes no more groups
     OTHER_TARGETS = "other_targets"  # somebody else is in the target groups
     CROWDED_TARGET_GROUP = "crowded_target_group"  # both groups exceed its quota
     STICKY_CLIENTS = "sticky_clients"  # clients stay with a target group whatever its weight
@@ -320,6 +325,7 @@ class FindingKey(StrEnum):
     SNAPSHOTS = "snapshots"  # the template takes a volume from a snapshot of its own
     BLUE_UNHEALTHY = "blue_unhealthy"  # what serves is ill or gone
     BLUE_SCALING = "blue_scaling"  # instances of blue come or go, which the release waits for
+    NOTHING_SERVES = "nothing_serves"  # blue is at size 0, and green is made so
     FROZEN = "frozen"  # the service is frozen, or soon will be
     ROLLED_BACK = "rolled_back"  # what is to be released was rolled back before
     JOURNAL_BEHIND = "journal_behind"  # the journal does not know what AWS shows
@@ -432,6 +438,11 @@ class Baseline:
         known = {name: getattr(self, name) for name in alike}
         found = tuple(one.to_facts() for one in self.findings)
         return {**known, "blue_group": self.blue.name, "default_version": self.template.default, "findings": found}
+
+    @property
+    def idle(self) -> str:
+        """That blue is at size 0, in one clause; "" when it is not."""
+        return "" if self.blue.desired else f"the group {self.blue.name} is at size 0"
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Decided from values alone: `engine` reads them, and appends the order to the jou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -201,14 +201,18 @@ def not_whole(baseline: Baseline) -> Refused:
     return Refused(baseline.unwell, reason=Reason.BLUE_UNHEALTHY, where="group", hint=hint)
 
 
-def waits_for(baseline: Baseline) -> tuple[Finding, ...]:
-    """What a release that begins now waits for by itself."""
+def also_found(baseline: Baseline) -> Iterator[Finding]:
+    """What a release that promises a return to blue does about a blue that is scaling, or at size 0."""
     from bluegreen.observation import Finding, FindingKey, Verdict
 
-    if baseline.unwell or not baseline.unsettled:
-        return ()
-    harm = "the release pins it, and makes green, once it has settled"
-    return (Finding(FindingKey.BLUE_SCALING, baseline.unsettled, harm, Verdict.NOTED),)
+    if baseline.unwell:
+        return
+    if baseline.unsettled:
+        harm = "the release waits until it has settled, then pins it and makes green"
+        yield Finding(FindingKey.BLUE_SCALING, baseline.unsettled, harm, Verdict.NOTED)
+    if baseline.idle:
+        harm = "green is made at size 0, too. As nothing serves, the release skips checks, overlap and soak"
+        yield Finding(FindingKey.NOTHING_SERVES, baseline.idle, harm)
 
 
 def not_whole_either(last: Release, seen: Observation) -> Refused:

@@ -1021,7 +1021,7 @@ class Release:
     @property
     def soak(self) -> float:
         """Seconds for which blue keeps running after the switch."""
-        return max(min(float(self.config.get("soak") or 0.0), LONGEST), self.stay)
+        return 0.0 if self.idle else max(min(float(self.config.get("soak") or 0.0), LONGEST), self.stay)
 
     @property
     def green_stays_until(self) -> float:
@@ -1068,6 +1068,22 @@ class Release:
     def short(self) -> bool:
         """Whether the serving version is known to be worse: then two observations replace overlap and steps."""
         return bool(self.cure) or self.goes_back
+
+    @property
+    def idle(self) -> bool:
+        """Whether blue was at size 0 when it was pinned, and green is: nobody serves, so there is nobody to ask."""
+        return self.blue is not None and self.size == 0
+
+    @property
+    def woken_at(self) -> float:
+        """When somebody gave instances to a release of size 0, epoch seconds; 0 for never."""
+        asleep = self.blue is not None and not max(self.blue.desired, self.wanted)
+        return self.began[Verb.GROW_GREEN].at if asleep and Verb.GROW_GREEN in self.began else 0.0
+
+    @property
+    def at_once(self) -> bool:
+        """Whether it skips the overlap and the steps: for a worse version, or at size 0."""
+        return self.short or self.idle
 
     def detached(self, group: str) -> tuple[str, ...]:
         """Ids of those who were seen last as detached from this group, running on outside of every group."""

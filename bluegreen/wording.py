@@ -664,7 +664,7 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "group": (told.group if told else "") or "the group",
         "rest": " and ".join(act.groups if act else ()) or "what was left",
         "processes": ", ".join(act.processes if act else ()) or "the scaling processes",
-        "servers": count_of(size, "instance") if size else "as many instances as blue has",
+        "servers": count_of(size, "instance") if size or before else "as many instances as blue has",
         "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",
         "stays": _stays(did, before),
         "given": _given(release.share if act is None or act.share is None else act.share),

@@ -73,6 +73,9 @@ HOOK = (
     "NotificationTargetARN",
     "RoleARN",
 )
+#: How the names of hooks begin that CodeDeploy puts on the groups of its deployment groups, completes there, and takes
+#: away again (CodeDeploy user guide, EC2 Auto Scaling).
+FOREIGN_HOOK = "CodeDeploy-managed-"
 DEFAULT_ROLE = "/AWSServiceRoleForAutoScaling"
 
 # What the API gives a group only by a second call, of which suspended processes are carried (SUSPEND_GREEN):
@@ -91,7 +94,9 @@ def green(blue: Shown, hooks: Sequence[Shown], release: Release) -> dict[str, An
         "DesiredCapacity": release.size,
         "MaxSize": max(before.maximum, release.size),
         "Tags": _tags(blue, release),
-        "LifecycleHookSpecificationList": [{k: hook[k] for k in HOOK if _said(hook.get(k))} for hook in hooks],
+        "LifecycleHookSpecificationList": [
+            {k: hook[k] for k in HOOK if _said(hook.get(k))} for hook in hooks if not is_foreign(hook)
+        ],
         "AvailabilityZones": [] if blue.get("VPCZoneIdentifier") else blue.get("AvailabilityZones"),
         "ServiceLinkedRoleARN": _role(blue),
         **on_version(blue, str(release.template_version)),
@@ -118,11 +123,21 @@ def _reference(shown: Shown, version: str) -> dict[str, str]:
 
 def _tags(blue: Shown, release: Release) -> list[dict[str, Any]]:
     """Blue's tags without AWS's own, which callers may not set, and with this release's."""
-    kept = [t for t in blue.get("Tags", []) if not t["Key"].startswith(("aws:", "bluegreen:"))]
+    kept = [tag for tag in blue.get("Tags", []) if is_kept(tag)]
     own = [{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.ours(release).items()]
     held = {"Key": tags.HELD, "Value": release.mark, "PropagateAtLaunch": False}
     plain = [{k: tag.get(k, "") for k in ("Key", "Value", "PropagateAtLaunch")} for tag in [*kept, *own, held]]
     return [{**tag, "ResourceId": release.green_group, "ResourceType": "auto-scaling-group"} for tag in plain]
+
+
+def is_kept(tag: Shown) -> bool:
+    """Whether green gets this tag of blue's."""
+    return not tag["Key"].startswith(("aws:", "bluegreen:"))
+
+
+def is_foreign(hook: Shown) -> bool:
+    """Whether a hook of blue's would hold green's instances for somebody who does not know them."""
+    return str(hook["LifecycleHookName"]).startswith(FOREIGN_HOOK)
 
 
 def _role(blue: Shown) -> str:

@@ -220,9 +220,9 @@ def hooks(calls: Calls, name: str) -> list[Answer]:
     return found
 
 
-def delays(calls: Calls, name: str, target_groups: Iterable[str]) -> Delays:
-    """How long instances of the group may take to leave, by its own hooks and its target groups' delays."""
-    ending = [hook for hook in hooks(calls, name) if hook["LifecycleTransition"] == TERMINATING]
+def delays(calls: Calls, held: Iterable[Answer], target_groups: Iterable[str]) -> Delays:
+    """How long instances of a group may take to leave, by its own hooks and its target groups' delays."""
+    ending = [hook for hook in held if hook["LifecycleTransition"] == TERMINATING]
     return Delays(
         held=max((_longest(hook) for hook in ending), default=0.0),
         drain=max((_drain(calls, arn) for arn in target_groups), default=0.0),

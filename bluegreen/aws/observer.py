@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.release import Phase, Release, Verb
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
-ROUTES_EVERY, SPARE_EVERY = 120.0, 60.0
+ROUTES_EVERY, SPARE_EVERY, REFRESH_EVERY = 120.0, 60.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Observer:
         self._routes_at: dict[str, float] = {}
         self._balancers: dict[str, list[str]] = {}
         self._spare: dict[str, tuple[float, _Spare]] = {}
+        self._refresh_at: dict[str, float] = {}
 
     def observe(self, release: Release, now: float) -> Observation:
         """An observation, as the release's phase needs it."""
@@ -98,12 +100,12 @@ class Observer:
     def _launching(self, release: Release, seen: Observation) -> Observation:
         seen = self._groups(release, seen, why_not=True)
         if Verb.PIN_BLUE in release.did:
-            return self._routed(release, seen)
+            return self._routed(release, self._refreshes(seen, seen.blue))
         if blue := seen.blue:
             seen = replace(
                 seen,
                 template=templates.look(self._calls, blue.template, release) if blue.template else None,
-                delays=groups.delays(self._calls, release.blue_group, release.blue_targets),
+                delays=groups.delays(self._calls, groups.hooks(self._calls, blue.name), release.blue_targets),
                 refresh=surroundings.refreshing_if_told(self._calls, blue.name),
                 blue_targets={} if release.cure else traffic.targets(self._calls, release.blue_targets),
             )
@@ -111,12 +113,14 @@ class Observer:
 
     def _checking(self, release: Release, seen: Observation) -> Observation:
         seen = self._groups(release, seen)
+        seen = self._refreshes(seen, seen.blue, seen.green)
         seen = self._traffic(release, seen) if release.weighted else self._routed(release, seen)
         seen = self._lost(release, seen)
         return self._checked(release, seen, _grown(release, seen))
 
     def _serving(self, release: Release, seen: Observation) -> Observation:
         seen = self._groups(release, seen)
+        seen = self._refreshes(seen, seen.blue, seen.green)
         if not release.weighted:  # with weights the look at them shows the routes, too
             seen = self._routed(release, seen, overdue(release))
         seen = self._lost(release, self._traffic(release, seen))
@@ -132,7 +136,7 @@ class Observer:
         spare = self._spares(release, seen.at) if done else _Spare()
         seen = self._lost(release, replace(seen, droppable=spare.droppable, emptied=spare.emptied))
         if Verb.EMPTY_BLUE not in release.began:
-            seen = self._detached(release, seen, blue, seen.green)
+            seen = self._detached(release, self._refreshes(seen, blue, seen.green), blue, seen.green)
         elif done:
             seen = self._still_outside(release, seen)
         seen = self._beside(release, seen)
@@ -161,6 +165,19 @@ class Observer:
         ways = traffic.routes_of(self._calls, set(release.target_groups), self._balancers_of(release))
         routes = traffic.lines(ways, release)
         return replace(seen, shares=traffic.shares(ways, release), routes=routes)
+
+    def _refreshes(self, seen: Observation, *moved: Group | None) -> Observation:
+        """Somebody's instance refresh of these groups: it replaces instances, so it is looked for while some move."""
+        for group in moved:
+            if group is None:
+                continue
+            if not any(one.moving for one in group.instances):
+                self._refresh_at.pop(group.name, None)
+            elif seen.at - self._refresh_at.get(group.name, -math.inf) >= REFRESH_EVERY:
+                self._refresh_at[group.name] = seen.at
+                if found := surroundings.refreshing_if_told(self._calls, group.name):
+                    return replace(seen, refresh=found)
+        return seen
 
     def _lost(self, release: Release, seen: Observation) -> Observation:
         """What AWS, or a person's hand, took of a green that was whole and is not."""
@@ -252,7 +269,9 @@ class Observer:
         return self._balancers[release.id]
 
     def _checked(self, release: Release, seen: Observation, asked: Observation) -> Observation:
-        """With the checks; commands run on the green that `asked` shows."""
+        """With the checks; commands run on the green that `asked` shows. Of size 0 nobody is asked."""
+        if release.idle:
+            return seen
         found = self._probes.look(release, asked.green, seen.at, lacking=_lacking(release, asked))
         return replace(seen, checks=found)
 

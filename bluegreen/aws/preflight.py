@@ -22,6 +22,10 @@ from bluegreen.release import Reason
 #: Processes without which a group cannot be launched, joined or emptied.
 NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")
 _ARN = "arn:"
+#: Why sizes in other units are refused: safety rules count targets.
+_COUNTED = (
+    "Green must have as many healthy targets as blue, and in other units a green of the same size may have fewer."
+)
 
 
 def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, rest: Collection[str] = ()) -> Baseline:
@@ -45,8 +49,9 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
         weights.must_be_empty(weighing.idle, targets[weighing.idle], {i.id for one in left for i in one.instances})
     image, bakes = _image(calls, config, commit, ami)
     template, version, launched = _template(calls, fleet)
+    hooks = groups.hooks(calls, fleet.name)
     beside = surroundings.Beside(
-        config, blue, fleet, template, version, launched, targets, serving, weighing.idle, bakes, image
+        config, blue, fleet, template, version, launched, targets, serving, weighing.idle, bakes, image, hooks
     )
     found = (*surroundings.look(calls, beside), *_strangers(calls, config, (fleet, *left), targets), *weighing.findings)
     return Baseline(
@@ -55,7 +60,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
         template,
         version,
         traffic.described_lines(ways, set(arns), (*weighing.listeners, *weighing.previews)),
-        delays=groups.delays(calls, fleet.name, serving),
+        delays=groups.delays(calls, hooks, serving),
         builder=bakes,
         image=image,
         blue_image=str(launched.get("ImageId", "")),
@@ -115,7 +120,8 @@ def _odd(blue: Answer) -> Iterator[tuple[str, str]]:
         names = ", ".join(blue["LoadBalancerNames"])
         yield f"is behind classic load balancers ({names})", "Move it behind an Application or Network Load Balancer."
     if blue.get("DesiredCapacityType", "units") != "units":
-        yield f"counts its size in {blue['DesiredCapacityType']}", "Sizes must be numbers of instances (units)."
+        hint = f"{_COUNTED} Set its desired capacity type to units, and its sizes to numbers of instances."
+        yield f"counts its size in {blue['DesiredCapacityType']}", hint
     suspended = [p["ProcessName"] for p in blue.get("SuspendedProcesses", []) if p["ProcessName"] in NEEDED]
     if suspended:
         yield (
@@ -133,8 +139,9 @@ def _odd_overrides(blue: Answer) -> Iterator[tuple[str, str]]:
             yield f"has a launch template of its own for {kind}", hint
         if override.get("ImageId"):
             yield f"has an image of its own for {kind}, which would stay the old one", "Remove it from the override."
-        if override.get("WeightedCapacity"):
-            yield f"counts {kind} with a weight", "Remove the weights: sizes must be numbers of instances."
+        if override.get("WeightedCapacity", "1") != "1":
+            hint = f"{_COUNTED} Remove the weights, or make each of them 1, and set its sizes to numbers of instances."
+            yield f"counts an instance of {kind} as {override['WeightedCapacity']}", hint
 
 
 def _protected(blue: Answer, config: Config) -> Iterator[tuple[str, str]]:
@@ -246,8 +253,6 @@ def _bears(group: Group, targets: Mapping[str, Mapping[str, str]]) -> int:
 
 
 def _out_of_order(blue: Group) -> Iterator[str]:
-    if blue.desired == 0:
-        yield "its desired size is 0"
     for instance in blue.instances:
         if instance.parked or not (instance.healthy or instance.moving):
             yield f"{instance.id} is {instance.lifecycle}{'' if instance.healthy else ' and unhealthy'}"

@@ -8,14 +8,15 @@ shows alike. If AWS denies a read, that is a finding, too, and the release may b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws import groups, tags, templates
+from bluegreen.aws import copy, groups, tags, templates
 from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_commands import cancel_refresh
 from bluegreen.aws_errors import code, lacking
 from bluegreen.config import AlarmCheck, Config
 from bluegreen.observation import Finding, FindingKey, Group, Template, Verdict
@@ -31,13 +32,30 @@ MOST_NAMED = 3
 DEEPEST = 5
 #: States in which an instance refresh is not over (EC2 Auto Scaling API, InstanceRefresh).
 REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
+#: Tags that a group can have, and an instance; AWS's own do not count (AWS General Reference, tagging).
+TAGS_MAX = 50
+#: Versions that a launch template can have, less those that were deleted (EC2 user guide, launch templates).
+VERSIONS_MAX = 10_000
 #: Words by which tags tell that a group was made by a tool that keeps what it made.
 KEEPERS = re.compile(r"terraform|terragrunt|opentofu|pulumi|cdktf|crossplane", re.IGNORECASE)
-#: Tags of AWS's own services that keep the groups that they made, and what is kept.
-KEPT = {
-    "aws:cloudformation:stack-name": "the CloudFormation stack",
-    "elasticbeanstalk:environment-name": "the Elastic Beanstalk environment",
-    "eks:nodegroup-name": "the EKS node group",
+#: The tag of a service of AWS's that makes a group again from its own description, and what keeps it.
+STACK, KEPT = "aws:cloudformation:stack-name", "the CloudFormation stack"
+#: Tags of services of AWS's that work with a group which they made or were given, and with no copy of it: what keeps
+#: it, and what to do (Elastic Beanstalk, EKS and ECS developer guides, tags).
+OWNED: Mapping[str, tuple[str, str]] = {
+    "elasticbeanstalk:environment-name": (
+        "the Elastic Beanstalk environment",
+        "Release it with Elastic Beanstalk, whose environments can swap their URLs, or use your own group.",
+    ),
+    "eks:nodegroup-name": (
+        "the EKS node group",
+        "Update the node group with EKS: its instances are nodes of a cluster.",
+    ),
+    "eks:cluster-name": ("the EKS cluster", "Update its nodes with EKS: its instances are nodes of a cluster."),
+    "AmazonECSManaged": (
+        "a capacity provider of Amazon ECS",
+        "Release the service with ECS: its tasks run on the instances of this group, and of no other group.",
+    ),
 }
 #: What an alarm's rule names (CloudWatch user guide, composite alarms).
 _NAMED = re.compile(r"\b(?:ALARM|OK|INSUFFICIENT_DATA)\(\s*\"?([^\")]+?)\"?\s*\)")
@@ -70,6 +88,7 @@ class Beside:
     idle: str  # weighted: ARN of the other one
     builder: str  # instance id, "" when nothing is baked
     image: str  # AMI id that is released, "" when one is baked
+    hooks: Sequence[Answer] = ()  # blue's lifecycle hooks
 
 
 @dataclass(frozen=True)
@@ -403,8 +422,7 @@ def refresh(calls: Calls, at: Beside) -> Iterator[Finding]:
     found = refreshing(calls, at.blue.name)
     if found:
         harm = "it replaces instances that the release needs, and AWS refuses to pin blue during that time"
-        stop = f"aws autoscaling cancel-instance-refresh --auto-scaling-group-name {at.blue.name}"
-        hint = f"Wait for its end, or cancel it: `{stop}`."
+        hint = f"Wait for its end, or cancel it: `{cancel_refresh(at.blue.name)}`."
         yield Finding(FindingKey.INSTANCE_REFRESH, found, harm, Verdict.REFUSED, hint)
 
 
@@ -416,16 +434,17 @@ def refreshing(calls: Calls, name: str) -> str:
         for one in answer["InstanceRefreshes"]:
             if one["Status"] in REFRESHING:
                 done = f", {one['PercentageComplete']} % done" if "PercentageComplete" in one else ""
-                return f"an instance refresh of {name} is under way ({one['Status']}{done})"
+                return f"the instance refresh {one['InstanceRefreshId']} of {name} is under way ({one['Status']}{done})"
         if not answer.get("NextToken"):
             return ""
         asked["NextToken"] = answer["NextToken"]
 
 
 def refreshing_if_told(calls: Calls, name: str) -> str:
-    """The same; "" also where AWS denies the read."""
+    """The same, with the command that cancels it; "" also where AWS denies the read."""
     try:
-        return refreshing(calls, name)
+        found = refreshing(calls, name)
+        return f"{found}; `{cancel_refresh(name)}` cancels it" if found else ""
     except ClientError as error:
         if not lacking(error):
             raise
@@ -527,10 +546,17 @@ def own(calls: Calls, at: Beside) -> Iterator[Finding]:
 def _kept_by(at: Beside) -> Iterator[Finding]:
     """Somebody's tool made the group, and will look for it; green bears copies of its tags, but was made by us."""
     said = tags.as_dict(at.shown.get("Tags"))
-    keeper = "" if tags.SERVICE in said else _keeper(said)
+    if tags.SERVICE in said:
+        return
+    owner = next((key for key in OWNED if key in said), "")
+    keeper = f"{OWNED[owner][0]} {said[owner]}".rstrip() if owner else _keeper(said)
     if not keeper:
         return
     found = f"{at.blue.name} seems to be managed by {keeper}"
+    if owner:
+        harm = "it does not know green, and goes on with this group, or makes it again"
+        yield Finding(FindingKey.KEPT_ELSEWHERE, found, harm, Verdict.REFUSED, OWNED[owner][1])
+        return
     if at.config.retire == "empty":
         harm = "its next run may restore the size and the target groups of the empty group"
         hint = f"Make it ignore the size and the target groups of {at.blue.name}, or remove the group from it."
@@ -542,13 +568,76 @@ def _kept_by(at: Beside) -> Iterator[Finding]:
 
 def _keeper(said: Mapping[str, str]) -> str:
     """Who keeps the group, by its tags; "" when they do not tell."""
-    for key, what in KEPT.items():
-        if key in said:
-            return f"{what} {said[key]}"
+    if STACK in said:
+        return f"{KEPT} {said[STACK]}"
     for key, value in sorted(said.items()):
         if KEEPERS.search(f"{key} {value}") and value.lower() not in ("false", "no"):
             return f"what its tag says, {key}: {value}"
     return ""
+
+
+def deployments(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Hooks by which CodeDeploy deploys to each instance that is launched. It completes those of its groups only."""
+    names = [hook["LifecycleHookName"] for hook in at.hooks if copy.is_foreign(hook)]
+    if names:
+        found = f"CodeDeploy deploys to {at.blue.name}, by its {_named('hook', names).removeprefix('the ')}"
+        harm = (
+            "it does not know green, so each instance would wait until the hook times out. So green has no such "
+            "hook, and runs what the image holds. After the deletion of blue, deployments do not find their group"
+        )
+        hint = "Remove the group from its deployment group, and put everything that runs into the image."
+        yield Finding(FindingKey.DEPLOYMENT_HOOK, found, harm, Verdict.REFUSED, hint)
+
+
+# --- room ----------------------------------------------------------------------------------------
+
+
+def tagging(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether green can have blue's tags and ours, and its instances those that they are given."""
+    kept = [tag for tag in at.shown.get("Tags", []) if copy.is_kept(tag)]
+    both = len(kept) + len(tags.OF_GREEN)
+    if both > TAGS_MAX:
+        found = f"{at.blue.name} has {len(kept)} tags, and green gets {len(tags.OF_GREEN)} more of bluegreen's"
+        yield _too_many(at, found, f"from {at.blue.name}", both)
+        return
+    given = {tag["Key"] for tag in kept if tag.get("PropagateAtLaunch")} | set(tags.OF_INSTANCES)
+    of_template = [one for one in at.launched.get("TagSpecifications", []) if one.get("ResourceType") == "instance"]
+    given |= {tag["Key"] for one in of_template for tag in one.get("Tags", [])}
+    if len(given) > TAGS_MAX:
+        found = (
+            f"{at.blue.name} and version {at.version} of {at.blue.template} give green's instances {len(given)} tags"
+        )
+        yield _too_many(at, found, "from the launch template, or propagate fewer", len(given))
+
+
+def _too_many(at: Beside, found: str, where: str, number: int) -> Finding:
+    harm = f"AWS takes {TAGS_MAX}, and would refuse it after the bake"
+    hint = f"Remove at least {number - TAGS_MAX} {where}."
+    return Finding(FindingKey.TOO_MANY_TAGS, found, harm, Verdict.REFUSED, hint)
+
+
+def versions(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether blue's template takes one more version; they are counted only where numbers have come so far."""
+    if at.template.latest < VERSIONS_MAX:
+        return
+    number = templates.count(calls, at.blue.template)
+    if number >= VERSIONS_MAX:
+        found = f"the launch template {at.blue.template} has {number} versions"
+        harm = f"AWS takes {VERSIONS_MAX}, and would refuse green's after the bake"
+        remove = f"aws ec2 delete-launch-template-versions --launch-template-id {at.blue.template} --versions"
+        hint = f"Delete versions that nobody uses: `{remove}` and their numbers, 200 a call."
+        yield Finding(FindingKey.TEMPLATE_FULL, found, harm, Verdict.REFUSED, hint)
+
+
+def quota(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether the account may have one group more (EC2 Auto Scaling API, DescribeAccountLimits)."""
+    said = calls.autoscaling.describe_account_limits()
+    there, most = said.get("NumberOfAutoScalingGroups", 0), said.get("MaxNumberOfAutoScalingGroups", 0)
+    if most and there >= most:
+        found = f"the account has {there} Auto Scaling groups {calls.place}"
+        harm = f"its quota is {most}, so AWS would refuse green after the bake"
+        hint = "Delete a group that nobody uses, or ask AWS to raise the quota (Service Quotas, EC2 Auto Scaling)."
+        yield Finding(FindingKey.GROUP_QUOTA, found, harm, Verdict.REFUSED, hint)
 
 
 def crowding(calls: Calls, at: Beside) -> Iterator[Finding]:
@@ -557,7 +646,8 @@ def crowding(calls: Calls, at: Beside) -> Iterator[Finding]:
         both = len(states) + len(at.blue.instances)
         if both > TARGETS_MAX:
             found = f"{_name_of(arn)} would have {both} targets while both groups serve"
-            yield Finding(FindingKey.CROWDED_TARGET_GROUP, found, f"the quota is {TARGETS_MAX} unless AWS raised it")
+            hint = "Ask AWS to raise the quota (Service Quotas, targets per target group), unless it has done so."
+            yield Finding(FindingKey.CROWDED_TARGET_GROUP, found, f"the quota is {TARGETS_MAX}", hint=hint)
 
 
 # --- words ---------------------------------------------------------------------------------------
@@ -594,5 +684,9 @@ _LOOKS: Mapping[str, Looking] = {
     "blue's instance refreshes": refresh,
     "the alarms of the checks": alarms,
     "blue": own,
+    "blue's lifecycle hooks": deployments,
+    "blue's tags": tagging,
+    "the versions of blue's launch template": versions,
+    "the account's quota of groups": quota,
     "the target groups": crowding,
 }

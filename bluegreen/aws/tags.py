@@ -16,6 +16,11 @@ OWNER = "bluegreen:token"
 HELD = "bluegreen:held-by"
 
 
+#: What green bears of ours, and of that what its instances do.
+OF_INSTANCES = (SERVICE, RELEASE, COMMIT, OWNER)
+OF_GREEN = (*OF_INSTANCES, HELD)
+
+
 def ours(release: Release) -> dict[str, str]:
     """The tags of everything that a release makes."""
     token = {OWNER: release.token} if release.token else {}

@@ -156,6 +156,11 @@ def _all(calls: Calls, template: str, **span: Any) -> list[Answer]:
     return [version for page in pages for version in page["LaunchTemplateVersions"]]
 
 
+def count(calls: Calls, template: str) -> int:
+    """How many versions it has: two hundred a call, so not asked without need."""
+    return len(_all(calls, template))
+
+
 def _called(template: str) -> dict[str, str]:
     """Which it is: by id, or by name as fleets may say it."""
     return {"LaunchTemplateId" if _ID.fullmatch(template) else "LaunchTemplateName": template}

@@ -81,7 +81,8 @@ def _clock(s: Situation, name: str) -> float:
     if s.release.short and Phase.SOAKING in s.release.entered:
         starts = [s.release.entered[Phase.SOAKING]]  # most checks are asked from then on only
     share = s.release.share_since if check and of_balancer(check) else None
-    return max(min(starts, default=s.release.in_phase_since), s.release.watched_since, share or 0.0)
+    since = max(s.release.watched_since, s.release.woken_at, share or 0.0)
+    return max(min(starts, default=s.release.in_phase_since), since)
 
 
 def checks_pending(s: Situation) -> Wait | None:

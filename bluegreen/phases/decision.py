@@ -119,8 +119,11 @@ class Situation:
 
     @property
     def watched_since(self) -> float:
-        """Since when this phase is watched, less the time in which bluegreen could not read AWS; epoch seconds."""
-        return max(self.release.in_phase_since, self.release.watched_since)
+        """Since when this phase is watched, less the time in which bluegreen could not read AWS; epoch seconds.
+
+        A release of size 0 begins again when someone gives it instances.
+        """
+        return max(self.release.in_phase_since, self.release.watched_since, self.release.woken_at)
 
     @property
     def blue_gone_by(self) -> float:
@@ -183,7 +186,7 @@ class Situation:
     def targets_judged(self) -> bool:
         """Whether green is in target groups in this phase: with weights it is before it gets any traffic."""
         joined = self.release.weighted and Verb.JOIN_GREEN in self.release.did
-        return joined or self.release.phase is not Phase.CHECKING
+        return not self.release.idle and (joined or self.release.phase is not Phase.CHECKING)
 
     def shifted(self, share: int) -> bool:
         """Whether every listener gives green exactly this share (S4)."""
@@ -196,8 +199,13 @@ class Situation:
 
     @property
     def blue_serves(self) -> bool:
-        """Blue alone can carry all traffic, because it is complete (S1, S11)."""
-        return len(self.seen.serving(self.seen.blue)) >= max(self.before.desired, self.release.wanted)
+        """Blue alone can carry all traffic, because it is complete (S1, S11).
+
+        If it was at size 0, it has to be as large as it wants to be now.
+        """
+        blue = self.seen.blue
+        wants = blue.desired if blue else 0
+        return len(self.seen.serving(blue)) >= (max(self.before.desired, self.release.wanted) or wants)
 
     @property
     def green_may_go(self) -> bool:
@@ -210,6 +218,16 @@ class Situation:
         as_it_was = bool(self.release.cure) and self.release.left_whole is None and others >= self.release.borne
         idle = green == 0 or (self.release.weighted and not self.seen.in_traffic("green"))
         return self.blue_serves or (as_it_was and (others > 0 or idle))
+
+
+def woken(s: Situation) -> Act | None:
+    """Somebody gave instances to blue, or to green, of a release of size 0: from then on it is like any other."""
+    green = None if s.stranger else s.seen.green
+    begun = s.release.woken_at > 0 and not s.did(Verb.GROW_GREEN)
+    if green is None or green.deleting or not (s.release.idle or begun):
+        return None
+    size = max(s.seen.blue.desired if s.seen.blue else 0, green.desired, s.release.size)
+    return Act(Verb.GROW_GREEN, size=size) if size else None
 
 
 def rest_out(s: Situation) -> Decision:
@@ -322,7 +340,7 @@ def judged(release: Release, config: Config) -> tuple[Check, ...]:
 
     The short path runs only checks of green before the switch: others would see the blue that it replaces.
     """
-    if release.phase is Phase.RETIRING and release.emptying:
+    if release.idle or (release.phase is Phase.RETIRING and release.emptying):
         return ()
     word = when_word(release.phase)
     early = release.short and word != "soaking"

@@ -15,6 +15,7 @@ def intruded(s: Situation) -> Rest | None:
     found = (
         not_ours(s)
         or held_by_another(s)
+        or s.seen.refresh
         or _blue_changed(s)
         or _green_changed(s)
         or _routes_changed(s)
@@ -25,7 +26,7 @@ def intruded(s: Situation) -> Rest | None:
 
 def displaced(s: Situation) -> Rest | None:
     """While blue is retired: stop when somebody else took green's traffic away; sizes and blue are in motion then."""
-    found = not_ours(s) or held_by_another(s) or _green_left(s) or _weights_changed(s) or _strayed(s)
+    found = not_ours(s) or held_by_another(s) or s.seen.refresh or _green_left(s) or _weights_changed(s) or _strayed(s)
     return halt(s, Reason.CHANGED_OUTSIDE, found) if found else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bluegreen.observation import Group, unsettled
 from bluegreen.phases.checks import check_failed, checks_pending
-from bluegreen.phases.decision import TRIES, Decision, Enter, RollBack, Situation, rest_out
+from bluegreen.phases.decision import TRIES, Decision, Enter, RollBack, Situation, rest_out, woken
 from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.obstacles import in_the_way
 from bluegreen.release import Act, Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of
@@ -105,7 +105,7 @@ def _make_green(s: Situation) -> Decision | None:
 
 def checking(s: Situation) -> Decision:
     """Judge green before it gets any traffic."""
-    return intruded(s) or _join_idle(s) or check_failed(s) or checks_pending(s) or Enter(Phase.OVERLAPPING)
+    return woken(s) or intruded(s) or _join_idle(s) or check_failed(s) or checks_pending(s) or Enter(Phase.OVERLAPPING)
 
 
 def _join_idle(s: Situation) -> Decision | None:

@@ -226,7 +226,7 @@ def _failed_lately(state: CheckState | None, result: CheckResult, every: float, 
 
 
 def _target_health(release: Release, seen: Observation) -> list[CheckResult]:
-    if release.phase not in JUDGED or not seen.targets or Verb.JOIN_GREEN not in release.did:
+    if release.phase not in JUDGED or release.idle or not seen.targets or Verb.JOIN_GREEN not in release.did:
         return []
     return [CheckResult(TARGETS, *judged_well(release, seen), seen.at)]
 

@@ -14,6 +14,7 @@ from bluegreen.phases.decision import (
     Situation,
     drained,
     halt,
+    woken,
 )
 from bluegreen.phases.drift import beside, displaced
 from bluegreen.phases.losses import loss
@@ -28,7 +29,8 @@ SCALING = ("AlarmNotification", "AZRebalance", "ScheduledActions")
 def retiring(s: Situation) -> Decision:
     """Empty blue through its hooks, hand its settings to green, delete it, tidy up."""
     return (
-        displaced(s)
+        (None if s.release.emptying else woken(s))
+        or displaced(s)
         or _going_back(s)
         or _green_must_serve(s)
         or _blue_leaves(s)
@@ -166,6 +168,9 @@ def _told(s: Situation) -> str:
     dropped = ", ".join(s.release.dropped_groups)
     others = beside(s.seen)
     serves = f"{s.release.green_group} serves" + (f" beside {others}" if others else " alone")
+    if s.release.idle:
+        skipped = f"; skipped checks: {', '.join(check.name for check in s.config.checks)}" if s.config.checks else ""
+        serves = f"nothing served: {s.release.green_group} is at size 0, as {s.release.blue_group} was{skipped}"
     told = [serves, f"deleted, because earlier releases had kept them empty: {dropped}"]
     return "; ".join(told if dropped else told[:1])
 

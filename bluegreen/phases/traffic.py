@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bluegreen.phases.checks import check_failed, checks_pending
-from bluegreen.phases.decision import Decision, Enter, RollBack, Situation, Wait, rest_out
+from bluegreen.phases.decision import Decision, Enter, RollBack, Situation, Wait, rest_out, woken
 from bluegreen.phases.drift import intruded
 from bluegreen.phases.losses import loss
 from bluegreen.release import Act, Awaited, Phase, Reason, Verb, duration
@@ -12,7 +12,8 @@ from bluegreen.release import Act, Awaited, Phase, Reason, Verb, duration
 def overlapping(s: Situation) -> Decision:
     """Green joins; both serve, by rising shares if weighted, until the overlap has passed with every check held."""
     return (
-        intruded(s)
+        woken(s)
+        or intruded(s)
         or _join_green(s)
         or _give_share(s)
         or check_failed(s)
@@ -26,17 +27,18 @@ def overlapping(s: Situation) -> Decision:
 
 def holding(s: Situation) -> Decision:
     """Both serve until enough people promote, or until that takes too long."""
-    return intruded(s) or check_failed(s) or checks_pending(s) or _promoted(s) or _await_promotion(s)
+    return woken(s) or intruded(s) or check_failed(s) or checks_pending(s) or _promoted(s) or _await_promotion(s)
 
 
 def switching(s: Situation) -> Decision:
     """Blue leaves, once green alone can carry what blue carries now."""
-    return intruded(s) or check_failed(s) or _rest_out(s) or _blue_out(s) or _grow_green(s) or _take_blue_out(s)
+    going_on = woken(s) or intruded(s) or check_failed(s)
+    return going_on or _rest_out(s) or _blue_out(s) or _grow_green(s) or _take_blue_out(s)
 
 
 def soaking(s: Situation) -> Decision:
     """Green serves alone; blue keeps running until the soak has passed."""
-    return intruded(s) or check_failed(s) or _soak_pending(s) or Enter(Phase.RETIRING)
+    return woken(s) or intruded(s) or check_failed(s) or _soak_pending(s) or Enter(Phase.RETIRING)
 
 
 def _join_green(s: Situation) -> Decision | None:
@@ -48,7 +50,7 @@ def _join_green(s: Situation) -> Decision | None:
 def _give_share(s: Situation) -> Decision | None:
     """With weights: every listener gives green the share of the present step."""
     steps, share = s.config.traffic.shares, s.release.share
-    if not s.release.weighted or s.release.short:
+    if not s.release.weighted or s.release.at_once:
         return None
     if share not in steps:
         return _shift(s, steps[0])
@@ -56,7 +58,7 @@ def _give_share(s: Situation) -> Decision | None:
 
 
 def _next_step(s: Situation) -> Decision | None:
-    further = [share for share in s.config.traffic.shares if share > s.release.share and not s.release.short]
+    further = [share for share in s.config.traffic.shares if share > s.release.share and not s.release.at_once]
     return _shift(s, further[0]) if further else None
 
 
@@ -73,8 +75,8 @@ def _promoted(s: Situation) -> Decision | None:
 
 
 def _overlap_pending(s: Situation) -> Wait | None:
-    """What serves longer than it must is what is to be got rid of, on a short way."""
-    if s.release.short:
+    """What serves longer than it must is what is to be got rid of, on a short way; of size 0 nobody serves."""
+    if s.release.at_once:
         return None
     if s.release.weighted:
         return _step_pending(s)

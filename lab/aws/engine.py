@@ -218,6 +218,7 @@ class State:
     fleets: dict[str, Params] = field(default_factory=dict)
     spot_fleets: dict[str, Params] = field(default_factory=dict)
     configurations: dict[str, Params] = field(default_factory=dict)
+    most_groups: int = 500  # the account's quota of groups in its region (AWS's default)
     groups: dict[str, FakeGroup] = field(default_factory=dict)
     targets: dict[str, dict[str, Target]] = field(default_factory=dict)
     commands: dict[str, FakeCommand] = field(default_factory=dict)

@@ -96,6 +96,7 @@ class Groups:
             "PutLifecycleHook": self.put_hook,
             "DeleteLifecycleHook": self.delete_hook,
             "DescribeLifecycleHooks": self.describe_hooks,
+            "DescribeAccountLimits": self.describe_limits,
             "CompleteLifecycleAction": self.complete_action,
             "CreateLaunchConfiguration": self.create_configuration,
             "DescribeLaunchConfigurations": self.describe_configurations,
@@ -112,6 +113,8 @@ class Groups:
             raise ErrorAnswer("AlreadyExists", text.format(name))
         if not 1 <= len(name) <= 255 or ":" in name:
             raise invalid(f"Value '{name}' at 'autoScalingGroupName' failed to satisfy constraint: length 1 to 255")
+        if len(self.engine.state.groups) >= self.engine.state.most_groups:
+            raise ErrorAnswer("LimitExceeded", "You have reached the quota of AutoScalingGroups in this region.")
         config = self._configured({**copy.deepcopy(DEFAULTS), "ServiceLinkedRoleARN": self.role}, params)
         arn = f"{self.arn}:autoScalingGroup:{self.engine.new_uuid()}:autoScalingGroupName/{name}"
         group = FakeGroup(name, arn, self.engine.now, config)
@@ -496,6 +499,13 @@ class Groups:
         wanted = params.get("LifecycleHookNames")
         hooks = [hook for name, hook in group.hooks.items() if not wanted or name in wanted]
         return {"LifecycleHooks": [{**hook, "AutoScalingGroupName": group.name} for hook in hooks]}
+
+    def describe_limits(self, params: Params) -> Params:
+        """The account's quotas of groups and launch configurations, and how many there are (AWS's defaults)."""
+        there = {"NumberOfAutoScalingGroups": len(self.engine.state.groups)}
+        configurations = len(self.engine.state.configurations)
+        most = {"MaxNumberOfAutoScalingGroups": self.engine.state.most_groups, "MaxNumberOfLaunchConfigurations": 200}
+        return {**most, **there, "NumberOfLaunchConfigurations": configurations}
 
     def complete_action(self, params: Params) -> Params:
         """Let a waiting member go on (CONTINUE) or give it up (ABANDON)."""

@@ -151,10 +151,23 @@ def test_an_override_with_an_image_of_its_own() -> None:
 
 
 def test_weights() -> None:
-    """Sizes must be numbers of instances."""
+    """As many units may be fewer targets; where each instance is one unit, the size is their number."""
     stage = AwsStage(mixed=True)
     overrides(stage, WeightedCapacity="2")
-    assert "counts t4g.micro with a weight" in refused(stage)
+    said = refused(stage)
+    assert "counts an instance of t4g.micro as 2" in said
+    assert "in other units a green of the same size may have fewer" in said
+    assert "Remove the weights, or make each of them 1" in said
+    overrides(stage, WeightedCapacity="1")
+    assert stage.baseline().findings == ()
+
+
+@pytest.mark.parametrize("unit", ["vcpu", "memory-mib"])
+def test_sizes_in_other_units(unit: str) -> None:
+    """The same of sizes in vCPUs or memory."""
+    said = refused(AwsStage(mixed=True, group={"DesiredCapacityType": unit}))
+    assert f"counts its size in {unit}" in said
+    assert "Set its desired capacity type to units, and its sizes to numbers of instances." in said
 
 
 def test_protected_from_all_deletion() -> None:
@@ -206,12 +219,13 @@ def test_what_does_not_settle_by_itself_is_refused_while_blue_scales() -> None:
 
 
 def test_blue_is_empty() -> None:
-    """It cannot be returned to."""
+    """Nothing is wrong with that, and nothing is under way."""
     stage = AwsStage()
     stage.client("autoscaling").update_auto_scaling_group(**group(stage), MinSize=0, DesiredCapacity=0)
     stage.clock.sleep(300)
-    assert stage.baseline().unwell == "the group web-asg is not completely healthy: its desired size is 0"
-    assert stage.baseline().borne == 0
+    found = stage.baseline()
+    assert (found.unwell, found.unsettled, found.borne) == ("", "", 0)
+    assert found.idle == "the group web-asg is at size 0"
 
 
 def test_the_builder_is_missing() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bluegreen.aws import surroundings
+from bluegreen.aws import surroundings, tags
 from bluegreen.errors import AwsError
-from bluegreen.observation import Finding, FindingKey, Verdict
+from bluegreen.observation import Finding, FindingKey, Verdict, let_pass
 from bluegreen.release import Phase, Reason, Verb
 from tests.worlds.account import AwsStage
 
@@ -471,9 +471,9 @@ def test_an_instance_refresh() -> None:
     """Refused before anything begins; one that is over is nothing."""
     stage = AwsStage()
     client = stage.client("autoscaling")
-    client.start_instance_refresh(AutoScalingGroupName="web-asg")
+    begun = client.start_instance_refresh(AutoScalingGroupName="web-asg")
     said = told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
-    assert "an instance refresh of web-asg is under way (Pending)" in said
+    assert f"the instance refresh {begun['InstanceRefreshId']} of web-asg is under way (Pending)" in said
     assert "`aws autoscaling cancel-instance-refresh --auto-scaling-group-name web-asg`" in said
     stage.clock.sleep(30)
     assert "(InProgress)" in told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
@@ -491,6 +491,36 @@ def test_an_instance_refresh_that_begins_during_the_bake() -> None:
     stage.go_to(Phase.CHECKING)
     assert stage.release.began[Verb.PIN_BLUE].at > stage.release.in_phase_since - 1000
     assert stage.observe().refresh == ""
+
+
+@pytest.mark.parametrize("phase", [Phase.LAUNCHING, Phase.CHECKING, Phase.SOAKING, Phase.RETIRING])
+def test_an_instance_refresh_that_begins_later_is_seen_by_what_it_moves(phase: Phase) -> None:
+    """Nothing is asked while nobody comes or goes, then once a minute; the command that stops it is named."""
+    stage = AwsStage(ami=True).go_to(phase)
+    while Verb.SUSPEND_BLUE not in stage.release.did:
+        stage.step()
+    asked = stage.cloud.calls["autoscaling:DescribeInstanceRefreshes"]
+    client = stage.client("autoscaling")
+    begun = client.start_instance_refresh(AutoScalingGroupName="web-asg")
+    assert stage.observe().refresh == ""
+    assert stage.cloud.calls["autoscaling:DescribeInstanceRefreshes"] == asked
+    first = next(iter(stage.fake.members("web-asg")))
+    client.terminate_instance_in_auto_scaling_group(InstanceId=first, ShouldDecrementDesiredCapacity=False)
+    said = stage.observe().refresh
+    assert said.startswith(f"the instance refresh {begun['InstanceRefreshId']} of web-asg is under way (")
+    assert said.endswith("`aws autoscaling cancel-instance-refresh --auto-scaling-group-name web-asg` cancels it")
+    stage.observe()
+    assert stage.cloud.calls["autoscaling:DescribeInstanceRefreshes"] == asked + 1
+
+
+def test_an_instance_refresh_of_green_is_seen() -> None:
+    """From when it has launched: while it boots all of it moves."""
+    stage = AwsStage(ami=True).go_to(Phase.CHECKING)
+    stage.client("autoscaling").start_instance_refresh(AutoScalingGroupName=stage.release.green_group)
+    first = next(iter(stage.fake.members(stage.release.green_group)))
+    more = {"InstanceId": first, "ShouldDecrementDesiredCapacity": False}
+    stage.client("autoscaling").terminate_instance_in_auto_scaling_group(**more)
+    assert f" of {stage.release.green_group} is under way" in stage.observe().refresh
 
 
 # --- alarms ---
@@ -543,7 +573,6 @@ def test_an_alarm_on_a_weighted_target_group() -> None:
     ("tag", "says"),
     [
         ({"aws:cloudformation:stack-name": "shop"}, "managed by the CloudFormation stack shop"),
-        ({"elasticbeanstalk:environment-name": "shop"}, "managed by the Elastic Beanstalk environment shop"),
         ({"ManagedBy": "Terraform"}, "managed by what its tag says, ManagedBy: Terraform"),
         ({"terraform": "true"}, "managed by what its tag says, terraform: true"),
         ({"provisioner": "pulumi"}, "managed by what its tag says, provisioner: pulumi"),
@@ -566,9 +595,9 @@ def test_a_group_that_nobody_keeps() -> None:
     assert tagged(AwsStage(), {"ManagedBy": "terraform", "bluegreen:service": "x"}).baseline().findings == ()
 
 
-def tagged(stage: AwsStage, tag: dict[str, str]) -> AwsStage:
+def tagged(stage: AwsStage, tag: dict[str, str], *, propagate: bool = False) -> AwsStage:
     """The group with these tags, some of which only AWS may set."""
-    stage.fake.engine.state.groups["web-asg"].tags |= {key: (value, False) for key, value in tag.items()}
+    stage.fake.engine.state.groups["web-asg"].tags |= {key: (value, propagate) for key, value in tag.items()}
     return stage
 
 
@@ -584,6 +613,122 @@ def test_what_is_special_about_blue() -> None:
     keys = [FindingKey.RETAINED_INSTANCES, FindingKey.CAPACITY_RESERVATIONS]
     keys += [FindingKey.WARM_POOL, FindingKey.GROUP_METRICS]
     assert [one.key for one in stage.baseline().findings] == keys
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "says"),
+    [
+        ("elasticbeanstalk:environment-name", "shop", "the Elastic Beanstalk environment shop: "),
+        ("eks:nodegroup-name", "workers", "the EKS node group workers: "),
+        ("eks:cluster-name", "main", "the EKS cluster main: "),
+        ("AmazonECSManaged", "", "a capacity provider of Amazon ECS: "),
+    ],
+)
+def test_a_group_that_belongs_to_another_service_of_amazons(tag: str, value: str, says: str) -> None:
+    """That knows nothing of green. A tag that is only a leftover can be let pass."""
+    stage = AwsStage(config={"allow": ["kept_elsewhere"]})
+    tagged(stage, {"aws:cloudformation:stack-name": "awseb-1", tag: value})
+    said = told(stage, FindingKey.KEPT_ELSEWHERE, REFUSED)
+    assert said.startswith(f"web-asg seems to be managed by {says}it does not know green")
+    assert said.endswith(".")
+    (finding,) = let_pass(stage.baseline().findings, stage.config.allow)
+    assert finding.verdict is WARNED
+
+
+def test_a_hook_of_codedeploy_is_refused_and_never_copied() -> None:
+    """It would hold each instance of green until it times out; whoever lets it pass gets a green without it."""
+    stage = AwsStage(ami=True)
+    hook: dict[str, Any] = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING", "HeartbeatTimeout": 600}
+    hook |= {"DefaultResult": "CONTINUE"}
+    name = "CodeDeploy-managed-automatic-launch-deployment-hook-web-1a2b3c"
+    for one in (name, "warm-up"):
+        stage.client("autoscaling").put_lifecycle_hook(AutoScalingGroupName="web-asg", LifecycleHookName=one, **hook)
+    said = told(stage, FindingKey.DEPLOYMENT_HOOK, REFUSED)
+    assert f"CodeDeploy deploys to web-asg, by its hook {name}" in said
+    stage.go_to(Phase.CHECKING)
+    green = stage.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=stage.release.green_group)
+    assert [one["LifecycleHookName"] for one in green["LifecycleHooks"]] == ["warm-up"]
+
+
+# --- room ---
+
+
+def own_tags(stage: AwsStage) -> int:
+    """How many blue has."""
+    shown = stage.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=["web-asg"])
+    return len(shown["AutoScalingGroups"][0]["Tags"])
+
+
+def test_what_green_bears_of_ours_is_counted_as_it_is() -> None:
+    """The numbers that the quotas are judged by."""
+    stage = AwsStage(token="t0")
+    stage.go_to(Phase.CHECKING)
+    shown = stage.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[stage.release.green_group])
+    ours = [tag for tag in shown["AutoScalingGroups"][0]["Tags"] if tag["Key"].startswith("bluegreen:")]
+    assert {tag["Key"] for tag in ours} == set(tags.OF_GREEN)
+    assert {tag["Key"] for tag in ours if tag["PropagateAtLaunch"]} == set(tags.OF_INSTANCES)
+
+
+def test_more_tags_than_a_group_can_have() -> None:
+    """45 of one's own and five of ours are just enough; what AWS set itself does not count."""
+    stage = AwsStage()
+    room = surroundings.TAGS_MAX - len(tags.OF_GREEN) - own_tags(stage)
+    tagged(stage, {f"own-{n}": "x" for n in range(room)} | {"aws:cloudformation:logical-id": "x"})
+    assert found(stage, FindingKey.TOO_MANY_TAGS) is None
+    tagged(stage, {"more-1": "x", "more-2": "x"})
+    said = told(stage, FindingKey.TOO_MANY_TAGS, REFUSED)
+    assert said.startswith("web-asg has 47 tags, and green gets 5 more of bluegreen's: AWS takes 50")
+    assert said.endswith("Remove at least 2 from web-asg.")
+
+
+def test_more_tags_than_an_instance_can_have() -> None:
+    """The template gives it some, and the group those that propagate."""
+    stage = AwsStage()
+    named = [{"ResourceType": "instance", "Tags": [{"Key": f"t-{n}", "Value": "x"} for n in range(36)]}]
+    stage.client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName="web-asg",
+        LaunchTemplate={
+            "LaunchTemplateId": stage.world.template,
+            "Version": version(stage, TagSpecifications=named),
+        },
+    )
+    tagged(stage, {f"t-{n}": "x" for n in range(5)} | {f"own-{n}": "x" for n in range(9)}, propagate=True)
+    assert found(stage, FindingKey.TOO_MANY_TAGS) is None
+    tagged(stage, {"own-9": "x"}, propagate=True)
+    assert "give green's instances 51 tags" in told(stage, FindingKey.TOO_MANY_TAGS, REFUSED)
+
+
+def test_a_launch_template_that_takes_no_more_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions that were deleted leave their numbers behind, and do not count."""
+    monkeypatch.setattr(surroundings, "VERSIONS_MAX", 3)
+    stage = AwsStage()
+    numbers = [version(stage, EbsOptimized=True), version(stage, EbsOptimized=False)]
+    said = told(stage, FindingKey.TEMPLATE_FULL, REFUSED)
+    assert f"the launch template {stage.world.template} has 3 versions" in said
+    assert f"delete-launch-template-versions --launch-template-id {stage.world.template} --versions" in said
+    stage.client("ec2").delete_launch_template_versions(LaunchTemplateId=stage.world.template, Versions=numbers[:1])
+    assert found(stage, FindingKey.TEMPLATE_FULL) is None
+
+
+def test_a_target_group_that_does_not_take_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While both serve each has its own targets; AWS may have raised the quota, so the release begins."""
+    stage = AwsStage()
+    both = 2 * len(stage.fake.members("web-asg"))
+    monkeypatch.setattr(surroundings, "TARGETS_MAX", both)
+    assert found(stage, FindingKey.CROWDED_TARGET_GROUP) is None
+    monkeypatch.setattr(surroundings, "TARGETS_MAX", both - 1)
+    said = told(stage, FindingKey.CROWDED_TARGET_GROUP, WARNED)
+    assert said.startswith(f"web would have {both} targets while both groups serve: the quota is {both - 1}. Ask AWS")
+
+
+def test_an_account_that_takes_no_more_groups() -> None:
+    """AWS would say so after the bake."""
+    stage = AwsStage()
+    assert found(stage, FindingKey.GROUP_QUOTA) is None
+    stage.fake.engine.state.most_groups = 1
+    said = told(stage, FindingKey.GROUP_QUOTA, REFUSED)
+    assert said.startswith("the account has 1 Auto Scaling groups in ")
+    assert "its quota is 1, so AWS would refuse green after the bake" in said
 
 
 # --- looks that are not permitted ---

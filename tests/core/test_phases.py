@@ -10,7 +10,7 @@ import pytest
 from bluegreen import phases
 from bluegreen.observation import CheckResult, Command, Delays, Group, Instance, Observation, Template
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, EventKind, Mistake, Outcome, Parked, Phase, Reason, Verb
+from bluegreen.release import Awaited, BlueBefore, EventKind, Mistake, Outcome, Parked, Phase, Reason, Verb
 from tests.worlds.release import BEFORE, TG, Stage, group
 
 DONE = Command("c", "succeeded")
@@ -1106,6 +1106,202 @@ def test_an_instance_refresh_of_blue_is_waited_for() -> None:
     assert s.passes(900).decision == RollBack(Reason.CHANGED_OUTSIDE, "it is refreshed")
 
 
+# --- instances of blue that are set aside, protected, or held by a hook ---
+
+
+def at(where: str, *, weighted: bool) -> Stage:
+    """A release that has come so far with a whole blue."""
+    s = Stage(steps=[0, 50]) if weighted else Stage()
+    match where:
+        case "before the pin":
+            blue, template = group("web-asg", target_groups=frozenset({TG})), Template("lt-1", default=7, latest=7)
+            return s.enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, template=template)
+        case "launching" | "checking":
+            s = s.idle() if weighted else s.launched()
+        case "overlapping" | "holding" | "switching":
+            s = s.joined()
+        case "soaking" | "rolling back":
+            s = s.switched()
+        case _:
+            s = s.switched().enters(Phase.RETIRING)
+            s = s.did(Verb.TAKE_BLUE_OUT).detach("blue") if weighted else s
+            return s.did(Verb.STILL_BLUE).targets(green="healthy")
+    return s.rolls_back() if where == "rolling back" else s if s.release.phase == where else s.enters(Phase(where))
+
+
+def told_to_be_empty(s: Stage) -> Stage:
+    """Blue was told to be empty, and all else is done."""
+    s.did(Verb.EMPTY_BLUE, Verb.SET_DEFAULT_VERSION, Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.MARK_IMAGE)
+    return s.alter("blue", desired=0, minimum=0, maximum=0)
+
+
+def in_short(decision: phases.Decision) -> str:
+    """What is decided, without its facts."""
+    match decision:
+        case Act():
+            return f"{decision.verb}"
+        case Enter():
+            return f"enter {decision.phase}"
+        case Wait():
+            return f"wait for {decision.awaited}"
+    return str(decision)
+
+
+HELD_BY_HOOKS = ("Pending:Wait", "Terminating:Wait")
+#: What is decided with a whole blue, in shared target groups and with weights; then where one instance matters.
+DECIDED: dict[str, tuple[str, str, dict[str, str]]] = {
+    "before the pin": ("pin_blue", "pin_blue", dict.fromkeys(("Standby", *HELD_BY_HOOKS), "wait for blue_settled")),
+    "launching": ("enter checking", "enter checking", {}),
+    "checking": ("enter overlapping", "enter overlapping", {}),
+    "overlapping": ("wait for overlap", "wait for step", {}),
+    "holding": ("wait for promotion", "wait for promotion", {}),
+    "switching": ("take_blue_out", "shift", {}),
+    "soaking": ("wait for soak", "wait for soak", {}),
+    "retiring": ("empty_blue", "empty_blue", {"protected": "unprotect_blue"}),
+    "emptied": ("wait for blue_empty", "wait for blue_empty", {}),
+    "rolling back": ("join_blue", "shift", dict.fromkeys(("Standby", *HELD_BY_HOOKS), "wait for blue_healthy")),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("how", ["whole", "Standby", "protected", *HELD_BY_HOOKS])
+@pytest.mark.parametrize("where", DECIDED)
+def test_one_instance_of_blue_is_not_as_the_others(where: str, how: str, weighted: bool) -> None:
+    """It is waited for only where blue is counted, or is to serve; nothing is in the way of a switch to green."""
+    s = told_to_be_empty(at("retiring", weighted=weighted)) if where == "emptied" else at(where, weighted=weighted)
+    first, *others = s.seen.blue.instances  # type: ignore[union-attr]  # set by the stage
+    one = replace(first, protected=how == "protected", lifecycle="InService" if how in ("whole", "protected") else how)
+    s.alter("blue", instances=(one, *others))
+    usual, differs = DECIDED[where][weighted], DECIDED[where][2]
+    assert in_short(s.decision) == differs.get(how, usual)
+
+
+# --- a group at size 0 ---
+
+
+def asleep(*, weighted: bool = False, **changes: Any) -> Stage:
+    """A release of a blue at size 0, with green made at size 0 beside it."""
+    s = Stage(steps=[0, 50], **changes) if weighted else Stage(**changes)
+    none: dict[str, Any] = {"desired": 0, "minimum": 0, "instances": ()}
+    s.launched().alter("blue", **none).alter("green", **none)
+    pinned = {**BEFORE, "desired": 0, "minimum": 0}
+    s.release = replace(s.release, blue=BlueBefore.from_facts(pinned), size=0)
+    return s.targets()
+
+
+CHECKED: dict[str, Any] = {
+    "checks": [{"name": "home", "http": "https://web.example.com"}, {"name": "unit", "run": "true"}]
+}
+
+
+def test_nothing_is_asked_of_a_release_of_size_0() -> None:
+    """Nobody serves: no check, no overlap, no soak; and the end says so."""
+    s = asleep(**CHECKED).enters(Phase.CHECKING)
+    assert s.decision == Enter(Phase.OVERLAPPING)
+    assert s.enters(Phase.OVERLAPPING).verb is Verb.JOIN_GREEN
+    s.did(Verb.JOIN_GREEN).attach("green").notices()
+    assert s.release.checks == {}
+    assert s.decision == Enter(Phase.SWITCHING)
+    assert s.enters(Phase.SWITCHING).verb is Verb.TAKE_BLUE_OUT
+    assert s.did(Verb.TAKE_BLUE_OUT).detach("blue").decision == Enter(Phase.SOAKING)
+    assert s.enters(Phase.SOAKING).decision == Enter(Phase.RETIRING)
+    s.enters(Phase.RETIRING).did(Verb.STILL_BLUE, Verb.EMPTY_BLUE, Verb.SET_DEFAULT_VERSION)
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.DELETE_BLUE, Verb.MARK_IMAGE).sees(blue=None)
+    end = s.decision
+    assert isinstance(end, Rest)
+    assert end.outcome is Outcome.LIVE
+    said = "nothing served: web-production-v42 is at size 0, as web-asg was; skipped checks: home, unit"
+    assert end.message == said
+    s.config = s.config.model_copy(update={"checks": ()})
+    assert "skipped checks" not in str(s.decision)
+
+
+def test_weights_move_at_once_in_a_release_of_size_0() -> None:
+    """There is nobody whose share could rise in steps."""
+    s = asleep(weighted=True).enters(Phase.CHECKING).did(Verb.SHIFT, share=0)
+    assert s.verb is Verb.JOIN_GREEN
+    s.did(Verb.JOIN_GREEN).attach("green").attach("blue")
+    assert s.decision == Enter(Phase.OVERLAPPING)
+    assert s.enters(Phase.OVERLAPPING).decision == Enter(Phase.SWITCHING)
+    assert s.enters(Phase.SWITCHING).decision == Act(Verb.SHIFT, share=100)
+    assert s.shifted(100).decision == Enter(Phase.SOAKING)
+
+
+def test_a_release_of_size_0_waits_for_a_promotion_that_is_configured() -> None:
+    """That is a person's word on the version, not on its health."""
+    s = asleep(hold=True).enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    assert s.decision == Enter(Phase.HOLDING)
+    assert s.enters(Phase.HOLDING).decision == Wait(Awaited.PROMOTION, 30.0, s.now + 14400)
+
+
+@pytest.mark.parametrize("which", ["blue", "green"])
+@pytest.mark.parametrize("phase", [*Phase][2:-1])
+def test_somebody_scales_up_a_release_of_size_0(phase: Phase, which: str) -> None:
+    """Green gets as many, and is judged from then on, in its whole time; what a driver that died began is repeated."""
+    s = asleep().enters(Phase.CHECKING)
+    if phase is not Phase.CHECKING:
+        s.enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    s.enters(phase).passes(5000).alter(which, desired=3)
+    assert s.decision == Act(Verb.GROW_GREEN, size=3)
+    s.told(EventKind.BEGAN, verb=Verb.GROW_GREEN, size=3)
+    assert s.decision == Act(Verb.GROW_GREEN, size=3)
+    s.told(EventKind.DID, verb=Verb.GROW_GREEN, size=3).alter("green", desired=3, minimum=3)
+    assert not s.release.idle
+    assert isinstance(s.decision, Wait) or phase is Phase.CHECKING
+    if phase in (Phase.OVERLAPPING, Phase.HOLDING, Phase.SWITCHING, Phase.SOAKING):
+        late = s.passes(600).decision
+        assert isinstance(late, RollBack)
+        assert late.message.startswith("targets did not hold within 10m")
+
+
+def test_nobody_scales_up_a_green_that_is_not_there() -> None:
+    """It is another's, or is being deleted."""
+    s = asleep().enters(Phase.CHECKING).alter("blue", desired=3)
+    s.alter("green", deleting=True)
+    assert s.verb is not Verb.GROW_GREEN
+    s.alter("green", deleting=False, release="web/production#7")
+    assert s.verb is not Verb.GROW_GREEN
+
+
+def test_a_rollback_of_a_release_of_size_0() -> None:
+    """Blue joins, and green is removed; what somebody scaled up meanwhile must be healthy before green leaves."""
+    s = asleep().enters(Phase.CHECKING).enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).attach("green")
+    s.enters(Phase.SWITCHING).did(Verb.TAKE_BLUE_OUT).detach("blue").enters(Phase.SOAKING).rolls_back()
+    assert s.verb is Verb.JOIN_BLUE
+    s.did(Verb.JOIN_BLUE).attach("blue").passes(40)
+    assert s.verb is Verb.TAKE_GREEN_OUT
+    s.alter("blue", desired=3)
+    assert s.decision == Wait(Awaited.BLUE_HEALTHY, 5.0)
+    blue = group("web-asg", 3, minimum=0, target_groups=frozenset({TG}))
+    assert s.sees(blue=blue).targets(blue="healthy").verb is Verb.TAKE_GREEN_OUT
+
+
+REFRESHED = "the instance refresh r-1 of web-asg is under way (InProgress)"
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("phase", [one for one in Phase if one.can_roll_back and one is not Phase.BAKING])
+def test_an_instance_refresh_that_begins_later_stops_the_release(phase: Phase, weighted: bool) -> None:
+    """It replaces instances that the release counts on, of blue or of green; a rollback that is ordered goes on."""
+    s = Stage(steps=[0, 50]) if weighted else Stage()
+    early = phase in (Phase.LAUNCHING, Phase.CHECKING)
+    s = s.launched() if early else s.switched() if phase is Phase.SOAKING else s.joined()
+    s = s.enters(phase).sees(refresh=REFRESHED)
+    stop = s.decision
+    assert isinstance(stop, Rest)
+    assert (stop.outcome, stop.reason, stop.message) == (Outcome.FAILED, Reason.CHANGED_OUTSIDE, REFRESHED)
+    s.told(EventKind.ROLLBACK_ORDERED, who="you")
+    assert isinstance(s.decision, RollBack)
+    assert not isinstance(s.rolls_back().decision, Rest)
+
+
+def test_an_instance_refresh_while_blue_is_retired_stops_the_release() -> None:
+    """Until blue is emptied there is something to lose."""
+    stop = Stage().switched().enters(Phase.RETIRING).sees(refresh=REFRESHED).decision
+    assert isinstance(stop, Rest)
+    assert (stop.reason, stop.message) == (Reason.CHANGED_OUTSIDE, REFRESHED)
+
+
 #: A group of four that is scaling: what AWS shows of it, and how that is said.
 MOVING: dict[str, tuple[dict[str, Any], str]] = {
     "out": ({"desired": 6}, "it has 4 instances of 6"),
@@ -1157,6 +1353,8 @@ def test_new_targets_of_blue_are_waited_for() -> None:
     s.sees(blue_targets={TG: dict.fromkeys(blue.in_service, "healthy")})
     assert s.verb is Verb.PIN_BLUE
     s.alter("blue", instances=(*blue.instances, Instance("i-9", "Standby"), Instance("i-8", "Quarantined")))
+    assert s.verb is Verb.PIN_BLUE
+    s.alter("blue", instances=(*blue.instances, Instance("i-9", "Warmed:Stopped"), Instance("i-8", "Warmed:Pending")))
     assert s.verb is Verb.PIN_BLUE
 
 

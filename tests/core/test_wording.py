@@ -357,6 +357,16 @@ def sticking() -> Stage:
     return stage.rolls_back().shifted(0)
 
 
+def test_a_green_of_size_0_has_its_size() -> None:
+    """Once blue is pinned the size is known, also when it is none."""
+    stage = Stage().launched()
+    assert wording.intent(Act(Verb.CREATE_GREEN), stage.release).endswith("with 4 instances")
+    stage.release = replace(stage.release, size=0)
+    assert wording.intent(Act(Verb.CREATE_GREEN), stage.release).endswith("with 0 instances")
+    stage.release = replace(stage.release, blue=None)
+    assert wording.intent(Act(Verb.CREATE_GREEN), stage.release).endswith("with as many instances as blue has")
+
+
 #: how the release got there -> what is awaited, until when
 def test_who_is_in_the_way_is_part_of_what_is_awaited(diary: Diary) -> None:
     """And told as an event; so is that it is over."""

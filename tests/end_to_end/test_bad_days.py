@@ -10,7 +10,7 @@ import pytest
 from bluegreen import Engine
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.release import EventKind, Outcome, Phase, Reason, Release, Verb
-from tests.worlds import GOOD, SICK, Last, Ops, as_told, bare, fast, has, once
+from tests.worlds import GOOD, SICK, Last, Ops, as_told, asleep, bare, fast, has, once
 
 CHANGES = {
     "ec2:StartInstances",
@@ -176,7 +176,7 @@ def test_a_missing_permission_names_the_action(operation: str) -> None:
     o.aws.faults.deny(operation)
     done = ended(o, release)
     if operation == "autoscaling:DeleteAutoScalingGroup":
-        assert "group web-asg, empty, AWS would not delete it" in done.left_behind[0]
+        assert "group web-asg, empty, AWS refused to delete it" in done.left_behind[0]
         assert operation in done.left_behind[0]
     else:
         assert done.outcome in (Outcome.ROLLED_BACK, Outcome.FAILED)
@@ -557,3 +557,40 @@ def test_what_aws_does_not_replace_in_time(phase: Phase, outcome: Outcome) -> No
         assert done.reason is Reason.LAUNCH_LATE
         assert "and not replaced within 1m: 1 healthy" in done.message
         assert o.start(GOOD).number == 2, "it may be released again"
+
+
+# --- a service that sleeps ---
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_service_at_size_0_is_released_and_rolled_back(weighted: bool) -> None:
+    """Green is at size 0, too, with everything attached; the next release begins from there, and goes back."""
+    o = asleep(weighted=weighted)
+    began = o.start()
+    assert "nothing_serves" in [one["key"] for one in began.findings]
+    done = o.drive(began.id)
+    assert done is not None
+    assert (done.outcome, done.checks) == (Outcome.LIVE, {})
+    assert done.message == f"nothing served: {done.green_group} is at size 0, as web-asg was; skipped checks: unit"
+    green = o.group(done.green_group)
+    assert green is not None
+    home = set(done.green_targets)
+    assert (green["MinSize"], green["DesiredCapacity"], set(green["TargetGroupARNs"])) == (0, 0, home)
+    assert o.group("web-asg") is None
+    back = o.drive(o.start(SICK).id, when=o.order_back(Phase.SOAKING))
+    assert back is not None
+    assert (back.outcome, o.group(back.green_group)) == (Outcome.ROLLED_BACK, None)
+    o.resized(done.green_group, 2)
+    o.clock.sleep(60)
+    assert o.serving() == {done.green_group}
+
+
+def test_a_service_at_size_0_that_wakes_during_its_release_is_judged() -> None:
+    """Somebody scales blue up before the switch: green gets as many, and the version is sick."""
+    o = asleep()
+    up = once(lambda seen: seen.phase is Phase.CHECKING, lambda: o.resized("web-asg", 2))
+    done = o.drive(o.start(SICK).id, when=up)
+    assert done is not None
+    assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.NEVER_HEALTHY)
+    o.clock.sleep(60)
+    assert o.serving() == {"web-asg"}

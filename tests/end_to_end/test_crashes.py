@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from bluegreen.release import Outcome, Phase, Release, fold
-from tests.worlds import GOOD, SICK, fast
+from tests.worlds import GOOD, SICK, asleep, fast
 from tests.worlds.crashes import Crashes, Point, die_everywhere, verify
 
 BOTH = pytest.mark.parametrize("weighted", [False, True], ids=["shared", "weighted"])
@@ -134,4 +134,22 @@ def test_dying_anywhere_in_a_cure() -> None:
     short = (Phase.CHECKING, Phase.OVERLAPPING, Phase.SWITCHING)
     crashes = die_everywhere(world, release, Outcome.LIVE, told.append, after=lambda: told[-1].phase in short)
     assert len(crashes.points) > 6
+    assert said(crashes) == ""
+
+
+def test_dying_anywhere_in_a_release_of_size_0_that_wakes() -> None:
+    """Somebody scales blue up before green joins: green follows; all else is as in any release."""
+    world = asleep(checks=[], retire="empty")
+    release = world.start("", ami=world.world.image)
+    told: list[Release] = [release]
+
+    def when(seen: Release) -> None:
+        told.append(seen)
+        if seen.phase is Phase.CHECKING and told[-2].phase is Phase.LAUNCHING:
+            world.resized("web-asg", 2)
+            world.before = {**(world.before or {}), "DesiredCapacity": 2}
+
+    own = (Phase.CHECKING, Phase.OVERLAPPING)
+    crashes = die_everywhere(world, release, Outcome.LIVE, when, after=lambda: told[-1].phase in own)
+    assert len(crashes.points) > 4
     assert said(crashes) == ""

@@ -416,6 +416,17 @@ class TestGroups:
         defaults = {"DefaultResult": "ABANDON", "HeartbeatTimeout": 3600, "GlobalTimeout": 172_800}
         assert {**hook, **defaults}.items() <= hooks[0].items()
 
+    def test_an_account_has_a_quota_of_groups(self, lab: Lab) -> None:
+        """DescribeAccountLimits tells it, and how many there are; one more is refused."""
+        limits = lab.client("autoscaling").describe_account_limits()
+        assert limits["MaxNumberOfAutoScalingGroups"] == 500
+        lab.fake.engine.state.most_groups = limits["NumberOfAutoScalingGroups"] + 1
+        lab.create()
+        with refused("LimitExceeded"):
+            lab.create("another")
+        again = lab.client("autoscaling").describe_account_limits()
+        assert again["NumberOfAutoScalingGroups"] == again["MaxNumberOfAutoScalingGroups"]
+
     def test_a_name_is_taken_until_the_old_group_is_gone(self, lab: Lab) -> None:
         """AlreadyExists at once, and also while the old group is being deleted."""
         lab.create(DesiredCapacity=0)

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "dry_run": {"phases", "release", "observation", "config", "errors"},
     "driver": {"phases", "release", "observation", "config", "errors"},
     "journal": {"aws_errors", "release", "observation", "config", "errors"},
-    "aws": {"aws_errors", "release", "observation", "config", "errors", "judgement"},
+    "aws": {"aws_commands", "aws_errors", "release", "observation", "config", "errors", "judgement"},
     "wording": {"release", "observation", "config", "errors"},
     "orders": {"freezing", "permission", "wording", "release", "observation", "config", "errors", "journal"},
     "entry_points": {"advice", "wording", "release", "errors", "engine", "driver"},

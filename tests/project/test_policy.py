@@ -72,6 +72,7 @@ def test_the_policy_is_what_the_code_calls() -> None:
 
 #: Actions for which AWS knows no resource to name, so that a policy can say `*` only (Service Authorization Reference).
 UNNAMEABLE = {
+    "autoscaling:DescribeAccountLimits",
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeAutoScalingInstances",
     "autoscaling:DescribeInstanceRefreshes",

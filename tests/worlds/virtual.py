@@ -243,6 +243,11 @@ class Ops:
         groups = client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         return groups[0] if groups else None
 
+    def resized(self, name: str, size: int) -> None:
+        """Somebody gives a group this size, and lets it shrink."""
+        sizes = {"MinSize": 0, "DesiredCapacity": size}
+        self.world.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=name, **sizes)
+
     def serving(self) -> set[str]:
         """Names of the groups whose instances get new requests now."""
         ids = {one for arn in self._weighing() for one in self.aws.routes(arn)}
@@ -281,7 +286,8 @@ class Ops:
         good = release.green_group if release.outcome == "live" else release.blue_group
         found = list(self.harm)
         serving = self.serving() - self.beside
-        found += [] if serving == {good} else [f"{serving} serve, not {good}"]
+        expected = {good} if self.before and self.before["DesiredCapacity"] else set()
+        found += [] if serving == expected else [f"{serving} serve, not {good}"]
         found += self._sizes(good) + self._reference(good, release)
         if self.builder_state() not in ("stopped", "stopping"):
             found.append(f"the builder is {self.builder_state()}")
@@ -350,6 +356,15 @@ def _stick(world: World) -> None:
     shown = client.describe_listeners(ListenerArns=[world.listener])["Listeners"][0]["DefaultActions"][0]
     action = {"Type": "forward", "ForwardConfig": {**shown["ForwardConfig"], "TargetGroupStickinessConfig": STICKY}}
     client.modify_listener(ListenerArn=world.listener, DefaultActions=[action])
+
+
+def asleep(*, weighted: bool = False, **changes: Any) -> Ops:
+    """A group at size 0, as a staging service is at night."""
+    o = fast(weighted=weighted, **changes)
+    o.resized("web-asg", 0)
+    o.clock.sleep(60)
+    o.before, o.instances = o.group("web-asg"), 0
+    return o
 
 
 def bare(overlap: float = 4.0, **changes: Any) -> Ops:

@@ -43,3 +43,8 @@ def _between(name: str, target_groups: Iterable[str]) -> str:
 def delete_version(template: str, number: int) -> str:
     """Deletes a version of a launch template (by id)."""
     return f"aws ec2 delete-launch-template-versions --launch-template-id {template} --versions {number}"
+
+
+def delete_alarms(names: Iterable[str]) -> str:
+    """Deletes alarms."""
+    return f"aws cloudwatch delete-alarms --alarm-names {' '.join(names)}"

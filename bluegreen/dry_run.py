@@ -27,6 +27,7 @@ from bluegreen.phases import Decision, Enter, Rest, RollBack, Wait
 from bluegreen.release import (
     PASSING,
     Act,
+    AttachedParts,
     Awaited,
     Did,
     Entered,
@@ -42,6 +43,7 @@ from bluegreen.release import (
     apply,
     kind_of,
 )
+from bluegreen.schedules import Schedule
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -154,6 +156,8 @@ def _scene(release: Release, baseline: Baseline) -> Observation:
         image=Image(baseline.image, "", "available") if baseline.image else None,
         template=baseline.template,
         delays=baseline.delays,
+        schedules=tuple(Schedule(name).to_facts() for name in baseline.attached.get("scheduled action", ())),
+        attached=baseline.attached,
         blue=blue,
         targets={
             arn: {i.id: _well(n, baseline) for n, i in enumerate(blue.instances) if arn != baseline.idle_target_group}
@@ -253,6 +257,12 @@ def _create(release: Release, seen: Observation) -> tuple[Observation, Made]:
     return replace(seen, green=green), {"group": green.name}
 
 
+def _attach(release: Release, seen: Observation) -> tuple[Observation, Made]:
+    parts = {f"{kind} {name}": "" for kind, names in seen.attached.items() for name in names}
+    pool = dict.fromkeys(seen.attached.get("warm pool", ()))
+    return seen, {"attached": AttachedParts((), parts, tuple(seen.attached.get("alarm", ())), warm_pool=pool)}
+
+
 def _join(which: str) -> Effect:
     def effect(release: Release, seen: Observation) -> tuple[Observation, Made]:
         group: Group = getattr(seen, which)
@@ -304,6 +314,8 @@ _EFFECTS: Mapping[Verb, Effect] = {
     Verb.PIN_BLUE: _pin,
     Verb.MAKE_TEMPLATE_VERSION: _make_version,
     Verb.CREATE_GREEN: _create,
+    Verb.ATTACH_GREEN: _attach,
+    Verb.FOLLOW_BLUE: _attach,
     Verb.JOIN_GREEN: _join("green"),
     Verb.SHIFT: _shift,
     Verb.JOIN_BLUE: _join("blue"),

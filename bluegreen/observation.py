@@ -199,6 +199,10 @@ class Observation:
     delays: Delays | None = None  # looked at before blue is pinned
     #: launching, before blue is pinned: target group ARN -> instance id -> target state, where blue serves
     blue_targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: launching, before blue is pinned: its scheduled actions, as facts of `schedules.Schedule`
+    schedules: tuple[Mapping[str, Any], ...] = ()
+    #: in a dry run: what is attached to blue, kind -> names
+    attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     blue: Group | None = None
     #: somebody's instance refresh that is under way, in one clause: of blue before it is pinned; from then on of blue
     #: and of green, looked for while instances of theirs come or go
@@ -314,7 +318,7 @@ class FindingKey(StrEnum):
     RETAINED_INSTANCES = "retained_instances"  # blue keeps instances whose termination hook is abandoned
     CAPACITY_RESERVATIONS = "capacity_reservations"  # blue launches into reservations only
     WARM_POOL = "warm_pool"  # blue has one
-    GROUP_METRICS = "group_metrics"  # blue's own metrics are enabled
+    PREDICTIVE_SCALING = "predictive_scaling"  # a policy of blue forecasts from the history of its group
     TOO_MANY_TAGS = "too_many_tags"  # green would have more than AWS takes
     TEMPLATE_FULL = "template_full"  # the launch template takes no more versions
     GROUP_QUOTA = "group_quota"  # the account takes no more groups
@@ -429,6 +433,7 @@ class Baseline:
     borne: int = 0  # how many of blue, and of the rest, are in service and healthy wherever they serve
     rest: tuple[Group, ...] = ()  # what failed releases left in the target groups, which a cure takes out
     sets_default: bool = True  # whether the released version may become the template's default
+    attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # to blue: kind -> names
     findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning
 
     def to_start(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def lines(plan: Plan) -> Iterator[str]:
     for target_group in plan.baseline.target_groups:
         yield f"  target group {wording.short(target_group)}: {target_group}"
     yield f"  {_leaving(plan.baseline.delays)}"
+    yield from (f"  {line}" for line in _attached(plan))
     for found in sorted(plan.baseline.findings, key=lambda one: list(Verdict).index(one.verdict)):
         yield f"  {_LABELS[found.verdict]}: {wording.finding(found.to_facts())}"
     yield from _steps(plan.steps, release)
@@ -45,6 +46,17 @@ def _way_back(release: Release) -> str:
     command = wording.way_back(release)
     then = f"to go back, run `{command}`" if command else "the next step is another release with `--cure`"
     return f"Once {release.blue_group} is out, there is no rollback to it, unless it was healthy by then: {then}."
+
+
+def _attached(plan: Plan) -> Iterator[str]:
+    """What hangs on blue and goes over to green, a line for each kind."""
+    for kind, names in plan.baseline.attached.items():
+        what = kind if len(names) == 1 else _plural(kind)
+        yield f"{plan.release.green_group} gets the same {what}: {', '.join(names)}"
+
+
+def _plural(kind: str) -> str:
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("ss") else f"{kind}s"
 
 
 def _leaving(found: Delays) -> str:
@@ -93,6 +105,7 @@ def as_object(plan: Plan) -> dict[str, Any]:
     return {
         **entry_points.result(plan.release, "planned"),
         "message": f"{release.id} would replace {release.blue_group} by {release.green_group}",
+        "attached": {kind: list(names) for kind, names in plan.baseline.attached.items()},
         "findings": [found.to_facts() for found in plan.baseline.findings],
         "steps": [_step(step, release) for step in plan.steps],
         "rollback": {phase: [_step(step, release) for step in steps] for phase, steps in plan.rollback},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime, tzinfo
@@ -92,6 +92,7 @@ class Verb(StrEnum):
     MAKE_TEMPLATE_VERSION = "make_template_version"
     CREATE_GREEN = "create_green"
     SUSPEND_GREEN = "suspend_green"
+    ATTACH_GREEN = "attach_green"  # what is attached to blue, to green: policies, alarms, schedules, and so on
     JOIN_GREEN = "join_green"  # attach green to its target groups
     SHIFT = "shift"  # weighted: green's share of the traffic, on every listener; the rest is blue's
     GROW_GREEN = "grow_green"  # blue grew during the overlap
@@ -100,15 +101,20 @@ class Verb(StrEnum):
     JOIN_BLUE = "join_blue"  # attach blue again
     TAKE_GREEN_OUT = "take_green_out"
     UNPROTECT_BLUE = "unprotect_blue"  # lift scale-in protection, so that blue can be emptied
+    FOLLOW_BLUE = "follow_blue"  # what blue's owner changed on blue meanwhile, on green
     STILL_BLUE = "still_blue"  # suspend whatever would start instances of blue again
     EMPTY_BLUE = "empty_blue"  # size and maximum 0; instances leave through their lifecycle hooks
+    HAND_ALARMS_OVER = "hand_alarms_over"  # the alarms of blue's policies watch green from now on
     DRAIN_WARM_POOL = "drain_warm_pool"  # blue's warm pool to size 0, through the same hooks
     DELETE_WARM_POOL = "delete_warm_pool"  # AWS deletes no group whose warm pool holds instances
     DELETE_BLUE = "delete_blue"
     RESTORE_GREEN = "restore_green"  # blue's sizes and template reference, now green's
     RESUME_GREEN = "resume_green"
+    CATCH_UP = "catch_up"  # what scheduled actions would have set while they were suspended
+    MAKE_WARM_POOL = "make_warm_pool"  # blue's, for green
     SET_DEFAULT_VERSION = "set_default_version"
     DROP_GROUP = "drop_group"  # delete one group that an earlier release kept empty
+    DROP_ALARMS = "drop_alarms"  # the copies of alarms that were made for green
     DELETE_GREEN = "delete_green"
     DELETE_TEMPLATE_VERSION = "delete_template_version"
     UNPIN_BLUE = "unpin_blue"
@@ -141,6 +147,7 @@ class Reason(StrEnum):
     DENIED = "denied"  # a permission is missing
     AWS_ERROR = "aws_error"  # AWS refused a call for another reason
     BLIND = "blind"  # bluegreen could not read AWS for too long
+    COPY_DIFFERS = "copy_differs"  # green could not be made as blue is
     CHANGED_OUTSIDE = "changed_outside"  # someone else changed a resource of the release
     BLUE_UNHEALTHY = "blue_unhealthy"  # no traffic may be given to blue
     BLUE_UNSETTLED = "blue_unsettled"  # blue was scaling for too long before green could be made
@@ -225,6 +232,10 @@ OPTIONAL = frozenset(
         Verb.DELETE_BLUE,
         Verb.SET_DEFAULT_VERSION,
         Verb.DELETE_TEMPLATE_VERSION,
+        Verb.HAND_ALARMS_OVER,
+        Verb.DROP_ALARMS,
+        Verb.CATCH_UP,
+        Verb.MAKE_WARM_POOL,
     }
 )
 #: So long, in seconds, such an act is tried again when AWS refuses it for a passing reason.
@@ -275,6 +286,8 @@ class BlueBefore:
     drain: float = LONGEST_DRAIN  # seconds: the longest deregistration delay of its target groups
     hooks: tuple[str, ...] = ()  # names of its terminating hooks
     marked: bool = False  # whether blue and green bear the mark of the release that holds them; not in journals of old
+    schedules: tuple[Facts, ...] = ()  # its scheduled actions, as facts of `schedules.Schedule`
+    scheduled_until: float | None = None  # since when they are suspended, in epoch seconds; None: nobody looked
 
     @property
     def leaves_within(self) -> float:
@@ -283,13 +296,13 @@ class BlueBefore:
 
     def to_facts(self) -> dict[str, Any]:
         """JSON-ready."""
-        listed = {"suspended": list(self.suspended), "routes": list(self.routes), "hooks": list(self.hooks)}
+        listed = {name: list(getattr(self, name)) for name in ("suspended", "routes", "hooks", "schedules")}
         return {**vars(self), **listed}
 
     @classmethod
     def from_facts(cls, facts: Facts) -> BlueBefore:
         """The reverse of `to_facts`."""
-        listed = {name: tuple(facts.get(name, ())) for name in ("suspended", "routes", "hooks")}
+        listed = {name: tuple(facts.get(name, ())) for name in ("suspended", "routes", "hooks", "schedules")}
         return cls(**{**facts, **listed})
 
 
@@ -449,7 +462,7 @@ class Entered(Recorded):
 class Act(Recorded):
     """One thing to do, and with what: recorded before it is done, so that a repeated act does the same."""
 
-    seldom = ("blue", "size", "share", "preview", "groups", "processes", "instances", "group", "image")
+    seldom = ("blue", "size", "share", "preview", "groups", "processes", "instances", "group", "image", "again")
     reads = MappingProxyType({"verb": Verb, "blue": BlueBefore.from_facts})
 
     verb: Verb
@@ -460,13 +473,34 @@ class Act(Recorded):
     groups: tuple[str, ...] = ()  # TAKE_REST_OUT: names
     processes: tuple[str, ...] = ()  # STILL_BLUE: scaling processes to suspend
     instances: tuple[str, ...] = ()  # UNPROTECT_BLUE: ids
-    group: str = ""  # DROP_GROUP: name
+    group: str = ""  # DROP_GROUP, CATCH_UP: name
     image: str = ""  # DROP_IMAGE: id
+    again: int = 0  # ATTACH_GREEN: how often it was done before
 
     def to_facts(self) -> dict[str, Any]:
         """As it is recorded, JSON-ready."""
         facts = super().to_facts()
         return facts if self.blue is None else {**facts, "blue": self.blue.to_facts()}
+
+
+@dataclass(frozen=True)
+class AttachedParts(Recorded):
+    """What is attached to blue, as green was given it; sizes and warm pool when green followed blue in the end."""
+
+    seldom = ("minimum", "maximum", "desired", "warm_pool")
+
+    changed: tuple[str, ...]  # `kind name` of what was put on green or taken off; none: green is as blue
+    parts: Mapping[str, str]  # of all that blue has: `kind name` -> a fingerprint
+    alarms: tuple[str, ...]  # names of the copies of alarms
+    minimum: int | None = None  # blue's own sizes
+    maximum: int | None = None
+    desired: int | None = None
+    warm_pool: Facts = field(default_factory=dict)  # as PutWarmPool takes it
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether blue has scheduled actions."""
+        return any(name.startswith("scheduled action ") for name in self.parts)
 
 
 class Made(TypedDict, total=False):
@@ -478,17 +512,23 @@ class Made(TypedDict, total=False):
     size: int  # instances
     image: str  # AMI id
     template_version: int
-    stays_on_version: (
-        int | str | None
-    )  # the template version that a group launches from, where it was `$Latest` or `$Default`
+    #: the template version that a group launches from, where it was `$Latest` or `$Default`
+    stays_on_version: int | str | None
+    attached: AttachedParts
+    alarms: tuple[str, ...]  # names of those that were handed over, or of copies that were deleted
+    actions: tuple[str, ...]  # names of scheduled actions that were caught up
+    sizes: Mapping[str, int]  # what they set, by the API's names
 
 
 @dataclass(frozen=True)
 class Did(Recorded):
     """An act was done, and what it made: `Made` says which."""
 
-    seldom = ("builder", "command", "group", "size", "image", "template_version", "stays_on_version")
-    reads = MappingProxyType({"verb": Verb})
+    seldom = (
+        *("builder", "command", "group", "size", "image", "template_version", "stays_on_version"),
+        *("attached", "alarms", "actions", "sizes"),
+    )
+    reads = MappingProxyType({"verb": Verb, "attached": AttachedParts.from_facts})
 
     verb: Verb
     builder: str = ""
@@ -498,6 +538,15 @@ class Did(Recorded):
     image: str = ""
     template_version: int | None = None
     stays_on_version: int | str | None = None
+    attached: AttachedParts | None = None
+    alarms: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def to_facts(self) -> dict[str, Any]:
+        """As it is recorded, JSON-ready."""
+        facts = super().to_facts()
+        return facts if self.attached is None else {**facts, "attached": self.attached.to_facts()}
 
 
 @dataclass(frozen=True)
@@ -1054,6 +1103,20 @@ class Release:
         return not (settled or self.rollback_by) and self.can_roll_back
 
     @property
+    def attached(self) -> AttachedParts | None:
+        """What green was given of what is attached to blue, when that was done last; None before."""
+        return self._attached(Verb.ATTACH_GREEN)
+
+    @property
+    def followed(self) -> AttachedParts | None:
+        """What blue had before it was emptied; None before green followed it."""
+        return self._attached(Verb.FOLLOW_BLUE)
+
+    def _attached(self, verb: Verb) -> AttachedParts | None:
+        done = self.made(verb)
+        return done.attached if done else None
+
+    @property
     def rest(self) -> tuple[Facts, ...]:
         """Groups that failed releases left in the target groups, each with its `release` and `token`."""
         return tuple(self.takes.get("rest", ()))
@@ -1200,6 +1263,12 @@ def moment(at: float, form: str, zone: tzinfo | None = UTC) -> str:
         return second_of(at, UTC if zone is None else zone).astimezone(zone).strftime(form)
     except (ValueError, OverflowError, OSError):
         return IN_NO_CALENDAR
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """`a, b and 3 more`."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def duration(seconds: float) -> str:

@@ -47,6 +47,7 @@ from bluegreen.release import (
     TakenUp,
     Verb,
     duration,
+    listed,
     prefixes,
 )
 
@@ -72,6 +73,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     ),
     Verb.CREATE_GREEN: ("create {green} with {servers}", "created {green} with {servers}"),
     Verb.SUSPEND_GREEN: ("suspend {processes} on {green}", "suspended {processes} on {green}"),
+    Verb.ATTACH_GREEN: ("attach to {green} what is attached to {blue}", "attached to {green}: {attached}"),
     Verb.JOIN_GREEN: ("join {green} to {green_targets}", "joined {green} to {green_targets}"),
     Verb.SHIFT: ("give {given}", "gave {given}"),
     Verb.GROW_GREEN: ("grow {green} to {servers}", "told {green} to grow to {servers}"),
@@ -80,16 +82,26 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.JOIN_BLUE: ("join {blue} to {blue_targets} again", "joined {blue} to {blue_targets} again"),
     Verb.TAKE_GREEN_OUT: ("take {green} out of {green_targets}", "took {green} out of {green_targets}"),
     Verb.UNPROTECT_BLUE: ("lift the scale-in protection of {blue}", "lifted the scale-in protection of {blue}"),
+    Verb.FOLLOW_BLUE: (
+        "give {green} what the owner changed on {blue} since {green} was made",
+        "gave {green} what the owner changed on {blue}: {followed}",
+    ),
     Verb.STILL_BLUE: (
         "suspend {processes} on {blue}, so that nothing starts it again",
         "suspended {processes} on {blue}, so that nothing starts it again",
     ),
     Verb.EMPTY_BLUE: ("set the size and the maximum of {blue} to 0", "set the size and the maximum of {blue} to 0"),
+    Verb.HAND_ALARMS_OVER: ("point the alarms of {blue} at {green}", "pointed {alarms} at {green}"),
     Verb.DRAIN_WARM_POOL: ("set the warm pool of {blue} to 0", "set the warm pool of {blue} to 0"),
     Verb.DELETE_WARM_POOL: ("delete the warm pool of {blue}", "ordered the deletion of the warm pool of {blue}"),
     Verb.DELETE_BLUE: ("delete {blue}", "ordered the deletion of {blue}"),
     Verb.RESTORE_GREEN: ("give {green} the sizes that {blue} had", "gave {green} the sizes that {blue} had{stays}"),
     Verb.RESUME_GREEN: ("resume {processes} on {green}", "resumed {processes} on {green}"),
+    Verb.CATCH_UP: (
+        "catch up on the scheduled actions of {group}",
+        "caught up on the scheduled actions of {group}: {caught_up}",
+    ),
+    Verb.MAKE_WARM_POOL: ("give {green} the warm pool that {blue} had", "gave {green} the warm pool that {blue} had"),
     Verb.SET_DEFAULT_VERSION: (
         "make {version} the default of launch template {template}",
         "made {version} the default of launch template {template}",
@@ -98,6 +110,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
         "delete {group}, which an earlier release kept empty",
         "ordered the deletion of {group}, which an earlier release had kept empty",
     ),
+    Verb.DROP_ALARMS: ("delete the copies of alarms that act on {green}", "deleted {alarms} that acted on {green}"),
     Verb.DELETE_GREEN: ("delete {green}", "ordered the deletion of {green}"),
     Verb.DELETE_TEMPLATE_VERSION: (
         "delete {version} of launch template {template}",
@@ -123,6 +136,7 @@ _REASONS: Mapping[Reason, str] = {
     Reason.DENIED: "a permission is missing",
     Reason.AWS_ERROR: "AWS refused a call",
     Reason.BLIND: "bluegreen could not read AWS for too long",
+    Reason.COPY_DIFFERS: "green could not be made as blue is",
     Reason.CHANGED_OUTSIDE: "someone else changed a resource of the release",
     Reason.BLUE_UNHEALTHY: "blue is unhealthy, so it must not get traffic",
     Reason.BLUE_UNSETTLED: "blue was scaling for too long",
@@ -662,6 +676,7 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "blue_version": before.resolved_version if before else "as it is now",
         "version": f"version {version}" if version else "the new version",
         "group": (told.group if told else "") or "the group",
+        **_attached(did),
         "rest": " and ".join(act.groups if act else ()) or "what was left",
         "processes": ", ".join(act.processes if act else ()) or "the scaling processes",
         "servers": count_of(size, "instance") if size or before else "as many instances as blue has",
@@ -669,6 +684,19 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "stays": _stays(did, before),
         "given": _given(release.share if act is None or act.share is None else act.share),
         **_targets(release, short),
+    }
+
+
+def _attached(did: Did | None) -> dict[str, str]:
+    """What was put on green, handed over, or caught up."""
+    changed = did.attached.changed if did and did.attached else ()
+    words = {"MinSize": "minimum", "MaxSize": "maximum", "DesiredCapacity": "size"}
+    set_ = ", ".join(f"{words[key]} {size}" for key, size in did.sizes.items()) if did else ""
+    return {
+        "attached": listed(changed) or "nothing more, it has all that blue has",
+        "followed": listed(changed) or "nothing",
+        "alarms": count_of(len(did.alarms) if did else 0, "alarm"),
+        "caught_up": f"{listed(did.actions)} set {set_}" if did and set_ else "nothing was due",
     }
 
 

@@ -4,7 +4,8 @@
     inventory   what earlier releases left
     observer    what a phase observes                  images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
-    probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy
+    probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy,
+                                                                  `attachments` what hangs on it
                                                        traffic    joining, leaving, weights, what is shown
 
 This package uses no sleep, clock or environment. Only this package sees boto3 and its errors.
@@ -17,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import boto3
 
-from bluegreen.aws import builder, groups, images, inventory, preflight, templates, traffic
+from bluegreen.aws import attachments, builder, groups, images, inventory, preflight, templates, traffic
 from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, web_identity_session
 from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
@@ -151,6 +152,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.MAKE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.make(calls, release),
     Verb.CREATE_GREEN: lambda calls, config, release, act: groups.create(calls, release),
     Verb.SUSPEND_GREEN: lambda calls, config, release, act: groups.suspend_green(calls, release),
+    Verb.ATTACH_GREEN: lambda calls, config, release, act: attachments.attach(calls, release),
     Verb.JOIN_GREEN: lambda calls, config, release, act: traffic.join(calls, release, release.green_group),
     Verb.SHIFT: lambda calls, config, release, act: traffic.shift(calls, release, act),
     Verb.GROW_GREEN: lambda calls, config, release, act: groups.grow(calls, release, act.size or 0),
@@ -159,15 +161,20 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.JOIN_BLUE: lambda calls, config, release, act: traffic.join(calls, release, release.blue_group),
     Verb.TAKE_GREEN_OUT: lambda calls, config, release, act: traffic.leave(calls, release, release.green_group),
     Verb.UNPROTECT_BLUE: lambda calls, config, release, act: groups.unprotect(calls, release, act.instances),
+    Verb.FOLLOW_BLUE: lambda calls, config, release, act: attachments.follow(calls, release),
     Verb.STILL_BLUE: lambda calls, config, release, act: groups.still_blue(calls, release, act.processes),
     Verb.EMPTY_BLUE: lambda calls, config, release, act: groups.empty(calls, release),
+    Verb.HAND_ALARMS_OVER: lambda calls, config, release, act: attachments.hand_over(calls, release),
     Verb.DRAIN_WARM_POOL: lambda calls, config, release, act: groups.drain_warm_pool(calls, release),
     Verb.DELETE_WARM_POOL: lambda calls, config, release, act: groups.delete_warm_pool(calls, release),
     Verb.DELETE_BLUE: lambda calls, config, release, act: groups.delete_blue(calls, release),
     Verb.RESTORE_GREEN: lambda calls, config, release, act: groups.restore(calls, release),
     Verb.RESUME_GREEN: lambda calls, config, release, act: groups.resume(calls, release, release.green_group),
+    Verb.CATCH_UP: lambda calls, config, release, act: attachments.catch_up(calls, release, act.group),
+    Verb.MAKE_WARM_POOL: lambda calls, config, release, act: attachments.make_warm_pool(calls, release),
     Verb.SET_DEFAULT_VERSION: lambda calls, config, release, act: templates.set_default(calls, release),
     Verb.DROP_GROUP: lambda calls, config, release, act: groups.drop(calls, config, release, act.group),
+    Verb.DROP_ALARMS: lambda calls, config, release, act: attachments.drop_copies(calls, release),
     Verb.DELETE_GREEN: lambda calls, config, release, act: groups.delete_green(calls, release),
     Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.delete(calls, release),
     Verb.UNPIN_BLUE: lambda calls, config, release, act: groups.unpin(calls, release),

@@ -1,7 +1,8 @@
 """The copy: what green takes over from blue, member by member of the API's own input shape.
 
 `MEMBERS` says for each member of CreateAutoScalingGroup what becomes of it. A test reads botocore's model and
-fails when AWS adds a member that is not in the table, so nothing is lost in silence.
+fails when AWS adds a member that is not in the table, so nothing is lost in silence. What a group gets by other calls
+is in `attachments`.
 """
 
 from __future__ import annotations
@@ -78,16 +79,12 @@ HOOK = (
 FOREIGN_HOOK = "CodeDeploy-managed-"
 DEFAULT_ROLE = "/AWSServiceRoleForAutoScaling"
 
-# What the API gives a group only by a second call, of which suspended processes are carried (SUSPEND_GREEN):
-# scaling policies, scheduled actions, enabled metrics, notification configurations, warm pool. They come here,
-# one table and one function each, when there is a verb to put them on green with.
-
 
 def green(blue: Shown, hooks: Sequence[Shown], release: Release) -> dict[str, Any]:
     """The arguments of CreateAutoScalingGroup for green: everything that blue shows, except the traffic."""
     before = release.blue
     assert before is not None
-    same = {member: blue[member] for member, part in MEMBERS.items() if part is Part.SAME and _said(blue.get(member))}
+    same = {member: blue[member] for member, part in MEMBERS.items() if part is Part.SAME and said(blue.get(member))}
     given = {
         "AutoScalingGroupName": release.green_group,
         "MinSize": release.size,
@@ -95,13 +92,13 @@ def green(blue: Shown, hooks: Sequence[Shown], release: Release) -> dict[str, An
         "MaxSize": max(before.maximum, release.size),
         "Tags": _tags(blue, release),
         "LifecycleHookSpecificationList": [
-            {k: hook[k] for k in HOOK if _said(hook.get(k))} for hook in hooks if not is_foreign(hook)
+            {k: hook[k] for k in HOOK if said(hook.get(k))} for hook in hooks if not is_foreign(hook)
         ],
         "AvailabilityZones": [] if blue.get("VPCZoneIdentifier") else blue.get("AvailabilityZones"),
         "ServiceLinkedRoleARN": _role(blue),
         **on_version(blue, str(release.template_version)),
     }
-    return same | {member: value for member, value in given.items() if _said(value)}
+    return same | {member: value for member, value in given.items() if said(value)}
 
 
 def on_version(group: Shown, version: str) -> dict[str, Any]:
@@ -123,7 +120,7 @@ def _reference(shown: Shown, version: str) -> dict[str, str]:
 
 def _tags(blue: Shown, release: Release) -> list[dict[str, Any]]:
     """Blue's tags without AWS's own, which callers may not set, and with this release's."""
-    kept = [tag for tag in blue.get("Tags", []) if is_kept(tag)]
+    kept = own_tags(blue)
     own = [{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.ours(release).items()]
     held = {"Key": tags.HELD, "Value": release.mark, "PropagateAtLaunch": False}
     plain = [{k: tag.get(k, "") for k in ("Key", "Value", "PropagateAtLaunch")} for tag in [*kept, *own, held]]
@@ -140,11 +137,16 @@ def is_foreign(hook: Shown) -> bool:
     return str(hook["LifecycleHookName"]).startswith(FOREIGN_HOOK)
 
 
+def own_tags(group: Shown) -> list[Shown]:
+    """The tags that the group's owner gave it: AWS's own and those of releases are left out."""
+    return [tag for tag in group.get("Tags", []) if is_kept(tag)]
+
+
 def _role(blue: Shown) -> str:
     role = str(blue.get("ServiceLinkedRoleARN", ""))
     return "" if role.endswith(DEFAULT_ROLE) else role
 
 
-def _said(value: object) -> bool:
+def said(value: object) -> bool:
     """Whether a group shows something there: 0 and False are something, empty text and lists are not."""
     return value is not None and value not in ("", [], {})

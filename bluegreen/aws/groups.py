@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import Any
@@ -66,6 +66,20 @@ def describe(calls: Calls, *names: str) -> dict[str, Answer]:
     return {group["AutoScalingGroupName"]: group for group in answer["AutoScalingGroups"]}
 
 
+def described(calls: Calls, names: Sequence[str], operation: str) -> dict[str, Answer]:
+    """The same, of groups that must exist; AwsError that this operation failed otherwise."""
+    there = describe(calls, *names)
+    for name in names:
+        if name not in there:
+            raise _gone(name, operation)
+    return there
+
+
+def suspended(group: Mapping[str, Any]) -> frozenset[str]:
+    """Names of the processes of a group that are suspended."""
+    return frozenset(process["ProcessName"] for process in group.get("SuspendedProcesses", []))
+
+
 def of_service(calls: Calls, service: str) -> list[Answer]:
     """Every group that has the service's tag."""
     return everything(calls, Filters=[{"Name": f"tag:{tags.SERVICE}", "Values": [service]}])
@@ -91,7 +105,7 @@ def seen(group: Answer | None, failed: Failed = NOTHING) -> Group | None:
         template=template,
         template_version=version,
         instances=tuple(_instance(i) for i in group.get("Instances", [])),
-        suspended=frozenset(p["ProcessName"] for p in group.get("SuspendedProcesses", [])),
+        suspended=suspended(group),
         target_groups=frozenset(target_groups(group)),
         deleting=bool(group.get("Status")),
         release=marks.get(tags.RELEASE, ""),
@@ -279,11 +293,12 @@ def unpin(calls: Calls, release: Release) -> Made:
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
     _must_be_held(blue, release, "UpdateAutoScalingGroup")
     version = before.template_version
+    minimum = before.minimum if blue["MinSize"] == before.desired else blue["MinSize"]  # else its owner set it since
     if version != before.resolved_version:
         template = templates.look(calls, before.template, release)
         if template.ours is not None and templates.resolved(template, version) == str(template.ours):
             version = before.resolved_version
-    _update(calls, release.blue_group, MinSize=before.minimum, **copy.on_version(blue, version))
+    _update(calls, release.blue_group, MinSize=minimum, **copy.on_version(blue, version))
     return {} if version == before.template_version else {"stays_on_version": version}
 
 
@@ -447,7 +462,7 @@ def grow(calls: Calls, release: Release, size: int) -> Made:
 
 
 def restore(calls: Calls, release: Release) -> Made:
-    """Blue's own minimum and maximum for green, and blue's template reference where it means our version now.
+    """The sizes that blue would have for green, and blue's template reference where it means our version now.
 
     Where it now means another, green stays on its number; the answer says so.
     """
@@ -455,7 +470,7 @@ def restore(calls: Calls, release: Release) -> Made:
     green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
     must_be_ours(green, release, "UpdateAutoScalingGroup")
     _must_be_held(green, release, "UpdateAutoScalingGroup")
-    sizes: Answer = {"MinSize": before.minimum, "MaxSize": max(before.maximum, green["DesiredCapacity"])}
+    sizes = _sizes_for(green, release)
     if before.template_version not in _SYMBOLIC:
         _update(calls, release.green_group, **sizes)
         return {}
@@ -465,6 +480,17 @@ def restore(calls: Calls, release: Release) -> Made:
         return {}
     _update(calls, release.green_group, **sizes)
     return {"stays_on_version": release.template_version}
+
+
+def _sizes_for(green: Mapping[str, Any], release: Release) -> Answer:
+    """Blue's own bounds, as its owner left them, and its size where something made it grow since green replaced it."""
+    before, followed = _before(release), release.followed
+    if followed is None or followed.minimum is None or followed.maximum is None:
+        return {"MinSize": before.minimum, "MaxSize": max(before.maximum, green["DesiredCapacity"])}
+    minimum = before.minimum if followed.minimum == before.desired else followed.minimum
+    blue = followed.desired or 0
+    desired = max(green["DesiredCapacity"], blue if blue > release.size else 0, minimum)
+    return {"MinSize": minimum, "MaxSize": max(followed.maximum, desired), "DesiredCapacity": desired}
 
 
 def delete_green(calls: Calls, release: Release) -> Made:

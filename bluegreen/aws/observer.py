@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bluegreen.aws import builder, groups, images, surroundings, tags, templates, traffic
+from bluegreen.aws import attachments, builder, groups, images, surroundings, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
@@ -38,7 +38,8 @@ def _grown(release: Release, seen: Observation) -> Observation:
     """
     green = seen.green
     remain = release.taken.remain if release.taken and release.taken.value else None
-    new = seen.targets and (release.growing or seen.taken)
+    more = green is not None and green.desired > release.size
+    new = seen.targets and (release.growing or more or seen.taken)
     if green is None or not (remain is not None or new):
         return seen
     booted = {*seen.serving(green), *(remain or ())}
@@ -106,6 +107,7 @@ class Observer:
                 seen,
                 template=templates.look(self._calls, blue.template, release) if blue.template else None,
                 delays=groups.delays(self._calls, groups.hooks(self._calls, blue.name), release.blue_targets),
+                schedules=tuple(attachments.schedules(self._calls, blue.name)),
                 refresh=surroundings.refreshing_if_told(self._calls, blue.name),
                 blue_targets={} if release.cure else traffic.targets(self._calls, release.blue_targets),
             )

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws import builder, groups, images, surroundings, tags, templates, traffic, weights
+from bluegreen.aws import attachments, builder, groups, images, surroundings, tags, templates, traffic, weights
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code
 from bluegreen.config import Config
@@ -42,18 +42,17 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
     weighing = weights.assess(calls, config, arns, ways, _idle(blue, arns) if left else "")
     serving = tuple(arn for arn in arns if arn != weighing.idle)
     _must_be_attached(blue, serving)
-    fleet = groups.seen(blue)
-    assert fleet is not None
+    assert (fleet := groups.seen(blue)) is not None
     targets = traffic.targets(calls, arns)
     if weighing.idle:
         weights.must_be_empty(weighing.idle, targets[weighing.idle], {i.id for one in left for i in one.instances})
-    image, bakes = _image(calls, config, commit, ami)
-    template, version, launched = _template(calls, fleet)
     hooks = groups.hooks(calls, fleet.name)
-    beside = surroundings.Beside(
-        config, blue, fleet, template, version, launched, targets, serving, weighing.idle, bakes, image, hooks
-    )
-    found = (*surroundings.look(calls, beside), *_strangers(calls, config, (fleet, *left), targets), *weighing.findings)
+    attached = attachments.look(calls, blue, hooks)
+    image, bakes = _image(calls, config, commit, ami)
+    launches = template, version, launched = _template(calls, fleet)
+    at = surroundings.Beside(config, blue, fleet, *launches, targets, serving, weighing.idle, bakes, image, hooks)
+    found = [*surroundings.look(calls, at), *attachments.findings(attached)]
+    found += [*_strangers(calls, config, (fleet, *left), targets), *weighing.findings]
     return Baseline(
         fleet,
         arns,
@@ -67,8 +66,9 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
         rest=left,
         account=calls.account[0],
         region=calls.account[1],
+        attached=attached.names,
         sets_default=surroundings.default_is_free(found),
-        findings=found,
+        findings=tuple(found),
         **_health(fleet, {arn: targets[arn] for arn in serving}, sum(_bears(one, targets) for one in left)),
         **weighing.known,
     )

@@ -536,11 +536,6 @@ def own(calls: Calls, at: Beside) -> Iterator[Finding]:
     if reserved == "capacity-reservations-only":
         found = f"{name} launches into capacity reservations only"
         yield Finding(FindingKey.CAPACITY_RESERVATIONS, found, "they need capacity for both groups")
-    if shown.get("WarmPoolConfiguration"):
-        harm = "green gets none, and blue's is deleted when blue is retired"
-        yield Finding(FindingKey.WARM_POOL, f"{name} has a warm pool", harm, hint="Make one for green once it is live.")
-    if shown.get("EnabledMetrics"):
-        yield Finding(FindingKey.GROUP_METRICS, f"the enabled metrics of {name} will not be copied to green")
 
 
 def _kept_by(at: Beside) -> Iterator[Finding]:

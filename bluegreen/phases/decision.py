@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bluegreen.aws_commands import delete_group, delete_version
+from bluegreen.aws_commands import delete_alarms, delete_group, delete_version
 from bluegreen.observation import TARGETS, Group, Observation, in_target_groups
 from bluegreen.phases.obstacles import left_outside
 from bluegreen.phases.takeover import remaining
@@ -240,6 +240,28 @@ def rest_out(s: Situation) -> Decision:
     return Act(Verb.TAKE_REST_OUT, groups=tuple(group.name for group in s.seen.crowding))
 
 
+def catch_up(s: Situation, resumed: Verb, group: str) -> Act | None:
+    """Do what scheduled actions missed while they were suspended, once they run again on this group."""
+    before, followed = s.release.blue, s.release.followed
+    if before is None or before.scheduled_until is None or "ScheduledActions" in before.suspended:
+        return None
+    some = before.schedules or (followed is not None and followed.scheduled)
+    done = s.did(Verb.CATCH_UP) or Verb.CATCH_UP in s.release.gave_up
+    return Act(Verb.CATCH_UP, group=group) if some and s.did(resumed) and not done else None
+
+
+def not_done(release: Release) -> tuple[str, ...]:
+    """What a release could not do for who serves, or could not remove; in AWS's words."""
+    said = {
+        Verb.HAND_ALARMS_OVER: f"alarms of {release.blue_group}'s policies, which do not watch {release.green_group}",
+        Verb.CATCH_UP: "what scheduled actions would have set while they were suspended, which was not caught up",
+        Verb.MAKE_WARM_POOL: f"no warm pool on {release.green_group}, though {release.blue_group} had one",
+        Verb.DROP_ALARMS: f"alarms whose names end in -{release.green_group}, which act on nothing",
+    }
+    gave_up = release.gave_up
+    return tuple(f"{text} ({gave_up[verb].rstrip('.')})" for verb, text in said.items() if verb in gave_up)
+
+
 def halt(s: Situation, reason: Reason, message: str) -> Rest:
     """Stop and call for a person; nothing more is touched."""
     return Rest(Outcome.FAILED, reason, message, leftovers(s.release, s.seen))
@@ -291,6 +313,9 @@ def _made(release: Release, seen: Observation | None) -> list[str]:
         left.append(f"group {release.green_group}: {delete_group(release.green_group)}")
     if theirs:
         return left
+    attached = release.attached
+    if attached and attached.alarms and Verb.DROP_ALARMS not in release.did:
+        left.append(f"alarms {', '.join(attached.alarms)}: {delete_alarms(attached.alarms)}")
     if release.template_version is not None and release.blue is not None:
         version, template = release.template_version, release.blue.template
         left.append(f"version {version} of the launch template {template}: {delete_version(template, version)}")

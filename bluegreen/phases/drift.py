@@ -71,9 +71,7 @@ def _blue_changed(s: Situation) -> str:
     if not s.settled(Verb.PIN_BLUE):
         return ""
     if blue.desired < before.desired:
-        return with_who_is_in_the_way(f"{blue.name} was shrunk from {before.desired} to {blue.desired}", blue)
-    if blue.minimum != before.desired:
-        return f"the minimum of {blue.name} changed from {before.desired} to {blue.minimum}"
+        return _shrunk(blue, before.desired)
     if blue.template_version != before.resolved_version:
         return f"{blue.name} was put on template version {blue.template_version} (it was on {before.resolved_version})"
     return _attachment_changed(s, blue)
@@ -104,15 +102,16 @@ def _green_left(s: Situation) -> str:
 
 
 def _green_resized(s: Situation) -> str:
+    """It may grow by its own policies, by its owner, or by those who leave Standby; it may not serve less than blue."""
     green = s.seen.green
     resizing = s.began(Verb.GROW_GREEN) and not s.settled(Verb.GROW_GREEN)
     if green is None or not s.settled(Verb.CREATE_GREEN) or resizing:
         return ""
-    known = s.release.taken.instances if s.release.taken else ()
-    back = sum(one.id in known and not one.set_aside for one in green.instances)  # leaving Standby, each adds one
-    if s.release.size <= green.desired <= s.release.size + back:
-        return ""
-    return f"{green.name} was resized from {s.release.size} to {green.desired}"
+    return "" if green.desired >= s.release.size else _shrunk(green, s.release.size)
+
+
+def _shrunk(group: Group, size: int) -> str:
+    return with_who_is_in_the_way(f"{group.name} was shrunk from {size} to {group.desired}", group)
 
 
 def _weights_changed(s: Situation) -> str:

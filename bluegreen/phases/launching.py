@@ -7,12 +7,15 @@ from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.decision import TRIES, Decision, Enter, RollBack, Situation, rest_out, woken
 from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.release import Act, Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of
+from bluegreen.release import Act, Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of, listed
+
+#: What AWS shows may be older than what it was told: green is compared again after so many seconds.
+COPY_AGAIN = 10.0
 
 
 def launching(s: Situation) -> Decision:
     """Pin blue, make the template version and green, and wait until green is in service."""
-    return _pin_blue(s) or intruded(s) or _make_green(s) or Enter(Phase.CHECKING)
+    return _pin_blue(s) or intruded(s) or _make_green(s) or _attach_to_green(s) or Enter(Phase.CHECKING)
 
 
 def _pin_blue(s: Situation) -> Decision | None:
@@ -79,6 +82,8 @@ def _snapshot(s: Situation, blue: Group) -> BlueBefore:
         routes=s.seen.routes or (),
         **(vars(s.seen.delays) if s.seen.delays else {}),
         marked=True,
+        schedules=tuple(pinned.get("schedules", s.seen.schedules)),
+        scheduled_until=pinned.get("scheduled_until", s.now),
     )
 
 
@@ -101,6 +106,23 @@ def _make_green(s: Situation) -> Decision | None:
         late = f"{up} of {s.release.size} instances in service after {duration(s.phase_age)}{why}"
         return RollBack(Reason.CHANGED_OUTSIDE if aside and not failed else Reason.LAUNCH_LATE, late)
     return s.wait(Awaited.GREEN_UP, deadline)
+
+
+def _attach_to_green(s: Situation) -> Decision | None:
+    """Green follows load from when it gets traffic; done again, the act finds no difference, or says what differs."""
+    verb = Verb.ATTACH_GREEN
+    attached = s.release.attached if s.did(verb) else None
+    if attached is None:
+        return Act(verb)
+    if not attached.changed:
+        return None
+    act = s.release.act(verb)
+    times = act.again if act else 0
+    if not times:
+        return Act(verb, again=1)
+    if s.now - max(s.watched_since, s.release.began[Verb.SUSPEND_GREEN].at) >= s.config.timeouts.healthy:
+        return RollBack(Reason.COPY_DIFFERS, f"{s.release.green_group} is not as blue: {listed(attached.changed)}")
+    return s.wait(Awaited.READ_BACK) if s.age(verb) < COPY_AGAIN else Act(verb, again=times + 1)
 
 
 def checking(s: Situation) -> Decision:

@@ -111,7 +111,8 @@ def _there(seen: Observation, green: Group) -> set[str]:
 def judged_well(release: Release, seen: Observation) -> tuple[bool, str]:
     """Whether green's targets are as they must be, and in a few words how they are."""
     serving, gone = seen.serving(seen.green), loss(release, seen)
-    said = f"{len(serving)} of {release.size} healthy"
+    wanted = max(release.size, seen.green.desired if seen.green else 0)  # it may have grown by a policy of its own
+    said = f"{len(serving)} of {wanted} healthy"
     if gone is None:
         return len(serving) >= needed(release, seen), said
     state = release.checks.get(TARGETS)

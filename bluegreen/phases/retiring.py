@@ -12,8 +12,10 @@ from bluegreen.phases.decision import (
     Rest,
     RollBack,
     Situation,
+    catch_up,
     drained,
     halt,
+    not_done,
     woken,
 )
 from bluegreen.phases.drift import beside, displaced
@@ -35,9 +37,12 @@ def retiring(s: Situation) -> Decision:
         or _green_must_serve(s)
         or _blue_leaves(s)
         or drained(s, s.seen.blue)
+        or _follow_blue(s)
         or _empty_blue(s)
+        or _hand_alarms_over(s)
         or _restore_green(s)
         or _blue_gone(s)
+        or _make_warm_pool(s)
         or _tidy(s)
         or Rest(Outcome.LIVE, Reason.COMPLETED, _told(s), _kept(s))
     )
@@ -91,6 +96,24 @@ def _blue_leaves(s: Situation) -> Decision | None:
     return Act(Verb.TAKE_BLUE_OUT) if s.seen.registered(s.seen.blue) else None
 
 
+def _follow_blue(s: Situation) -> Decision | None:
+    """Before blue's settings are taken from it: what its owner changed on it since green was made."""
+    blue = s.seen.blue
+    its_own = blue is not None and not blue.deleting and not (s.began(Verb.STILL_BLUE) or s.began(Verb.EMPTY_BLUE))
+    return Act(Verb.FOLLOW_BLUE) if its_own and not s.did(Verb.FOLLOW_BLUE) else None
+
+
+def _hand_alarms_over(s: Situation) -> Decision | None:
+    """Nothing returns to blue any more; before it is deleted, for AWS deletes alarms that have no action left."""
+    followed = s.release.followed
+    return _once(s, Verb.HAND_ALARMS_OVER) if followed and followed.alarms else None
+
+
+def _once(s: Situation, verb: Verb) -> Decision | None:
+    """Do it, unless it was done, or given up."""
+    return None if s.did(verb) or verb in s.release.gave_up else Act(verb)
+
+
 def _empty_blue(s: Situation) -> Decision | None:
     """No alarm, schedule or slip may start instances of blue again: what scales it rests, and its maximum is 0."""
     blue = s.seen.blue
@@ -113,7 +136,13 @@ def _restore_green(s: Situation) -> Decision | None:
     for verb in (*default, *((Verb.RESTORE_GREEN, Verb.RESUME_GREEN) if held else ())):
         if not s.did(verb) and verb not in s.release.gave_up:
             return Act(verb)
-    return None
+    return catch_up(s, Verb.RESUME_GREEN, s.release.green_group)
+
+
+def _make_warm_pool(s: Situation) -> Decision | None:
+    """Its instances cost, so it comes when blue's is gone."""
+    followed = s.release.followed
+    return _once(s, Verb.MAKE_WARM_POOL) if followed and followed.warm_pool else None
 
 
 def _blue_gone(s: Situation) -> Decision | None:
@@ -179,6 +208,7 @@ def _kept(s: Situation) -> tuple[str, ...]:
     kept = list(remaining(s.release, s.seen))
     kept += [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
     kept += left_outside(s.release, s.seen, s.seen.green)
+    kept += not_done(s.release)
     if Verb.DROP_GROUP in s.release.gave_up:
         kept += [f"group {group}, empty" for group in s.seen.emptied]
     if Verb.DROP_IMAGE in s.release.gave_up:

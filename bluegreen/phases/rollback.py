@@ -8,7 +8,7 @@ from dataclasses import replace
 from bluegreen.aws_commands import attach
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
-from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, drained, halt
+from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, catch_up, drained, halt, not_done
 from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
@@ -181,7 +181,15 @@ def _remove_green(s: Situation) -> Decision | None:
         return halt(s, Reason.RETIRE_LATE, f"{green.name} is still there after {duration(s.phase_age)}")
     if green.deleting or s.did(Verb.DELETE_GREEN):
         return s.wait(Awaited.GROUP_GONE)
-    return Act(Verb.DELETE_GREEN)
+    return _drop_alarms(s) or Act(Verb.DELETE_GREEN)
+
+
+def _drop_alarms(s: Situation) -> Act | None:
+    """Before green, by which they are found; AWS deletes those only that do nothing but act on green."""
+    attached = s.release.attached
+    some = s.began(Verb.ATTACH_GREEN) and (attached is None or attached.alarms)
+    done = s.did(Verb.DROP_ALARMS) or Verb.DROP_ALARMS in s.release.gave_up
+    return Act(Verb.DROP_ALARMS) if some and not done else None
 
 
 def _remove_template_version(s: Situation) -> Decision | None:
@@ -199,7 +207,7 @@ def _unpin_blue(s: Situation) -> Decision | None:
     undone = [verb for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE) if not s.did(verb)]
     if undone and not s.release.holds(s.seen.blue.held_by):
         return s.wait(Awaited.READ_BACK) if s.fresh(Verb.PIN_BLUE) else None
-    return Act(undone[0]) if undone else None
+    return Act(undone[0]) if undone else catch_up(s, Verb.RESUME_BLUE, s.release.blue_group)
 
 
 def _stop_builder(s: Situation) -> Decision | None:
@@ -244,6 +252,7 @@ def _rolled_back(s: Situation) -> Rest:
     made = s.release.made_image or (s.seen.image.id if s.seen.image and _made(s, s.seen.image) else "")
     left = list(remaining(s.release, s.seen))
     left += left_outside(s.release, s.seen, s.seen.blue)
+    left += not_done(s.release)
     left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")

@@ -52,7 +52,8 @@ def _before(failed: Release, seen: Observation, *, green: bool) -> Facts:
         sizes |= {"template_version": blue.template_version}
     facts: dict[str, Any] = {} if (Verb.RESTORE_GREEN if green else Verb.UNPIN_BLUE) in undone else sizes
     resumed = (Verb.RESUME_GREEN if green else Verb.RESUME_BLUE) in undone
-    return facts if resumed else {**facts, "suspended": list(blue.suspended)}
+    missed = {"schedules": list(blue.schedules), "scheduled_until": blue.scheduled_until}
+    return facts if resumed else {**facts, "suspended": list(blue.suspended), **missed}
 
 
 # --- what is left ----------------------------------------------------------------------------------

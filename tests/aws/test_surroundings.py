@@ -602,16 +602,15 @@ def tagged(stage: AwsStage, tag: dict[str, str], *, propagate: bool = False) -> 
 
 
 def test_what_is_special_about_blue() -> None:
-    """Retention, reservations, metrics."""
+    """Retention, reservations, a warm pool."""
     more = {
         "CapacityReservationSpecification": {"CapacityReservationPreference": "capacity-reservations-only"},
         "InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}},
     }
     stage = AwsStage(group=more)
-    stage.client("autoscaling").enable_metrics_collection(AutoScalingGroupName="web-asg", Granularity="1Minute")
     stage.client("autoscaling").put_warm_pool(AutoScalingGroupName="web-asg")
     keys = [FindingKey.RETAINED_INSTANCES, FindingKey.CAPACITY_RESERVATIONS]
-    keys += [FindingKey.WARM_POOL, FindingKey.GROUP_METRICS]
+    keys += [FindingKey.WARM_POOL]
     assert [one.key for one in stage.baseline().findings] == keys
 
 

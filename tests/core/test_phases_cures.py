@@ -22,6 +22,7 @@ GREEN_LEFT: dict[str, Any] = {"group": GREEN, "of": FAILED, "keep": False}
 OLD: dict[str, Any] = {"group": "old", "of": "web/production#41", "keep": False}
 OLD_VERSION: dict[str, Any] = {"group": "old", "of": "web/production#41", "template": "lt-1", "version": 6}
 DELETE_OLD_VERSION = f"version 6 of the launch template lt-1: {delete_version('lt-1', 6)}"
+NOTHING_DUE: dict[str, Any] = {"suspended": [], "schedules": [], "scheduled_until": None}
 REST = {"group": "old", "release": FAILED, "token": "old"}
 CHECKS: list[dict[str, Any]] = [
     {"name": "unit", "run": "true", "every": 1},
@@ -228,7 +229,7 @@ def test_the_group_that_serves_is_taken_along_with_what_was_pinned_on_it() -> No
     s = failed(Stage().launched())
     found = taken_along(s.release, s.seen)
     assert (found["group"], found["release"], found["size"], found["rest"]) == ("web-asg", FAILED, 4, [])
-    assert found["before"] == {"minimum": 2, "maximum": 8, "template_version": "$Latest", "suspended": []}
+    assert found["before"] == {"minimum": 2, "maximum": 8, "template_version": "$Latest", **NOTHING_DUE}
     version = {"template": "lt-1", "version": 8}
     assert found["left"] == [{**GREEN_LEFT}, {"group": GREEN, "of": FAILED, **version}]
     unpinned = failed(Stage().launched().did(Verb.UNPIN_BLUE, Verb.RESUME_BLUE).sees(green=None))
@@ -247,7 +248,7 @@ def test_green_that_serves_alone_is_taken_along() -> None:
     s = failed(Stage().switched())
     found = taken_along(s.release, s.seen)
     assert (found["group"], found["commit"]) == (GREEN, "abcdef1234")
-    assert found["before"] == {"minimum": 2, "maximum": 8, "suspended": []}
+    assert found["before"] == {"minimum": 2, "maximum": 8, **NOTHING_DUE}
     assert found["left"] == [{"group": "web-asg", "of": FAILED, "keep": False}]
     kept = failed(Stage(retire="empty").switched().did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN))
     found = taken_along(kept.release, kept.seen)

@@ -26,8 +26,9 @@ GROUPS = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroup
 #: IAM's name of a client, where it is another.
 IAM = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
 #: No calls of ours, but asked for beside them (EC2 Auto Scaling user guide, launch templates; EC2 API, CreateImage
-#: and DeregisterImage with tags and snapshots): who makes a group must be allowed what the group then does.
-BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole"}
+#: and DeregisterImage with tags and snapshots; CloudWatch API, PutMetricAlarm with tags): who makes a group must be
+#: allowed what the group then does.
+BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole", "cloudwatch:TagResource"}
 #: A transaction needs the permissions of its parts (DynamoDB API).
 PARTS = {"dynamodb:TransactWriteItems"}
 
@@ -78,7 +79,10 @@ UNNAMEABLE = {
     "autoscaling:DescribeInstanceRefreshes",
     "autoscaling:DescribeLifecycleHooks",
     "autoscaling:DescribeLoadBalancerTargetGroups",
+    "autoscaling:DescribeNotificationConfigurations",
+    "autoscaling:DescribePolicies",
     "autoscaling:DescribeScalingActivities",
+    "autoscaling:DescribeScheduledActions",
     "cloudwatch:GetMetricData",
     "ec2:DescribeFleets",
     "ec2:DescribeImages",
@@ -107,9 +111,19 @@ BY_TAG = {
     "autoscaling:CreateAutoScalingGroup": "aws:RequestTag",
     "autoscaling:CreateOrUpdateTags": "aws:RequestTag",
     "autoscaling:DeleteAutoScalingGroup": "autoscaling:ResourceTag",
+    "autoscaling:DeleteLifecycleHook": "autoscaling:ResourceTag",
+    "autoscaling:DeleteNotificationConfiguration": "autoscaling:ResourceTag",
+    "autoscaling:DeletePolicy": "autoscaling:ResourceTag",
+    "autoscaling:DeleteScheduledAction": "autoscaling:ResourceTag",
     "autoscaling:DeleteWarmPool": "autoscaling:ResourceTag",
     "autoscaling:DetachLoadBalancerTargetGroups": "autoscaling:ResourceTag",
     "autoscaling:DetachTrafficSources": "autoscaling:ResourceTag",
+    "autoscaling:DisableMetricsCollection": "autoscaling:ResourceTag",
+    "autoscaling:EnableMetricsCollection": "autoscaling:ResourceTag",
+    "autoscaling:PutLifecycleHook": "autoscaling:ResourceTag",
+    "autoscaling:PutNotificationConfiguration": "autoscaling:ResourceTag",
+    "autoscaling:PutScalingPolicy": "autoscaling:ResourceTag",
+    "autoscaling:PutScheduledUpdateGroupAction": "autoscaling:ResourceTag",
     "autoscaling:PutWarmPool": "autoscaling:ResourceTag",
     "autoscaling:ResumeProcesses": "autoscaling:ResourceTag",
     "autoscaling:SetInstanceProtection": "autoscaling:ResourceTag",
@@ -122,8 +136,8 @@ BY_TAG = {
     "ec2:DescribeImageAttribute": "aws:ResourceTag",
     "ssm:SendCommand": "ssm:resourceTag",
 }
-#: IAM's quota for a managed policy; white space does not count.
-LONGEST = 6144
+#: IAM's quota for the inline policies of a role; white space does not count.
+LONGEST = 10_240
 
 
 def statements(action: str) -> list[dict[str, Any]]:
@@ -184,14 +198,15 @@ def test_the_first_blue_may_have_done_to_it_what_groups_may() -> None:
 
 
 def test_the_policy_fits() -> None:
-    """AWS takes it as one managed policy, with room for longer names."""
-    assert len(re.sub(r"\s", "", POLICY)) < LONGEST - 500
+    """AWS takes it as an inline policy of a role, with room for longer names and for others."""
+    assert len(re.sub(r"\s", "", POLICY)) < LONGEST - 2000
 
 
-def test_of_tags_only_the_mark_is_taken_off() -> None:
-    """Other tags of a group are their owner's."""
+def test_of_tags_only_the_mark_is_taken_off_what_no_release_made() -> None:
+    """Other tags of a group are their owner's; green's follow those of blue."""
     only = {"ForAllValues:StringEquals": {"aws:TagKeys": [tags.HELD]}}
-    assert [one["Condition"] for one in statements("autoscaling:DeleteTags")] == [only]
+    made = {"StringLike": {f"autoscaling:ResourceTag/{tags.SERVICE}": "web/*"}}
+    assert [one["Condition"] for one in statements("autoscaling:DeleteTags")] == [only, made]
 
 
 def test_names_in_the_policy_are_those_of_the_example() -> None:

@@ -71,6 +71,11 @@ def group(name: str, size: int = 4, **changes: Any) -> Group:
     return replace(made, **changes)
 
 
+def attached(**facts: Any) -> dict[str, Any]:
+    """What is attached to blue, as an event records it: nothing, unless it is said."""
+    return {"changed": [], "parts": {}, "alarms": [], **facts}
+
+
 class Stage:
     """One release on stage. `now` only moves when told; every change goes through an event."""
 
@@ -176,6 +181,7 @@ class Stage:
         blue = group("web-asg", target_groups=frozenset({TG}))
         self.enters(Phase.LAUNCHING, image="ami-1").did(Verb.PIN_BLUE, blue=BEFORE).did(Verb.SUSPEND_BLUE)
         self.did(Verb.MAKE_TEMPLATE_VERSION, template_version=8).did(Verb.CREATE_GREEN, Verb.SUSPEND_GREEN)
+        self.did(Verb.ATTACH_GREEN, attached=attached())
         marks: dict[str, Any] = {"release": self.release.id, "token": self.release.token}
         green = group("web-production-v42", template_version="8", **marks)
         template = Template("lt-1", default=7, latest=8, ours=8)

@@ -91,6 +91,13 @@ def everything(calls: Calls, **filters: Any) -> list[Answer]:
     return [group for page in pages for group in page["AutoScalingGroups"]]
 
 
+def known(group: Answer) -> Group:
+    """The same, of a group that is there."""
+    found = seen(group)
+    assert found is not None
+    return found
+
+
 def seen(group: Answer | None, failed: Failed = NOTHING) -> Group | None:
     """A group in our words."""
     if group is None:

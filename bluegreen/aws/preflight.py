@@ -42,7 +42,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
     weighing = weights.assess(calls, config, arns, ways, _idle(blue, arns) if left else "")
     serving = tuple(arn for arn in arns if arn != weighing.idle)
     _must_be_attached(blue, serving)
-    assert (fleet := groups.seen(blue)) is not None
+    fleet = groups.known(blue)
     targets = traffic.targets(calls, arns)
     if weighing.idle:
         weights.must_be_empty(weighing.idle, targets[weighing.idle], {i.id for one in left for i in one.instances})

@@ -42,7 +42,7 @@ class Timings:
     poll: float = 1  # between two looks at a running script
     publish: int = 60  # the length of a data point of a load balancer's metrics
     lag: float = 60  # from the end of such a data point until CloudWatch shows it
-    refresh: float = 600  # an instance refresh is under way, once it has begun
+    refresh: float = 60  # between two looks of an instance refresh, which may replace an instance at each
 
     @classmethod
     def quick(cls) -> Timings:
@@ -153,6 +153,7 @@ class FakeGroup:
     activities: list[Params] = field(default_factory=list)
     attached: dict[str, dict[str, Params]] = field(default_factory=dict)  # policies, schedules, metrics, the warm pool
     deleting: bool = False
+    because: str = ""  # why its desired size was last changed, as the activities say that follow from it
 
     @property
     def pool(self) -> Params | None:
@@ -162,6 +163,10 @@ class FakeGroup:
     def active(self) -> list[Member]:
         """Members that count for the desired size: not on their way out, and not set aside."""
         return [member for member in self.staying() if member.lifecycle not in ASIDE]
+
+    def aside(self) -> list[Member]:
+        """Members that are set aside, or on their way there."""
+        return [member for member in self.staying() if member.lifecycle in ASIDE]
 
     def staying(self) -> list[Member]:
         """Members that are not on their way out."""

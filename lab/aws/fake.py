@@ -96,6 +96,7 @@ class FakeAws:
         self._targets = Targets(self.engine, lambda: self._moto("elbv2"))
         self._listeners = Listeners(lambda: self._moto("elbv2"), self._balancing_changed)
         scaling = Scaling(self.engine, ec2, templates, self._targets)
+        self._scaling = scaling
         groups = Groups(self.engine, scaling, templates, self.region, self.account)
         self.metrics = Metrics(self.engine)
         self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
@@ -248,6 +249,17 @@ class FakeAws:
         with self.lock:
             self.engine.advance()
             self._ec2.terminate(instance_id, "Server.SpotInstanceTermination: Spot instance termination")
+
+    def rebalance(self, instance_id: str, process: str = "AZRebalance") -> None:
+        """A group replaces an instance, its successor first: to even out zones, or as spot capacity will be taken.
+
+        The second (`process`: "CapacityRebalance") only if the group is told to; it cannot be suspended.
+        """
+        with self.lock:
+            self.engine.advance()
+            for group in self.engine.state.groups.values():
+                if instance_id in group.members and (process == "AZRebalance" or group.config[process]):
+                    self._scaling.swap(group, group.members[instance_id], process)
 
     # -- looks inside, for tests -------------------------------------------------------------------------------------
 

@@ -79,6 +79,7 @@ class Groups:
             "SetInstanceHealth": self.set_instance_health,
             "EnterStandby": self.enter_standby,
             "ExitStandby": self.exit_standby,
+            "AttachInstances": self.attach_instances,
             "DetachInstances": self.detach_instances,
             "TerminateInstanceInAutoScalingGroup": self.terminate_instance,
             "SuspendProcesses": self.suspend,
@@ -133,13 +134,22 @@ class Groups:
 
     def resize(self, group: FakeGroup, sizes: Params) -> None:
         """Give a group other sizes, as an update would; ValidationError if they do not fit with those it keeps."""
-        self._reconfigure(group, group.config, sizes)
+        self._reconfigure(group, group.config, sizes, "a scheduled action")
 
-    def _reconfigure(self, group: FakeGroup, kept: Params, params: Params) -> None:
+    def changed(self, group: FakeGroup, why: str, old: int) -> None:
+        """Keep why the desired size is another one than `old`, for the activities that follow from it."""
+        if (new := group.config["DesiredCapacity"]) != old:
+            group.because = f"{why} changing the desired capacity from {old} to {new}. "
+
+    def _reconfigure(self, group: FakeGroup, kept: Params, params: Params, who: str = "a user request") -> None:
+        old = group.config["DesiredCapacity"]
         if "DesiredCapacity" not in params:
             low = max(params.get("MinSize", kept["MinSize"]), kept["DesiredCapacity"])
             kept = {**kept, "DesiredCapacity": min(params.get("MaxSize", kept["MaxSize"]), low)}
         group.config = self._configured(kept, params)
+        low, high, size = (group.config[key] for key in ("MinSize", "MaxSize", "DesiredCapacity"))
+        bounds = f"update of AutoScalingGroup constraints to min: {low}, max: {high}, desired: {size}"
+        self.changed(group, f"{who} {bounds}", old)
         self.scaling.wake(group)
 
     def set_desired_capacity(self, params: Params) -> Params:
@@ -150,7 +160,8 @@ class Groups:
                 side = "above max" if bound == "max" else "below min"
                 value = group.config[f"{bound.title()}Size"]
                 raise invalid(f"New SetDesiredCapacity value {size} is {side} value {value} for the AutoScalingGroup.")
-        group.config["DesiredCapacity"] = size
+        old, group.config["DesiredCapacity"] = group.config["DesiredCapacity"], size
+        self.changed(group, "a user request explicitly set group desired capacity", old)
         self.scaling.wake(group)
         return {}
 
@@ -339,6 +350,7 @@ class Groups:
     def exit_standby(self, params: Params) -> Params:
         """Put members that were set aside back in service; the size grows by them."""
         group, ids = self.group(params["AutoScalingGroupName"]), params["InstanceIds"]
+        _twenty(ids)
         if wrong := [one for one in ids if one not in group.members or group.members[one].lifecycle != "Standby"]:
             raise invalid(f"The instance {wrong[0]} is not in Standby.")  # its exact words are not known to us
         if (size := group.config["DesiredCapacity"] + len(ids)) > group.config["MaxSize"]:
@@ -346,12 +358,32 @@ class Groups:
         group.config["DesiredCapacity"] = size
         return {"Activities": [self.scaling.put_back(group, group.members[one]) for one in ids]}
 
+    def attach_instances(self, params: Params) -> Params:
+        """Make running instances that are of no group members of this one, which grows by them."""
+        group, ids = self.group(params["AutoScalingGroupName"]), params["InstanceIds"]
+        _twenty(ids)
+        for one in ids:
+            instance = self.engine.state.instances.get(one)
+            if instance is None or instance.state != "running":
+                raise invalid(f"Invalid Instance ID(s): {one}. It does not exist or is not running.")  # words unknown
+            if any(one in other.members for other in self.engine.state.groups.values()):
+                raise invalid(
+                    f"Instance {one} is already part of an AutoScalingGroup."
+                )  # its words are not known to us
+        if (size := group.config["DesiredCapacity"] + len(ids)) > group.config["MaxSize"]:
+            raise invalid(f"AutoScalingGroup {group.name} has max-size={group.config['MaxSize']}, less than {size}")
+        group.config["DesiredCapacity"] = size
+        for one in ids:
+            self.scaling.take_in(group, self.engine.state.instances[one])
+        return {}
+
     def detach_instances(self, params: Params) -> Params:
         """Let members go: out of the target groups and of the group, running on by themselves."""
         return self._set_aside(params, "Detaching", "Detaching EC2 instance", "was detached")
 
     def _set_aside(self, params: Params, state: str, description: str, cause: str) -> Params:
         group, ids = self.group(params["AutoScalingGroupName"]), params["InstanceIds"]
+        _twenty(ids)
         if wrong := [one for one in ids if one not in group.members or group.members[one].lifecycle != "InService"]:
             raise invalid(f"The instance {wrong[0]} is not in InService.")  # its exact words are not known to us
         if params["ShouldDecrementDesiredCapacity"]:
@@ -605,6 +637,11 @@ def _ten(arns: Iterable[str]) -> list[str]:
     if len(arns) > 10:
         raise invalid("Member must have length less than or equal to 10")
     return arns
+
+
+def _twenty(ids: list[str]) -> None:
+    if len(ids) > 20:
+        raise invalid("Member must have length less than or equal to 20")
 
 
 def _processes(params: Params) -> Iterable[str]:

@@ -121,7 +121,9 @@ class Policies:
                 raise invalid("The metric value does not correspond to a step adjustment of the policy")
         if params.get("HonorCooldown") and self._cools(group):
             raise ErrorAnswer("ScalingActivityInProgress", f"{group.name} is in cooldown")
+        old = int(group.config["DesiredCapacity"])
         self._run(group, policy, over or 0.0)
+        self.groups.changed(group, f"a user request executed policy {policy['PolicyName']}", old)
         return {}
 
     def _find(self, group: FakeGroup, name: str) -> Params:
@@ -170,7 +172,10 @@ class Policies:
         ]
         for group, policy in found:
             if policy["Enabled"] and "AlarmNotification" not in group.suspended and not group.deleting:
+                old = int(group.config["DesiredCapacity"])
                 self._scale(group, policy, alarm)
+                why = f"a monitor alarm {alarm.name} in state {alarm.state} triggered policy {policy['PolicyName']}"
+                self.groups.changed(group, why, old)
 
     def _scale(self, group: FakeGroup, policy: Params, alarm: Alarm) -> None:
         kind, threshold = policy["PolicyType"], float(alarm.config.get("Threshold", 0))

@@ -46,12 +46,12 @@ class Scaling:
             return
         self._replace(group)
         self._keep_warm(group)
-        missing = int(group.config["DesiredCapacity"]) - len(group.active())
+        missing = int(group.config["DesiredCapacity"]) - len(group.active()) + self._doubled(group)
         if missing > 0 and "Launch" not in group.suspended:
             self._launch_some(group, missing)
         elif missing < 0 and "Terminate" not in group.suspended:
             for member in self._victims(group, -missing):
-                self.terminate(group, member, "an instance was selected for scale-in.")
+                self.terminate(group, member, f"{group.because}an instance was selected for scale-in.")
 
     def _wind_up(self, group: FakeGroup) -> None:
         for member in group.staying():
@@ -82,7 +82,7 @@ class Scaling:
     def _launch(self, group: FakeGroup) -> bool:
         """Launch one instance; whether that began well."""
         cause = f"difference between desired and actual capacity of {group.name}"
-        activity = self._activity(group, "Launching a new EC2 instance", cause)
+        activity = self._activity(group, "Launching a new EC2 instance", group.because + cause)
         try:
             launch, spec = self._recipe(group)
             zone, subnet = self._where(group)
@@ -107,9 +107,10 @@ class Scaling:
         if name := group.config.get("LaunchConfigurationName"):
             return self.engine.state.configurations[name], None
         override: Params = {}
-        spec = group.config.get("LaunchTemplate")
+        config = group.attached.get("desired") or group.config  # the first: of an instance refresh
+        spec = config.get("LaunchTemplate")
         if spec is None:
-            mixed = group.config["MixedInstancesPolicy"]["LaunchTemplate"]
+            mixed = config["MixedInstancesPolicy"]["LaunchTemplate"]
             override = next(iter(mixed.get("Overrides") or [{}]))
             spec = override.get("LaunchTemplateSpecification") or mixed["LaunchTemplateSpecification"]
         template = self.templates.find(spec)
@@ -146,7 +147,38 @@ class Scaling:
         member.lifecycle, member.joined = "InService", self.engine.now
         self._close(member.activity, "Successful")
         self._join(group, member)
+        self._succeed(group, member)
         self.wake(group)
+
+    # -- instances that are replaced, their successors first -----------------------------------------------------------
+
+    def swap(self, group: FakeGroup, member: Member, process: str) -> None:
+        """Launch another instance, and terminate this one once that is in service; not while that is suspended.
+
+        So zones are evened out (AZRebalance), and spot capacity is given back (CapacityRebalance).
+        """
+        if member.lifecycle != "InService" or {process, "Launch"} & group.suspended.keys():
+            return
+        had = set(group.members)
+        if self._launch(group):
+            (new,) = group.members.keys() - had
+            group.attached.setdefault("successors", {})[new] = {"of": member.id}
+
+    def _doubled(self, group: FakeGroup) -> int:
+        """How many are there beside those whose successors they are."""
+        successors = group.attached.get("successors", {})
+        active = {member.id for member in group.active()}
+        return sum(new in active and one["of"] in active for new, one in successors.items())
+
+    def _succeed(self, group: FakeGroup, member: Member) -> None:
+        successor = group.attached.get("successors", {}).pop(member.id, None)
+        if successor and (old := group.members.get(successor["of"])):
+            self.terminate(group, old, "an instance was taken out of service in response to a rebalance.")
+
+    def answers(self, group: FakeGroup, member: Member) -> bool:
+        """Whether a member is healthy in every target group of its group."""
+        tables = [self.engine.state.targets.get(arn, {}) for arn in group.sources]
+        return all(member.id in table and table[member.id].state == "healthy" for table in tables)
 
     # -- the warm pool -----------------------------------------------------------------------------------------------
 
@@ -280,6 +312,15 @@ class Scaling:
         member.activity = self._activity(group, f"Moving EC2 instance out of Standby: {member.id}", said)
         self.engine.after(self.engine.timings.react, self._back, group.name, member.id)
         return member.activity
+
+    def take_in(self, group: FakeGroup, instance: FakeInstance) -> None:
+        """Make a running instance a member, in service a moment later."""
+        self.engine.state.tags.setdefault(instance.id, {})["aws:autoscaling:groupName"] = group.name
+        member = Member(instance.id, instance.zone, str(instance.launch.get("InstanceType", "t3.micro")), None)
+        said = f"an instance was attached in response to a user request: {instance.id}"
+        member.activity = self._activity(group, f"Attaching an existing EC2 instance: {instance.id}", said)
+        group.members[instance.id] = member
+        self.engine.after(self.engine.timings.react, self._back, group.name, instance.id)
 
     def _back(self, name: str, instance_id: str) -> None:
         group = self._group(name)

@@ -785,7 +785,7 @@ class TestGroups:
         assert ["Pending"] == states()
         lab.wait(5)
         assert ["InProgress"] == states()
-        lab.wait(600)
+        lab.wait(1000)
         assert ["Successful"] == states()
         with refused("ActiveInstanceRefreshNotFound"):
             groups.cancel_instance_refresh(**named)
@@ -799,6 +799,108 @@ class TestGroups:
         assert ["Cancelled", "Successful"] == states()
         only = groups.describe_instance_refreshes(**named, InstanceRefreshIds=[first], MaxRecords=1)
         assert [first] == [one["InstanceRefreshId"] for one in only["InstanceRefreshes"]]
+
+    def test_an_instance_refresh_replaces_one_instance_after_the_other(self, lab: Lab) -> None:
+        """By its desired configuration, which is the group's own at the end; protected ones, and Standby, stay."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
+        lab.client("ec2").create_launch_template_version(
+            LaunchTemplateId=lab.world.template, SourceVersion="1", LaunchTemplateData={"InstanceType": "t3.large"}
+        )
+        spec = {"LaunchTemplateId": lab.world.template, "Version": "2"}
+        first, second, third, fourth = lab.members()
+        groups.set_instance_protection(**named, InstanceIds=[first], ProtectedFromScaleIn=True)
+        groups.enter_standby(**named, InstanceIds=[second], ShouldDecrementDesiredCapacity=True)
+        lab.wait(60)
+        groups.start_instance_refresh(**named, DesiredConfiguration={"LaunchTemplate": spec})
+        least = 3
+        for _ in range(60):
+            lab.wait(10)
+            least = min(least, lab.states().count("healthy"))
+        (done,) = groups.describe_instance_refreshes(**named)["InstanceRefreshes"]
+        assert ("Successful", 100, 0) == tuple(done[k] for k in ("Status", "PercentageComplete", "InstancesToUpdate"))
+        assert 2 == least and {third, fourth}.isdisjoint(lab.members()) and {first, second} < {*lab.members()}
+        versions = [one["LaunchTemplate"]["Version"] for one in lab.group()["Instances"]]
+        assert ["1", "1", "2", "2"] == sorted(versions) and "2" == lab.group()["LaunchTemplate"]["Version"]
+
+    def test_an_instance_refresh_waits_and_fails(self, lab: Lab) -> None:
+        """While it is suspended, or an instance is not healthy; an hour of it is too long."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
+        groups.suspend_processes(**named, ScalingProcesses=["InstanceRefresh"])
+        before = lab.members()
+        groups.start_instance_refresh(**named, DesiredConfiguration={"LaunchTemplate": lab.spec()})
+        lab.wait(3500)
+        assert before == lab.members()
+        lab.wait(300)
+        assert ["Failed"] == [one["Status"] for one in groups.describe_instance_refreshes(**named)["InstanceRefreshes"]]
+
+    def test_instances_are_attached(self, lab: Lab) -> None:
+        """One that was detached, and back in service a moment later; not one that is a member, nor more than fit."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
+        one, other, *_ = lab.members()
+        groups.detach_instances(**named, InstanceIds=[one], ShouldDecrementDesiredCapacity=True)
+        lab.wait(60)
+        assert one not in lab.members()
+        groups.attach_instances(**named, InstanceIds=[one])
+        lab.wait(30)
+        assert ("InService", "healthy", 4) == (
+            lab.fake.members(GROUP)[one],
+            lab.health(one)[0],
+            lab.group()["DesiredCapacity"],
+        )
+        for wrong, text in (([other], "already"), (["i-0"], "Invalid"), ([lab.world.builder] * 21, "20")):
+            with refused("ValidationError", text):
+                groups.attach_instances(**named, InstanceIds=wrong)
+        lab.client("ec2").start_instances(InstanceIds=[lab.world.builder])
+        lab.wait(60)
+        groups.update_auto_scaling_group(**named, MaxSize=4)
+        with refused("ValidationError", "max-size"):
+            groups.attach_instances(**named, InstanceIds=[lab.world.builder])
+
+    @pytest.mark.parametrize("process", ["AZRebalance", "CapacityRebalance"])
+    def test_a_rebalance_launches_before_it_terminates(self, lab: Lab, process: str) -> None:
+        """One member more for a while, though its successor answers later; not while suspended, nor untold."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
+        one = lab.members()[0]
+        groups.suspend_processes(**named, ScalingProcesses=["AZRebalance", "Launch"])
+        lab.fake.rebalance(one, process)
+        assert 4 == len(lab.members())
+        groups.resume_processes(**named)
+        groups.update_auto_scaling_group(**named, CapacityRebalance=process == "CapacityRebalance")
+        lab.fake.rebalance(one, process)
+        sizes, healthy = set(), set()
+        for _ in range(20):
+            lab.wait(6)
+            sizes.add(len(lab.members()))
+            healthy.add(lab.states().count("healthy"))
+        assert ({4, 5}, 3) == (sizes, min(healthy)) and one not in lab.members() and "draining" not in lab.states()
+        assert 4 == lab.group()["DesiredCapacity"] == lab.states().count("healthy")
+
+    def test_activities_say_why_the_size_was_changed(self, lab: Lab) -> None:
+        """A request, a policy's alarm, a scheduled action."""
+        groups, named = lab.client("autoscaling"), {"AutoScalingGroupName": GROUP}
+        change = {"AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": 1}
+        policy = groups.put_scaling_policy(**named, **change, PolicyName="more")["PolicyARN"]
+        metric = {"Namespace": "Shop", "MetricName": "Load", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+        rule = {"Threshold": 5, "ComparisonOperator": "GreaterThanThreshold"}
+        watch = lab.client("cloudwatch")
+        watch.put_metric_alarm(AlarmName="high", AlarmActions=[policy], **metric, **rule)
+        groups.set_desired_capacity(**named, DesiredCapacity=5)
+        lab.wait(10)
+        watch.set_alarm_state(AlarmName="high", StateValue="ALARM", StateReason="a test")
+        lab.wait(10)
+        groups.put_scheduled_update_group_action(
+            **named, ScheduledActionName="a", DesiredCapacity=7, Recurrence="* * * * *"
+        )
+        lab.wait(70)
+        request, alarm, scheduled = [one["Cause"] for one in groups.describe_scaling_activities(**named)["Activities"]][
+            2::-1
+        ]
+        assert (
+            "a user request explicitly set group desired capacity changing the desired capacity from 4 to 5" in request
+        )
+        assert "alarm high in state ALARM triggered policy more changing the desired capacity from 5 to 6" in alarm
+        assert "a scheduled action update of AutoScalingGroup constraints to min: " in scheduled
+        assert "desired: 7 changing the desired capacity from 6 to 7" in scheduled
 
     def test_an_image_is_shared_and_versions_are_found_by_image(self, lab: Lab) -> None:
         """Launch permissions are added and removed; versions are filtered by image and by being the default."""

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from lab.aws.attached import METRICS, NOTIFICATIONS
 from lab.aws.policies import _adjusted, _step
 from tests.lab.test_aws import GROUP, Lab, refused
+from tests.worlds.attachments import differences, hang, hanging
 
 NAMED = {"AutoScalingGroupName": GROUP}
 CPU: dict[str, Any] = {
@@ -493,3 +494,39 @@ def test_a_group_is_not_made_with_too_many_or_too_long_tags(lab: Group) -> None:
     with pytest.raises(ClientError, match="2 validation errors"):
         lab.create(Tags=[{"Key": "k" * 129, "Value": "v" * 257}])
     assert {} == lab.fake.members("green") and "green" not in lab.fake.engine.state.groups
+
+
+# --- all of it -------------------------------------------------------------------------------------------------------
+
+
+def test_what_hangs_on_one_group_can_hang_on_another(lab: Group) -> None:
+    """Put twice it is the same, whatever the group is called; what is missing or other is found, kind by kind."""
+    lab.create(TargetGroupARNs=[lab.arn])
+    for name in (GROUP, "green"):
+        hang(lab.world, name)
+    blue = hanging(lab.world, GROUP)
+    assert [] == differences(blue, hanging(lab.world, "green"))
+    assert {kind.split()[0] for kind in blue} == {
+        "policy",
+        "alarms",
+        "scheduled",
+        "hook",
+        "notification",
+        "metric",
+        "warm",
+    }
+    lab.asg.delete_policy(AutoScalingGroupName="green", PolicyName="cpu")
+    lab.asg.disable_metrics_collection(AutoScalingGroupName="green", Metrics=["GroupDesiredCapacity"])
+    lab.watch.put_metric_alarm(
+        AlarmName="green-busy",
+        **{key: value for key, value in lab.alarms()["web-asg-busy"].items() if key in ("Namespace", "MetricName")},
+        Period=60,
+        Statistic="Sum",
+        EvaluationPeriods=1,
+        Threshold=9,
+        ComparisonOperator="LessThanThreshold",
+        AlarmActions=[lab.policies(AutoScalingGroupName="green", PolicyNames=["step"])[0]["PolicyARN"]],
+    )
+    wrong = [one.partition(":")[0] for one in differences(blue, hanging(lab.world, "green"))]
+    assert ["alarms of cpu", "alarms of step", "metric GroupDesiredCapacity", "policy cpu"] == wrong
+    assert {} == hanging(lab.world, "none")

@@ -27,7 +27,7 @@ from bluegreen.errors import AwsError, BlueGreenError, Refused
 from bluegreen.release import EventKind, Outcome, Phase, Release
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
-from tests.worlds import GOOD, SICK, Died, Ops, fast
+from tests.worlds import GOOD, SICK, Died, Ops, attachments, fast
 from tests.worlds.strangers import KINDS, Strangers
 
 SERVICE = "web/production"
@@ -67,6 +67,8 @@ LOOKED_AT = (
 #: A rollback begins so many seconds after its order, at most, whatever AWS swallows of looks: a driver of these worlds
 #: reads the journal every two, and clocks may differ. One attempt of a call that is swallowed takes eight.
 HEARD = 7.0
+#: Whether S14 is judged of green, too: only when a release puts on green what hangs on blue. Blue must always keep it.
+OF_GREEN = False
 #: Drivers that a release may use up, one after another.
 DRIVERS = 40
 
@@ -109,6 +111,7 @@ class Story:
     hindered: bool = False  # what an order may have to wait for: a driver that is dead or asleep, a change, the journal
     scaled: bool = False  # blue has grown, and green has followed it
     release: str = ""
+    hung: attachments.Found = field(default_factory=dict)  # what hung on blue before its release
     _told: int = 0
 
     @cached_property
@@ -179,15 +182,33 @@ class Story:
         """What is left to chance of others."""
         return random.Random(-self.seed)
 
+    @cached_property
+    def load(self) -> random.Random:
+        """What is left to chance of what hangs on blue, and of the load that it follows."""
+        return random.Random(f"{self.seed} load")
+
+    def _hang(self) -> None:
+        """Some of what a group can have, or all of it."""
+        if self.load.random() < 0.3:
+            some = [kind for kind in attachments.KINDS if self.load.random() < 0.4]
+            kinds = some if self.load.random() < 0.7 else list(attachments.KINDS)
+            attachments.hang(self.ops.world, self.ops.world.group, kinds)
+            self.did += [f"blue has {kind}" for kind in kinds]
+            self.ops.clock.sleep(60)  # until its warm pool is filled
+        self.hung = attachments.hanging(self.ops.world, self.ops.world.group)
+
     def play(self) -> list[str]:
         """Play it to its end; what did not hold."""
         version, them = self._version(), self.strangers
+        self._hang()
         release = self.ops.start(version)
         self.release = release.id
         for strike in _STRIKES:
             strike(self)
         moments = {self.dice.randrange(1, 160): act for act in _acts(self.dice)}
         moments |= {self.others.randrange(1, 160): act for act in _theirs(self.others)}
+        if "policy simple" in self.hung:
+            moments |= {self.load.randrange(1, 160): "the load grows" for _ in range(self.load.choice([0, 1, 2]))}
 
         def when(seen: Release) -> None:
             self._told += 1
@@ -301,7 +322,15 @@ class Story:
         found = [one for one in self.ops.wrong(done) if not (self.scaled and one.startswith("DesiredCapacity"))]
         if self.shaken and self.ops.beside:  # who serves beside it is all that is healthy, and gets everything
             found = [one for one in found if not one.startswith("set() serve")]
-        return [one for one in found if not self.strangers.own(one)]
+        return [one for one in found if not self.strangers.own(one)] + self._lost(done)
+
+    def _lost(self, done: Release) -> list[str]:
+        """S14: what hung on blue and does not hang on who serves now."""
+        if done.outcome is Outcome.LIVE and not OF_GREEN:
+            return []
+        good = done.green_group if done.outcome is Outcome.LIVE else done.blue_group
+        now = attachments.hanging(self.ops.world, good)
+        return [f"S14: {one}" for one in attachments.differences(self.hung, now)]
 
 
 # --- what AWS does -----------------------------------------------------------------------------------------
@@ -480,6 +509,16 @@ def _scale_out(story: Story, seen: Release) -> None:
         story.ops.world.client("autoscaling").set_desired_capacity(**more)
 
 
+def _load_grows(story: Story, seen: Release) -> None:
+    """The alarms of both groups say so, as both serve the same; a policy changes the size unless that is suspended."""
+    watch = story.ops.world.client("cloudwatch")
+    story.scaled = True
+    for alarm in watch.describe_alarms(AlarmNamePrefix="")["MetricAlarms"]:
+        if "Metrics" in alarm and any(":scalingPolicy:" in arn for arn in alarm["AlarmActions"]):
+            for state in ("OK", "ALARM"):
+                watch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue=state, StateReason="load")
+
+
 def _hand(act: Callable[[Any, Release], Any]) -> Callable[[Story, Release], None]:
     """Somebody else changes a group, with a client for Auto Scaling."""
 
@@ -527,6 +566,7 @@ _ACTS: Mapping[str, Callable[[Story, Release], None]] = {
     "detach one of blue": _set_aside("detach_instances", "blue_group"),
     "detach one of green": _set_aside("detach_instances", "green_group"),
     "blue scales out": _scale_out,
+    "the load grows": _load_grows,
     "detach blue": _hand(
         lambda client, seen: client.detach_load_balancer_target_groups(
             AutoScalingGroupName=seen.blue_group, TargetGroupARNs=list(seen.blue_targets)

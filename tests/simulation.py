@@ -69,6 +69,10 @@ LOOKED_AT = (
 HEARD = 7.0
 #: Whether S14 is judged of green, too: only when a release puts on green what hangs on blue. Blue must always keep it.
 OF_GREEN = False
+#: Whether what fell due during a release must be done at its end: only when a release catches up with it.
+CAUGHT_UP = False
+#: The sizes that a scheduled action gives to who serves, in some worlds.
+DUE = {"MinSize": 3, "MaxSize": 9, "DesiredCapacity": 5}
 #: Drivers that a release may use up, one after another.
 DRIVERS = 40
 
@@ -112,6 +116,7 @@ class Story:
     scaled: bool = False  # blue has grown, and green has followed it
     release: str = ""
     hung: attachments.Found = field(default_factory=dict)  # what hung on blue before its release
+    due: float = 0  # when a scheduled action comes to blue, with the sizes `DUE`; 0: there is none
     _told: int = 0
 
     @cached_property
@@ -196,6 +201,11 @@ class Story:
             self.did += [f"blue has {kind}" for kind in kinds]
             self.ops.clock.sleep(60)  # until its warm pool is filled
         self.hung = attachments.hanging(self.ops.world, self.ops.world.group)
+        if self.load.random() < 0.15:
+            after = self.load.randrange(10, 400)
+            self.due = self.ops.clock.now() + after
+            self.did.append(f"an action falls due after {after} s")
+            attachments.schedule(self.ops.world, self.ops.world.group, self.due, DUE)
 
     def play(self) -> list[str]:
         """Play it to its end; what did not hold."""
@@ -319,18 +329,26 @@ class Story:
         self.ops.clock.sleep(seconds)
 
     def _wrong(self, done: Release) -> list[str]:
-        found = [one for one in self.ops.wrong(done) if not (self.scaled and one.startswith("DesiredCapacity"))]
+        found = [one for one in self.ops.wrong(done) if not self._meant(one)]
         if self.shaken and self.ops.beside:  # who serves beside it is all that is healthy, and gets everything
             found = [one for one in found if not one.startswith("set() serve")]
         return [one for one in found if not self.strangers.own(one)] + self._lost(done)
 
+    def _meant(self, wrong: str) -> bool:
+        """Whether it is a size that somebody wanted: a policy, an owner, or a scheduled action."""
+        sizes = DUE if self.due and self.ops.clock.now() >= self.due else {}
+        return (self.scaled and wrong.startswith("DesiredCapacity")) or wrong.partition(" is ")[0] in sizes
+
     def _lost(self, done: Release) -> list[str]:
-        """S14: what hung on blue and does not hang on who serves now."""
-        if done.outcome is Outcome.LIVE and not OF_GREEN:
-            return []
-        good = done.green_group if done.outcome is Outcome.LIVE else done.blue_group
-        now = attachments.hanging(self.ops.world, good)
-        return [f"S14: {one}" for one in attachments.differences(self.hung, now)]
+        """S14: what hung on blue and does not hang on who serves now, and what fell due and was not caught up."""
+        live = done.outcome is Outcome.LIVE
+        group = self.ops.group(done.green_group if live else done.blue_group) or {}
+        wrong = [f"{key} is {group.get(key)}, {size} fell due" for key, size in DUE.items() if group.get(key) != size]
+        wrong = wrong if CAUGHT_UP and self.due and self.ops.clock.now() >= self.due and not self.scaled else []
+        if OF_GREEN or not live:
+            now = attachments.hanging(self.ops.world, group.get("AutoScalingGroupName", ""))
+            wrong += attachments.differences(self.hung, {kind: now[kind] for kind in now if kind != "scheduled due"})
+        return [f"S14: {one}" for one in wrong]
 
 
 # --- what AWS does -----------------------------------------------------------------------------------------

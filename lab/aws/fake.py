@@ -251,9 +251,9 @@ class FakeAws:
             self._ec2.terminate(instance_id, "Server.SpotInstanceTermination: Spot instance termination")
 
     def rebalance(self, instance_id: str, process: str = "AZRebalance") -> None:
-        """A group replaces an instance, its successor first: to even out zones, or as spot capacity will be taken.
+        """A group replaces an instance, its successor first: to even out zones, or since spot capacity ends.
 
-        The second (`process`: "CapacityRebalance") only if the group is told to; it cannot be suspended.
+        The second (`process`: "CapacityRebalance") happens only if the group has that setting; nobody can suspend it.
         """
         with self.lock:
             self.engine.advance()

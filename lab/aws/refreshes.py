@@ -1,9 +1,11 @@
-"""Instance refreshes of Auto Scaling groups: one instance after the other, and what AWS refuses meanwhile.
+"""Instance refreshes of Auto Scaling groups replace one instance after the other.
 
-    Pending -> InProgress: an old instance is terminated, the group launches another, … -> Successful
-    InProgress -> Cancelling -> Cancelled: what was replaced stays; so it does when it Failed, an hour without progress
+    Pending -> InProgress -> Successful
+    InProgress -> Cancelling -> Cancelled, or InProgress -> Failed
 
-With a desired configuration new instances are launched by it, and it is the group's own once all are replaced.
+While one is in progress it terminates an old instance, and the group launches another. A refresh that makes no progress
+for an hour has failed. What it replaced stays replaced. With a desired configuration the group launches new instances
+by that, and takes it over as its own at the end.
 """
 
 from __future__ import annotations
@@ -47,8 +49,7 @@ class Refreshes:
             )
         made = {key: value for key, value in params.items() if key in ("AutoScalingGroupName", "DesiredConfiguration")}
         made |= {"InstanceRefreshId": self.engine.new_id("refresh"), "Status": "Pending", "StartTime": self.engine.now}
-        old = [one.id for one in group.active()]
-        made |= {"old": old, "InstancesToUpdate": len(old), "PercentageComplete": 0}
+        made["old"] = [one.id for one in group.active()]
         kept[made["InstanceRefreshId"]] = made
         self.engine.after(self.engine.timings.react, self._begins, group.name, made["InstanceRefreshId"])
         return {"InstanceRefreshId": made["InstanceRefreshId"]}
@@ -97,7 +98,7 @@ class Refreshes:
     def _begins(self, name: str, refresh: str) -> None:
         if found := self._found(name, refresh, "Pending"):
             group, row = found
-            row["Status"] = "InProgress"
+            row.update(Status="InProgress", InstancesToUpdate=len(row["old"]), PercentageComplete=0)
             if wanted := row.get("DesiredConfiguration"):
                 group.attached["desired"] = copy.deepcopy(wanted)
             row["moved"] = self.engine.now

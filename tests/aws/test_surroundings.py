@@ -476,9 +476,9 @@ def test_an_instance_refresh() -> None:
     assert f"the instance refresh {begun['InstanceRefreshId']} of web-asg is under way (Pending)" in said
     assert "`aws autoscaling cancel-instance-refresh --auto-scaling-group-name web-asg`" in said
     stage.clock.sleep(30)
-    assert "(InProgress)" in told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
+    assert "(InProgress, 0 % done)" in told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
     client.cancel_instance_refresh(AutoScalingGroupName="web-asg")
-    assert "(Cancelling)" in told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
+    assert "(Cancelling, 0 % done)" in told(stage, FindingKey.INSTANCE_REFRESH, REFUSED)
     stage.clock.sleep(30)
     assert stage.baseline().findings == ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from lab.world import World
@@ -37,6 +38,16 @@ def hang(world: World, group: str, kinds: Iterable[str] = ()) -> None:
     """Put these kinds on a group, or all; `group` serves the world's first target group if it serves any."""
     for kind in kinds or KINDS:
         KINDS[kind](world, {"AutoScalingGroupName": group})
+
+
+def schedule(world: World, group: str, at: float, sizes: Mapping[str, int]) -> None:
+    """An action that comes once, called `due`."""
+    world.client("autoscaling").put_scheduled_update_group_action(
+        AutoScalingGroupName=group,
+        ScheduledActionName="due",
+        StartTime=datetime.fromtimestamp(int(at) + 1, UTC),
+        **sizes,
+    )
 
 
 def _policy(world: World, named: Mapping[str, str], name: str, **params: Any) -> str:

@@ -103,6 +103,21 @@ def test_a_release_promises_a_way_back() -> None:
     assert "`--cure`" in told.hint
 
 
+def test_a_blue_that_is_scaling_or_at_size_0_refuses_nothing() -> None:
+    """It is said what the release does about it; a blue that is ill is refused, or cured, whatever else it is."""
+    blue = Baseline(group("web-asg"), (TG,), Template("lt-1", 7, 7), "7", ())
+    assert list(orders.also_found(blue)) == []
+    asleep = replace(blue, blue=group("web-asg", 0), unsettled="the group web-asg is scaling: it has 1 instance of 0")
+    scaling, idle = orders.also_found(asleep)
+    assert (scaling.key, scaling.verdict, scaling.found) == (FindingKey.BLUE_SCALING, Verdict.NOTED, asleep.unsettled)
+    assert (idle.key, idle.verdict, idle.found) == (
+        FindingKey.NOTHING_SERVES,
+        Verdict.WARNED,
+        "the group web-asg is at size 0",
+    )
+    assert list(orders.also_found(replace(asleep, unwell="1 of 4 is healthy"))) == []
+
+
 def test_a_cure_that_was_rolled_back_took_nobody_out() -> None:
     """Both are named, and what takes them out."""
     seen = Observation(at=1.0, rest=(group("web-v41", 1),), targets={TG: {"web-v41-0": "healthy"}})

@@ -207,7 +207,8 @@ class World:
         return [f"snapshot {one} of no image" for one in state.snapshots if one not in used]
 
     def _stray_instances(self, live: str) -> list[str]:
-        inside = set(self.fake.members(live)) | {self.builder}
+        group = self.fake.engine.state.groups.get(live)
+        inside = {self.builder, *self.fake.members(live), *(group.warm if group else ())}
         states = self.fake.instances()
         strays = [one for one, state in states.items() if one not in inside and state != "terminated"]
         found = [f"instance {one}" for one in strays if self._release_tag(one)]

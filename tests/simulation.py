@@ -67,10 +67,6 @@ LOOKED_AT = (
 #: A rollback begins so many seconds after its order, at most, whatever AWS swallows of looks: a driver of these worlds
 #: reads the journal every two, and clocks may differ. One attempt of a call that is swallowed takes eight.
 HEARD = 7.0
-#: Whether S14 is judged of green, too: only when a release puts on green what hangs on blue. Blue must always keep it.
-OF_GREEN = False
-#: Whether what fell due during a release must be done at its end: only when a release catches up with it.
-CAUGHT_UP = False
 #: The sizes that a scheduled action gives to who serves, in some worlds.
 DUE = {"MinSize": 3, "MaxSize": 9, "DesiredCapacity": 5}
 #: Drivers that a release may use up, one after another.
@@ -344,10 +340,9 @@ class Story:
         live = done.outcome is Outcome.LIVE
         group = self.ops.group(done.green_group if live else done.blue_group) or {}
         wrong = [f"{key} is {group.get(key)}, {size} fell due" for key, size in DUE.items() if group.get(key) != size]
-        wrong = wrong if CAUGHT_UP and self.due and self.ops.clock.now() >= self.due and not self.scaled else []
-        if OF_GREEN or not live:
-            now = attachments.hanging(self.ops.world, group.get("AutoScalingGroupName", ""))
-            wrong += attachments.differences(self.hung, {kind: now[kind] for kind in now if kind != "scheduled due"})
+        wrong = wrong if self.due and self.ops.clock.now() >= self.due and not self.scaled else []
+        now = attachments.hanging(self.ops.world, group.get("AutoScalingGroupName", ""))
+        wrong += attachments.differences(self.hung, {kind: now[kind] for kind in now if kind != "scheduled due"})
         return [f"S14: {one}" for one in wrong]
 
 
@@ -456,8 +451,9 @@ def _moves_to(story: Story, seen: Release) -> None:
 
 
 def _refreshes(story: Story, seen: Release) -> None:
-    """Which AWS refuses while another is under way."""
+    """It takes instances out of service one by one. AWS refuses it while another is under way."""
     if seen.phase is Phase.BAKING:
+        story.shaken = True
         story.ops.world.client("autoscaling").start_instance_refresh(AutoScalingGroupName=seen.blue_group)
 
 

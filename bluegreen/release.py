@@ -487,11 +487,12 @@ class Act(Recorded):
 class AttachedParts(Recorded):
     """What is attached to blue, as green was given it; sizes and warm pool when green followed blue in the end."""
 
-    seldom = ("minimum", "maximum", "desired", "warm_pool")
+    seldom = ("later", "minimum", "maximum", "desired", "warm_pool")
 
     changed: tuple[str, ...]  # `kind name` of what was put on green or taken off; none: green is as blue
     parts: Mapping[str, str]  # of all that blue has: `kind name` -> a fingerprint
     alarms: tuple[str, ...]  # names of the copies of alarms
+    later: tuple[str, ...] = ()  # `kind name` of what AWS takes only once green is in its target groups
     minimum: int | None = None  # blue's own sizes
     maximum: int | None = None
     desired: int | None = None

@@ -458,14 +458,24 @@ def _sync(calls: Calls, release: Release, known: Mapping[str, str] | None) -> At
     groups.must_be_ours(there[release.green_group], release, "PutScalingPolicy")
     blue, green = (look(calls, there[name]) for name in (release.blue_group, release.green_group))
     now = {key: _fingerprint(part) for key, part in blue.parts()}
-    news = {key for key in now if known is None or now[key] != known.get(key)}
+    later = {f"scaling policy {name}" for name in _early(blue, green, release)}
+    news = {key for key in now if known is None or now[key] != known.get(key)} - later
     changed = [
         *_put_all(calls, release, blue, green, news),
         *_drop_all(calls, release, green, (known or {}).keys() - now.keys()),
         *_put_copies(calls, release, blue, news),
     ]
     copies = sorted(copy_name(alarm["AlarmName"], release) for alarm in blue.alarms)
-    return AttachedParts(tuple(changed), now, tuple(copies))
+    return AttachedParts(tuple(changed), now, tuple(copies), tuple(sorted(later)))
+
+
+def _early(blue: Attachments, green: Attachments, release: Release) -> Iterator[str]:
+    """Policies that name a target group which green is not in yet (EC2 Auto Scaling API, PutScalingPolicy)."""
+    home = {_resource(arn) for arn in groups.target_groups(green.group)}
+    for name, part in blue.kinds["scaling policy"].items():
+        labels = re.findall(r"targetgroup/[\w-]+/\w+", json.dumps(for_green(part, release), default=str))
+        if set(labels) - home:
+            yield name
 
 
 def _put_all(

@@ -125,9 +125,29 @@ def _attach_to_green(s: Situation) -> Decision | None:
     return s.wait(Awaited.READ_BACK) if s.age(verb) < COPY_AGAIN else Act(verb, again=times + 1)
 
 
+def attach_the_rest(s: Situation) -> Act | None:
+    """Policies that name a target group, once green is seen to be in it; nothing waits for them."""
+    attached, green, verb = s.release.attached, s.seen.green, Verb.ATTACH_GREEN
+    joined = green is not None and s.did(Verb.JOIN_GREEN) and set(s.release.green_targets) <= green.target_groups
+    if attached is None or not joined or not (attached.later or attached.changed):
+        return None
+    act = s.release.act(verb)
+    first = s.release.did[verb].seq < s.release.began[Verb.JOIN_GREEN].seq
+    times = act.again if act else 0
+    return Act(verb, again=times + 1) if first or s.age(verb) >= COPY_AGAIN else None
+
+
 def checking(s: Situation) -> Decision:
     """Judge green before it gets any traffic."""
-    return woken(s) or intruded(s) or _join_idle(s) or check_failed(s) or checks_pending(s) or Enter(Phase.OVERLAPPING)
+    return (
+        woken(s)
+        or intruded(s)
+        or _join_idle(s)
+        or attach_the_rest(s)
+        or check_failed(s)
+        or checks_pending(s)
+        or Enter(Phase.OVERLAPPING)
+    )
 
 
 def _join_idle(s: Situation) -> Decision | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.decision import Decision, Enter, RollBack, Situation, Wait, rest_out, woken
 from bluegreen.phases.drift import intruded
+from bluegreen.phases.launching import attach_the_rest
 from bluegreen.phases.losses import loss
 from bluegreen.release import Act, Awaited, Phase, Reason, Verb, duration
 
@@ -15,6 +16,7 @@ def overlapping(s: Situation) -> Decision:
         woken(s)
         or intruded(s)
         or _join_green(s)
+        or attach_the_rest(s)
         or _give_share(s)
         or check_failed(s)
         or checks_pending(s)

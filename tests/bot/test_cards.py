@@ -635,15 +635,16 @@ def test_a_failed_one_that_goes_on_is_counted_once(slack: FakeSlack) -> None:
 
 
 def failed_and_ordered_back(slack: FakeSlack) -> tuple[Newsroom, Release, Bot]:
-    """Somebody else makes green larger in the soak: it fails; then a person orders the return to blue."""
+    """Somebody else puts blue on another version in the soak: it fails; then a person orders the return to blue."""
     at = Newsroom(slack)
     bot = Bot(at)
     release = at.start()
     end = at.beats(bot)
     with pytest.raises(Interrupted):
         at.drive(release, stop=lambda: at.engine.load(release.id).phase is Phase.SOAKING)
+    latest = {"LaunchTemplateId": at.ops.world.template, "Version": "$Latest"}
     others = at.ops.world.client("autoscaling")
-    others.update_auto_scaling_group(AutoScalingGroupName=release.green_group, DesiredCapacity=2)
+    others.update_auto_scaling_group(AutoScalingGroupName=release.blue_group, LaunchTemplate=latest)
     failed = at.drive(release)
     assert failed.outcome is Outcome.FAILED, failed
     at.ops.clock.sleep(10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -39,17 +40,17 @@ def half_sick(o: Ops, live: Release) -> None:
 
 def growing(o: Ops, live: Release) -> None:
     """One more boots."""
-    _resize(o, live.green_group, DesiredCapacity=live.size + 1)
+    _change(o, live.green_group, DesiredCapacity=live.size + 1)
 
 
 def emptied(o: Ops, live: Release) -> None:
     """Nobody is left."""
-    _resize(o, live.green_group, MinSize=0, DesiredCapacity=0)
+    _change(o, live.green_group, MinSize=0, DesiredCapacity=0)
     o.clock.sleep(60)
 
 
-def _resize(o: Ops, group: str, **sizes: int) -> None:
-    o.world.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=group, **sizes)
+def _change(o: Ops, group: str, **settings: Any) -> None:
+    o.world.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=group, **settings)
 
 
 def healthy(o: Ops) -> int:
@@ -190,7 +191,8 @@ def failed_with_both(weighted: bool) -> tuple[Ops, Release]:
     lives(o, commit=FIRST)
 
     def meddle() -> None:
-        _resize(o, release.blue_group, MinSize=1)
+        latest = {"LaunchTemplateId": o.world.template, "Version": "$Latest"}
+        _change(o, release.blue_group, LaunchTemplate=latest)
 
     release = o.start(SECOND)
     shared = once(lambda seen: seen.share > 0 or (not weighted and Verb.JOIN_GREEN in seen.did), meddle)

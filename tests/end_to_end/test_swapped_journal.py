@@ -10,8 +10,8 @@ import pytest
 from tests.lost_journals import Matrix, wrong
 
 SHARED = (
-    "launching, suspend_green | as an hour ago | retiring",  # it took the pins of the next release off, with old sizes
-    "soaking | swapped | launching, suspend_green",  # blue of another release was unpinned
+    "launching, attach_green | as an hour ago | retiring",  # it took the pins of the next release off, with old sizes
+    "soaking | swapped | launching, attach_green",  # blue of another release was unpinned
     "holding | deleted | ",  # two serve, and a person says which
     "between releases | of another account | overlapping",  # what is in no account of ours cannot be looked at
 )

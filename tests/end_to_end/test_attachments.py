@@ -1,149 +1,32 @@
-"""A group with everything that can be attached to one: released, rolled back, released again, and still whole (S14)."""
+"""What hangs on a group stays on whoever serves, and works; its sizes are what its owner and its policies want."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bluegreen.release import Outcome
-from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops
+from bluegreen.release import Outcome, Phase, Release
+from tests.worlds.attachments import differences, hang, hanging, schedule
+from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
 
-TOPIC = "arn:aws:sns:ap-northeast-2:123456789012:topic"
-TIMES = ("CreatedTime", "StateUpdatedTimestamp", "StateTransitionedTimestamp", "AlarmConfigurationUpdatedTimestamp")
-#: What is each group's own, and of each release.
-OWN = {"AutoScalingGroupName", "AutoScalingGroupARN", "CreatedTime", "Instances", "LaunchTemplate", "WarmPoolSize"}
-OWN |= {"TargetGroupARNs", "TrafficSources"}
-
-
-def attach_everything(o: Ops) -> None:
-    """Policies of all types, alarms, schedules, metrics, notifications, hooks, a suspended process, a warm pool."""
-    scaling, watch, name = o.world.client("autoscaling"), o.world.client("cloudwatch"), o.world.group
-    group = {"AutoScalingGroupName": name}
-    balancer = o.world.client("elbv2").describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
-    home = o.world.target_group.rpartition(":")[2]
-    label = f"{balancer.rpartition('loadbalancer/')[2]}/{home}"
-    requests = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label}
-    tracking = {"PredefinedMetricSpecification": requests, "TargetValue": 1000.0}
-    steps = {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": [STEP]}
-    scaling.put_scaling_policy(
-        **group, PolicyName="requests", PolicyType="TargetTrackingScaling", TargetTrackingConfiguration=tracking
-    )
-    out = scaling.put_scaling_policy(**group, PolicyName="out", PolicyType="StepScaling", **steps)["PolicyARN"]
-    scaling.put_scaling_policy(**group, PolicyName="off", PolicyType="StepScaling", Enabled=False, **steps)
-    scaling.put_scaling_policy(
-        **group,
-        PolicyName="in",
-        AdjustmentType="PercentChangeInCapacity",
-        ScalingAdjustment=-50,
-        MinAdjustmentMagnitude=2,
-    )
-    scaling.put_scaling_policy(
-        **group, PolicyName="forecast", PolicyType="PredictiveScaling", PredictiveScalingConfiguration=FORECAST
-    )
-    dimensions = [{"Name": "AutoScalingGroupName", "Value": name}]
-    watch.put_metric_alarm(
-        **ALARM, AlarmName="high", Namespace="AWS/EC2", MetricName="CPUUtilization", Dimensions=dimensions,
-        Period=60, ExtendedStatistic="p90", DatapointsToAlarm=2, TreatMissingData="breaching",
-        EvaluateLowSampleCountPercentile="ignore", AlarmActions=[out, TOPIC], OKActions=[TOPIC],
-        Tags=[{"Key": "team", "Value": "shop"}],
-    )  # fmt: skip
-    metric = {"Namespace": "AWS/EC2", "MetricName": "CPUUtilization", "Dimensions": dimensions}
-    stat = {"Metric": metric, "Period": 60, "Stat": "Average"}
-    metrics = [
-        {"Id": "e", "Expression": "m1 * 2", "ReturnData": True},
-        {"Id": "m1", "MetricStat": stat, "ReturnData": False},
-    ]
-    watch.put_metric_alarm(**ALARM, AlarmName="math", Metrics=metrics, AlarmActions=[out])
-    scaling.put_scheduled_update_group_action(
-        **group, ScheduledActionName="night", Recurrence="0 3 * * *", TimeZone="Asia/Seoul", DesiredCapacity=2
-    )
-    scaling.enable_metrics_collection(
-        **group, Granularity="1Minute", Metrics=["GroupMinSize", "GroupInServiceInstances"]
-    )
-    scaling.put_notification_configuration(
-        **group, TopicARN=TOPIC, NotificationTypes=["autoscaling:EC2_INSTANCE_LAUNCH"]
-    )
-    scaling.put_lifecycle_hook(
-        **group, LifecycleHookName="bye", LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
-        HeartbeatTimeout=30, DefaultResult="CONTINUE",
-    )  # fmt: skip
-    scaling.suspend_processes(**group, ScalingProcesses=["ReplaceUnhealthy"])
-    scaling.put_warm_pool(**group, MinSize=1, PoolState="Stopped", MaxGroupPreparedCapacity=4)
+FORWARD = [phase for phase in Phase if phase is not Phase.ROLLING_BACK]
+#: In which blue is still what its owner may change, and green is there.
+BOTH = FORWARD[FORWARD.index(Phase.CHECKING) :]
 
 
-STEP = {"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}
-PAIR = {"PredefinedMetricType": "ASGCPUUtilization"}
-FORECAST = {"MetricSpecifications": [{"TargetValue": 40.0, "PredefinedMetricPairSpecification": PAIR}]}
-ALARM: dict[str, Any] = {"EvaluationPeriods": 3, "Threshold": 80, "ComparisonOperator": "GreaterThanThreshold"}
-
-
-def everything(o: Ops, name: str) -> dict[str, Any]:
-    """The group and all that hangs on it, with its own names written as `GROUP` and `HOME`."""
-    scaling, watch = o.world.client("autoscaling"), o.world.client("cloudwatch")
-    shown = o.group(name)
-    assert shown is not None
-    policies = scaling.describe_policies(AutoScalingGroupName=name)["ScalingPolicies"]
-    acting = [alarm["AlarmName"] for policy in policies for alarm in policy.get("Alarms", [])]
-    alarms = watch.describe_alarms(AlarmNames=acting)["MetricAlarms"] if acting else []
-    found = {
-        "group": {key: value for key, value in shown.items() if key not in OWN},
-        "policies": sorted(policies, key=lambda one: one["PolicyName"]),
-        "alarms": sorted(alarms, key=lambda one: (one.get("MetricName", ""), one["AlarmName"])),
-        "alarm tags": [watch.list_tags_for_resource(ResourceARN=one["AlarmArn"])["Tags"] for one in named(alarms)],
-        "schedules": scaling.describe_scheduled_actions(AutoScalingGroupName=name)["ScheduledUpdateGroupActions"],
-        "hooks": scaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"],
-        "topics": scaling.describe_notification_configurations(AutoScalingGroupNames=[name])[
-            "NotificationConfigurations"
-        ],
-        "warm pool": scaling.describe_warm_pool(AutoScalingGroupName=name).get("WarmPoolConfiguration"),
-    }
-    text = json.dumps(found, default=str)
-    for home in sorted(shown["TargetGroupARNs"] or [one["Identifier"] for one in shown["TrafficSources"]]):
-        text = text.replace(home.rpartition(":")[2], "HOME")
-    return dict(json.loads(text.replace(name, "GROUP"), object_hook=plain))
-
-
-def named(alarms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those with a name that a person gave."""
-    return sorted(
-        (one for one in alarms if "TargetTracking" not in one["AlarmName"]), key=lambda one: str(one["AlarmName"])
-    )
-
-
-def plain(shown: dict[str, Any]) -> dict[str, Any]:
-    """Less what each copy has of its own: times, states, ids that AWS makes up, our tags."""
-    for key in (
-        *TIMES,
-        "StateReason",
-        "StateReasonData",
-        "StateValue",
-        "PolicyARN",
-        "SuspensionReason",
-        "ScheduledActionARN",
-        "StartTime",
-        "Time",
-    ):
-        shown.pop(key, None)
-    if "Tags" in shown:
-        shown["Tags"] = sorted((tag for tag in shown["Tags"] if "bluegreen:" not in tag["Key"]), key=str)
-    if "TargetTracking-" in shown.get("AlarmName", ""):
-        shown = {"AlarmName": shown["AlarmName"][: len("TargetTracking-GROUP-AlarmHigh")]}
-    return {key: [without_ids(one) for one in value] if key in ACTIONS else value for key, value in shown.items()}
-
-
-ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
-
-
-def without_ids(arn: Any) -> Any:
-    """A policy's ARN has an id that AWS makes up."""
-    return arn.rpartition("policyName/")[2] if isinstance(arn, str) and ":scalingPolicy:" in arn else arn
+def service(*, weighted: bool = False, **sizes: int) -> Ops:
+    """Two instances of a group that may have one to eight."""
+    given = {"MinSize": 1, "MaxSize": 8, **sizes}
+    o = Ops(timings=FAST, changes=CHANGES, health=HEALTH, drain=5, weighted=weighted, group=given)
+    steps = {"steps": (0, 50)} if weighted else {}
+    o.config = o.config.model_copy(update={"traffic": o.config.traffic.model_copy(update={"overlap": 4.0, **steps})})
+    return o
 
 
 def counted(o: Ops) -> dict[str, int]:
-    """What there is in the account of what a release copies."""
+    """How many there are in the account of what a release copies."""
     scaling, watch = o.world.client("autoscaling"), o.world.client("cloudwatch")
     return {
         "alarms": len(watch.describe_alarms()["MetricAlarms"]),
@@ -153,27 +36,146 @@ def counted(o: Ops) -> dict[str, int]:
     }
 
 
+def given_names(o: Ops) -> set[str]:
+    """Names of the alarms that AWS did not make itself."""
+    shown = o.world.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {alarm["AlarmName"] for alarm in shown if not alarm["AlarmName"].startswith("TargetTracking-")}
+
+
+def driven(o: Ops, commit: str) -> Release:
+    """A release, to its end."""
+    done = o.drive(o.start(commit).id)
+    assert done is not None
+    assert o.harm == []
+    return done
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_everything_stays_attached(weighted: bool) -> None:
-    """Released, rolled back, released again: nothing differs, nothing is left, and the alarms keep their names."""
-    sizes = {"MinSize": 1, "MaxSize": 8, "Tags": [TAG]}
-    o = Ops(timings=FAST, changes=CHANGES, health=HEALTH, drain=5, weighted=weighted, group=sizes)
-    scaled = o.config.traffic.model_copy(update={"overlap": 4.0, **({"steps": (0, 50)} if weighted else {})})
-    o.config = o.config.model_copy(update={"traffic": scaled})
-    attach_everything(o)
-    before, count = everything(o, "web-asg"), counted(o)
-    alarms = {alarm["AlarmName"] for alarm in named(o.world.client("cloudwatch").describe_alarms()["MetricAlarms"])}
-    assert alarms == {"high", "math"}
+    """Released, rolled back, released again: nothing differs, nothing is left, and alarms keep their names and tags."""
+    o = service(weighted=weighted)
+    hang(o.world, "web-asg")
+    before, count, alarms = hanging(o.world, "web-asg"), counted(o), given_names(o)
     group = "web-asg"
-    for commit, outcome in ((GOOD, Outcome.LIVE), (SICK, Outcome.ROLLED_BACK), (GOOD + "2", Outcome.LIVE)):
-        done = o.drive(o.start(commit).id)
-        assert (done.outcome, done.left_behind if outcome is Outcome.LIVE else ()) == (outcome, ()), done.message
+    for commit, outcome in ((GOOD, Outcome.LIVE), (SICK, Outcome.ROLLED_BACK), (f"{GOOD}2", Outcome.LIVE)):
+        done = driven(o, commit)
+        assert done.outcome is outcome, done.message
         group = done.green_group if outcome is Outcome.LIVE else group
-        assert everything(o, group) == before, commit
-        assert counted(o) == count, commit
-        shown = o.world.client("cloudwatch").describe_alarms()["MetricAlarms"]
-        assert {alarm["AlarmName"] for alarm in named(shown)} == alarms
-    assert o.harm == []
+        assert differences(before, hanging(o.world, group)) == []
+        assert (counted(o), given_names(o)) == (count, alarms)
 
 
-TAG = {"Key": "team", "Value": "shop", "PropagateAtLaunch": True}
+@pytest.mark.parametrize("phase", [*FORWARD, Phase.ROLLING_BACK])
+def test_a_scheduled_action_that_is_due_during_a_release_takes_effect(phase: Phase) -> None:
+    """On green when it is live, on blue after a rollback; AWS runs it itself before it is suspended."""
+    commit = SICK if phase is Phase.ROLLING_BACK else GOOD
+    o, same = service(), service()
+    schedule(o.world, "web-asg", driven(same, commit).entered.get(phase, same.clock.now()), SIZES)
+    done = driven(o, commit)
+    o.clock.sleep(30)
+    group = o.group(done.blue_group if phase is Phase.ROLLING_BACK else done.green_group)
+    assert group is not None
+    assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (3, 12, 3), done.message
+
+
+SIZES = {"MinSize": 3, "MaxSize": 12, "DesiredCapacity": 3}
+
+
+def scales(group: Callable[[Release], str], by: int) -> Callable[[Ops, Release], None]:
+    """As a policy of the group would."""
+
+    def change(o: Ops, seen: Release) -> None:
+        shown = o.group(group(seen))
+        assert shown is not None
+        size = shown["DesiredCapacity"] + by
+        o.world.client("autoscaling").set_desired_capacity(AutoScalingGroupName=group(seen), DesiredCapacity=size)
+
+    return change
+
+
+def owner(**settings: Any) -> Callable[[Ops, Release], None]:
+    """The owner of blue changes something on it."""
+
+    def change(o: Ops, seen: Release) -> None:
+        o.world.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=seen.blue_group, **settings)
+
+    return change
+
+
+#: What happens to the sizes 1 to 8, now 2; and which they are in the end.
+CHANGED: dict[str, tuple[Callable[[Ops, Release], None], tuple[int, int, int]]] = {
+    "blue scales out": (scales(lambda seen: seen.blue_group, 1), (1, 8, 3)),
+    "green scales out": (scales(lambda seen: seen.green_group, 1), (1, 8, 3)),
+    "the owner sets the maximum": (owner(MaxSize=20), (1, 20, 2)),
+    "the owner sets the minimum": (owner(MinSize=0), (0, 8, 2)),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("phase", BOTH)
+@pytest.mark.parametrize("what", CHANGED)
+def test_sizes_in_the_end_are_what_is_wanted(what: str, phase: Phase, weighted: bool) -> None:
+    """Whatever changes them in whichever phase: it is followed, and stops nothing."""
+    change, sizes = CHANGED[what]
+    o = service(weighted=weighted)
+    if phase is Phase.HOLDING:
+        o.config = o.config.model_copy(update={"promotion": o.config.promotion.model_copy(update={"by": "person"})})
+    release = o.start(GOOD)
+
+    def when(seen: Release) -> None:
+        if seen.phase is phase:
+            changing(seen)
+        if seen.phase is Phase.HOLDING and seen.promotable:
+            o.engine().promote("web/production", who="slack:U1")
+
+    changing = once(lambda seen: seen.phase is phase, lambda: change(o, o.engine().load(release.id)))
+    done = o.drive(release.id, when=when)
+    assert done is not None
+    if done.outcome is None:
+        done = o.drive(release.id)
+        assert done is not None
+    assert (done.outcome, o.harm) == (Outcome.LIVE, []), done.message
+    green = o.group(done.green_group)
+    assert green is not None
+    assert (green["MinSize"], green["MaxSize"], green["DesiredCapacity"]) == sizes
+
+
+@pytest.mark.parametrize("group", ["blue", "green"])
+def test_other_settings_of_the_owner_are_followed(group: str) -> None:
+    """Eight kinds, changed on blue after green was made; on green they stay as they are set there."""
+    o = service()
+    release = o.start(GOOD)
+    name = release.blue_group if group == "blue" else release.green_group
+    scaling = o.world.client("autoscaling")
+
+    def change() -> None:
+        scaling.update_auto_scaling_group(AutoScalingGroupName=name, **SETTINGS)
+        scaling.create_or_update_tags(Tags=[{**TAG, "ResourceId": name}])
+        scaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["ReplaceUnhealthy"])
+        scaling.put_lifecycle_hook(AutoScalingGroupName=name, **HOOK)
+
+    done = o.drive(release.id, when=once(lambda seen: seen.phase is Phase.SOAKING, change))
+    assert done is not None
+    assert done.outcome is Outcome.LIVE, done.message
+    green = o.group(done.green_group)
+    assert green is not None
+    assert {name: green[name] for name in SETTINGS} == SETTINGS
+    assert [process["ProcessName"] for process in green["SuspendedProcesses"]] == ["ReplaceUnhealthy"]
+    assert "cost" in [tag["Key"] for tag in green["Tags"]]
+    hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=done.green_group)["LifecycleHooks"]
+    assert [hook["LifecycleHookName"] for hook in hooks] == ["bye"]
+
+
+SETTINGS: dict[str, Any] = {
+    "HealthCheckGracePeriod": 77,
+    "DefaultCooldown": 88,
+    "TerminationPolicies": ["OldestInstance"],
+    "MaxInstanceLifetime": 864_000,
+}
+TAG = {"ResourceType": "auto-scaling-group", "Key": "cost", "Value": "42", "PropagateAtLaunch": False}
+HOOK: dict[str, Any] = {
+    "LifecycleHookName": "bye",
+    "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+    "HeartbeatTimeout": 30,
+    "DefaultResult": "CONTINUE",
+}

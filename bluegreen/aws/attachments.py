@@ -115,7 +115,7 @@ AWS_OWN = "TargetTracking-"
 #: An alarm's name has at most so many characters; DescribeAlarms and DeleteAlarms take so many names (CloudWatch API).
 NAME_MAX, ALARM_BATCH = 255, 100
 #: A scheduled action may not begin in the past; so many seconds before it would, its start is not given.
-SOON = 60.0
+SOON = 5.0
 
 
 # --- reading -------------------------------------------------------------------------------------

@@ -15,23 +15,11 @@ from bluegreen.errors import (
     Refused,
     Untold,
 )
+from bluegreen.events import Awaited, CheckState, Event, EventKind, Outcome, Phase, Reason, Until, Verb
 from bluegreen.freezing import Frozen
 from bluegreen.orders import Caller
 from bluegreen.permission import Order
-from bluegreen.release import (
-    Awaited,
-    CheckState,
-    Event,
-    EventKind,
-    Outcome,
-    Phase,
-    Reason,
-    Release,
-    Until,
-    Verb,
-    fold,
-    release_id,
-)
+from bluegreen.release import Release, fold, release_id
 
 __version__ = "0.1.0"
 __all__ = [

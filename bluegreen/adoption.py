@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from bluegreen.aws_commands import delete_group, detach, empty_group
 from bluegreen.errors import Refused
+from bluegreen.events import Phase, Reason
 from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Image, Remains, Traces
-from bluegreen.release import Phase, Reason, Release, names, release_id
+from bluegreen.release import Release, names, release_id
 
 
 @dataclass(frozen=True)

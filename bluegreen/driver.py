@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from bluegreen import phases
 from bluegreen.errors import AwsError, BlueGreenError, Conflict, Interrupted, Refused
-from bluegreen.phases import Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import (
+from bluegreen.events import (
     Act,
     Awaited,
     Awaiting,
@@ -42,15 +41,15 @@ from bluegreen.release import (
     Payload,
     Phase,
     Reason,
-    Release,
     Settled,
     Stumbled,
     TakenUp,
     Until,
     Verb,
-    apply,
     kind_of,
 )
+from bluegreen.phases import Decision, Enter, Rest, RollBack, Wait
+from bluegreen.release import Release, apply
 
 if TYPE_CHECKING:
     from bluegreen.config import Config

@@ -11,6 +11,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bluegreen import phases
+from bluegreen.events import (
+    PASSING,
+    Act,
+    AttachedParts,
+    Awaited,
+    Did,
+    Entered,
+    Event,
+    Made,
+    Observed,
+    Payload,
+    Phase,
+    Promoted,
+    RollbackOrdered,
+    Verb,
+    kind_of,
+)
 from bluegreen.observation import (
     INITIAL,
     Baseline,
@@ -24,25 +41,7 @@ from bluegreen.observation import (
     Template,
 )
 from bluegreen.phases import Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import (
-    PASSING,
-    Act,
-    AttachedParts,
-    Awaited,
-    Did,
-    Entered,
-    Event,
-    Made,
-    Observed,
-    Payload,
-    Phase,
-    Promoted,
-    Release,
-    RollbackOrdered,
-    Verb,
-    apply,
-    kind_of,
-)
+from bluegreen.release import Release, apply
 from bluegreen.schedules import Schedule
 
 if TYPE_CHECKING:

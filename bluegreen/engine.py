@@ -18,6 +18,22 @@ from bluegreen.errors import (
     LeaseLost,
     Refused,
 )
+from bluegreen.events import (
+    Event,
+    EventKind,
+    Facts,
+    HoldOrdered,
+    Outcome,
+    Phase,
+    Promoted,
+    Reason,
+    Resumed,
+    RollbackOrdered,
+    Settled,
+    Started,
+    Until,
+    kind_of,
+)
 from bluegreen.freezing import Frozen, bounded, moment_in, upcoming, windows
 from bluegreen.orders import (
     BY_HAND,
@@ -46,27 +62,7 @@ from bluegreen.orders import (
     standing_of,
 )
 from bluegreen.permission import Order, authorize, judge_approval
-from bluegreen.release import (
-    Event,
-    EventKind,
-    Facts,
-    HoldOrdered,
-    Outcome,
-    Phase,
-    Promoted,
-    Reason,
-    Release,
-    Resumed,
-    RollbackOrdered,
-    Settled,
-    Started,
-    Until,
-    apply,
-    fold,
-    kind_of,
-    names,
-    release_id,
-)
+from bluegreen.release import Release, apply, fold, names, release_id
 from bluegreen.wording import (
     number_of_group,
     one_line,

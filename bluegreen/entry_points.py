@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from bluegreen import wording
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Interrupted, LeaseLost, Refused
-from bluegreen.release import Outcome, Release, Until
+from bluegreen.events import Outcome, Until
+from bluegreen.release import Release
 
 if TYPE_CHECKING:
     from bluegreen.driver import Tell

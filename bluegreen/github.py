@@ -21,7 +21,8 @@ import requests
 from github import Auth, Github, GithubException
 
 from bluegreen.errors import ConfigError, Untold
-from bluegreen.release import Awaited, Event, Outcome, Phase, Release
+from bluegreen.events import Awaited, Event, Outcome, Phase
+from bluegreen.release import Release
 
 #: Seconds until an answer is given up.
 TIMEOUT = 5

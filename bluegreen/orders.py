@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bluegreen.errors import ConfigError, Refused
+from bluegreen.events import Facts, Outcome, Phase, Reason
 from bluegreen.freezing import Frozen, frozen, in_words, moment_in, windows
 from bluegreen.permission import Member, Order, authorize, identify, in_no_group, listed
-from bluegreen.release import Facts, Outcome, Phase, Reason, Release, release_id
+from bluegreen.release import Release, release_id
 from bluegreen.wording import one_line, person, phase_title
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from enum import StrEnum
 from typing import Any
 
 from bluegreen.errors import NotPermitted, Refused, Untold
-from bluegreen.release import Reason, Release, duration
+from bluegreen.events import Reason
+from bluegreen.release import Release, duration
 
 #: A configuration, as `Config.to_dict` and the journal have it.
 Rules = Mapping[str, Any]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from bluegreen import entry_points, wording
 from bluegreen.engine import Plan
+from bluegreen.events import TERMINATING, Phase
 from bluegreen.observation import Verdict
-from bluegreen.release import TERMINATING, Phase, Release, duration
+from bluegreen.release import Release, duration
 
 if TYPE_CHECKING:
     from bluegreen.dry_run import Step

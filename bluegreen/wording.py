@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from bluegreen.release import (
+from bluegreen.events import (
     HELD,
     PARKED,
     PASSING,
-    TELLING,
     Act,
     Awaited,
     Awaiting,
@@ -37,7 +36,6 @@ from bluegreen.release import (
     Phase,
     Promoted,
     Reason,
-    Release,
     Resumed,
     RollbackOrdered,
     Settled,
@@ -46,10 +44,8 @@ from bluegreen.release import (
     SubjectState,
     TakenUp,
     Verb,
-    duration,
-    listed,
-    prefixes,
 )
+from bluegreen.release import TELLING, Release, duration, listed, prefixes
 
 #: verb -> (what is to be done, what was done)
 _ACTS: Mapping[Verb, tuple[str, str]] = {

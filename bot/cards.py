@@ -23,7 +23,8 @@ from typing import Any
 
 from bluegreen.engine import Engine
 from bluegreen.errors import BlueGreenError, LeaseLost
-from bluegreen.release import Event, EventKind, Outcome, Release, Settled, apply, fold, release_id
+from bluegreen.events import Event, EventKind, Outcome, Settled
+from bluegreen.release import Release, apply, fold, release_id
 from bot import messages
 from bot.metrics import Counters, Fence
 from bot.slack import Later, Lost, Refusal, Slack

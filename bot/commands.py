@@ -18,10 +18,11 @@ from typing import Any, Protocol, TypeVar
 
 from bluegreen.engine import Engine, ServiceStatus
 from bluegreen.errors import AwsError, BlueGreenError, ConfigError, NotPermitted, Refused
+from bluegreen.events import Event, Reason
 from bluegreen.freezing import end_of, time_in
 from bluegreen.orders import Caller
 from bluegreen.permission import Order, permitted
-from bluegreen.release import Event, Reason, Release, release_id
+from bluegreen.release import Release, release_id
 from bot import messages
 from bot.messages import Message
 from bot.metrics import Counters, Fence

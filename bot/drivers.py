@@ -14,7 +14,8 @@ from functools import partial
 
 from bluegreen.engine import Engine
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost, Refused
-from bluegreen.release import Awaited, Event, Reason, Release, Until
+from bluegreen.events import Awaited, Event, Reason, Until
+from bluegreen.release import Release
 from bot.metrics import Counters, Fence
 
 log = logging.getLogger("bot.drivers")

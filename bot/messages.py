@@ -16,9 +16,7 @@ from typing import Any
 
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.engine import Kept, Previous, ServiceStatus
-from bluegreen.permission import Order, listed
-from bluegreen.release import (
-    IN_NO_CALENDAR,
+from bluegreen.events import (
     Awaited,
     CheckState,
     Did,
@@ -29,12 +27,12 @@ from bluegreen.release import (
     Observed,
     Outcome,
     Phase,
-    Release,
     Settled,
     Started,
     Verb,
-    duration,
 )
+from bluegreen.permission import Order, listed
+from bluegreen.release import IN_NO_CALENDAR, Release, duration
 from bluegreen.release import moment as moment_by
 from bluegreen.wording import (
     age,

@@ -27,7 +27,8 @@ from bluegreen import Caller, Engine, config, entry_points, errors, plan_text
 from bluegreen.action.inputs import INPUTS
 from bluegreen.cli import cli, listing, output
 from bluegreen.errors import BlueGreenError, Interrupted, Refused
-from bluegreen.release import Outcome, Phase, Release, Until
+from bluegreen.events import Outcome, Phase, Until
+from bluegreen.release import Release
 from lab import demo
 from tests.journals import plain
 from tests.worlds import GOOD, Ops, Unforeseen, bare, once

@@ -15,7 +15,8 @@ from functools import cache
 from typing import Any
 
 from bluegreen.aws.tags import HELD
-from bluegreen.release import Event, EventKind, Phase, Release, Verb
+from bluegreen.events import Event, EventKind, Phase, Verb
+from bluegreen.release import Release
 from tests.worlds import GOOD, Ops, fast
 from tests.worlds.files import ROOT
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist, median
 
+from bluegreen.events import CheckState
 from bluegreen.judgement import Data, Rule, evaluate
 from bluegreen.observation import CheckResult
 from bluegreen.phases.observed import _counted
-from bluegreen.release import CheckState
 
 #: The checks that are recommended: counts and a percentile.
 ERRORS = Rule("Sum", at_most=1.5, period=60, periods=10, counted=True)

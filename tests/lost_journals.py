@@ -27,8 +27,9 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from bluegreen.errors import Refused
+from bluegreen.events import Outcome, Phase
 from bluegreen.observation import FindingKey
-from bluegreen.release import Outcome, Phase, Release
+from bluegreen.release import Release
 from tests.worlds import Ops, fast
 from tests.worlds.crashes import Crashes, Point
 

@@ -24,7 +24,8 @@ from botocore.exceptions import ClientError
 
 from bluegreen import Caller
 from bluegreen.errors import AwsError, BlueGreenError, Refused
-from bluegreen.release import EventKind, Outcome, Phase, Release
+from bluegreen.events import EventKind, Outcome, Phase
+from bluegreen.release import Release
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
 from tests.worlds import GOOD, SICK, Died, Ops, attachments, fast

@@ -27,8 +27,9 @@ from bluegreen.action.workflow import Workflow
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.engine import Engine
 from bluegreen.errors import AwsError, BlueGreenError, Interrupted
+from bluegreen.events import Outcome, Phase, Until
 from bluegreen.orders import LONGEST_REASON, Caller
-from bluegreen.release import Outcome, Phase, Release, Until
+from bluegreen.release import Release
 
 if TYPE_CHECKING:
     from bluegreen.config import Config

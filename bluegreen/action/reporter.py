@@ -12,7 +12,8 @@ from bluegreen.action import summary
 from bluegreen.action.workflow import Workflow
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.errors import BlueGreenError, Interrupted
-from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Release, apply, fold, moment
+from bluegreen.events import Awaited, Awaiting, Event, EventKind, Outcome
+from bluegreen.release import Release, apply, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.github import GitHub

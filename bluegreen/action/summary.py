@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from bluegreen import wording
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.engine import Kept, ServiceStatus
-from bluegreen.release import Event, EventKind, Outcome, Phase, Release, apply, fold, moment
+from bluegreen.events import Event, EventKind, Outcome, Phase
+from bluegreen.release import Release, apply, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.journal import Summary

@@ -23,8 +23,9 @@ from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, 
 from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
+from bluegreen.events import Act, Made, Verb
 from bluegreen.observation import Baseline, Image, Observation, Remains, Traces
-from bluegreen.release import Act, Made, Release, Verb
+from bluegreen.release import Release
 
 __all__ = [
     "ATTEMPTS",

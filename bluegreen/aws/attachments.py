@@ -25,8 +25,9 @@ from typing import Any
 
 from bluegreen.aws import copy, groups, tags
 from bluegreen.aws.calls import Answer, Calls
+from bluegreen.events import AttachedParts, Made, Verb
 from bluegreen.observation import Finding, FindingKey, Verdict
-from bluegreen.release import AttachedParts, Made, Release, Verb
+from bluegreen.release import Release
 from bluegreen.schedules import Schedule, missed, now_and_then, read
 
 Parts = dict[str, Any]

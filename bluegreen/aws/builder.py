@@ -13,8 +13,9 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError, Refused
+from bluegreen.events import Made, Phase, Reason, Verb
 from bluegreen.observation import Builder, Command
-from bluegreen.release import Made, Phase, Reason, Release, Verb, second_of
+from bluegreen.release import Release, second_of
 
 Mask = Callable[[str], str]
 

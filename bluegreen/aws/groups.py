@@ -15,8 +15,9 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code, lacking
 from bluegreen.config import Config
 from bluegreen.errors import AwsError
+from bluegreen.events import Act, BlueBefore, Facts, Made, Verb
 from bluegreen.observation import Delays, Group, Instance
-from bluegreen.release import Act, BlueBefore, Facts, Made, Release, Verb, holder_of
+from bluegreen.release import Release, holder_of
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")

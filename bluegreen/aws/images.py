@@ -12,8 +12,9 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError
+from bluegreen.events import Made
 from bluegreen.observation import Image
-from bluegreen.release import Made, Release
+from bluegreen.release import Release
 
 SSM = "resolve:ssm:"
 #: DescribeInstances takes this many values a filter (EC2 API, filters).

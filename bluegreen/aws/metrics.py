@@ -16,8 +16,9 @@ from bluegreen import judgement
 from bluegreen.aws.calls import Calls
 from bluegreen.config import MetricCheck
 from bluegreen.errors import AwsError, ConfigError
+from bluegreen.events import Phase, Verb
 from bluegreen.judgement import Data, Evaluation, Rule
-from bluegreen.release import Phase, Release, Verb, is_name_of
+from bluegreen.release import Release, is_name_of
 
 #: GetMetricData takes so many queries a call (CloudWatch API).
 QUERIES_MAX = 500

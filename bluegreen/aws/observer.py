@@ -10,8 +10,9 @@ from bluegreen.aws import attachments, builder, groups, images, surroundings, ta
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
+from bluegreen.events import Phase, Verb
 from bluegreen.observation import TARGETS, Group, Observation
-from bluegreen.release import Phase, Release, Verb
+from bluegreen.release import Release
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
 ROUTES_EVERY, SPARE_EVERY, REFRESH_EVERY = 120.0, 60.0, 60.0

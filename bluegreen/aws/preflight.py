@@ -16,8 +16,8 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
+from bluegreen.events import Reason
 from bluegreen.observation import HEALTHY, INITIAL, Baseline, Finding, FindingKey, Group, Template, unsettled
-from bluegreen.release import Reason
 
 #: Processes without which a group cannot be launched, joined or emptied.
 NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")

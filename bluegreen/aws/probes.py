@@ -24,9 +24,10 @@ from bluegreen.aws.calls import Answer, Calls, started
 from bluegreen.aws.metrics import MetricChecks
 from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck, link_local
 from bluegreen.errors import AwsError, ConfigError
+from bluegreen.events import Phase
 from bluegreen.judgement import Evaluation
 from bluegreen.observation import CheckResult, Group
-from bluegreen.release import Phase, Release
+from bluegreen.release import Release
 
 #: SendCommand takes this many instances a call (Systems Manager API).
 COMMAND_BATCH = 50

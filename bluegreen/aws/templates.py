@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code, lacking
 from bluegreen.errors import AwsError
+from bluegreen.events import Made
 from bluegreen.observation import Template
-from bluegreen.release import Made, Release
+from bluegreen.release import Release
 
 DEFAULT, LATEST = "$Default", "$Latest"
 #: A filter takes this many values (EC2 API, filters).

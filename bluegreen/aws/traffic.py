@@ -18,7 +18,8 @@ from bluegreen.aws import groups
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code
 from bluegreen.errors import AwsError
-from bluegreen.release import Act, Made, Release
+from bluegreen.events import Act, Made
+from bluegreen.release import Release
 
 #: Attaching and detaching take this many target groups a call (EC2 Auto Scaling API).
 BATCH = 10

@@ -15,8 +15,9 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.traffic import Route
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
+from bluegreen.events import Reason
 from bluegreen.observation import Finding, FindingKey, Verdict
-from bluegreen.release import LONGEST_STAY, Reason, duration
+from bluegreen.release import LONGEST_STAY, duration
 
 _LISTENERS, _PREVIEW = "traffic.listeners", "traffic.preview"
 _NETWORK = ":listener/net/"

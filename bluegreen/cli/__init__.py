@@ -18,8 +18,9 @@ from bluegreen import __version__, entry_points
 from bluegreen.cli import invocation, output
 from bluegreen.cli.invocation import CommandGroup, Invocation
 from bluegreen.errors import BlueGreenError, ConfigError
+from bluegreen.events import Outcome, Until
 from bluegreen.freezing import end_of
-from bluegreen.release import Outcome, Release, Until
+from bluegreen.release import Release
 
 if TYPE_CHECKING:
     from bluegreen.config import Config

@@ -15,7 +15,8 @@ import click
 
 from bluegreen import entry_points, wording
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost
-from bluegreen.release import Awaited, Awaiting, Event, EventKind, Release, moment
+from bluegreen.events import Awaited, Awaiting, Event, EventKind
+from bluegreen.release import Release, moment
 
 _PHASE_WIDTH = 12  # the longest is "rolling back"
 

@@ -19,7 +19,8 @@ from rich.text import Text
 
 from bluegreen import wording
 from bluegreen.cli import output
-from bluegreen.release import Awaited, CheckState, Event, EventKind, Fleet, Outcome, Phase, Release, Verb, duration
+from bluegreen.events import Awaited, CheckState, Event, EventKind, Fleet, Outcome, Phase, Verb
+from bluegreen.release import Release, duration
 
 _BAR = 24  # cells of a group's bar
 _MOST_CHECKS = 6

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
+from bluegreen.events import Event, EventKind, Facts, Outcome, Reason
 from bluegreen.journal.dynamodb import DynamoTable, Item, NoTableError, UnmetError, attributes, expressed, key, plain
 from bluegreen.journal.records import (
     SKEW,
@@ -31,7 +32,7 @@ from bluegreen.journal.records import (
     summary_key,
     summary_of,
 )
-from bluegreen.release import Event, EventKind, Facts, Outcome, Reason, Release, apply, fold, moment, release_id
+from bluegreen.release import Release, apply, fold, moment, release_id
 
 if TYPE_CHECKING:
     import boto3

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from bluegreen.errors import ConfigError
+from bluegreen.events import Event, EventKind, Facts, Outcome, Reason
 from bluegreen.journal.dynamodb import Item
-from bluegreen.release import TELLING, Event, EventKind, Facts, Outcome, Reason, Release, release_id
+from bluegreen.release import TELLING, Release, release_id
 
 #: Another's lease counts as lapsed only so long after its end: two machines go by the table's time, which they know to
 #: some two seconds (`driver.TableClock`).

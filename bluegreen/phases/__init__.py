@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from bluegreen.events import Act, Awaited, Outcome, Phase, Reason, Verb
 from bluegreen.observation import TARGETS, Observation
 from bluegreen.phases.baking import baking
 from bluegreen.phases.decision import (
@@ -37,7 +38,7 @@ from bluegreen.phases.observed import ALWAYS, Lately, noticed
 from bluegreen.phases.retiring import retiring
 from bluegreen.phases.rollback import rolling_back
 from bluegreen.phases.traffic import holding, overlapping, soaking, switching
-from bluegreen.release import Act, Awaited, Outcome, Phase, Reason, Release, Verb
+from bluegreen.release import Release
 
 if TYPE_CHECKING:
     from bluegreen.config import Config

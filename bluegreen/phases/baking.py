@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from bluegreen.events import Act, Awaited, Phase, Reason, Verb
 from bluegreen.observation import Builder, Image
 from bluegreen.phases.decision import Decision, Enter, RollBack, Situation
-from bluegreen.release import Act, Awaited, Phase, Reason, Verb, duration
+from bluegreen.release import duration
 
 #: Codes with which a command is refused before it is taken: the agent is not known yet, or there were too many calls.
 NOT_TAKEN = frozenset({"IncorrectInstanceState", "ThrottlingException"})

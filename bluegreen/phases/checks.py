@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bluegreen.events import Awaited, Phase, Reason
 from bluegreen.observation import TARGETS
 from bluegreen.phases.decision import RollBack, Situation, Wait, of_balancer, runs_on_green, when_word
 from bluegreen.phases.losses import loss
-from bluegreen.release import Awaited, Phase, Reason, duration
+from bluegreen.release import duration
 
 #: Phases that go on for as long as it takes while blue serves, too.
 BOTH_SERVE = frozenset({Phase.OVERLAPPING, Phase.HOLDING})

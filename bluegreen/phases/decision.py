@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bluegreen.aws_commands import delete_alarms, delete_group, delete_version
+from bluegreen.events import Act, Awaited, BlueBefore, CheckState, Outcome, Phase, Reason, Verb
 from bluegreen.observation import TARGETS, Group, Observation, in_target_groups
 from bluegreen.phases.obstacles import left_outside
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Act, Awaited, BlueBefore, CheckState, Outcome, Phase, Reason, Release, Verb
+from bluegreen.release import Release
 
 if TYPE_CHECKING:
     from bluegreen.config import Check, Config

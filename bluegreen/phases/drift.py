@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from bluegreen.events import Phase, Reason, Verb
 from bluegreen.observation import Group, Observation
 from bluegreen.phases.decision import Rest, Situation, halt
 from bluegreen.phases.obstacles import with_who_is_in_the_way
-from bluegreen.release import Phase, Reason, Verb, holder_of
+from bluegreen.release import holder_of
 
 
 def intruded(s: Situation) -> Rest | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bluegreen.events import Act, Awaited, BlueBefore, Phase, Reason, Verb
 from bluegreen.observation import Group, unsettled
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.decision import TRIES, Decision, Enter, RollBack, Situation, rest_out, woken
 from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.release import Act, Awaited, BlueBefore, Phase, Reason, Verb, duration, holder_of, listed
+from bluegreen.release import duration, holder_of, listed
 
 #: What AWS shows may be older than what it was told: green is compared again after so many seconds.
 COPY_AGAIN = 10.0

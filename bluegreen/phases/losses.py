@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from bluegreen.events import PARKED, TAKEN, Phase, Reason, SubjectState, Taken
 from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.release import PARKED, TAKEN, Phase, Reason, Release, SubjectState, Taken
+from bluegreen.release import Release
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from bluegreen.observation import TARGETS, CheckResult, Group, Observation
-from bluegreen.phases.decision import JUDGED, LOOKS, judged
-from bluegreen.phases.drift import beside
-from bluegreen.phases.losses import judged_well, noticed_losses
-from bluegreen.phases.obstacles import seen_in_the_way
-from bluegreen.release import (
+from bluegreen.events import (
     DETACHED,
-    EVERY,
     PARKED,
     REACHABLE,
     TAKEN,
@@ -29,11 +23,15 @@ from bluegreen.release import (
     Observed,
     ObservedState,
     Phase,
-    Release,
     SubjectState,
     Verb,
-    seeing,
 )
+from bluegreen.observation import TARGETS, CheckResult, Group, Observation
+from bluegreen.phases.decision import JUDGED, LOOKS, judged
+from bluegreen.phases.drift import beside
+from bluegreen.phases.losses import judged_well, noticed_losses
+from bluegreen.phases.obstacles import seen_in_the_way
+from bluegreen.release import EVERY, Release, seeing
 
 if TYPE_CHECKING:
     from bluegreen.config import Check, Config

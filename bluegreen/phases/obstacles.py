@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from bluegreen.aws_commands import terminate
+from bluegreen.events import DETACHED, HELD, PARKED, Detached, Parked, SubjectState
 from bluegreen.observation import IN_TRAFFIC, Group, Observation
-from bluegreen.release import DETACHED, HELD, PARKED, Detached, Parked, Release, SubjectState
+from bluegreen.release import Release
 
 #: So many instances are named; of a large group the others are counted.
 NAMED = 5

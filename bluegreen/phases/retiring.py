@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bluegreen.aws_commands import delete_group
+from bluegreen.events import Act, Awaited, Outcome, Reason, Verb
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
 from bluegreen.phases.decision import (
@@ -22,7 +23,7 @@ from bluegreen.phases.drift import beside, displaced
 from bluegreen.phases.losses import loss
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Act, Awaited, Outcome, Reason, Release, Verb, duration
+from bluegreen.release import Release, duration
 
 #: The processes that start instances of a group by themselves. ReplaceUnhealthy replaces none in a group of size 0.
 SCALING = ("AlarmNotification", "AZRebalance", "ScheduledActions")

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bluegreen.aws_commands import attach
+from bluegreen.events import Act, Awaited, Outcome, Phase, Reason, Verb
 from bluegreen.observation import Image
 from bluegreen.phases.baking import free_builder
 from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, catch_up, drained, halt, not_done
 from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Act, Awaited, Outcome, Phase, Reason, Verb, duration, holder_of
+from bluegreen.release import duration, holder_of
 
 
 def rolling_back(s: Situation) -> Decision:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bluegreen.aws_commands import delete_group, delete_version, empty_group
+from bluegreen.events import Facts, Outcome, Verb
 from bluegreen.observation import Group, Observation
-from bluegreen.release import Facts, Outcome, Release, Verb
+from bluegreen.release import Release
 
 
 def taken_along(last: Release, seen: Observation) -> dict[str, Any]:

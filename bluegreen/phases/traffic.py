@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bluegreen.events import Act, Awaited, Phase, Reason, Verb
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.decision import Decision, Enter, RollBack, Situation, Wait, rest_out, woken
 from bluegreen.phases.drift import intruded
 from bluegreen.phases.launching import attach_the_rest
 from bluegreen.phases.losses import loss
-from bluegreen.release import Act, Awaited, Phase, Reason, Verb, duration
+from bluegreen.release import duration
 
 
 def overlapping(s: Situation) -> Decision:

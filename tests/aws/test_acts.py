@@ -12,9 +12,9 @@ from bluegreen.aws import Cloud
 from bluegreen.aws.builder import CUT, KEPT, comment, script, whole_lines
 from bluegreen.config import parse
 from bluegreen.errors import AwsError, LeaseLost
+from bluegreen.events import Act, Did, Outcome, Phase, Reason, Verb
 from bluegreen.observation import Command
 from bluegreen.phases import Rest, RollBack
-from bluegreen.release import Act, Did, Outcome, Phase, Reason, Verb
 from tests.worlds.account import COMMIT, AwsStage
 
 MADE = (Verb.PIN_BLUE, Verb.MAKE_TEMPLATE_VERSION, Verb.CREATE_GREEN)

@@ -9,7 +9,7 @@ import pytest
 
 from bluegreen.aws.attachments import ALARM, KINDS, OPERATIONS, SCHEDULE, WARM_POOL, Fate, copy_name, for_green
 from bluegreen.aws.copy import HOOK
-from bluegreen.release import Phase, Verb
+from bluegreen.events import Phase, Verb
 from tests.worlds.account import AwsStage
 
 SESSION = botocore.session.get_session()

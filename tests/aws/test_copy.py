@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 
 from bluegreen.aws.copy import HOOK, MEMBERS, Part
-from bluegreen.release import Phase, Verb
+from bluegreen.events import Phase, Verb
 from tests.worlds.account import AwsStage
 
 MODEL: Any = botocore.session.get_session().get_service_model("autoscaling")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bluegreen.events import Phase
 from bluegreen.observation import Footprint
-from bluegreen.release import Phase
 from tests.worlds.account import COMMIT, AwsStage
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bluegreen.aws.metrics import MetricChecks, _followed
+from bluegreen.events import EventKind, Phase
 from bluegreen.observation import CheckResult
-from bluegreen.release import EventKind, Phase
 from tests.worlds.account import AwsStage
 
 ERRORS = {

@@ -11,8 +11,8 @@ import pytest
 
 from bluegreen.aws import Cloud
 from bluegreen.errors import AwsError, Conflict
+from bluegreen.events import Act, EventKind, Phase, Reason, Verb
 from bluegreen.observation import Delays, Observation
-from bluegreen.release import Act, EventKind, Phase, Reason, Verb
 from lab.aws.client import FakeSession
 from lab.aws.faults import LostAnswer
 from lab.aws.wire import Answer, Incoming

@@ -8,7 +8,7 @@ import pytest
 
 from bluegreen.config import parse
 from bluegreen.errors import ConfigError, Refused
-from bluegreen.release import Phase, Reason
+from bluegreen.events import Phase, Reason
 from tests.worlds.account import COMMIT, AwsStage
 
 

@@ -23,8 +23,8 @@ from cryptography.x509.oid import NameOID
 
 from bluegreen.aws import Fetch, HttpAnswer, HttpRequest
 from bluegreen.aws.probes import PATIENCE, SOON, fetcher
+from bluegreen.events import Phase
 from bluegreen.observation import CheckResult
-from bluegreen.release import Phase
 from tests.worlds.account import AwsStage
 
 HTTP = {"name": "home", "http": "https://web.example.com/healthz", "contains": "ok", "headers": {"x-preview": "green"}}

@@ -8,8 +8,8 @@ import pytest
 
 from bluegreen.aws import surroundings, tags
 from bluegreen.errors import AwsError
+from bluegreen.events import Phase, Reason, Verb
 from bluegreen.observation import Finding, FindingKey, Verdict, let_pass
-from bluegreen.release import Phase, Reason, Verb
 from tests.worlds.account import AwsStage
 
 WARNED, NOTED, REFUSED = Verdict.WARNED, Verdict.NOTED, Verdict.REFUSED

@@ -10,8 +10,8 @@ import pytest
 from bluegreen import phases
 from bluegreen.config import parse
 from bluegreen.errors import AwsError, ConfigError, Refused
+from bluegreen.events import Outcome, Phase, Reason, Verb
 from bluegreen.observation import Baseline, FindingKey
-from bluegreen.release import Outcome, Phase, Reason, Verb
 from lab.routing import COOKIE, RoutedRequest, Turns, cookie, stuck, table_of
 from tests.worlds.account import AwsStage
 

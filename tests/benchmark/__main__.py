@@ -14,7 +14,8 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from bluegreen.release import Phase, Release
+from bluegreen.events import Phase
+from bluegreen.release import Release
 from tests.benchmark import bot, orders, siege, takeover, traffic
 from tests.simulation import play_many
 from tests.worlds import Ops

@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bluegreen.release import EventKind, Verb
+from bluegreen.events import EventKind, Verb
 from lab.demo_service import SERVICE, DemoService, PrintedEvent, Teller
 from lab.load import Visits
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluegreen import Kept, Previous, ServiceStatus
+from bluegreen.events import Awaited, Event, EventKind, Outcome, Phase, Verb
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
-from bluegreen.release import Awaited, Event, EventKind, Outcome, Phase, Verb
 from bot import messages
 from bot.messages import Message
 from lab.blocks import JSON_OF_BLOCKS, problems_of_home, problems_of_message

@@ -10,8 +10,9 @@ import pytest
 from bluegreen.adoption import Adoption, adopted, another_account, elsewhere, images_said, stand, unknown, ways_on
 from bluegreen.aws_commands import empty_group
 from bluegreen.errors import Refused
+from bluegreen.events import Phase, Reason
 from bluegreen.observation import Footprint, Image, Remains, Traces
-from bluegreen.release import Phase, Reason, Release
+from bluegreen.release import Release
 from tests.worlds.release import Stage
 
 WEB = "web/production"

@@ -13,8 +13,9 @@ import pytest
 from bluegreen import Engine, Until
 from bluegreen.driver import ANSWERS, LOOK_MAX, SystemClock, TableClock
 from bluegreen.errors import AwsError, Interrupted, LeaseLost, Refused
+from bluegreen.events import Awaited, Awaiting, Event, EventKind, Outcome, Phase, Reason, Verb
 from bluegreen.journal import SKEW, Journal
-from bluegreen.release import Awaited, Awaiting, Event, EventKind, Outcome, Phase, Reason, Release, Verb
+from bluegreen.release import Release
 from bluegreen.wording import sentence
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bluegreen.errors import Refused
+from bluegreen.events import Awaited, EventKind, Outcome, Phase, Reason
 from bluegreen.observation import Finding, FindingKey, Verdict, let_pass
 from bluegreen.permission import Order
-from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason
 from tests.worlds import GOOD, Ops, bare
 
 ANN = "arn:aws:iam::1:user/ann"

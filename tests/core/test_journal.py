@@ -14,19 +14,9 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
+from bluegreen.events import Event, EventKind, Facts, Outcome, Phase, Reason
 from bluegreen.journal import BAD_ONES, LARGEST, Freeze, Journal, Lease, Live, ServiceRecord
-from bluegreen.release import (
-    Event,
-    EventKind,
-    Facts,
-    Outcome,
-    Phase,
-    Reason,
-    Release,
-    apply,
-    names,
-    release_id,
-)
+from bluegreen.release import Release, apply, names, release_id
 from lab.aws import FakeAws
 from lab.aws.client import Sending
 from lab.clock import VirtualClock

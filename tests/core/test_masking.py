@@ -11,8 +11,8 @@ import pytest
 from bluegreen import wording
 from bluegreen.action import summary
 from bluegreen.aws.builder import CUT, last_lines, whole_lines
+from bluegreen.events import Outcome
 from bluegreen.masking import mask, secrets_of
-from bluegreen.release import Outcome
 from bot.messages import card
 from tests.worlds import bare
 

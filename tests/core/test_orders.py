@@ -9,9 +9,10 @@ import pytest
 
 from bluegreen import Caller, Engine, Kept, Until, wording
 from bluegreen.errors import ConfigError, LeaseLost, NotPermitted
+from bluegreen.events import Event, EventKind, Outcome, Phase, Reason, Verb
 from bluegreen.journal import Freeze
 from bluegreen.permission import authors_of
-from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release, Verb
+from bluegreen.release import Release
 from lab.github import FakeGitHub
 from tests.worlds import GOOD, Ops, Skewed, has, kinds, once
 from tests.worlds.github_description import description

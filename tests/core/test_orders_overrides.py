@@ -10,10 +10,11 @@ import pytest
 
 from bluegreen import Caller, Until, wording
 from bluegreen.errors import ConfigError, NotPermitted, Refused
+from bluegreen.events import Event, EventKind, Outcome, Phase, Reason
 from bluegreen.freezing import Frozen
 from bluegreen.observation import Finding, FindingKey, Verdict
 from bluegreen.permission import Order
-from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release
+from bluegreen.release import Release
 from tests.worlds import GOOD, SICK, Ops
 from tests.worlds.orders import (
     ADMIN,

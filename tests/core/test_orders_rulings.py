@@ -9,9 +9,9 @@ import pytest
 
 from bluegreen import orders
 from bluegreen.errors import Refused
+from bluegreen.events import EventKind, Outcome, Phase, Reason
 from bluegreen.observation import Baseline, Finding, FindingKey, Observation, Template, Verdict
 from bluegreen.orders import Caller
-from bluegreen.release import EventKind, Outcome, Phase, Reason
 from tests.worlds.release import TG, Stage, group
 
 

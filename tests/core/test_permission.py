@@ -12,6 +12,7 @@ import yaml
 
 from bluegreen.config import AwsConfig, GitHubConfig, SlackConfig, parse
 from bluegreen.errors import NotPermitted, Refused, Untold
+from bluegreen.events import Reason
 from bluegreen.permission import (
     EVERYBODY,
     Order,
@@ -28,7 +29,7 @@ from bluegreen.permission import (
     rule,
     rulings,
 )
-from bluegreen.release import Reason, Release
+from bluegreen.release import Release
 from tests.worlds.files import ROOT
 from tests.worlds.release import Stage
 

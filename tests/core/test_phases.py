@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from bluegreen import phases
+from bluegreen.events import Awaited, BlueBefore, EventKind, Outcome, Parked, Phase, Reason, Verb
 from bluegreen.observation import CheckResult, Command, Delays, Group, Instance, Observation, Template
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, BlueBefore, EventKind, Mistake, Outcome, Parked, Phase, Reason, Verb
+from bluegreen.release import Mistake
 from tests.worlds.release import BEFORE, TG, Stage, attached, group
 
 DONE = Command("c", "succeeded")

@@ -9,11 +9,11 @@ import pytest
 
 from bluegreen import phases
 from bluegreen.aws_commands import delete_group, delete_version
+from bluegreen.events import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from bluegreen.observation import CheckResult, Group, Instance, in_target_groups
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
 from bluegreen.phases.decision import leftovers
 from bluegreen.phases.takeover import remaining, taken_along
-from bluegreen.release import Awaited, EventKind, Outcome, Phase, Reason, Verb
 from tests.worlds.release import BEFORE, TG, Stage, group
 
 ILL = "the group web-asg is not completely healthy: web-asg-3 is unhealthy in web"

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from bluegreen import phases
 from bluegreen.driver import Driver
 from bluegreen.errors import Interrupted
+from bluegreen.events import Awaited, CheckState, Event, EventKind, Phase
 from bluegreen.observation import CheckResult, Observation
 from bluegreen.phases import RollBack
-from bluegreen.release import BURST, EVERY, Awaited, CheckState, Event, EventKind, Phase, Release, apply
+from bluegreen.release import BURST, EVERY, Release, apply
 from bluegreen.wording import flaps, sentence
 from lab.clock import VirtualClock
 from tests.worlds import Died, fast, once

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bluegreen import phases
+from bluegreen.events import Awaited, EventKind, Expiring, Outcome, Phase, Reason, Verb
 from bluegreen.observation import CheckResult
 from bluegreen.phases import Act, Decision, Enter, Rest, RollBack, Wait
-from bluegreen.release import Awaited, EventKind, Expiring, Outcome, Phase, Reason, Verb
 from tests.worlds.release import IDLE, LISTENER, RULE, TG, Stage, group
 
 STEPS = [0, 10, 50]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bluegreen.release import (
+from bluegreen.events import (
     REACHABLE,
     Awaited,
     Awaiting,
@@ -29,15 +29,9 @@ from bluegreen.release import (
     Stumbled,
     Taken,
     Verb,
-    duration,
-    fold,
-    is_name_of,
     kind_of,
-    moment,
-    names,
-    number_of,
-    release_id,
 )
+from bluegreen.release import duration, fold, is_name_of, moment, names, number_of, release_id
 from tests.worlds.events import FACTS, ID
 from tests.worlds.files import ROOT
 from tests.worlds.release import Stage

@@ -6,8 +6,8 @@ import pytest
 
 from bluegreen import Caller
 from bluegreen.errors import NotPermitted, Refused
+from bluegreen.events import Outcome, Phase, Reason
 from bluegreen.journal import Live
-from bluegreen.release import Outcome, Phase, Reason
 from tests.worlds import Ops, bare
 from tests.worlds.orders import ADMIN, WEB, at, journal
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bluegreen import wording
-from bluegreen.release import Act, Awaited, Event, EventKind, Outcome, Phase, Reason, Verb, duration
+from bluegreen.events import Act, Awaited, Event, EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.release import duration
 from tests.worlds.events import ALICE, ARN, FACTS, ID, WHO, Diary
 from tests.worlds.release import Stage
 

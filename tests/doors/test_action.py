@@ -23,9 +23,10 @@ from bluegreen.action.reporter import EARLIER, Reporter
 from bluegreen.action.request import Request
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
 from bluegreen.errors import AwsError, ConfigError, Untold
+from bluegreen.events import Event, EventKind, Outcome, Phase
 from bluegreen.github import NO_PULL, Pull
 from bluegreen.journal import Journal
-from bluegreen.release import Event, EventKind, Outcome, Phase, fold
+from bluegreen.release import fold
 from lab.aws import FakeAws
 from lab.clock import RealClock
 from lab.github import FakeGitHub

@@ -40,10 +40,10 @@ from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.dry_run import Step
 from bluegreen.errors import AwsError, LeaseLost
+from bluegreen.events import Awaited, BlueBefore, EventKind, Outcome, Phase, Reason, Verb
 from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
 from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Image, Template, Verdict
 from bluegreen.phases import Act
-from bluegreen.release import Awaited, BlueBefore, EventKind, Outcome, Phase, Reason, Verb
 from lab.aws import FakeAws
 from lab.world import World
 from tests.worlds.events import ALICE, ARN, BEFORE, FOUND, ID, Diary

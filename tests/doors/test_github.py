@@ -12,8 +12,9 @@ import pytest
 from bluegreen import wording
 from bluegreen.action import summary
 from bluegreen.errors import ConfigError, Untold
+from bluegreen.events import EventKind, Outcome, Phase
 from bluegreen.github import NO_PULL, Between, GitHub, Run, Teams, dispatch
-from bluegreen.release import EventKind, Outcome, Phase, Release
+from bluegreen.release import Release
 from lab.github import FakeGitHub
 from tests.worlds.github_description import description
 from tests.worlds.release import Stage

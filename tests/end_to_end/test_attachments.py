@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bluegreen.release import Outcome, Phase, Release
+from bluegreen.events import Outcome, Phase
+from bluegreen.release import Release
 from tests.worlds.attachments import differences, hang, hanging, schedule
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
 

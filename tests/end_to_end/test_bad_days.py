@@ -9,7 +9,8 @@ import pytest
 
 from bluegreen import Engine
 from bluegreen.errors import AwsError, ConfigError, Refused
-from bluegreen.release import EventKind, Outcome, Phase, Reason, Release, Verb
+from bluegreen.events import EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.release import Release
 from tests.worlds import GOOD, SICK, Last, Ops, as_told, asleep, bare, fast, has, once
 
 CHANGES = {

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from bluegreen.release import Outcome, Phase, Release, fold
+from bluegreen.events import Outcome, Phase
+from bluegreen.release import Release, fold
 from tests.worlds import GOOD, SICK, asleep, fast
 from tests.worlds.crashes import Crashes, Point, die_everywhere, verify
 

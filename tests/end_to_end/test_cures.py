@@ -12,7 +12,8 @@ import pytest
 from bluegreen import plan_text, wording
 from bluegreen.aws_commands import delete_group
 from bluegreen.errors import ConfigError
-from bluegreen.release import Outcome, Phase, Reason, Release, Verb
+from bluegreen.events import Outcome, Phase, Reason, Verb
+from bluegreen.release import Release
 from tests.worlds import CHANGES, FAST, GOOD, HEALTH, Ops, fast, once
 from tests.worlds.orders import ON_CALL, WEB, lives, refusal
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from bluegreen.errors import Refused
-from bluegreen.release import Outcome, Phase, Release
+from bluegreen.events import Outcome, Phase
+from bluegreen.release import Release
 from tests.lost_journals import give_all, items, put_back
 from tests.worlds import GOOD, Ops, fast
 from tests.worlds.crashes import Crashes, Point

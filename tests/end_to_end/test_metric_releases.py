@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bluegreen.release import Outcome, Phase, Reason, Release
+from bluegreen.events import Outcome, Phase, Reason
+from bluegreen.release import Release
 from tests.worlds import GOOD, Ops
 
 NEW = "feedc0de1111"

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from bluegreen.release import Outcome, Phase, Release
+from bluegreen.events import Outcome, Phase
+from bluegreen.release import Release
 from tests import journals
 from tests.worlds import Ops, once
 from tests.worlds.crashes import Crashes, Point, verify

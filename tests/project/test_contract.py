@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bluegreen.release import EventKind
+from bluegreen.events import EventKind
 from tests import contract
 
 

@@ -12,7 +12,7 @@ import yaml
 from bluegreen import config
 from bluegreen.action import OUTPUTS
 from bluegreen.action.inputs import COMMANDS, INPUTS
-from bluegreen.release import Reason
+from bluegreen.events import Reason
 from tests.lint import workflows
 from tests.worlds.files import ROOT
 

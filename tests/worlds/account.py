@@ -7,8 +7,9 @@ from typing import Any, Self
 from bluegreen import phases
 from bluegreen.aws import Cloud
 from bluegreen.config import Config, parse
+from bluegreen.events import Act, Did, Event, EventKind, Made, Observed, Phase, Verb
 from bluegreen.observation import Baseline, Observation
-from bluegreen.release import Act, Did, Event, EventKind, Made, Observed, Phase, Release, Verb, apply, fold, names
+from bluegreen.release import Release, apply, fold, names
 from lab.aws import FakeAws
 from lab.clock import VirtualClock
 from lab.machines import FakeMachines

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bluegreen.release import EventKind, Outcome, Phase, Verb, fold
+from bluegreen.events import EventKind, Outcome, Phase, Verb
+from bluegreen.release import fold
 from bot import messages
 from bot.messages import Message
 from tests.worlds.events import Diary

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bluegreen.release import EventKind, Outcome, Release
+from bluegreen.events import EventKind, Outcome
+from bluegreen.release import Release
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
 from tests.worlds import Died, Ops

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from bluegreen.events import Awaited, Event, EventKind, Phase, Verb
 from bluegreen.observation import Finding, FindingKey, Verdict
-from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb, apply, fold, names
+from bluegreen.release import Release, apply, fold, names
 from tests.worlds.release import SERVICE, config
 
 ARN = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:targetgroup/web/0123456789abcdef"

@@ -9,8 +9,9 @@ import pytest
 
 from bluegreen import Caller, Engine
 from bluegreen.errors import Refused
+from bluegreen.events import Event, EventKind, Outcome, Phase, Reason
 from bluegreen.journal import Journal
-from bluegreen.release import Event, EventKind, Outcome, Phase, Reason, Release
+from bluegreen.release import Release
 from tests.worlds.virtual import Ops, bare, once
 
 WEB = "web/production"

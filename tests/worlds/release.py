@@ -9,9 +9,10 @@ from typing import Any
 
 from bluegreen import phases
 from bluegreen.config import Config, parse
+from bluegreen.events import Event, EventKind, Observed, Phase, Taken, Verb
 from bluegreen.observation import Builder, CheckResult, Group, Image, Instance, Observation, Template
 from bluegreen.phases import Act, Decision
-from bluegreen.release import Event, EventKind, Observed, Phase, Release, Taken, Verb, apply, fold, names
+from bluegreen.release import Release, apply, fold, names
 
 TG = "arn:web"
 #: Of weighted traffic: the idle target group, and a listener and a rule that weigh both.

@@ -19,7 +19,8 @@ from bluegreen import Engine, Until
 from bluegreen.aws import HttpAnswer, HttpRequest
 from bluegreen.config import Config, parse
 from bluegreen.errors import BlueGreenError
-from bluegreen.release import Awaited, Event, EventKind, Phase, Release, Verb
+from bluegreen.events import Awaited, Event, EventKind, Phase, Verb
+from bluegreen.release import Release
 from lab.aws import FakeAws, Timings
 from lab.aws.client import Answers, FakeSession
 from lab.aws.wire import Answer, Incoming

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from bluegreen.events import Outcome, Phase
+from bluegreen.events import Outcome, Phase, Verb
 from bluegreen.release import Release
 from tests.worlds.attachments import differences, hang, hanging, schedule
+from tests.worlds.crashes import die_everywhere
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
 
 FORWARD = [phase for phase in Phase if phase is not Phase.ROLLING_BACK]
@@ -64,6 +65,40 @@ def test_everything_stays_attached(weighted: bool) -> None:
         group = done.green_group if outcome is Outcome.LIVE else group
         assert differences(before, hanging(o.world, group)) == []
         assert (counted(o), given_names(o)) == (count, alarms)
+
+
+#: The acts that carry over what hangs on a group, or take it off again.
+CARRYING = {
+    *(Verb.ATTACH_GREEN, Verb.FOLLOW_BLUE, Verb.HAND_ALARMS_OVER, Verb.CATCH_UP, Verb.MAKE_WARM_POOL, Verb.DROP_ALARMS),
+}
+
+
+@pytest.mark.parametrize(("outcome", "weighted"), [(Outcome.LIVE, True), (Outcome.ROLLED_BACK, False)])
+def test_dying_at_every_call_that_carries_something_over(outcome: Outcome, weighted: bool) -> None:
+    """Another driver takes over: nothing is missing, nothing is there twice, and what was due is caught up."""
+    o = service(weighted=weighted)
+    hang(o.world, "web-asg")
+    schedule(o.world, "web-asg", o.clock.now() + 38, SIZES)
+    before, count = hanging(o.world, "web-asg"), counted(o)
+    o.before = {**(o.before or {}), **SIZES}  # as they are to be in the end
+    release = o.start(GOOD if outcome is Outcome.LIVE else SICK)
+    told = [release]
+
+    def carrying() -> bool:
+        last = max(told[-1].began.values(), key=lambda event: event.seq, default=None)
+        return last is not None and last.verb in CARRYING and last.seq == told[-1].seq
+
+    def also(done: Release) -> list[str]:
+        group = done.green_group if outcome is Outcome.LIVE else done.blue_group
+        shown = o.group(group) or {}
+        sizes = [f"{which} is {shown.get(which)}" for which, size in SIZES.items() if shown.get(which) != size]
+        gone = [one for one in differences(before, hanging(o.world, group)) if not one.startswith("scheduled due")]
+        now = counted(o) | {"schedules": count["schedules"]}
+        return [*sizes, *gone, *([] if now == count else [f"{now}, not {count}"])]
+
+    crashes = die_everywhere(o, release, outcome, told.append, after=carrying, also=also)
+    assert len(crashes.points) > 8
+    assert "\n".join(crashes.results[:20]) == ""
 
 
 @pytest.mark.parametrize("phase", [*FORWARD, Phase.ROLLING_BACK])

@@ -140,10 +140,12 @@ def die_everywhere(
     *,
     after: Callable[[], bool],
     then: Callable[[], Outcome] | None = None,
+    also: Callable[[Release], list[str]] = lambda done: [],
 ) -> Crashes:
     """Drive the release; at every call for which `after()` holds, also see what becomes of it if the driver dies.
 
-    `then` is what people do before the next driver takes over; it says what that makes of the release.
+    `then` is what people do before the next driver takes over; it says what that makes of the release. `also` says what
+    else is wrong with how it ended.
     """
     crashes = Crashes(active=after())
 
@@ -153,13 +155,14 @@ def die_everywhere(
 
     def taken_over() -> list[str]:
         expected = then() if then else outcome
-        return verify(ops, ops.rescue(release.id, when=when), expected)
+        ended = ops.rescue(release.id, when=when)
+        return verify(ops, ended, expected) + also(ended)
 
     done = ops.drive(release.id, death=crashes, when=tell)
     if crashes.died:
         crashes.end(taken_over)
     assert done is not None
-    crashes.results += verify(ops, done, outcome)
+    crashes.results += verify(ops, done, outcome) + also(done)
     crashes.end(list)
     return crashes
 

@@ -136,7 +136,7 @@ class Attachments:
         """Kind -> names, of what people would look for; less what every group has."""
         told = {kind: tuple(parts) for kind, parts in self.kinds.items() if kind not in ("setting", "tag")}
         told["alarm"] = tuple(alarm["AlarmName"] for alarm in self.alarms)
-        told["warm pool"] = ("its settings",) if _pool(self.group) else ()
+        told["warm pool"] = ("when it is live",) if _pool(self.group) else ()
         return {kind: names for kind, names in told.items() if names}
 
     def parts(self) -> Iterator[tuple[str, Any]]:

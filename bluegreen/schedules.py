@@ -36,21 +36,20 @@ class Schedule:
         if not self.cron:
             return self.start if self.start is not None and since < self.start <= until else None
         last = min(until, until if self.end is None else self.end)
-        found = next(self._before(last), None)
+        found = self._before(last)
         first = since if self.start is None else max(since, self.start - 1)
         return found if found is not None and found > first else None
 
-    def _before(self, last: float) -> Iterator[float]:
+    def _before(self, last: float) -> float | None:
+        """When its cron last came by then; None when that cannot be told."""
         from cronsim import CronSim, CronSimError
 
         try:
             zone = ZoneInfo(self.zone)
             runs = CronSim(self.cron, datetime.fromtimestamp(int(last) + 1, UTC).astimezone(zone), reverse=True)
         except (CronSimError, LookupError, ValueError, OSError):
-            return
-        for run in runs:
-            if run.timestamp() <= last:
-                yield run.timestamp()
+            return None
+        return next(at for run in runs if (at := run.timestamp()) <= last)
 
 
 @dataclass(frozen=True)

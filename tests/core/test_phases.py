@@ -216,6 +216,23 @@ def test_green_is_as_blue_before_it_is_checked() -> None:
     assert s.decision == Enter(Phase.CHECKING)
 
 
+def test_policies_that_name_a_target_group_follow_green_into_it() -> None:
+    """Once it is seen there; what is not alike yet is put again after a pause, and nothing waits for it."""
+    s = Stage().launched().did(Verb.ATTACH_GREEN, attached=attached(later=["scaling policy requests"]))
+    s.enters(Phase.OVERLAPPING).did(Verb.JOIN_GREEN).targets(blue="healthy", green="initial")
+    assert s.verb is not Verb.ATTACH_GREEN, "it is not seen in the target group yet"
+    s.attach("green").targets(blue="healthy", green="healthy")
+    assert s.decision == Act(Verb.ATTACH_GREEN, again=1)
+    s.told(EventKind.BEGAN, verb=Verb.ATTACH_GREEN, again=1)
+    s.told(EventKind.DID, verb=Verb.ATTACH_GREEN, attached=attached(changed=["scaling policy requests"]))
+    assert s.verb is not Verb.ATTACH_GREEN
+    s.passes(10)
+    assert s.decision == Act(Verb.ATTACH_GREEN, again=2)
+    s.told(EventKind.BEGAN, verb=Verb.ATTACH_GREEN, again=2)
+    s.told(EventKind.DID, verb=Verb.ATTACH_GREEN, attached=attached()).passes(60)
+    assert s.verb is not Verb.ATTACH_GREEN
+
+
 SCHEDULE = {"name": "morning", "cron": "0 8 * * *", "zone": "UTC", "start": None, "end": None, "sizes": {"MinSize": 6}}
 
 

@@ -146,10 +146,15 @@ class Attachments:
                 yield f"{kind} {name}", part
 
 
-def look(calls: Calls, group: Answer, hooks: Sequence[Answer] | None = None) -> Attachments:
-    """What is attached to a group that was described; `hooks` where they were looked at before."""
+def look(
+    calls: Calls, group: Answer, hooks: Sequence[Answer] | None = None, kinds: Collection[str] | None = None
+) -> Attachments:
+    """What is attached to a group that was described; `hooks` where they were looked at before, only these `kinds`."""
     name = group["AutoScalingGroupName"]
-    policies = _policies(calls, name)
+    asked = KINDS.keys() if kinds is None else kinds
+    policies = _policies(calls, name) if "scaling policy" in asked else []
+    actions = scheduled(calls, name) if "scheduled action" in asked else []
+    held = _hooks(calls, name, hooks) if "lifecycle hook" in asked else []
     shown = _alarms(calls, {one["AlarmName"] for policy in policies for one in policy.get("Alarms", [])})
     return Attachments(
         group=group,
@@ -158,10 +163,10 @@ def look(calls: Calls, group: Answer, hooks: Sequence[Answer] | None = None) -> 
             "tag": {tag["Key"]: [tag["Value"], tag["PropagateAtLaunch"]] for tag in copy.own_tags(group)},
             "suspended process": dict.fromkeys(sorted(groups.suspended(group) - {*groups.OWN_MIND}), True),
             "metric": {one["Metric"]: one["Granularity"] for one in group.get("EnabledMetrics", [])},
-            "lifecycle hook": {one["LifecycleHookName"]: _of(one, copy.HOOK) for one in _hooks(calls, name, hooks)},
-            "notification": _notifications(_notified(calls, name)),
+            "lifecycle hook": {one["LifecycleHookName"]: _of(one, copy.HOOK) for one in held},
+            "notification": _notifications(_notified(calls, name) if "notification" in asked else []),
             "scaling policy": {one["PolicyName"]: _policy(one) for one in policies},
-            "scheduled action": {one["ScheduledActionName"]: _of(one, SCHEDULE) for one in scheduled(calls, name)},
+            "scheduled action": {one["ScheduledActionName"]: _of(one, SCHEDULE) for one in actions},
         },
         policy_arns={policy["PolicyName"]: policy["PolicyARN"] for policy in policies},
         alarms=tuple(shown),
@@ -430,7 +435,7 @@ KINDS: Mapping[str, tuple[Put, Drop]] = {
 
 def attach(calls: Calls, release: Release) -> Made:
     """Green gets what blue has. Done again it finds nothing that differs: that is the proof."""
-    return {"attached": _sync(calls, release, None)}
+    return {"attached": _sync(calls, release, _both(calls, release), None)}
 
 
 def follow(calls: Calls, release: Release) -> Made:
@@ -438,8 +443,9 @@ def follow(calls: Calls, release: Release) -> Made:
 
     The answer holds blue's own sizes and warm pool, which are green's in the end.
     """
-    attached = _sync(calls, release, release.attached.parts if release.attached else None)
-    blue = groups.described(calls, (release.blue_group,), "DescribeAutoScalingGroups")[release.blue_group]
+    there = _both(calls, release)
+    attached = _sync(calls, release, there, release.attached.parts if release.attached else None)
+    blue = there[release.blue_group]
     sizes = {"minimum": blue["MinSize"], "maximum": blue["MaxSize"], "desired": blue["DesiredCapacity"]}
     return {"attached": replace(attached, **sizes, warm_pool=_pool(blue))}
 
@@ -450,29 +456,39 @@ def _pool(group: Answer) -> Parts:
     return {} if pool.get("Status") else _of(pool, WARM_POOL)
 
 
-def _sync(calls: Calls, release: Release, known: Mapping[str, str] | None) -> AttachedParts:
-    """Put on green what it lacks of blue's, or what was changed.
-
-    `known`: the fingerprints of what green was given before, None to compare everything.
-    """
+def _both(calls: Calls, release: Release) -> dict[str, Answer]:
     there = groups.described(calls, (release.blue_group, release.green_group), "PutScalingPolicy")
     groups.must_be_ours(there[release.green_group], release, "PutScalingPolicy")
-    blue, green = (look(calls, there[name]) for name in (release.blue_group, release.green_group))
+    return there
+
+
+def _sync(
+    calls: Calls, release: Release, there: Mapping[str, Answer], known: Mapping[str, str] | None
+) -> AttachedParts:
+    """Put on green what it lacks of blue's, or what was changed.
+
+    `known`: the fingerprints of what green was given before, None to compare everything. Of green only those kinds are
+    read in which something may differ.
+    """
+    blue = look(calls, there[release.blue_group])
     now = {key: _fingerprint(part) for key, part in blue.parts()}
-    later = {f"scaling policy {name}" for name in _early(blue, green, release)}
+    later = {f"scaling policy {name}" for name in _early(blue, there[release.green_group], release)}
     news = {key for key in now if known is None or now[key] != known.get(key)} - later
+    gone = (known or {}).keys() - now.keys()
+    kinds = [kind for kind in KINDS if any(key.startswith(f"{kind} ") for key in (*news, *gone))]
+    green = look(calls, there[release.green_group], kinds=kinds)
     changed = [
         *_put_all(calls, release, blue, green, news),
-        *_drop_all(calls, release, green, (known or {}).keys() - now.keys()),
+        *_drop_all(calls, release, green, gone),
         *_put_copies(calls, release, blue, news),
     ]
     copies = sorted(copy_name(alarm["AlarmName"], release) for alarm in blue.alarms)
     return AttachedParts(tuple(changed), now, tuple(copies), tuple(sorted(later)))
 
 
-def _early(blue: Attachments, green: Attachments, release: Release) -> Iterator[str]:
+def _early(blue: Attachments, green: Answer, release: Release) -> Iterator[str]:
     """Policies that name a target group which green is not in yet (EC2 Auto Scaling API, PutScalingPolicy)."""
-    home = {_resource(arn) for arn in groups.target_groups(green.group)}
+    home = {_resource(arn) for arn in groups.target_groups(green)}
     for name, part in blue.kinds["scaling policy"].items():
         labels = re.findall(r"targetgroup/[\w-]+/\w+", json.dumps(for_green(part, release), default=str))
         if set(labels) - home:

@@ -77,7 +77,7 @@ CARRYING = {
 def test_dying_at_every_call_that_carries_something_over(outcome: Outcome, weighted: bool) -> None:
     """Another driver takes over: nothing is missing, nothing is there twice, and what was due is caught up."""
     o = service(weighted=weighted)
-    hang(o.world, "web-asg")
+    hang(o.world, "web-asg", ("per target", "step", "schedule", "metrics", "warm pool"))
     schedule(o.world, "web-asg", o.clock.now() + 38, SIZES)
     before, count = hanging(o.world, "web-asg"), counted(o)
     o.before = {**(o.before or {}), **SIZES}  # as they are to be in the end

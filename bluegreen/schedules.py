@@ -71,7 +71,7 @@ def missed(schedules: Iterable[Schedule], since: float, resumed: float, now: flo
     return Missed({which: size for which, (_, _, size) in left.items()}, tuple(names))
 
 
-def now_and_then(shown: Iterable[Schedule], recorded: Iterable[Schedule]) -> Iterator[Schedule]:
+def shown_and_recorded(shown: Iterable[Schedule], recorded: Iterable[Schedule]) -> Iterator[Schedule]:
     """What is there now, and what happened once and is therefore shown no more.
 
     AWS shows as the start of a recurring action when it is due next, so the start is as it was recorded.

@@ -3,7 +3,8 @@
 `OPERATIONS` says for each such call of the API what becomes of what it attaches. A test reads botocore's model and
 fails when AWS adds a call that is not in the table, as for the members of a group in `copy`.
 
-    sync            green gets what blue has; called again it finds nothing to do, which is the proof that it worked
+    attach          green gets what blue has; called again it finds nothing to do, which is the proof that it worked
+    follow          green gets what blue's owner changed since
     hand_over       the alarms of blue's policies watch green from now on; their copies go
     drop_copies     the copies of alarms go, before green goes
     catch_up        the sizes that scheduled actions would have set while they were suspended
@@ -28,7 +29,7 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.events import AttachedParts, Made, Verb
 from bluegreen.observation import Finding, FindingKey, Verdict
 from bluegreen.release import Release
-from bluegreen.schedules import Schedule, missed, now_and_then, read
+from bluegreen.schedules import Schedule, missed, read, shown_and_recorded
 
 Parts = dict[str, Any]
 
@@ -159,14 +160,14 @@ def look(
     return Attachments(
         group=group,
         kinds={
-            "setting": {member: group[member] for member in _settings(group)},
+            "setting": copy.settings(group),
             "tag": {tag["Key"]: [tag["Value"], tag["PropagateAtLaunch"]] for tag in copy.own_tags(group)},
             "suspended process": dict.fromkeys(sorted(groups.suspended(group) - {*groups.OWN_MIND}), True),
             "metric": {one["Metric"]: one["Granularity"] for one in group.get("EnabledMetrics", [])},
-            "lifecycle hook": {one["LifecycleHookName"]: _of(one, copy.HOOK) for one in held},
+            "lifecycle hook": {one["LifecycleHookName"]: copy.shown(one, copy.HOOK) for one in held},
             "notification": _notifications(_notified(calls, name) if "notification" in asked else []),
             "scaling policy": {one["PolicyName"]: _policy(one) for one in policies},
-            "scheduled action": {one["ScheduledActionName"]: _of(one, SCHEDULE) for one in actions},
+            "scheduled action": {one["ScheduledActionName"]: copy.shown(one, SCHEDULE) for one in actions},
         },
         policy_arns={policy["PolicyName"]: policy["PolicyARN"] for policy in policies},
         alarms=tuple(shown),
@@ -229,18 +230,10 @@ def _alarms(calls: Calls, names: Collection[str]) -> list[Answer]:
     ]
 
 
-def _settings(group: Answer) -> Iterator[str]:
-    return (member for member, part in copy.MEMBERS.items() if part is copy.Part.SAME and copy.said(group.get(member)))
-
-
-def _of(shown: Answer, members: Iterable[str]) -> Parts:
-    return {member: shown[member] for member in members if copy.said(shown.get(member))}
-
-
 def _policy(shown: Answer) -> Parts:
     """PutScalingPolicy takes all that DescribePolicies shows but these (botocore's model)."""
     left = ("PolicyARN", "Alarms", "AutoScalingGroupName")
-    return {member: value for member, value in shown.items() if member not in left and copy.said(value)}
+    return copy.shown(shown, shown.keys() - set(left))
 
 
 def _notifications(rows: Iterable[Answer]) -> Parts:
@@ -303,7 +296,7 @@ def copy_name(alarm: str, release: Release) -> str:
 
 def _copied(alarm: Answer, release: Release, blue: Attachments, green: Mapping[str, str]) -> Answer:
     """Of other groups' policies a copy is none of the business: they would be told twice."""
-    given = _replaced(_of(alarm, ALARM), release, blue, green)
+    given = _replaced(copy.shown(alarm, ALARM), release, blue, green)
     for which in ACTIONS:
         given[which] = [one for one in given.get(which, []) if ":scalingPolicy:" not in one or one in green.values()]
     return {**given, "AlarmName": copy_name(alarm["AlarmName"], release)}
@@ -330,20 +323,18 @@ def _put_settings(calls: Calls, name: str, parts: Parts, release: Release) -> No
 
 
 def _put_tags(calls: Calls, name: str, parts: Parts, release: Release) -> None:
-    given = [{**_tag(name, key), "Value": value, "PropagateAtLaunch": spread} for key, (value, spread) in parts.items()]
+    given = [
+        {**groups.tag(name, key), "Value": value, "PropagateAtLaunch": spread} for key, (value, spread) in parts.items()
+    ]
     calls.autoscaling.create_or_update_tags(Tags=given)
 
 
 def _drop_tags(calls: Calls, name: str, keys: Collection[str]) -> None:
-    calls.autoscaling.delete_tags(Tags=[_tag(name, key) for key in keys])
-
-
-def _tag(name: str, key: str) -> Answer:
-    return {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": key}
+    calls.autoscaling.delete_tags(Tags=[groups.tag(name, key) for key in keys])
 
 
 def _suspend(calls: Calls, name: str, parts: Parts, release: Release) -> None:
-    calls.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=sorted(parts))
+    groups.suspend(calls, name, sorted(parts))
 
 
 def _resume(calls: Calls, name: str, processes: Collection[str]) -> None:
@@ -403,7 +394,7 @@ def _put_schedules(calls: Calls, name: str, parts: Parts, release: Release) -> N
 def _began(action: Any, release: Release) -> bool:
     """AWS takes no action that begins in the past."""
     start = action.get("StartTime") if isinstance(action, Mapping) else None
-    return start is not None and start.timestamp() <= max(event.at for event in release.began.values()) + SOON
+    return start is not None and start.timestamp() <= release.last_at + SOON
 
 
 def _is_over(part: Any, release: Release) -> bool:
@@ -453,7 +444,7 @@ def follow(calls: Calls, release: Release) -> Made:
 def _pool(group: Answer) -> Parts:
     """The settings of its warm pool, {} when it has none, or none for long."""
     pool = group.get("WarmPoolConfiguration", {})
-    return {} if pool.get("Status") else _of(pool, WARM_POOL)
+    return {} if pool.get("Status") else copy.shown(pool, WARM_POOL)
 
 
 def _both(calls: Calls, release: Release) -> dict[str, Answer]:
@@ -480,7 +471,7 @@ def _sync(
     changed = [
         *_put_all(calls, release, blue, green, news),
         *_drop_all(calls, release, green, gone),
-        *_put_copies(calls, release, blue, news),
+        *_put_copies(calls, release, blue),
     ]
     copies = sorted(copy_name(alarm["AlarmName"], release) for alarm in blue.alarms)
     return AttachedParts(tuple(changed), now, tuple(copies), tuple(sorted(later)))
@@ -541,7 +532,7 @@ def _canonical(part: Any) -> str:
 # --- alarms --------------------------------------------------------------------------------------
 
 
-def _put_copies(calls: Calls, release: Release, blue: Attachments, news: Collection[str]) -> Iterator[str]:
+def _put_copies(calls: Calls, release: Release, blue: Attachments) -> Iterator[str]:
     """The alarms of blue's policies, for green's."""
     if not blue.alarms:
         return
@@ -550,7 +541,9 @@ def _put_copies(calls: Calls, release: Release, blue: Attachments, news: Collect
     shown = {one["AlarmName"]: one for one in _alarms(calls, {one["AlarmName"] for one in copies.values()})}
     for name, given in copies.items():
         there = shown.get(given["AlarmName"])
-        if there is None or _differ(given, _of(there, ALARM) | {which: there.get(which, []) for which in ACTIONS}):
+        if there is None or _differ(
+            given, copy.shown(there, ALARM) | {which: there.get(which, []) for which in ACTIONS}
+        ):
             calls.cloudwatch.put_metric_alarm(**given, Tags=_alarm_tags(calls, release, blue, name))
             yield f"alarm {name}"
 
@@ -558,13 +551,12 @@ def _put_copies(calls: Calls, release: Release, blue: Attachments, news: Collect
 def _alarm_tags(calls: Calls, release: Release, blue: Attachments, name: str) -> list[Answer]:
     arn = next(alarm["AlarmArn"] for alarm in blue.alarms if alarm["AlarmName"] == name)
     shown = calls.cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"]
-    kept = {tag["Key"]: tag["Value"] for tag in shown if not tag["Key"].startswith(("aws:", "bluegreen:"))}
+    kept = {tag["Key"]: tag["Value"] for tag in shown if copy.is_kept(tag)}
     return tags.as_list(kept | tags.ours(release))
 
 
 def _policy_arns(calls: Calls, name: str) -> dict[str, str]:
-    shown = _policies(calls, name)
-    return {policy["PolicyName"]: policy["PolicyARN"] for policy in shown}
+    return {policy["PolicyName"]: policy["PolicyARN"] for policy in _policies(calls, name)}
 
 
 def hand_over(calls: Calls, release: Release) -> Made:
@@ -573,14 +565,14 @@ def hand_over(calls: Calls, release: Release) -> Made:
     An alarm that is left without an action is deleted with its group (EC2 Auto Scaling API, DeleteAutoScalingGroup);
     what others build on it would go with it.
     """
-    there = groups.described(calls, (release.green_group,), "PutMetricAlarm")
-    groups.must_be_ours(there[release.green_group], release, "PutMetricAlarm")
+    groups.own_green(calls, release, "PutMetricAlarm")
     found = groups.describe(calls, release.blue_group)
     handed = []
     if release.blue_group in found:
-        blue, green = look(calls, found[release.blue_group]), _policy_arns(calls, release.green_group)
+        blue = look(calls, found[release.blue_group], kinds=("scaling policy",))
+        green = _policy_arns(calls, release.green_group)
         for alarm in blue.alarms:
-            calls.cloudwatch.put_metric_alarm(**_replaced(_of(alarm, ALARM), release, blue, green))
+            calls.cloudwatch.put_metric_alarm(**_replaced(copy.shown(alarm, ALARM), release, blue, green))
             handed.append(alarm["AlarmName"])
     drop_copies(calls, release)
     return {"alarms": tuple(handed)}
@@ -609,7 +601,7 @@ def catch_up(calls: Calls, release: Release, name: str) -> Made:
     assert before.scheduled_until is not None
     resumed = release.did[Verb.RESUME_BLUE if name == release.blue_group else Verb.RESUME_GREEN].at
     shown = [read(one) for one in scheduled(calls, name)]
-    known = now_and_then(shown, [Schedule(**facts) for facts in before.schedules])
+    known = shown_and_recorded(shown, [Schedule(**facts) for facts in before.schedules])
     over = missed(known, before.scheduled_until, resumed, release.began[Verb.CATCH_UP].at)
     if over.sizes:
         group = groups.described(calls, (name,), "UpdateAutoScalingGroup")[name]
@@ -627,7 +619,6 @@ def _within(group: Answer, sizes: Mapping[str, int]) -> dict[str, int]:
 def make_warm_pool(calls: Calls, release: Release) -> Made:
     """Blue's warm pool, for green: it launches instances at once, so it comes when green is live (API, PutWarmPool)."""
     assert release.followed is not None
-    there = groups.described(calls, (release.green_group,), "PutWarmPool")
-    groups.must_be_ours(there[release.green_group], release, "PutWarmPool")
+    groups.own_green(calls, release, "PutWarmPool")
     calls.autoscaling.put_warm_pool(AutoScalingGroupName=release.green_group, **release.followed.warm_pool)
     return {}

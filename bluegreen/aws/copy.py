@@ -7,7 +7,7 @@ is in `attachments`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -84,21 +84,28 @@ def green(blue: Shown, hooks: Sequence[Shown], release: Release) -> dict[str, An
     """The arguments of CreateAutoScalingGroup for green: everything that blue shows, except the traffic."""
     before = release.blue
     assert before is not None
-    same = {member: blue[member] for member, part in MEMBERS.items() if part is Part.SAME and said(blue.get(member))}
     given = {
         "AutoScalingGroupName": release.green_group,
         "MinSize": release.size,
         "DesiredCapacity": release.size,
         "MaxSize": max(before.maximum, release.size),
         "Tags": _tags(blue, release),
-        "LifecycleHookSpecificationList": [
-            {k: hook[k] for k in HOOK if said(hook.get(k))} for hook in hooks if not is_foreign(hook)
-        ],
+        "LifecycleHookSpecificationList": [shown(hook, HOOK) for hook in hooks if not is_foreign(hook)],
         "AvailabilityZones": [] if blue.get("VPCZoneIdentifier") else blue.get("AvailabilityZones"),
         "ServiceLinkedRoleARN": _role(blue),
         **on_version(blue, str(release.template_version)),
     }
-    return same | {member: value for member, value in given.items() if said(value)}
+    return settings(blue) | {member: value for member, value in given.items() if said(value)}
+
+
+def settings(group: Shown) -> dict[str, Any]:
+    """The members that a group shows and that green has the same."""
+    return shown(group, (member for member, part in MEMBERS.items() if part is Part.SAME))
+
+
+def shown(of: Shown, members: Iterable[str]) -> dict[str, Any]:
+    """Those of these members that have a value."""
+    return {member: of[member] for member in members if said(of.get(member))}
 
 
 def on_version(group: Shown, version: str) -> dict[str, Any]:

@@ -274,7 +274,7 @@ def pin(calls: Calls, release: Release, act: Act) -> Made:
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
     if before.marked and _held_by(blue) != release.mark:
         _must_be_as_before(dict(blue), before, release)
-        marked = {**_mark(release.blue_group), "Value": release.mark, "PropagateAtLaunch": False}
+        marked = {**tag(release.blue_group, tags.HELD), "Value": release.mark, "PropagateAtLaunch": False}
         calls.autoscaling.create_or_update_tags(Tags=[marked])
     _update(calls, release.blue_group, MinSize=before.desired, **copy.on_version(blue, before.resolved_version))
     return {}
@@ -327,7 +327,7 @@ def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Made
     blue = describe(calls, release.blue_group).get(release.blue_group)
     if blue is not None and not blue.get("Status"):
         must_not_be_anothers(blue, release, "SuspendProcesses")
-        _suspend(calls, release.blue_group, processes)
+        suspend(calls, release.blue_group, processes)
     return {}
 
 
@@ -461,8 +461,7 @@ def _ours(green: Answer, release: Release) -> Made:
 
 def grow(calls: Calls, release: Release, size: int) -> Made:
     """Green to this size; never smaller."""
-    green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
-    must_be_ours(green, release, "UpdateAutoScalingGroup")
+    green = own_green(calls, release, "UpdateAutoScalingGroup")
     _must_be_held(green, release, "UpdateAutoScalingGroup")
     size = max(size, green["DesiredCapacity"])
     _update(calls, release.green_group, MinSize=size, DesiredCapacity=size, MaxSize=max(size, green["MaxSize"]))
@@ -475,8 +474,7 @@ def restore(calls: Calls, release: Release) -> Made:
     Where it now means another, green stays on its number; the answer says so.
     """
     before = _before(release)
-    green = _must_exist(calls, release.green_group, "UpdateAutoScalingGroup")
-    must_be_ours(green, release, "UpdateAutoScalingGroup")
+    green = own_green(calls, release, "UpdateAutoScalingGroup")
     _must_be_held(green, release, "UpdateAutoScalingGroup")
     sizes = _sizes_for(green, release)
     if before.template_version not in _SYMBOLIC:
@@ -527,6 +525,13 @@ def must_be_ours(group: Mapping[str, Any], release: Release, operation: str) -> 
         raise AwsError(what, code="NotOurs", operation=operation)
 
 
+def own_green(calls: Calls, release: Release, operation: str) -> Answer:
+    """Green, which must exist and be this release's; AwsError otherwise."""
+    green = _must_exist(calls, release.green_group, operation)
+    must_be_ours(green, release, operation)
+    return green
+
+
 def must_be_known(group: Mapping[str, Any], known: Facts, operation: str) -> None:
     """AwsError when the group is not the one that was in the target groups: another group has its name now."""
     borne = tags.as_dict(group.get("Tags"))
@@ -542,14 +547,14 @@ def must_be_known(group: Mapping[str, Any], known: Facts, operation: str) -> Non
 def suspend_blue(calls: Calls, release: Release) -> Made:
     """Suspend what would change blue by itself; alarms may still make it grow."""
     _must_be_held(_must_exist(calls, release.blue_group, "SuspendProcesses"), release, "SuspendProcesses")
-    _suspend(calls, release.blue_group, OWN_MIND)
+    suspend(calls, release.blue_group, OWN_MIND)
     return {}
 
 
 def suspend_green(calls: Calls, release: Release) -> Made:
     """Suspend on green what blue had suspended, and what would change it by itself."""
     _must_be_held(_must_exist(calls, release.green_group, "SuspendProcesses"), release, "SuspendProcesses")
-    _suspend(calls, release.green_group, sorted({*OWN_MIND, *_before(release).suspended}))
+    suspend(calls, release.green_group, sorted({*OWN_MIND, *_before(release).suspended}))
     return {}
 
 
@@ -569,7 +574,7 @@ def resume(calls: Calls, release: Release, name: str) -> Made:
 def _take_mark_off(calls: Calls, name: str) -> None:
     """The mark of a release that is over does no harm, so it stays where we may not remove it."""
     try:
-        calls.autoscaling.delete_tags(Tags=[_mark(name)])
+        calls.autoscaling.delete_tags(Tags=[tag(name, tags.HELD)])
     except ClientError as error:
         if not lacking(error):
             raise
@@ -582,8 +587,9 @@ def _held_by(group: Mapping[str, Any]) -> str:
     return tags.as_dict(group.get("Tags")).get(tags.HELD, "")
 
 
-def _mark(name: str) -> Answer:
-    return {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": tags.HELD}
+def tag(name: str, key: str) -> Answer:
+    """A tag of a group, as DeleteTags takes it."""
+    return {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": key}
 
 
 def _must_be_held(group: Mapping[str, Any], release: Release, operation: str) -> None:
@@ -618,7 +624,8 @@ def _stilled(release: Release, name: str) -> tuple[str, ...]:
     return act.processes if act else ()
 
 
-def _suspend(calls: Calls, name: str, processes: Iterable[str]) -> None:
+def suspend(calls: Calls, name: str, processes: Iterable[str]) -> None:
+    """Suspend these processes of a group."""
     calls.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=list(processes))
 
 
@@ -648,11 +655,8 @@ def _delete(calls: Calls, name: str, **how: Any) -> None:
             raise
 
 
-def _must_exist(calls: Calls, name: str, operation: str) -> Mapping[str, Any]:
-    group = describe(calls, name).get(name)
-    if group is None:
-        raise _gone(name, operation)
-    return group
+def _must_exist(calls: Calls, name: str, operation: str) -> Answer:
+    return described(calls, (name,), operation)[name]
 
 
 def _gone(name: str, operation: str) -> AwsError:

@@ -140,6 +140,10 @@ class Situation:
         done, begun = self.release.did.get(verb), self.release.began.get(verb)
         return done is not None and begun is not None and done.seq > begun.seq
 
+    def over(self, verb: Verb) -> bool:
+        """The act was done, or given up."""
+        return self.did(verb) or verb in self.release.gave_up
+
     def age(self, verb: Verb) -> float:
         """Seconds since the act was last begun."""
         return self.now - self.release.began[verb].at
@@ -247,8 +251,8 @@ def catch_up(s: Situation, resumed: Verb, group: str) -> Act | None:
     if before is None or before.scheduled_until is None or "ScheduledActions" in before.suspended:
         return None
     some = before.schedules or (followed is not None and followed.scheduled)
-    done = s.did(Verb.CATCH_UP) or Verb.CATCH_UP in s.release.gave_up
-    return Act(Verb.CATCH_UP, group=group) if some and s.did(resumed) and not done else None
+    due = some and s.did(resumed) and not s.over(Verb.CATCH_UP)
+    return Act(Verb.CATCH_UP, group=group) if due else None
 
 
 def not_done(release: Release) -> tuple[str, ...]:

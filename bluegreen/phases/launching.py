@@ -117,13 +117,17 @@ def _attach_to_green(s: Situation) -> Decision | None:
         return Act(verb)
     if not attached.changed:
         return None
-    act = s.release.act(verb)
-    times = act.again if act else 0
-    if not times:
-        return Act(verb, again=1)
+    again = _again(s)
+    if again.again == 1:
+        return again
     if s.now - max(s.watched_since, s.release.began[Verb.SUSPEND_GREEN].at) >= s.config.timeouts.healthy:
         return RollBack(Reason.COPY_DIFFERS, f"{s.release.green_group} is not as blue: {listed(attached.changed)}")
-    return s.wait(Awaited.READ_BACK) if s.age(verb) < COPY_AGAIN else Act(verb, again=times + 1)
+    return s.wait(Awaited.READ_BACK) if s.age(verb) < COPY_AGAIN else again
+
+
+def _again(s: Situation) -> Act:
+    before = s.release.act(Verb.ATTACH_GREEN)
+    return Act(Verb.ATTACH_GREEN, again=before.again + 1 if before else 1)
 
 
 def attach_the_rest(s: Situation) -> Act | None:
@@ -132,10 +136,8 @@ def attach_the_rest(s: Situation) -> Act | None:
     joined = green is not None and s.did(Verb.JOIN_GREEN) and set(s.release.green_targets) <= green.target_groups
     if attached is None or not joined or not (attached.later or attached.changed):
         return None
-    act = s.release.act(verb)
     first = s.release.did[verb].seq < s.release.began[Verb.JOIN_GREEN].seq
-    times = act.again if act else 0
-    return Act(verb, again=times + 1) if first or s.age(verb) >= COPY_AGAIN else None
+    return _again(s) if first or s.age(verb) >= COPY_AGAIN else None
 
 
 def checking(s: Situation) -> Decision:

@@ -112,7 +112,7 @@ def _hand_alarms_over(s: Situation) -> Decision | None:
 
 def _once(s: Situation, verb: Verb) -> Decision | None:
     """Do it, unless it was done, or given up."""
-    return None if s.did(verb) or verb in s.release.gave_up else Act(verb)
+    return None if s.over(verb) else Act(verb)
 
 
 def _empty_blue(s: Situation) -> Decision | None:
@@ -135,7 +135,7 @@ def _restore_green(s: Situation) -> Decision | None:
     held = s.seen.green is not None and s.release.holds(s.seen.green.held_by)
     default = (Verb.SET_DEFAULT_VERSION,) if s.release.sets_default else ()
     for verb in (*default, *((Verb.RESTORE_GREEN, Verb.RESUME_GREEN) if held else ())):
-        if not s.did(verb) and verb not in s.release.gave_up:
+        if not s.over(verb):
             return Act(verb)
     return catch_up(s, Verb.RESUME_GREEN, s.release.green_group)
 
@@ -184,7 +184,7 @@ def _left_alone(blue: Group) -> bool:
 
 
 def _tidy(s: Situation) -> Decision | None:
-    if not s.did(Verb.MARK_IMAGE) and Verb.MARK_IMAGE not in s.release.gave_up:
+    if not s.over(Verb.MARK_IMAGE):
         return Act(Verb.MARK_IMAGE)
     if s.seen.emptied and Verb.DROP_GROUP not in s.release.gave_up:
         return Act(Verb.DROP_GROUP, group=s.seen.emptied[0])

@@ -189,13 +189,12 @@ def _drop_alarms(s: Situation) -> Act | None:
     """Before green, by which they are found; AWS deletes those only that do nothing but act on green."""
     attached = s.release.attached
     some = s.began(Verb.ATTACH_GREEN) and (attached is None or attached.alarms)
-    done = s.did(Verb.DROP_ALARMS) or Verb.DROP_ALARMS in s.release.gave_up
-    return Act(Verb.DROP_ALARMS) if some and not done else None
+    return Act(Verb.DROP_ALARMS) if some and not s.over(Verb.DROP_ALARMS) else None
 
 
 def _remove_template_version(s: Situation) -> Decision | None:
     verb = Verb.DELETE_TEMPLATE_VERSION
-    if not s.began(Verb.MAKE_TEMPLATE_VERSION) or s.did(verb) or verb in s.release.gave_up:
+    if not s.began(Verb.MAKE_TEMPLATE_VERSION) or s.over(verb):
         return None
     if s.seen.template is None or s.seen.template.ours is None:
         return s.wait(Awaited.READ_BACK) if s.fresh(Verb.MAKE_TEMPLATE_VERSION) else None
@@ -233,13 +232,7 @@ def _image_unseen(s: Situation) -> Decision | None:
 def _drop_failed_image(s: Situation) -> Decision | None:
     image = s.seen.image
     failed = image is not None and image.state not in ("pending", "available")
-    if (
-        image is None
-        or not failed
-        or not _made(s, image)
-        or Verb.DROP_IMAGE in s.release.gave_up
-        or s.did(Verb.DROP_IMAGE)
-    ):
+    if image is None or not failed or not _made(s, image) or s.over(Verb.DROP_IMAGE):
         return None
     return Act(Verb.DROP_IMAGE, image=image.id)
 

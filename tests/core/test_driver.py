@@ -574,11 +574,11 @@ def test_two_blind_looks_far_apart_are_no_long_blindness() -> None:
     o = bare(overlap=1200)
     release = o.start()
 
-    def fail_now_and_then() -> None:
+    def fail_shown_and_recorded() -> None:
         for minutes in (1, 14):
             o.clock.after(minutes * 60, lambda: o.aws.faults.server_error("elbv2:DescribeTargetHealth", times=3))
 
-    steady = once(lambda seen: "targets" in seen.checks and seen.checks["targets"].held, fail_now_and_then)
+    steady = once(lambda seen: "targets" in seen.checks and seen.checks["targets"].held, fail_shown_and_recorded)
     done = o.drive(release.id, when=steady)
     assert done is not None
     assert done.outcome is Outcome.LIVE

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bluegreen.schedules import Schedule, missed, now_and_then, read
+from bluegreen.schedules import Schedule, missed, read, shown_and_recorded
 
 #: 2026-03-02, a Monday, at midnight UTC.
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
@@ -76,15 +76,15 @@ def test_what_was_due_once_is_known_though_it_is_shown_no_more() -> None:
     """And a recurring one is due from when it was recorded, unless its owner gave it other times."""
     once, daily = Schedule("once", start=at(8), sizes=SIX), Schedule("daily", "0 8 * * *", start=at(8))
     shown = [Schedule("daily", "0 8 * * *", start=at(32)), Schedule("new", "0 9 * * *", start=at(33))]
-    known = {one.name: one for one in now_and_then(shown, [once, daily])}
+    known = {one.name: one for one in shown_and_recorded(shown, [once, daily])}
     assert known["once"] == once
     assert known["daily"].start == at(8)
     assert known["new"].start == at(33)
     moved = Schedule("daily", "30 8 * * *", start=at(32.5))
-    assert list(now_and_then([moved], [daily])) == [moved]
+    assert list(shown_and_recorded([moved], [daily])) == [moved]
     again = Schedule("once", start=at(20))
-    assert list(now_and_then([again], [once])) == [again]
-    assert list(now_and_then([], [daily])) == [], "its owner deleted it"
+    assert list(shown_and_recorded([again], [once])) == [again]
+    assert list(shown_and_recorded([], [daily])) == [], "its owner deleted it"
 
 
 def test_an_action_as_the_api_shows_it() -> None:

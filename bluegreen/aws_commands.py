@@ -40,9 +40,10 @@ def _between(name: str, target_groups: Iterable[str]) -> str:
     return f"--auto-scaling-group-name {name} --target-group-arns {' '.join(target_groups)}"
 
 
-def delete_version(template: str, number: int) -> str:
-    """Deletes a version of a launch template (by id)."""
-    return f"aws ec2 delete-launch-template-versions --launch-template-id {template} --versions {number}"
+def delete_version(template: str, *numbers: int) -> str:
+    """Deletes versions of a launch template (by id)."""
+    which = " ".join(map(str, numbers))
+    return f"aws ec2 delete-launch-template-versions --launch-template-id {template} --versions {which}"
 
 
 def delete_alarms(names: Iterable[str]) -> str:

@@ -66,7 +66,7 @@ image:                             # exactly one of builder, ami
       cd /srv/web && git fetch origin && git checkout --force "$BLUEGREEN_COMMIT" && ./install
     check: systemctl is-active web # must pass before the image is made
   # ami: ami-0123                  # or resolve:ssm:/path/to/parameter
-  keep: 5                          # images kept per service, good ones first; never one in use
+  keep: 5                          # images and template versions kept per service; never one in use
 checks:                            # target health is always checked
   - {name: home, http: "https://web.example.com/healthz", status: 200, contains: ok, headers: {x-preview: green}}
   - {name: unit, run: "curl -fsS localhost/healthz"}  # on every green instance, over SSM
@@ -662,7 +662,7 @@ class ImageConfig(_Model):
 
     builder: BuilderConfig | None = Field(default=None, description="the instance that makes images")
     ami: Ami | None = Field(default=None, description="an AMI id, or resolve:ssm:/path/to/parameter")
-    keep: Count = Field(default=5, description="images kept per service, good ones first; never one in use")
+    keep: Count = Field(default=5, description="images and template versions kept per service; never one in use")
 
     @classmethod
     def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:

@@ -107,6 +107,7 @@ class Verb(StrEnum):
     MAKE_WARM_POOL = "make_warm_pool"  # blue's, for green
     SET_DEFAULT_VERSION = "set_default_version"
     DROP_GROUP = "drop_group"  # delete one group that an earlier release kept empty
+    DROP_VERSIONS = "drop_versions"  # delete old versions of the launch template that earlier releases made
     DROP_ALARMS = "drop_alarms"  # the copies of alarms that were made for green
     DELETE_GREEN = "delete_green"
     DELETE_TEMPLATE_VERSION = "delete_template_version"
@@ -360,7 +361,19 @@ class Entered(Recorded):
 class Act(Recorded):
     """One thing to do, and with what: recorded before it is done, so that a repeated act does the same."""
 
-    seldom = ("blue", "size", "share", "preview", "groups", "processes", "instances", "group", "image", "again")
+    seldom = (
+        "blue",
+        "size",
+        "share",
+        "preview",
+        "groups",
+        "processes",
+        "instances",
+        "group",
+        "image",
+        "versions",
+        "again",
+    )
     reads = MappingProxyType({"verb": Verb, "blue": BlueBefore.from_facts})
 
     verb: Verb
@@ -373,6 +386,7 @@ class Act(Recorded):
     instances: tuple[str, ...] = ()  # UNPROTECT_BLUE: ids
     group: str = ""  # DROP_GROUP, CATCH_UP: name
     image: str = ""  # DROP_IMAGE: id
+    versions: tuple[int, ...] = ()  # DROP_VERSIONS: numbers
     again: int = 0  # ATTACH_GREEN: how often it was done before
 
     def to_facts(self) -> dict[str, Any]:
@@ -413,6 +427,7 @@ class Made(TypedDict, total=False):
     template_version: int
     #: the template version that a group launches from, where it was `$Latest` or `$Default`
     stays_on_version: int | str | None
+    versions: tuple[int, ...]  # of the launch template that were deleted
     attached: AttachedParts
     alarms: tuple[str, ...]  # names of those that were handed over, or of copies that were deleted
     actions: tuple[str, ...]  # names of scheduled actions that were caught up
@@ -425,7 +440,7 @@ class Did(Recorded):
 
     seldom = (
         *("builder", "command", "group", "size", "image", "template_version", "stays_on_version"),
-        *("attached", "alarms", "actions", "sizes"),
+        *("versions", "attached", "alarms", "actions", "sizes"),
     )
     reads = MappingProxyType({"verb": Verb, "attached": AttachedParts.from_facts})
 
@@ -437,6 +452,7 @@ class Did(Recorded):
     image: str = ""
     template_version: int | None = None
     stays_on_version: int | str | None = None
+    versions: tuple[int, ...] = ()
     attached: AttachedParts | None = None
     alarms: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()

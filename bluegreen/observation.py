@@ -232,6 +232,8 @@ class Observation:
     detached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: images of this service that may be dropped now, oldest first (retiring only)
     droppable: tuple[str, ...] = ()
+    #: versions of blue's launch template that earlier releases made and nothing needs now, oldest first (retiring only)
+    old_versions: tuple[int, ...] = ()
     #: groups that earlier releases of this service kept empty and that may be deleted now (retiring only)
     emptied: tuple[str, ...] = ()
 

@@ -72,6 +72,7 @@ OPTIONAL = frozenset(
         Verb.MARK_IMAGE,
         Verb.DROP_IMAGE,
         Verb.DROP_GROUP,
+        Verb.DROP_VERSIONS,
         Verb.DELETE_BLUE,
         Verb.SET_DEFAULT_VERSION,
         Verb.DELETE_TEMPLATE_VERSION,

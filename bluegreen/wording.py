@@ -7,7 +7,7 @@ A sentence says only what is known: an act that was *done* is a call that AWS to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bluegreen.events import (
     HELD,
@@ -105,6 +105,10 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.DROP_GROUP: (
         "delete {group}, which an earlier release kept empty",
         "ordered the deletion of {group}, which an earlier release had kept empty",
+    ),
+    Verb.DROP_VERSIONS: (
+        "delete {old_versions} of launch template {template}",
+        "deleted {old_versions} of launch template {template}",
     ),
     Verb.DROP_ALARMS: ("delete the copies of alarms that act on {green}", "deleted {alarms} that acted on {green}"),
     Verb.DELETE_GREEN: ("delete {green}", "ordered the deletion of {green}"),
@@ -671,6 +675,7 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "template": (before.template if before else "") or "of blue",
         "blue_version": before.resolved_version if before else "as it is now",
         "version": f"version {version}" if version else "the new version",
+        "old_versions": _versions(told.versions if told else ()),
         "group": (told.group if told else "") or "the group",
         **_attached(did),
         "rest": " and ".join(act.groups if act else ()) or "what was left",
@@ -681,6 +686,13 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "given": _given(release.share if act is None or act.share is None else act.share),
         **_targets(release, short),
     }
+
+
+def _versions(numbers: Sequence[int]) -> str:
+    """`the old version 3`, `the old versions 3, 4`; that there is none when each was gone already."""
+    if not numbers:
+        return "no old version"
+    return f"the old version{'' if len(numbers) == 1 else 's'} {listed([str(number) for number in numbers])}"
 
 
 def _attached(did: Did | None) -> dict[str, str]:

@@ -133,8 +133,8 @@ class Cloud:
             raise ValueError(f"{act.verb} is not done in AWS")
         with self._calls.translate_errors(), self._calls.permitted(permit), self._calls.heeding(heed):
             made = _ACTS[act.verb](self._calls, self._config, release, act)
-        if act.verb in (Verb.DROP_IMAGE, Verb.DROP_GROUP):
-            self._looks.dropped(release, image=act.image)
+        if act.verb in (Verb.DROP_IMAGE, Verb.DROP_GROUP, Verb.DROP_VERSIONS):
+            self._looks.dropped(release, act)
         return made
 
 
@@ -175,6 +175,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.MAKE_WARM_POOL: lambda calls, config, release, act: attachments.make_warm_pool(calls, release),
     Verb.SET_DEFAULT_VERSION: lambda calls, config, release, act: templates.set_default(calls, release),
     Verb.DROP_GROUP: lambda calls, config, release, act: groups.drop(calls, config, release, act.group),
+    Verb.DROP_VERSIONS: lambda calls, config, release, act: templates.drop(calls, release, act.versions),
     Verb.DROP_ALARMS: lambda calls, config, release, act: attachments.drop_copies(calls, release),
     Verb.DELETE_GREEN: lambda calls, config, release, act: groups.delete_green(calls, release),
     Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.delete(calls, release),

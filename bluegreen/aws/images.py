@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -194,25 +195,48 @@ def drop(calls: Calls, release: Release, id_: str) -> Made:
 # --- which may be dropped ------------------------------------------------------------------------
 
 
-def droppable(calls: Calls, release: Release, config: Config, groups: Iterable[Answer]) -> tuple[str, ...]:
-    """Images of this service that are neither to be kept nor used by anything, oldest first.
+@dataclass(frozen=True)
+class Spare:
+    """Images (ids) and versions of blue's template (numbers) that are neither to be kept nor used, oldest first."""
+
+    images: tuple[str, ...] = ()
+    versions: tuple[int, ...] = ()
+
+    def without(self, image: str, versions: Collection[int]) -> Spare:
+        """When these are gone."""
+        return Spare(
+            tuple(id_ for id_ in self.images if id_ != image),
+            tuple(number for number in self.versions if number not in versions),
+        )
+
+
+NO_SPARE = Spare()
+
+
+def spare(calls: Calls, release: Release, config: Config, groups: Collection[Answer]) -> Spare:
+    """Images of this service, and versions of the template that its releases made, that may be dropped.
 
     `groups`: every group of the account. `keep` counts images that went live before all others.
     """
-    images = _own(calls, {tags.SERVICE: release.service})
-    failed = [image["ImageId"] for image in images if image["State"] in ("failed", "error", "invalid")]
-    spare = [*failed, *_beyond(images, release, config.image.keep)]
-    if not spare:
-        return ()
-    fleets = templates.every_fleet(calls)
+    own, keep = _own(calls, {tags.SERVICE: release.service}), config.image.keep
+    failed = [image["ImageId"] for image in own if image["State"] in ("failed", "error", "invalid")]
+    beyond = [*failed, *_beyond(own, release, keep)]
+    kept = [image["ImageId"] for image in own if image["ImageId"] not in beyond]
+    old = templates.beyond(calls, release, kept, keep)
+    fleets = templates.every_fleet(calls) if beyond or old else ()
     if fleets is None:
-        return ()  # what they launch cannot be seen
+        return Spare()  # what they launch cannot be seen
     followed = [
         *(one for group in groups for one in templates.references(group)),
         *(one for _, on in fleets for one in on),
     ]
-    used = {release.image} | _of_templates(calls, release, followed, spare) | _of_instances(calls, spare)
-    return tuple(id_ for id_ in spare if id_ not in used and not _shared(calls, id_))
+    images = _unused(calls, release, followed, beyond) if beyond else ()
+    return Spare(images, templates.unused(calls, old, followed) if old else ())
+
+
+def _unused(calls: Calls, release: Release, followed: list[tuple[str, str]], ids: list[str]) -> tuple[str, ...]:
+    used = {release.image} | _of_templates(calls, release, followed, ids) | _of_instances(calls, ids)
+    return tuple(id_ for id_ in ids if id_ not in used and not _shared(calls, id_))
 
 
 def _beyond(images: list[Answer], release: Release, keep: int) -> list[str]:

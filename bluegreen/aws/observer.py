@@ -10,7 +10,7 @@ from bluegreen.aws import attachments, builder, groups, images, surroundings, ta
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
-from bluegreen.events import Phase, Verb
+from bluegreen.events import Act, Phase, Verb
 from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.release import Release
 
@@ -20,9 +20,9 @@ ROUTES_EVERY, SPARE_EVERY, REFRESH_EVERY = 120.0, 60.0, 60.0
 
 @dataclass(frozen=True)
 class _Spare:
-    """Images and emptied groups of a service that may go."""
+    """Images, template versions and emptied groups of a service that may go."""
 
-    droppable: tuple[str, ...] = ()
+    images: images.Spare = images.NO_SPARE
     emptied: tuple[str, ...] = ()
 
 
@@ -83,12 +83,11 @@ class Observer:
                 return self._rolling_back
         return self._serving
 
-    def dropped(self, release: Release, *, image: str = "") -> None:
-        """The image is gone, and need not be looked for to know it; without one, a group: images may be free now."""
+    def dropped(self, release: Release, act: Act) -> None:
+        """What the act dropped need not be looked for to know it is gone; after a group, images may be free now."""
         at, known = self._spare.pop(release.id, (0.0, _Spare()))
-        if image:
-            left = tuple(id_ for id_ in known.droppable if id_ != image)
-            self._spare[release.id] = (at, replace(known, droppable=left))
+        if act.verb is not Verb.DROP_GROUP:
+            self._spare[release.id] = (at, replace(known, images=known.images.without(act.image, act.versions)))
 
     # --- one function a phase: each adds to what was seen
 
@@ -137,7 +136,8 @@ class Observer:
         # Images are tidied up last, so they are not looked for before blue is out of the way.
         done = blue is None or all(one.parked for one in blue.instances)
         spare = self._spares(release, seen.at) if done else _Spare()
-        seen = self._lost(release, replace(seen, droppable=spare.droppable, emptied=spare.emptied))
+        seen = replace(seen, droppable=spare.images.images, old_versions=spare.images.versions, emptied=spare.emptied)
+        seen = self._lost(release, seen)
         if Verb.EMPTY_BLUE not in release.began:
             seen = self._detached(release, self._refreshes(seen, blue, seen.green), blue, seen.green)
         elif done:
@@ -284,7 +284,7 @@ class Observer:
             return known
         standing = [group for group in groups.everything(self._calls) if not group.get("Status")]
         known = _Spare(
-            images.droppable(self._calls, release, self._config, standing),
+            images.spare(self._calls, release, self._config, standing),
             groups.emptied(self._config, release, standing),
         )
         self._spare[release.id] = (now, known)

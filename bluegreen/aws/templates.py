@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,6 +19,10 @@ from bluegreen.release import Release
 DEFAULT, LATEST = "$Default", "$Latest"
 #: A filter takes this many values (EC2 API, filters).
 FILTER_VALUES = 200
+#: How the tags begin by which EC2 says what an instance was launched from (EC2 user guide, launch templates).
+MADE_FROM = "aws:ec2launchtemplate"
+#: That a version to be deleted is gone (EC2 API, LaunchTemplateErrorCode).
+GONE_VERSION = "launchTemplateVersionDoesNotExist"
 ABSENT = "InvalidLaunchTemplateId.VersionNotFound"
 #: A template that is gone, by id or by name.
 GONE = ("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.Malformed", "InvalidLaunchTemplateName.NotFound")
@@ -26,8 +30,10 @@ _ID = re.compile(r"lt-[0-9a-f]{8,17}")
 #: States in which a fleet may launch instances (EC2 API, FleetData and SpotFleetRequestConfig).
 _LAUNCHING = frozenset({"submitted", "active", "modifying"})
 
-#: Who launches from templates: a name, and each template (id or name) with the version.
-Follower = tuple[str, tuple[tuple[str, str], ...]]
+#: How a launch template's version is named: by the template's id or name, and a number or a word.
+Reference = tuple[str, str]
+#: Who launches from templates: a name, and what it names.
+Follower = tuple[str, tuple[Reference, ...]]
 
 
 def reference(group: Answer) -> tuple[str, str]:
@@ -252,6 +258,85 @@ def delete(calls: Calls, release: Release) -> Made:
         said = refused.get("ResponseError", {})
         raise _kept(template.ours, template.id, said.get("Message", "was not deleted"), said.get("Code", "NotDeleted"))
     return {}
+
+
+def drop(calls: Calls, release: Release, numbers: Collection[int]) -> Made:
+    """Delete these versions (EC2 API, DeleteLaunchTemplateVersions: 200 a call); those that are gone count as deleted.
+
+    What became the default or the latest version since it was looked at stays.
+    """
+    assert release.blue is not None
+    template, known = release.blue.template, _all(calls, release.blue.template)
+    there = {version["VersionNumber"]: version for version in known if version["VersionNumber"] in numbers}
+    if foreign := [number for number, version in there.items() if not _of_service(version, release.service)]:
+        raise _kept(foreign[0], template, f"is not of {release.service}, so bluegreen keeps it", "NotOurs")
+    gone = sorted(there.keys() - _never_dropped(known, release))
+    if gone:
+        answer = calls.ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=list(map(str, gone)))
+        for refused in answer.get("UnsuccessfullyDeletedLaunchTemplateVersions", []):
+            said = refused.get("ResponseError", {})
+            if said.get("Code") != GONE_VERSION:
+                number, why = refused.get("VersionNumber", 0), said.get("Message", "was not deleted")
+                raise _kept(number, template, why, said.get("Code", "NotDeleted"))
+    return {"versions": tuple(gone)}
+
+
+# --- which may be dropped ------------------------------------------------------------------------
+
+
+def beyond(calls: Calls, release: Release, images: Collection[str], keep: int) -> list[Answer]:
+    """Versions of blue's template that releases of the service made, and that are not to be kept, oldest first.
+
+    Kept are the newest `keep` of them, the newest with each of these images, and what is default, latest, or blue's.
+    """
+    assert release.blue is not None
+    known = _all(calls, release.blue.template)
+    ours = sorted((one for one in known if _of_service(one, release.service)), key=_number, reverse=True)
+    newest_with = {one["LaunchTemplateData"].get("ImageId"): _number(one) for one in reversed(ours)}
+    kept = {number for image, number in newest_with.items() if image in images}
+    kept |= {*map(_number, ours[:keep]), *_never_dropped(known, release)}
+    return [one for one in reversed(ours) if _number(one) not in kept]
+
+
+def unused(calls: Calls, old: Sequence[Answer], followed: Iterable[Reference]) -> tuple[int, ...]:
+    """Numbers of those of these versions that nobody is on, and that no instance was launched from.
+
+    `followed`: what every group and fleet launches from.
+    """
+    template = Template(old[0]["LaunchTemplateId"], 0, 0, name=old[0].get("LaunchTemplateName", ""))
+    numbers = list(map(_number, old))
+    used = {*versions_of(template, followed), *_of_instances(calls, template.id, numbers)}
+    return tuple(number for number in numbers if str(number) not in used)
+
+
+def _of_instances(calls: Calls, template: str, numbers: Collection[int]) -> Iterator[str]:
+    """Versions that an existing instance was launched from, by the tags that EC2 gives it."""
+    wanted = list(map(str, numbers))
+    for n in range(0, len(wanted), FILTER_VALUES):
+        of = {"Name": f"tag:{MADE_FROM}:id", "Values": [template]}
+        version = {"Name": f"tag:{MADE_FROM}:version", "Values": wanted[n : n + FILTER_VALUES]}
+        for page in calls.ec2.get_paginator("describe_instances").paginate(Filters=[of, version]):
+            for one in (i for row in page["Reservations"] for i in row["Instances"]):
+                if one["State"]["Name"] != "terminated":
+                    yield next(tag["Value"] for tag in one["Tags"] if tag["Key"] == f"{MADE_FROM}:version")
+
+
+def _of_service(version: Answer, service: str) -> bool:
+    """Whether a release of the service made it, by its description (`Release.mark`): versions bear no tags."""
+    said = str(version.get("VersionDescription", ""))
+    return re.fullmatch(rf"{re.escape(service)}#\d+( [0-9a-f]+)?", said) is not None
+
+
+def _never_dropped(known: list[Answer], release: Release) -> set[int]:
+    """The default and the latest version, this release's own, and blue's."""
+    assert release.blue is not None
+    default = {_number(one) for one in known if one.get("DefaultVersion")}
+    own = {release.template_version or 0, int(release.blue.resolved_version)}
+    return {*default, *own, max(map(_number, known), default=0)}
+
+
+def _number(version: Answer) -> int:
+    return int(version["VersionNumber"])
 
 
 def _others_on(calls: Calls, release: Release, template: Template, version: str) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bluegreen.aws_commands import delete_group
+from collections.abc import Iterator
+
+from bluegreen.aws_commands import delete_group, delete_version
 from bluegreen.events import Act, Awaited, Outcome, Reason, Verb
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
@@ -23,7 +25,10 @@ from bluegreen.phases.drift import beside, displaced
 from bluegreen.phases.losses import loss
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Release, duration
+from bluegreen.release import Release, duration, listed
+
+#: DeleteLaunchTemplateVersions takes so many at once (EC2 API).
+VERSIONS_BATCH = 200
 
 #: The processes that start instances of a group by themselves. ReplaceUnhealthy replaces none in a group of size 0.
 SCALING = ("AlarmNotification", "AZRebalance", "ScheduledActions")
@@ -188,9 +193,11 @@ def _tidy(s: Situation) -> Decision | None:
         return Act(Verb.MARK_IMAGE)
     if s.seen.emptied and Verb.DROP_GROUP not in s.release.gave_up:
         return Act(Verb.DROP_GROUP, group=s.seen.emptied[0])
-    if not s.seen.droppable or Verb.DROP_IMAGE in s.release.gave_up:
-        return None
-    return Act(Verb.DROP_IMAGE, image=s.seen.droppable[0])
+    if s.seen.droppable and Verb.DROP_IMAGE not in s.release.gave_up:
+        return Act(Verb.DROP_IMAGE, image=s.seen.droppable[0])
+    if s.seen.old_versions and Verb.DROP_VERSIONS not in s.release.gave_up:
+        return Act(Verb.DROP_VERSIONS, versions=s.seen.old_versions[:VERSIONS_BATCH])
+    return None
 
 
 def _told(s: Situation) -> str:
@@ -214,7 +221,17 @@ def _kept(s: Situation) -> tuple[str, ...]:
         kept += [f"group {group}, empty" for group in s.seen.emptied]
     if Verb.DROP_IMAGE in s.release.gave_up:
         kept += [f"image {image}" for image in s.seen.droppable]
-    return tuple(kept)
+    return (*kept, *_old_versions(s))
+
+
+def _old_versions(s: Situation) -> Iterator[str]:
+    """Those that AWS did not let this release delete."""
+    why, numbers = s.release.gave_up.get(Verb.DROP_VERSIONS), s.seen.old_versions
+    if why is not None and numbers:
+        named = f"version{'' if len(numbers) == 1 else 's'} {listed([str(number) for number in numbers])}"
+        template = s.before.template
+        command = delete_version(template, *numbers[:VERSIONS_BATCH])
+        yield f"old {named} of the launch template {template} ({why.rstrip('.')}): {command}"
 
 
 def _kept_group(blue: Group, release: Release) -> str:

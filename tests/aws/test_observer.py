@@ -524,6 +524,93 @@ def test_an_image_that_was_made_elsewhere_is_not_marked() -> None:
     assert "ec2:CreateTags" not in stage.changes()
 
 
+# --- versions of the launch template that may be dropped -------------------------------------------
+
+
+def old_versions(stage: AwsStage, *images: str, by: str = "web/production#7 0123") -> list[str]:
+    """Versions as earlier releases made them, oldest first."""
+    ec2 = stage.client("ec2")
+    return [
+        str(
+            ec2.create_launch_template_version(
+                LaunchTemplateId=stage.world.template,
+                VersionDescription=by,
+                LaunchTemplateData={"ImageId": image, "InstanceType": "t3.micro"},
+            )["LaunchTemplateVersion"]["VersionNumber"]
+        )
+        for image in images
+    ]
+
+
+def test_versions_that_earlier_releases_made_are_dropped_beyond_those_to_keep() -> None:
+    """The newest stay, and the newest with each image that stays; others' versions are never ours to drop."""
+    stage = AwsStage(config=builder(2))
+    image = old_images(stage, 1)[0]
+    ours = old_versions(stage, image, image, *["ami-0123456789abcdef0"] * 3)
+    others = [
+        old_versions(stage, "ami-0123456789abcdef0", by=by) for by in ("web/staging#1", "by hand", "web/production#x")
+    ]
+    last = old_versions(stage, "ami-0123456789abcdef0")
+    retired(stage)
+    stage.clock.sleep(90)
+    assert stage.observe().old_versions == tuple(map(int, (ours[0], *ours[2:])))
+    stage.act(Verb.DROP_VERSIONS, versions=(int(ours[0]),))
+    assert stage.observe().old_versions == tuple(map(int, ours[2:]))
+    assert stage.perform(Verb.DROP_VERSIONS, versions=(int(ours[0]),)) == {"versions": ()}, "after a crash"
+    assert stage.go_to_the_end().left == ()
+    shown = stage.client("ec2").describe_launch_template_versions(LaunchTemplateId=stage.world.template)
+    left = {str(one["VersionNumber"]) for one in shown["LaunchTemplateVersions"]}
+    assert left == {"1", ours[1], *(one for made in others for one in made), *last, str(stage.release.template_version)}
+
+
+def test_a_version_in_use_is_not_dropped() -> None:
+    """By a group, by its number or in an override; by a fleet; by an instance, detached too; nor the default."""
+    stage = AwsStage(config=builder(1))
+    lt, ec2 = stage.world.template, stage.client("ec2")
+    name = ec2.describe_launch_templates(LaunchTemplateIds=[lt])["LaunchTemplates"][0]["LaunchTemplateName"]
+    numbered, override, moved, fleet, lone, free = old_versions(stage, *[stage.world.image] * 6)
+    kept_empty(stage, "nightly", LaunchTemplate={"LaunchTemplateId": lt, "Version": numbered})
+    plain = {"LaunchTemplateSpecification": {"LaunchTemplateId": lt, "Version": "1"}}
+    arm = {"InstanceType": "t4g.micro", "LaunchTemplateSpecification": {"LaunchTemplateId": lt, "Version": override}}
+    mixed = {"LaunchTemplate": {**plain, "Overrides": [{"InstanceType": "t3.micro"}, arm]}}
+    kept_empty(stage, "mixed", LaunchTemplate=None, MixedInstancesPolicy=mixed)
+    groups = stage.client("autoscaling")
+    for name_, version in (("moved", moved), ("left", lone)):
+        on = {"LaunchTemplateId": lt, "Version": version}
+        kept_empty(stage, name_, LaunchTemplate=on, MinSize=0, MaxSize=1, DesiredCapacity=1)
+    stage.clock.sleep(180)
+    gone = groups.describe_auto_scaling_groups(AutoScalingGroupNames=["left"])["AutoScalingGroups"][0]["Instances"]
+    away = {"AutoScalingGroupName": "left", "ShouldDecrementDesiredCapacity": True}
+    groups.detach_instances(InstanceIds=[gone[0]["InstanceId"]], **away)
+    for name_ in ("moved", "left"):
+        first = {"LaunchTemplateId": lt, "Version": "1"}
+        groups.update_auto_scaling_group(AutoScalingGroupName=name_, LaunchTemplate=first)
+    ec2.create_fleet(
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": fleet}}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 0},
+    )
+    retired(stage)
+    stage.clock.sleep(90)
+    assert stage.observe().old_versions == (int(free),)
+    stage.fake.faults.deny("ec2:DescribeFleets")
+    stage.clock.sleep(90)
+    assert stage.observe().old_versions == (), "what fleets launch cannot be seen"
+    ec2.modify_launch_template(LaunchTemplateId=lt, DefaultVersion=free)
+    assert stage.perform(Verb.DROP_VERSIONS, versions=(int(free),)) == {"versions": ()}, "the default since"
+
+
+def test_only_versions_of_this_service_are_dropped_and_a_refusal_is_told() -> None:
+    """Whoever asks."""
+    stage = until(AwsStage(ami=True), Verb.SUSPEND_BLUE)
+    theirs, ours = old_versions(stage, stage.world.image, by="x")[0], old_versions(stage, *[stage.world.image] * 2)[0]
+    with pytest.raises(AwsError, match="is not of web/production, so bluegreen keeps it"):
+        stage.perform(Verb.DROP_VERSIONS, versions=(int(theirs),))
+    stage.fake.faults.deny("ec2:DeleteLaunchTemplateVersions")
+    with pytest.raises(AwsError) as denied:
+        stage.perform(Verb.DROP_VERSIONS, versions=(int(ours),))
+    assert denied.value.denied
+
+
 # --- groups that earlier releases kept empty ------------------------------------------------------
 
 

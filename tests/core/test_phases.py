@@ -725,6 +725,19 @@ def test_retiring_goes_step_by_step() -> None:
     assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone")
 
 
+def test_old_template_versions_go_after_the_images_as_many_as_a_call_takes() -> None:
+    """Until none is seen."""
+    s = retired().targets(green="healthy").sees(blue=None, droppable=("ami-old",), old_versions=tuple(range(1, 204)))
+    s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN, Verb.SET_DEFAULT_VERSION, Verb.MARK_IMAGE)
+    assert s.decision == Act(Verb.DROP_IMAGE, image="ami-old")
+    s.sees(droppable=())
+    assert s.decision == Act(Verb.DROP_VERSIONS, versions=tuple(range(1, 201)))
+    s.did(Verb.DROP_VERSIONS, versions=tuple(range(1, 201))).sees(old_versions=(201, 202, 203))
+    assert s.decision == Act(Verb.DROP_VERSIONS, versions=(201, 202, 203))
+    s.did(Verb.DROP_VERSIONS, versions=(201, 202, 203)).sees(old_versions=())
+    assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone")
+
+
 def test_a_group_kept_empty_is_named() -> None:
     """`retire: empty` leaves the group, and says so (S5)."""
     s = retired(retire="empty").targets(green="healthy").did(Verb.STILL_BLUE)
@@ -910,17 +923,28 @@ def named_groups(decision: phases.Decision) -> list[str]:
     return [left for left in decision.left if left.startswith("group")]
 
 
-def test_images_that_cannot_be_dropped_are_named() -> None:
+def test_images_and_versions_that_cannot_be_dropped_are_named() -> None:
     """A missing permission for tidying does not fail a release."""
-    s = retired().targets(green="healthy").sees(blue=None, droppable=("ami-old",))
+    s = retired().targets(green="healthy").sees(blue=None, droppable=("ami-old",), old_versions=(3, 4))
     s.did(Verb.RESTORE_GREEN, Verb.RESUME_GREEN)
     failed_attempts(s, Verb.SET_DEFAULT_VERSION, denied=True)
     failed_attempts(s, Verb.MARK_IMAGE, denied=True)
     failed_attempts(s, Verb.DROP_IMAGE, denied=True)
+    failed_attempts(s, Verb.DROP_VERSIONS, denied=True)
+    delete = "aws ec2 delete-launch-template-versions --launch-template-id lt-1 --versions"
+    old = f"old versions 3, 4 of the launch template lt-1 (AWS said no): {delete} 3 4"
+    assert s.decision == Rest(Outcome.LIVE, Reason.COMPLETED, "web-production-v42 serves alone", ("image ami-old", old))
+    assert (
+        named(s.sees(old_versions=(3,)))[-1] == f"old version 3 of the launch template lt-1 (AWS said no): {delete} 3"
+    )
+    assert named(s.sees(old_versions=())) == ("image ami-old",), "a person deleted them"
+
+
+def named(s: Stage) -> tuple[str, ...]:
+    """What is left at the end."""
     decision = s.decision
     assert isinstance(decision, Rest)
-    assert decision.outcome is Outcome.LIVE
-    assert decision.left == ("image ami-old",)
+    return decision.left
 
 
 # --- rolling back ---

@@ -104,6 +104,13 @@ def test_acts_carry_their_real_names(diary: Diary) -> None:
     )
     assert said(diary.does(Verb.TAKE_BLUE_OUT)) == "took web-production-v41 out of target group web"
     assert said(diary.does(Verb.DROP_IMAGE, image="ami-0old")) == "dropped the old image ami-0old"
+    deleted = [said(diary.does(Verb.DROP_VERSIONS, versions=numbers)) for numbers in ((3,), (3, 4), ())]
+    of = "of launch template lt-0123456789abcdef0"
+    assert deleted == [
+        f"deleted the old version 3 {of}",
+        f"deleted the old versions 3, 4 {of}",
+        f"deleted no old version {of}",
+    ]
 
 
 @pytest.mark.parametrize(

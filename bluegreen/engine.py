@@ -667,6 +667,7 @@ class Engine:
             fetch=self._fetch,
             attempts=attempts or ATTEMPTS,
             beside=self._beside,
+            clock=self.clock.now,
         )
 
     def _kept(self, release: Release, images: Sequence[str]) -> Kept:

@@ -27,6 +27,9 @@ from bluegreen.events import Act, Made, Verb
 from bluegreen.observation import Baseline, Image, Observation, Remains, Traces
 from bluegreen.release import Release
 
+#: What was read so many seconds ago, and not changed by us since, is not read again: half a poll at most.
+FRESH = 2.0
+
 __all__ = [
     "ATTEMPTS",
     "Beside",
@@ -54,7 +57,8 @@ class Cloud:
     `mask` hides secrets in what commands printed. `stopwatch` (seconds from any start) times the answers to HTTP
     checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3. `attempts` is
     how often botocore tries a call that fails for passing reasons. `beside` makes the calls of an
-    observation while the driver listens; by default threads do.
+    observation while the driver listens; by default threads do. `clock` (epoch seconds) says how old an answer of AWS
+    is, so that an act need not read again what the observation before it read; without one everything is read again.
     """
 
     def __init__(
@@ -67,9 +71,10 @@ class Cloud:
         fetch: Fetch | None = None,
         attempts: int = ATTEMPTS,
         beside: Beside | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._config = config
-        self._calls = Calls(config.region, session, attempts, beside)
+        self._calls = Calls(config.region, session, attempts, beside, clock, min(FRESH, config.poll / 2))
         self._looks = Observer(
             self._calls, config, mask, Probes(self._calls, config, mask, fetch or fetcher(stopwatch))
         )

@@ -6,10 +6,12 @@ can forget to count a call, or to ask for the permit.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,12 +45,117 @@ _MAKING = threading.Lock()
 
 _READING = re.compile(r"(Describe|List|Get)[A-Z]")
 
+#: The reading of groups, of which each is kept by its name.
+GROUPS = "autoscaling:DescribeAutoScalingGroups"
+_NAMED = "AutoScalingGroupName"
+#: Who is in a group or a target group, and where groups are attached; what a load balancer does with requests.
+_MEMBERS = frozenset(
+    {
+        GROUPS,
+        "autoscaling:DescribeAutoScalingInstances",
+        "autoscaling:DescribeLoadBalancerTargetGroups",
+        "autoscaling:DescribeScalingActivities",
+        "ec2:DescribeInstances",
+        "elbv2:DescribeTargetHealth",
+    }
+)
+_ROUTES = frozenset({"elbv2:DescribeListeners", "elbv2:DescribeRules"})
+_POLICIES = frozenset({"autoscaling:DescribePolicies", "cloudwatch:DescribeAlarms"})
+#: What a change makes out of date, where that is known: readings of these operations. Any other change makes all so.
+_OUTDATED: Mapping[str, frozenset[str]] = {
+    "autoscaling:SuspendProcesses": frozenset({GROUPS}),
+    "autoscaling:ResumeProcesses": frozenset({GROUPS}),
+    "autoscaling:CreateOrUpdateTags": frozenset({GROUPS}),
+    "autoscaling:DeleteTags": frozenset({GROUPS}),
+    "autoscaling:EnableMetricsCollection": frozenset({GROUPS}),
+    "autoscaling:DisableMetricsCollection": frozenset({GROUPS}),
+    "autoscaling:UpdateAutoScalingGroup": _MEMBERS,
+    "autoscaling:PutWarmPool": _MEMBERS,
+    "autoscaling:DeleteWarmPool": _MEMBERS,
+    "autoscaling:AttachLoadBalancerTargetGroups": _MEMBERS | _ROUTES,
+    "autoscaling:DetachLoadBalancerTargetGroups": _MEMBERS | _ROUTES,
+    "autoscaling:PutScalingPolicy": _POLICIES,
+    "autoscaling:DeletePolicy": _POLICIES,
+    "autoscaling:PutScheduledUpdateGroupAction": frozenset({"autoscaling:DescribeScheduledActions"}),
+    "autoscaling:DeleteScheduledAction": frozenset({"autoscaling:DescribeScheduledActions"}),
+    "autoscaling:PutLifecycleHook": frozenset({"autoscaling:DescribeLifecycleHooks"}),
+    "autoscaling:DeleteLifecycleHook": frozenset({"autoscaling:DescribeLifecycleHooks"}),
+    "autoscaling:PutNotificationConfiguration": frozenset({"autoscaling:DescribeNotificationConfigurations"}),
+    "autoscaling:DeleteNotificationConfiguration": frozenset({"autoscaling:DescribeNotificationConfigurations"}),
+    "cloudwatch:PutMetricAlarm": _POLICIES | {"cloudwatch:ListTagsForResource"},
+    "cloudwatch:DeleteAlarms": _POLICIES | {"cloudwatch:ListTagsForResource"},
+    "ec2:CreateLaunchTemplateVersion": frozenset({"ec2:DescribeLaunchTemplateVersions"}),
+    "ec2:DeleteLaunchTemplateVersions": frozenset({"ec2:DescribeLaunchTemplateVersions"}),
+    "ec2:ModifyLaunchTemplate": frozenset({"ec2:DescribeLaunchTemplateVersions"}),
+}
+
+
+class Readings:
+    """What AWS answered in the last `seconds` by the `clock`, until a change of ours makes it out of date.
+
+    What a look read a moment ago is not asked again by the act that follows from it, nor by the look that follows that
+    act. Without a clock nothing is kept.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None, seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+        self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    def of(self, operation: str, asked: str) -> Any:
+        """What was answered; None when nothing was lately."""
+        at, answer = self._kept.get((operation, asked), (-math.inf, None))
+        return answer if self._is_fresh(at) else None
+
+    def keep(self, operation: str, asked: str, answer: Any) -> None:
+        """Keep an answer, which nobody may alter."""
+        if self._clock is not None:
+            self._kept = {key: one for key, one in self._kept.items() if self._is_fresh(one[0])}
+            self._kept[operation, asked] = (self._clock(), answer)
+
+    def changed(self, operation: str, group: str) -> None:
+        """Forget what this change makes out of date; of a change to one group what is of others stays true."""
+        outdated = _OUTDATED.get(operation)
+        self._kept = (
+            {}
+            if outdated is None
+            else {
+                (read, asked): one
+                for (read, asked), one in self._kept.items()
+                if read not in outdated or (group and _NAMED in asked and group not in asked)
+            }
+        )
+
+    def forget(self) -> None:
+        """Everything is read again."""
+        self._kept = {}
+
+    def _is_fresh(self, at: float) -> bool:
+        return self._clock is not None and 0 <= self._clock() - at <= self._seconds
+
+    def group(self, name: str) -> tuple[Answer, ...] | None:
+        """A group by its name, () when there was none; None when it was not read lately."""
+        found: tuple[Answer, ...] | None = self.of(GROUPS, f"{_NAMED} {name}")
+        return found
+
+    def keep_group(self, name: str, shown: tuple[Answer, ...]) -> None:
+        """Keep a group, as `group` gives it."""
+        self.keep(GROUPS, f"{_NAMED} {name}", shown)
+
 
 class Calls:
-    """Clients made when first used, and every call they make."""
+    """Clients made when first used, and every call they make.
+
+    `clock` and `fresh`: for so many seconds by it an answer may be given again, see `Readings`.
+    """
 
     def __init__(
-        self, region: str | None, session: boto3.Session | None, attempts: int = ATTEMPTS, beside: Beside | None = None
+        self,
+        region: str | None,
+        session: boto3.Session | None,
+        attempts: int = ATTEMPTS,
+        beside: Beside | None = None,
+        clock: Callable[[], float] | None = None,
+        fresh: float = 0.0,
     ) -> None:
         self._session = session or boto3.Session()
         self._region = region
@@ -59,6 +166,7 @@ class Calls:
         self._asking = threading.local()  # whose `call` is the one that this thread makes
         self._last = ("", "")
         self.count: Counter[str] = Counter()
+        self.readings = Readings(clock, fresh)
 
     @cached_property
     def autoscaling(self) -> Any:
@@ -128,8 +236,25 @@ class Calls:
         client.meta.events.register_first("before-send", self._before_send)
         aws_errors.listen(client)
         # Everything that a client is asked comes through here: its methods and its paginators (botocore, client.py).
-        client._make_api_call = self._heeded(client._make_api_call)  # noqa: SLF001 - there is no public place
+        client._make_api_call = self._recalled(service, self._heeded(client._make_api_call))  # noqa: SLF001 - there is no public place
         return client
+
+    def _recalled(self, service: str, call: Callable[[str, Answer], Any]) -> Callable[[str, Answer], Any]:
+        """The same, less what was read a moment ago."""
+
+        def made(operation: str, arguments: Answer) -> Any:
+            named = f"{service}:{operation}"
+            if not _READING.match(operation):
+                self.readings.changed(named, arguments.get(_NAMED, ""))
+                return call(operation, arguments)
+            asked = json.dumps(arguments, sort_keys=True, default=str)
+            known = self.readings.of(named, asked)
+            if known is None:
+                known = call(operation, arguments)
+                self.readings.keep(named, asked, known)
+            return known
+
+        return made
 
     def _heeded(self, call: Callable[[str, Answer], Any]) -> Callable[[str, Answer], Any]:
         """The same; in a look beside the driver, whole: botocore's pauses, credentials that are fetched, and all.
@@ -195,11 +320,18 @@ class Calls:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Within, what a call raises becomes `AwsError`, or `ConfigError` where this process's settings are wrong."""
+        """Within, what a call raises becomes `AwsError`, or `ConfigError` where this process's settings are wrong.
+
+        After whatever goes wrong, everything is read again.
+        """
         try:
             yield
         except (ClientError, BotoCoreError) as error:
+            self.readings.forget()
             raise aws_errors.translate(error, self._last[0]) from error
+        except BaseException:
+            self.readings.forget()
+            raise
 
 
 @dataclass

@@ -63,8 +63,13 @@ NOTHING = Failed()
 
 def describe(calls: Calls, *names: str) -> dict[str, Answer]:
     """The groups that exist of these, by name, in one call (EC2 Auto Scaling API, DescribeAutoScalingGroups)."""
-    answer = calls.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))
-    return {group["AutoScalingGroupName"]: group for group in answer["AutoScalingGroups"]}
+    read = {name: calls.readings.group(name) for name in names}
+    if None in read.values():
+        answer = calls.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))
+        for name in names:
+            read[name] = tuple(group for group in answer["AutoScalingGroups"] if group["AutoScalingGroupName"] == name)
+            calls.readings.keep_group(name, read[name] or ())
+    return {name: shown[0] for name, shown in read.items() if shown}
 
 
 def described(calls: Calls, names: Sequence[str], operation: str) -> dict[str, Answer]:

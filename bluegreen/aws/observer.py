@@ -61,6 +61,7 @@ class Observer:
     def __init__(self, calls: Calls, config: Config, mask: Mask, probes: Probes) -> None:
         self._calls, self._config, self._mask, self._probes = calls, config, mask, probes
         self._routes_at: dict[str, float] = {}
+        self._ways_at: dict[str, tuple[float, list[traffic.Route]]] = {}
         self._balancers: dict[str, list[str]] = {}
         self._spare: dict[str, tuple[float, _Spare]] = {}
         self._refresh_at: dict[str, float] = {}
@@ -165,9 +166,20 @@ class Observer:
         seen = replace(seen, targets=traffic.targets(self._calls, release.target_groups))
         if not release.weighted:
             return seen
-        ways = traffic.routes_of(self._calls, set(release.target_groups), self._balancers_of(release))
-        routes = traffic.lines(ways, release)
-        return replace(seen, shares=traffic.shares(ways, release), routes=routes)
+        ways = self._ways(release, seen.at)
+        return replace(seen, shares=traffic.shares(ways, release), routes=traffic.lines(ways, release))
+
+    def _ways(self, release: Release, now: float) -> list[traffic.Route]:
+        """The routes as they are now; ones that somebody added since the last whole look come with the next one."""
+        at, known = self._ways_at.get(release.id, (-math.inf, []))
+        wanted = set(release.target_groups)
+        if now - at + overdue(release) < ROUTES_EVERY:
+            ways = traffic.as_now(self._calls, known, wanted)
+            if ways is not None:
+                return ways
+        ways = traffic.routes_of(self._calls, wanted, self._balancers_of(release))
+        self._ways_at[release.id] = (now, ways)
+        return ways
 
     def _refreshes(self, seen: Observation, *moved: Group | None) -> Observation:
         """Somebody's instance refresh of these groups: it replaces instances, so it is looked for while some move."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from botocore.exceptions import ClientError
 
@@ -76,6 +76,8 @@ class Route:
     arn: str  # of the listener, or of the rule
     name: str  # for people
     actions: list[Answer]
+    listener: str = ""  # of a rule: its listener, for people
+    rule: str = ""  # ARN of the rule, which a default action of HTTP and HTTPS listeners is, too
 
     def shares(self) -> dict[str, int]:
         """Target group ARN -> weight, over all forward actions."""
@@ -132,15 +134,32 @@ def _of_rules(calls: Calls, listener: str, name: str, wanted: set[str]) -> list[
     """The default action is the last of a listener's rules (ELBv2 API, DescribeRules)."""
     pages = calls.elb.get_paginator("describe_rules").paginate(ListenerArn=listener)
     rules = [rule for page in pages for rule in page["Rules"]]
-    return [
-        Route(
-            listener if rule.get("IsDefault") else rule["RuleArn"],
-            f"{name}, rule {rule['Priority']}{_condition(rule)}",
-            rule["Actions"],
-        )
-        for rule in rules
-        if forwarded(rule["Actions"]).keys() & wanted
-    ]
+    routes = [_of_rule(rule, listener if rule.get("IsDefault") else rule["RuleArn"], name) for rule in rules]
+    return [route for route in routes if route.shares().keys() & wanted]
+
+
+def _of_rule(rule: Answer, arn: str, listener: str) -> Route:
+    name = f"{listener}, rule {rule['Priority']}{_condition(rule)}"
+    return Route(arn, name, rule["Actions"], listener, rule["RuleArn"])
+
+
+def as_now(calls: Calls, known: Iterable[Route], wanted: set[str]) -> list[Route] | None:
+    """Those of these routes that forward to one of these target groups now, in a call or two; None when one is gone.
+
+    What was added since is not among them: see `routes_of`.
+    """
+    rules = {route.rule: route for route in known if route.rule}
+    listeners = {route.arn: route for route in known if not route.rule}
+    try:
+        shown = calls.elb.describe_rules(RuleArns=sorted(rules))["Rules"] if rules else []
+        plain = calls.elb.describe_listeners(ListenerArns=sorted(listeners))["Listeners"] if listeners else []
+    except ClientError as error:
+        if code(error) not in ("ListenerNotFound", "RuleNotFound"):
+            raise
+        return None
+    found = [_of_rule(rule, rules[rule["RuleArn"]].arn, rules[rule["RuleArn"]].listener) for rule in shown]
+    found += [replace(listeners[one["ListenerArn"]], actions=one["DefaultActions"]) for one in plain]
+    return [route for route in found if route.shares().keys() & wanted]
 
 
 def _condition(rule: Answer) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bluegreen.aws import Cloud
+from bluegreen.aws.observer import ROUTES_EVERY
 from bluegreen.errors import AwsError, Conflict
 from bluegreen.events import Act, EventKind, Phase, Reason, Verb
 from bluegreen.observation import Delays, Observation
@@ -49,6 +50,16 @@ def test_baking_looks_at_the_builder_only_while_it_works() -> None:
     assert calls["ssm:ListCommandInvocations"] == 1
     assert seen.builder is not None
     assert seen.builder.build is not None
+
+
+def test_a_builder_that_is_stopping_is_not_asked_for_its_commands() -> None:
+    """They have succeeded, or it would not stop."""
+    stage = until(AwsStage(), Verb.STOP_BUILDER)
+    seen, calls = cost(stage)
+    assert calls == {"ec2:DescribeInstances": 1}
+    assert seen.builder is not None
+    assert seen.builder.build is not None
+    assert (seen.builder.state, seen.builder.build.state) == ("stopping", "succeeded")
 
 
 def test_baking_looks_at_nothing_but_the_image_once_it_is_made() -> None:
@@ -282,6 +293,34 @@ def test_weights_and_other_target_groups_are_part_of_a_route() -> None:
     assert "beside/" in route
     assert "(10), web/" in route
     assert "(90)" in route
+
+
+def test_a_known_route_is_seen_to_change_in_one_call() -> None:
+    """With weights: an edit and a loss with the next look, what somebody added with the next whole one."""
+    stage = AwsStage(ami=True, weighted=True).go_to(Phase.SOAKING)
+    stage.observe()
+    stage.clock.sleep(30)
+    seen, calls = cost(stage)
+    assert calls == {GROUPS: 1, HEALTH: 2, "elbv2:DescribeRules": 1}
+    condition = [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/a/*"]}}]
+    forward = [{"Type": "forward", "TargetGroupArn": stage.world.target_group}]
+    rule = {"ListenerArn": stage.world.listener, "Priority": 7}
+    stage.client("elbv2").create_rule(**rule, Conditions=condition, Actions=forward)
+    assert stage.observe().routes == seen.routes
+    stage.clock.sleep(ROUTES_EVERY - 30)
+    routes = stage.observe().routes or ()
+    assert len(routes) == len(seen.routes or ()) + 1
+    change_listener(stage)
+    assert len(stage.observe().routes or ()) == len(routes) - 1
+    (added,) = [one for one in shown_rules(stage) if one["Priority"] == "7"]
+    stage.client("elbv2").delete_rule(RuleArn=added["RuleArn"])
+    assert stage.observe().routes == ()
+
+
+def shown_rules(stage: AwsStage) -> list[dict[str, Any]]:
+    """The rules of the listener."""
+    found: list[dict[str, Any]] = stage.client("elbv2").describe_rules(ListenerArn=stage.world.listener)["Rules"]
+    return found
 
 
 def test_a_rule_shows_its_condition() -> None:

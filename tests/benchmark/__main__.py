@@ -19,6 +19,7 @@ from bluegreen.release import Release
 from tests.benchmark import bot, orders, siege, takeover, traffic
 from tests.simulation import play_many
 from tests.worlds import Ops
+from tests.worlds.attachments import hang
 from tests.worlds.runner import image, image_size
 
 CHANGES = {"poll": 5, "soak": 900}
@@ -94,21 +95,30 @@ def _cure(weighted: bool) -> tuple[float, float]:
 
 
 def _releases() -> list[Row]:
-    small, large = _release(4), _release(100)
-    calls, more = (sum(count.values()) for count in (small[0], large[0]))
+    small, large, full, weighted = (
+        _release(4),
+        _release(100),
+        _release(4, full=True),
+        _release(4, full=True, weighted=True),
+    )
+    calls, more, attached, by_weight = (sum(count.values()) for count, _, _ in (small, large, full, weighted))
     journal = small[1]
     busiest = ", ".join(f"{name} {count}" for name, count in small[0].most_common(3))
     return [
-        Row("AWS calls of a release, 4 instances, default times", f"{calls} ({busiest})", "at most 150"),
+        Row("AWS calls of a release, 4 instances, default times", f"{calls} ({busiest})", "-"),
+        Row("the same, with everything attached", str(attached), "at most 180"),
+        Row("the same, weighted", f"{by_weight} ({by_weight / attached:.2f} x)", "at most 1.5 x"),
         Row("the same, 100 instances", f"{more} ({more / calls:.2f} x)", "at most 1.3 x for 400"),
         Row("journal reads and writes beside them, 4 instances", str(journal), "-"),
         Row("time above what the world itself takes", f"{100 * small[2]:.1f} %", "at most 5 %"),
     ]
 
 
-def _release(instances: int) -> tuple[Counter[str], int, float]:
-    """Calls by operation, journal calls, and the share of the time that is our own."""
-    ops = _ops(instances)
+def _release(instances: int, *, full: bool = False, weighted: bool = False) -> tuple[Counter[str], int, float]:
+    """Calls by operation, journal calls, and the share of the time that is our own; `full`: with attachments."""
+    ops = _ops(instances, weighted=weighted)
+    if full:
+        hang(ops.world, ops.world.group)
     before = len(ops.aws.calls)
     done = ops.drive(ops.start().id)
     assert done is not None, "nobody killed this driver"

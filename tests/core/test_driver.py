@@ -204,7 +204,7 @@ def test_an_order_is_heard_whatever_aws_does_with_the_calls_of_a_look(
     assert (done.outcome, done.reason, o.wrong(done)) == (Outcome.ROLLED_BACK, Reason.ORDERED, [])
 
 
-@pytest.mark.parametrize("verb", [Verb.CREATE_GREEN, Verb.JOIN_GREEN])
+@pytest.mark.parametrize("verb", [Verb.ATTACH_GREEN, Verb.JOIN_GREEN])
 def test_an_order_ends_an_act_that_has_changed_nothing(verb: Verb) -> None:
     """It asks first, and is not answered."""
     o = fast(60, checks=[], listen=LISTEN)

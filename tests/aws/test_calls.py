@@ -10,8 +10,7 @@ from botocore.session import get_session
 
 from bluegreen.aws import FRESH, calls
 from bluegreen.aws.calls import Calls, Readings
-from bluegreen.events import Phase
-from bluegreen.release import Outcome
+from bluegreen.events import Outcome, Phase
 from tests.worlds import Ops, fast
 from tests.worlds.account import AwsStage
 from tests.worlds.attachments import hang

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +13,6 @@ from tests.worlds.crashes import die_everywhere
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
 
 FORWARD = [phase for phase in Phase if phase is not Phase.ROLLING_BACK]
-#: In which blue is still what its owner may change, and green is there.
-BOTH = FORWARD[FORWARD.index(Phase.CHECKING) :]
 
 
 def service(*, weighted: bool = False, **sizes: int) -> Ops:
@@ -115,65 +112,6 @@ def test_a_scheduled_action_that_is_due_during_a_release_takes_effect(phase: Pha
 
 
 SIZES = {"MinSize": 3, "MaxSize": 12, "DesiredCapacity": 3}
-
-
-def scales(group: Callable[[Release], str], by: int) -> Callable[[Ops, Release], None]:
-    """As a policy of the group would."""
-
-    def change(o: Ops, seen: Release) -> None:
-        shown = o.group(group(seen))
-        assert shown is not None
-        size = shown["DesiredCapacity"] + by
-        o.world.client("autoscaling").set_desired_capacity(AutoScalingGroupName=group(seen), DesiredCapacity=size)
-
-    return change
-
-
-def owner(**settings: Any) -> Callable[[Ops, Release], None]:
-    """The owner of blue changes something on it."""
-
-    def change(o: Ops, seen: Release) -> None:
-        o.world.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=seen.blue_group, **settings)
-
-    return change
-
-
-#: What happens to the sizes 1 to 8, now 2; and which they are in the end.
-CHANGED: dict[str, tuple[Callable[[Ops, Release], None], tuple[int, int, int]]] = {
-    "blue scales out": (scales(lambda seen: seen.blue_group, 1), (1, 8, 3)),
-    "green scales out": (scales(lambda seen: seen.green_group, 1), (1, 8, 3)),
-    "the owner sets the maximum": (owner(MaxSize=20), (1, 20, 2)),
-    "the owner sets the minimum": (owner(MinSize=0), (0, 8, 2)),
-}
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("phase", BOTH)
-@pytest.mark.parametrize("what", CHANGED)
-def test_sizes_in_the_end_are_what_is_wanted(what: str, phase: Phase, weighted: bool) -> None:
-    """Whatever changes them in whichever phase: it is followed, and stops nothing."""
-    change, sizes = CHANGED[what]
-    o = service(weighted=weighted)
-    if phase is Phase.HOLDING:
-        o.config = o.config.model_copy(update={"promotion": o.config.promotion.model_copy(update={"by": "person"})})
-    release = o.start(GOOD)
-
-    def when(seen: Release) -> None:
-        if seen.phase is phase:
-            changing(seen)
-        if seen.phase is Phase.HOLDING and seen.promotable:
-            o.engine().promote("web/production", who="slack:U1")
-
-    changing = once(lambda seen: seen.phase is phase, lambda: change(o, o.engine().load(release.id)))
-    done = o.drive(release.id, when=when)
-    assert done is not None
-    if done.outcome is None:
-        done = o.drive(release.id)
-        assert done is not None
-    assert (done.outcome, o.harm) == (Outcome.LIVE, []), done.message
-    green = o.group(done.green_group)
-    assert green is not None
-    assert (green["MinSize"], green["MaxSize"], green["DesiredCapacity"]) == sizes
 
 
 @pytest.mark.parametrize("group", ["blue", "green"])

@@ -93,8 +93,8 @@ _OUTDATED: Mapping[str, frozenset[str]] = {
 class Readings:
     """What AWS answered in the last `seconds` by the `clock`, until a change of ours makes it out of date.
 
-    What a look read a moment ago is not asked again by the act that follows from it, nor by the look that follows that
-    act. Without a clock nothing is kept.
+    An act need not ask again what the observation before it read a moment ago, and the next observation need not ask
+    what that act left as it was. Without a clock nothing is kept.
     """
 
     def __init__(self, clock: Callable[[], float] | None, seconds: float) -> None:
@@ -102,7 +102,7 @@ class Readings:
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def of(self, operation: str, asked: str) -> Any:
-        """What was answered; None when nothing was lately."""
+        """The answer, None unless it came lately."""
         at, answer = self._kept.get((operation, asked), (-math.inf, None))
         return answer if self._is_fresh(at) else None
 
@@ -133,7 +133,7 @@ class Readings:
         return self._clock is not None and 0 <= self._clock() - at <= self._seconds
 
     def group(self, name: str) -> tuple[Answer, ...] | None:
-        """A group by its name, () when there was none; None when it was not read lately."""
+        """A group by its name, () when AWS showed nothing of that name; None unless it was read lately."""
         found: tuple[Answer, ...] | None = self.of(GROUPS, f"{_NAMED} {name}")
         return found
 
@@ -322,7 +322,7 @@ class Calls:
     def translate_errors(self) -> Iterator[None]:
         """Within, what a call raises becomes `AwsError`, or `ConfigError` where this process's settings are wrong.
 
-        After whatever goes wrong, everything is read again.
+        After an error of any kind everything is read again.
         """
         try:
             yield

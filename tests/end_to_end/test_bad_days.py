@@ -463,7 +463,7 @@ def test_all_of_green_is_taken_while_blue_serves(weighted: bool, held: bool) -> 
         for one in o.aws.members("web-production-v1"):
             o.aws.take(one)
 
-    done = ended(o, o.start(), once(take, gone))
+    done = ended(o, o.start(), once(take, lambda: o.clock.after(1.0, gone)))
     assert (done.outcome, done.reason) == (Outcome.LIVE, Reason.COMPLETED)
     assert any(e.facts.get("subject") == "taken" for e in o.told)
     assert o.wrong(done) == []

@@ -57,8 +57,8 @@ class Cloud:
     `mask` hides secrets in what commands printed. `stopwatch` (seconds from any start) times the answers to HTTP
     checks; without one they have no time. `fetch` asks the URLs of those checks, in place of urllib3. `attempts` is
     how often botocore tries a call that fails for passing reasons. `beside` makes the calls of an
-    observation while the driver listens; by default threads do. `clock` (epoch seconds) says how old an answer of AWS
-    is, so that an act need not read again what the observation before it read; without one everything is read again.
+    observation while the driver listens; by default threads do. `clock` (epoch seconds) dates the answers of
+    AWS, so that an act uses what the observation before it read. Without one everything is read again.
     """
 
     def __init__(

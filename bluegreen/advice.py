@@ -47,7 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "unfreeze": "/freeze",
     "adopt": "",
 }
-#: What only a terminal can do, as the other doors say.
+#: What only a terminal can do, as the other entry points say.
 _ELSEWHERE = "in a terminal"
 #: Options by the workflow's inputs, where those have another name; and commands by the one that does the same.
 _INPUTS: Mapping[str, str] = {"region": "aws-region"}

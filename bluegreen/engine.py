@@ -589,7 +589,7 @@ class Engine:
         """The releases under way that no living driver holds."""
         return [s.release.id for s in self.status() if s.record.under_way and s.release and not s.driver]
 
-    # --- what doors remember ---------------------------------------------------------------------
+    # --- what entry points remember --------------------------------------------------------------
 
     def take_leadership(self, name: str, seconds: float) -> Lease | None:
         """Leadership for so many seconds; None while another process has it."""

@@ -196,7 +196,7 @@ class GitHub:
         self._trouble = ""
         self._writer = ""
 
-    # --- what doors call -------------------------------------------------------------------------
+    # --- what entry points call ------------------------------------------------------------------
 
     def pull_of(self, commit: str) -> Pull | None:
         """The merged pull request that brought the commit; NO_PULL if it came without one, None if GitHub is silent."""

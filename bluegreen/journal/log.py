@@ -373,7 +373,7 @@ class Journal:
             return None
         return record_of(plain(old["Attributes"])).freeze
 
-    # --- what doors remember ---------------------------------------------------------------------
+    # --- what entry points remember --------------------------------------------------------------
 
     def note(self, release: str, name: str, facts: Facts, token: int) -> bool:
         """Keep a note of an entry point about a release; False when someone with a newer lease's token wrote it."""

@@ -1354,7 +1354,7 @@ def test_what_allows_an_order_is_told(journal: Journal) -> None:
     assert journal.read(FIRST)[-1] == event
 
 
-# --- what doors remember -----------------------------------------------------------------------------
+# --- what entry points remember -----------------------------------------------------------------------------
 
 
 def test_notes(journal: Journal, rival: Journal) -> None:
@@ -1433,7 +1433,7 @@ def test_duties(journal: Journal, rival: Journal) -> None:
     assert journal.services() == []
 
 
-def test_layout_of_what_doors_remember(journal: Journal) -> None:
+def test_layout_of_what_entry_points_remember(journal: Journal) -> None:
     """Where the module's heading says."""
     journal.note(FIRST, "card", {}, 1)
     journal.answer("r-1", {}, T)

@@ -1,4 +1,4 @@
-"""Whatever an error advises can be done from the door where it is shown; doors, workflows and trust policy agree.
+"""Whatever an error advises works where it is shown; entry points, workflows and trust policy agree.
 
 The advice is read from the source, each place of it: a hint that nobody's test provokes is held, too.
 """

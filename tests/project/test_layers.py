@@ -199,7 +199,7 @@ def of_ours(name: str, used: set[str]) -> Iterator[str]:
 
 
 def of_time(name: str, used: set[str]) -> Iterator[str]:
-    """The clock, sleep and the environment outside of the driver and the doors."""
+    """The clock, sleep and the environment outside of the driver and the entry points."""
     if under(name, "bluegreen") and name.split(".")[1] not in TIMEKEEPERS:
         yield from (f"{name} uses {clock}" for clock in CLOCKS if any(under(u, clock) for u in used))
 

@@ -11,6 +11,7 @@ from statistics import median
 
 from tests.worlds.files import ROOT
 
+TOPS = ("bluegreen", "bot", "lab", "tests")
 #: Lines of a function, without its docstring.
 MOST, HALF = 40, 8
 #: Names that the field does not have for what they named here: no class or public function, and no file, bears one.
@@ -30,7 +31,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def functions() -> Iterator[tuple[str, int]]:
     """Every function of ours: where it is, and how many lines it has."""
-    for top in ("bluegreen", "bot", "lab", "tests"):
+    for top in TOPS:
         for path in sorted((ROOT / top).rglob("*.py")):
             for node in _functions(ast.parse(path.read_text())):
                 yield f"{path.relative_to(ROOT)}: {node.name}", _lines(node)
@@ -74,7 +75,8 @@ def test_what_the_walks_name_is_there() -> None:
 
 def test_names_are_those_of_the_field() -> None:
     """Of files, classes and public functions; a name of our own that was given up does not come back."""
-    places = {part for path, _ in shipped() for part in path.removesuffix(".py").split("/")}
+    paths = [path.relative_to(ROOT) for top in TOPS for path in (ROOT / top).rglob("*.py")]
+    places = {part for path in paths for part in path.with_suffix("").parts}
     assert places & OLD_FILES == set()
     assert [f"{path}: {node.name}" for path, node in named() if node.name in OLD_NAMES] == []
 

@@ -599,7 +599,8 @@ def catch_up(calls: Calls, release: Release, name: str) -> Made:
     before = release.blue
     assert before is not None
     assert before.scheduled_until is not None
-    resumed = release.did[Verb.RESUME_BLUE if name == release.blue_group else Verb.RESUME_GREEN].at
+    verb = Verb.RESUME_BLUE if name == release.blue_group else Verb.RESUME_GREEN
+    resumed = (release.did.get(verb) or release.began[verb]).at  # the first is missing if a driver died in between
     shown = [read(one) for one in scheduled(calls, name)]
     known = shown_and_recorded(shown, [Schedule(**facts) for facts in before.schedules])
     over = missed(known, before.scheduled_until, resumed, release.began[Verb.CATCH_UP].at)

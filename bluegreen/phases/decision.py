@@ -245,14 +245,19 @@ def rest_out(s: Situation) -> Decision:
     return Act(Verb.TAKE_REST_OUT, groups=tuple(group.name for group in s.seen.crowding))
 
 
-def catch_up(s: Situation, resumed: Verb, group: str) -> Act | None:
+def catch_up(s: Situation, verb: Verb, group: Group | None) -> Act | None:
     """Do what scheduled actions missed while they were suspended, once they run again on this group."""
     before, followed = s.release.blue, s.release.followed
-    if before is None or before.scheduled_until is None or "ScheduledActions" in before.suspended:
+    if group is None or before is None or before.scheduled_until is None or "ScheduledActions" in before.suspended:
         return None
     some = before.schedules or (followed is not None and followed.scheduled)
-    due = some and s.did(resumed) and not s.over(Verb.CATCH_UP)
-    return Act(Verb.CATCH_UP, group=group) if due else None
+    due = some and _resumed(s, verb, group) and not s.over(Verb.CATCH_UP)
+    return Act(Verb.CATCH_UP, group=group.name) if due else None
+
+
+def _resumed(s: Situation, verb: Verb, group: Group) -> bool:
+    """Who resumes takes our mark off last: without it, a driver resumed that died before it recorded that."""
+    return s.did(verb) or (s.began(verb) and not group.held_by)
 
 
 def not_done(release: Release) -> tuple[str, ...]:

@@ -142,7 +142,7 @@ def _restore_green(s: Situation) -> Decision | None:
     for verb in (*default, *((Verb.RESTORE_GREEN, Verb.RESUME_GREEN) if held else ())):
         if not s.over(verb):
             return Act(verb)
-    return catch_up(s, Verb.RESUME_GREEN, s.release.green_group)
+    return catch_up(s, Verb.RESUME_GREEN, s.seen.green)
 
 
 def _make_warm_pool(s: Situation) -> Decision | None:

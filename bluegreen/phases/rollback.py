@@ -205,9 +205,11 @@ def _unpin_blue(s: Situation) -> Decision | None:
     if s.seen.blue is None:
         return halt(s, Reason.CHANGED_OUTSIDE, f"the group {s.release.blue_group} is gone")
     undone = [verb for verb in (Verb.UNPIN_BLUE, Verb.RESUME_BLUE) if not s.did(verb)]
-    if undone and not s.release.holds(s.seen.blue.held_by):
-        return s.wait(Awaited.READ_BACK) if s.fresh(Verb.PIN_BLUE) else None
-    return Act(undone[0]) if undone else catch_up(s, Verb.RESUME_BLUE, s.release.blue_group)
+    if undone and s.release.holds(s.seen.blue.held_by):
+        return Act(undone[0])
+    if undone and s.fresh(Verb.PIN_BLUE):
+        return s.wait(Awaited.READ_BACK)
+    return catch_up(s, Verb.RESUME_BLUE, s.seen.blue)
 
 
 def _stop_builder(s: Situation) -> Decision | None:

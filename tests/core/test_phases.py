@@ -277,6 +277,22 @@ def test_a_rollback_removes_the_copies_of_alarms_and_catches_up_on_blue() -> Non
     assert isinstance(s.decision, Rest)
 
 
+def test_a_driver_that_died_having_resumed_leaves_the_catching_up_to_the_next() -> None:
+    """Who resumes takes our mark off last, so a group without it runs its schedules again, recorded or not."""
+    s = scheduled(marked()).rolls_back().sees(green=None, template=Template("lt-1", 7, 7))
+    s.did(Verb.DELETE_GREEN, Verb.DELETE_TEMPLATE_VERSION, Verb.UNPIN_BLUE)
+    assert s.verb is Verb.RESUME_BLUE
+    s.told(EventKind.BEGAN, verb=Verb.RESUME_BLUE).alter("blue", held_by="web/production#42 beef")
+    assert isinstance(s.decision, Rest)  # it is somebody else's by now
+    assert s.alter("blue", held_by="").decision == Act(Verb.CATCH_UP, group="web-asg")
+    s = Stage(ami="ami-1", started={"token": "9f86", "sets_default": False})
+    s.did(Verb.PIN_BLUE, blue={**BEFORE, "marked": True, "schedules": (SCHEDULE,), "scheduled_until": 900.0})
+    s.switched().enters(Phase.RETIRING).alter("green", held_by=s.release.mark).sees(blue=None).did(Verb.RESTORE_GREEN)
+    assert s.verb is Verb.RESUME_GREEN
+    s.told(EventKind.BEGAN, verb=Verb.RESUME_GREEN).alter("green", held_by="")
+    assert s.decision == Act(Verb.CATCH_UP, group=GREEN)
+
+
 def test_what_could_not_be_carried_over_is_named() -> None:
     """It fails no release, and its last event says what is missing and why."""
     s = retired().targets(green="healthy").sees(blue=None)

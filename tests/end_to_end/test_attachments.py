@@ -67,6 +67,7 @@ def test_everything_stays_attached(weighted: bool) -> None:
 #: The acts that carry over what hangs on a group, or take it off again.
 CARRYING = {
     *(Verb.ATTACH_GREEN, Verb.FOLLOW_BLUE, Verb.HAND_ALARMS_OVER, Verb.CATCH_UP, Verb.MAKE_WARM_POOL, Verb.DROP_ALARMS),
+    *(Verb.RESUME_GREEN, Verb.RESUME_BLUE),  # after which there is something to catch up
 }
 
 
@@ -112,6 +113,34 @@ def test_a_scheduled_action_that_is_due_during_a_release_takes_effect(phase: Pha
 
 
 SIZES = {"MinSize": 3, "MaxSize": 12, "DesiredCapacity": 3}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_load_that_doubles_in_the_soak_and_again_after_live(weighted: bool) -> None:
+    """Green grows by its own target tracking policy before it is live, and as the group that serves; nobody notices."""
+    o = service(weighted=weighted, MaxSize=20)
+    o.config = o.config.model_copy(update={"soak": 600.0, "poll": 10.0, "checks": ()})
+    hang(o.world, "web-asg", ["per target"])  # 1,000 requests a minute
+    visitors = o.aws.traffic.simulate(o.world.listener, rate=2 * 800 / 60, every=15.0)
+    o.clock.sleep(300)
+    sizes: dict[Phase, int] = {}
+
+    def when(seen: Release) -> None:
+        doubles(seen)
+        sizes[seen.phase] = (o.group(seen.green_group) or {}).get("DesiredCapacity", 0)
+
+    doubles = once(lambda seen: seen.phase is Phase.SOAKING, lambda: setattr(visitors, "rate", 2 * visitors.rate))
+    done = o.drive(o.start(GOOD).id, when=when)
+    assert done is not None
+    assert (done.outcome, o.harm) == (Outcome.LIVE, []), done.message
+    assert (sizes[Phase.SWITCHING], sizes[Phase.SOAKING] >= 4) == (2, True)
+    visitors.rate *= 2
+    o.clock.sleep(600)
+    green = o.group(done.green_group)
+    assert green is not None
+    assert green["DesiredCapacity"] >= 7
+    assert sum(visitors.requests.values()) > 100_000
+    assert sum(visitors.failures.values()) == 0
 
 
 @pytest.mark.parametrize("group", ["blue", "green"])

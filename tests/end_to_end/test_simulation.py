@@ -19,6 +19,12 @@ def test_whatever_comes_the_safety_rules_hold(first: int) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("seed", [1400122])
+def test_what_was_found_once(seed: int) -> None:
+    """1400122: a driver dies when it has resumed blue, and a scheduled action was never caught up."""
+    assert play(seed)[1] == []
+
+
 def test_a_seed_is_a_story() -> None:
     """Else no violation could be looked into."""
     once, again = Story(7), Story(7)

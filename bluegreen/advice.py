@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = {
     "freeze": "/freeze",
     "unfreeze": "/freeze",
     "adopt": "",
+    "reconcile": "",
 }
 #: What only a terminal can do, as the other entry points say.
 _ELSEWHERE = "in a terminal"

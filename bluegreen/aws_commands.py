@@ -10,6 +10,11 @@ def delete_group(name: str) -> str:
     return f"aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {name} --force-delete"
 
 
+def kept_group(name: str, until: str) -> str:
+    """A group that is kept for inspection until then, and what ends it now."""
+    return f"group {name}, without traffic, kept for inspection until {until}: {delete_group(name)} ends it now"
+
+
 def empty_group(name: str) -> str:
     """Ends a group's instances and keeps the group."""
     sizes = "--min-size 0 --max-size 0 --desired-capacity 0"

@@ -80,6 +80,7 @@ checks:                            # target health is always checked
 promotion: {by: auto, timeout: 4h, on_timeout: rollback, approvals: 1, by_author: true, remind: 30m}  # or by: person
 soak: 15m                          # how long blue keeps running, for a rollback in seconds
 retire: delete                     # or empty: keep the group at size 0
+# keep_failed: 2h                  # how long a green that was rolled back stays, without traffic, for inspection
 timeouts: {bake: 2h, launch: 15m, healthy: 10m}
 poll: 5s
 slack: {channel: C0123, promoters: [S0GROUP, U0123], rollbackers: ["*"], overriders: [U0123]}
@@ -883,6 +884,9 @@ class Config(_Model):
     soak: Duration = Field(default=900.0, description="how long blue keeps running after the switch")
     retire: Literal["delete", "empty"] = Field(
         default="delete", description="what happens to blue; empty keeps it at size 0"
+    )
+    keep_failed: Duration = Field(
+        default=0.0, description="how long a green that was rolled back is kept, without traffic, for inspection"
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="how long AWS may take")
     poll: Pace = Field(default=5.0, description="how often bluegreen reads AWS")

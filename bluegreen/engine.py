@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from bluegreen.driver import Clock, TableClock, Tell
     from bluegreen.dry_run import Step
     from bluegreen.github import Run
-    from bluegreen.journal import Journal, Lease, Live, ServiceRecord, Summary
+    from bluegreen.journal import Journal, KeptGreen, Lease, Live, ServiceRecord, Summary
     from bluegreen.observation import Baseline, Finding, Observation
 
 #: Asked of a service whether a commit or an image may start: facts to record, or Refused.
@@ -156,6 +156,16 @@ class Kept:
     def gone(self, image: str) -> bool:
         """Whether AWS answered, and has no such image."""
         return self.there.get(image) is False
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What became of a group that a release left. `said` is a clause; `done`: it is gone, or being deleted."""
+
+    service: str
+    group: str
+    said: str
+    done: bool = True
 
 
 class Engine:
@@ -589,6 +599,32 @@ class Engine:
         """The releases under way that no living driver holds."""
         return [s.release.id for s in self.status() if s.record.under_way and s.release and not s.driver]
 
+    def tidy(self) -> list[Removal]:
+        """Remove what releases of any service have left and nobody needs; what became of each."""
+        return [one for record in self.services() if record.kept for one in self.remove_kept(record)]
+
+    def remove_kept(self, record: ServiceRecord) -> list[Removal]:
+        """Remove the greens that were kept for inspection and whose time is over; what became of each."""
+        now = self.clock.now()
+        return [self._remove_kept(record, kept) for kept in record.kept if kept.until <= now]
+
+    def _remove_kept(self, record: ServiceRecord, kept: KeptGreen) -> Removal:
+        told = partial(Removal, record.service, kept.group)
+        id_ = release_id(record.service, kept.number)
+        try:
+            serves = record.live is not None and record.live.group == kept.group
+            if not serves and self._remove_left(self._journal.load(id_)):
+                return told(f"{kept.group}, which {id_} left for inspection, is being deleted")
+            self._journal.forget_kept(record.service, kept)
+        except BlueGreenError as error:
+            return told(one_line(f"{kept.group}, which {id_} left for inspection, is still there: {error}"), done=False)
+        return told(f"{kept.group} serves, so it stays" if serves else f"{kept.group} of {id_} is gone")
+
+    def _remove_left(self, release: Release) -> bool:
+        config = _placed(release)
+        self._refuse_elsewhere(release, config)
+        return self._cloud(config).remove_left(release)
+
     # --- what entry points remember --------------------------------------------------------------
 
     def take_leadership(self, name: str, seconds: float) -> Lease | None:
@@ -751,6 +787,8 @@ class Engine:
         facts = self._started(first, baseline, record, standing)
         if asked.stop():
             raise Interrupted("stopped before anything began", where=config.id)
+        if record is not None:
+            self.remove_kept(record)  # whoever finds it still there later says so
         return self._journal.open(
             config.id,
             facts,

@@ -25,7 +25,7 @@ from bluegreen.release import Release
 
 if TYPE_CHECKING:
     from bluegreen.driver import Tell
-    from bluegreen.engine import Engine
+    from bluegreen.engine import Engine, Removal
 
 SCHEMA_VERSION = 1
 OK, FAILED, USAGE, ROLLED_BACK, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -211,7 +211,7 @@ def drive_all(engine: Callable[[], Engine], ids: Sequence[str], tell: Tell, stop
         return list(pool.map(drive, ids))
 
 
-def gravest(done: Sequence[Done]) -> int:
-    """The exit code of many."""
-    codes = {OK, *(one.code for one in done)}
+def gravest(done: Sequence[Done], removed: Sequence[Removal] = ()) -> int:
+    """The exit code of many; what could not be removed needs a person, too."""
+    codes = {OK, *(one.code for one in done), *(FAILED for one in removed if not one.done)}
     return next(code for code in _GRAVEST if code in codes)

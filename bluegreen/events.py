@@ -109,6 +109,7 @@ class Verb(StrEnum):
     DROP_GROUP = "drop_group"  # delete one group that an earlier release kept empty
     DROP_VERSIONS = "drop_versions"  # delete old versions of the launch template that earlier releases made
     DROP_ALARMS = "drop_alarms"  # the copies of alarms that were made for green
+    KEEP_GREEN = "keep_green"  # suspend the processes that change a green that failed, which stays for inspection
     DELETE_GREEN = "delete_green"
     DELETE_TEMPLATE_VERSION = "delete_template_version"
     UNPIN_BLUE = "unpin_blue"
@@ -362,17 +363,8 @@ class Act(Recorded):
     """One thing to do, and with what: recorded before it is done, so that a repeated act does the same."""
 
     seldom = (
-        "blue",
-        "size",
-        "share",
-        "preview",
-        "groups",
-        "processes",
-        "instances",
-        "group",
-        "image",
-        "versions",
-        "again",
+        *("blue", "size", "share", "preview", "groups", "processes", "instances", "group", "image", "versions"),
+        *("again", "until"),
     )
     reads = MappingProxyType({"verb": Verb, "blue": BlueBefore.from_facts})
 
@@ -388,6 +380,7 @@ class Act(Recorded):
     image: str = ""  # DROP_IMAGE: id
     versions: tuple[int, ...] = ()  # DROP_VERSIONS: numbers
     again: int = 0  # ATTACH_GREEN: how often it was done before
+    until: float | None = None  # KEEP_GREEN: epoch seconds
 
     def to_facts(self) -> dict[str, Any]:
         """As it is recorded, JSON-ready."""

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 #: In place of a moment before the year 1 or after 9999.
 IN_NO_CALENDAR = "a time beyond the calendar"
 
+#: A moment for people, to the minute.
+MINUTE = "%Y-%m-%d %H:%M UTC"
+
 #: Seconds that a release waits for something at most, whatever an older build recorded; `config.LONGEST` is the same.
 LONGEST = 30 * 86_400.0
 
@@ -78,6 +81,7 @@ OPTIONAL = frozenset(
         Verb.DELETE_TEMPLATE_VERSION,
         Verb.HAND_ALARMS_OVER,
         Verb.DROP_ALARMS,
+        Verb.KEEP_GREEN,
         Verb.CATCH_UP,
         Verb.MAKE_WARM_POOL,
     }
@@ -261,6 +265,12 @@ class Release:
         """What the act made when it was done last; None before it was done."""
         did = self.did.get(verb)
         return did.payload if did and isinstance(did.payload, Did) else None
+
+    @property
+    def kept_until(self) -> float | None:
+        """Until when green, which failed, is kept for inspection, epoch seconds; None when it is not."""
+        act = self.act(Verb.KEEP_GREEN)
+        return act.until if act and Verb.KEEP_GREEN in self.did else None
 
     def never_done(self, verb: Verb) -> bool:
         """Whether it was never begun, or AWS refused it for good each time: it has changed nothing."""

@@ -45,7 +45,7 @@ from bluegreen.events import (
     TakenUp,
     Verb,
 )
-from bluegreen.release import TELLING, Release, duration, listed, prefixes
+from bluegreen.release import MINUTE, TELLING, Release, duration, listed, moment, prefixes
 
 #: verb -> (what is to be done, what was done)
 _ACTS: Mapping[Verb, tuple[str, str]] = {
@@ -111,6 +111,10 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
         "deleted {old_versions} of launch template {template}",
     ),
     Verb.DROP_ALARMS: ("delete the copies of alarms that act on {green}", "deleted {alarms} that acted on {green}"),
+    Verb.KEEP_GREEN: (
+        "suspend the processes that change {green}, and keep it for inspection",
+        "suspended the processes that change {green}, which stays for inspection until {until}",
+    ),
     Verb.DELETE_GREEN: ("delete {green}", "ordered the deletion of {green}"),
     Verb.DELETE_TEMPLATE_VERSION: (
         "delete {version} of launch template {template}",
@@ -675,6 +679,7 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "template": (before.template if before else "") or "of blue",
         "blue_version": before.resolved_version if before else "as it is now",
         "version": f"version {version}" if version else "the new version",
+        "until": moment(release.kept_until, MINUTE) if release.kept_until is not None else "later",
         "old_versions": _versions(told.versions if told else ()),
         "group": (told.group if told else "") or "the group",
         **_attached(did),

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from bluegreen.engine import Engine
 from bluegreen.errors import BlueGreenError, Interrupted, LeaseLost, Refused
@@ -26,6 +27,8 @@ SCAN = 5.0
 GRACE = 10.0
 #: After trouble with a release it is left alone for so long.
 TROUBLED = 30.0
+#: Seconds from one attempt to remove what a service has kept to the next.
+TIDY = 60.0
 #: Releases driven by one bot at the same time.
 MOST = 200
 #: Seconds for drivers to come to a safe point when the bot ends; one call to AWS takes less.
@@ -57,7 +60,8 @@ class Drivers:
         self._threads: dict[str, threading.Thread] = {}
         self._alarms: dict[str, _Alarm] = {}
         self._driven: set[str] = set()  # those of the threads that hold the lease
-        self._not_before: dict[str, float] = {}
+        self._tidying: dict[str, threading.Thread] = {}  # by service
+        self._not_before: dict[str, float] = {}  # release, or service, that is left alone for a while
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._trouble = ""
@@ -98,6 +102,8 @@ class Drivers:
                 if record.under_way:
                     release = f"{record.service}#{record.under_way}"
                     self._fence.passes("driven", release, partial(self._consider, release))
+                if any(kept.until <= self._engine.clock.now() for kept in record.kept):
+                    self._fence.passes("tidied", record.service, partial(self._tidy, record))
             self.read_at = time.monotonic()
             self._trouble = ""
         except BlueGreenError as error:
@@ -111,7 +117,7 @@ class Drivers:
         """Let every driver end at its next safe point; the next driver continues from there."""
         self._stopping.set()
         ends = time.monotonic() + seconds
-        for thread in list(self._threads.values()):
+        for thread in [*self._threads.values(), *self._tidying.values()]:
             thread.join(max(0.0, ends - time.monotonic()))
 
     def resume(self) -> None:
@@ -133,6 +139,25 @@ class Drivers:
             return
         if self._engine.clock.now() - self._engine.load(release).last_at >= GRACE:
             self.kick(release)
+
+    def _tidy(self, record: Any) -> None:
+        """Remove what was kept long enough, beside the scan: AWS may be slow."""
+        service = record.service
+        if self._stopping.is_set() or time.monotonic() < self._not_before.get(service, 0.0):
+            return
+        self._not_before[service] = time.monotonic() + TIDY
+        thread = threading.Thread(target=self._remove, args=(record,), name=f"tidies {service}", daemon=True)
+        self._tidying[service] = thread
+        thread.start()
+
+    def _remove(self, record: Any) -> None:
+        try:
+            for one in self._engine.remove_kept(record):
+                log.log(logging.INFO if one.done else logging.WARNING, "%s: %s", record.service, one.said)
+        except Exception:
+            log.exception("an internal error while removing what %s has kept", record.service)
+        finally:
+            self._tidying.pop(record.service, None)
 
     def _drive(self, release: str, alarm: _Alarm) -> None:
         try:

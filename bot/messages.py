@@ -606,6 +606,9 @@ def service_blocks(status: ServiceStatus, now: float) -> list[Block]:
         until = f" until {moment(freeze.until, '{date_short} {time}')}" if freeze.until else ""
         why = f": {quoted(freeze.why, 300)}" if freeze.why else ""
         parts.append(f"❄ frozen by {who(freeze.who) if freeze.who else 'bluegreen.yml'}{until}{why}")
+    for kept in record.kept:
+        until = moment(kept.until, "{date_short} {time}")
+        parts.append(f"kept for inspection, without traffic: {_code(kept.group)} until {until}")
     return [section("\n".join(parts))]
 
 

@@ -241,8 +241,12 @@ class ActionStep:
         for one in done:
             said = str(one.error) if one.error else wording.outcome_line(one.release) if one.release else ""
             self.workflow.say(advised(said, EntryPoint.GITHUB))
-        worst = entry_points.gravest(done)
-        self.reporter.output({"decision": _DECISIONS[worst], "releases": [one.result for one in done]})
+        removed = self.engine.tidy()
+        for gone in removed:
+            self.workflow.say(advised(gone.said, EntryPoint.GITHUB))
+        worst = entry_points.gravest(done, removed)
+        told = {"releases": [one.result for one in done], "removed": [vars(one) for one in removed]}
+        self.reporter.output({"decision": _DECISIONS[worst], **told})
         return worst, _DECISIONS[worst]
 
     def _failed(self, error: BlueGreenError) -> int:

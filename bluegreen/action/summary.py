@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from bluegreen import wording
 from bluegreen.advice import EntryPoint, advised
+from bluegreen.aws_commands import kept_group
 from bluegreen.engine import Kept, ServiceStatus
 from bluegreen.events import Event, EventKind, Outcome, Phase
-from bluegreen.release import Release, apply, fold, moment
+from bluegreen.release import MINUTE, Release, apply, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.journal import Summary
@@ -65,6 +66,9 @@ def status(statuses: Sequence[ServiceStatus], releases: Iterable[Summary], kept:
         for one in releases
     ]  # fmt: skip
     shown = [_rows(("service", "state", "frozen", "driver"), rows)]
+    shown += [
+        f"- {text(kept_group(kept.group, moment(kept.until, MINUTE)))}" for one in statuses for kept in one.record.kept
+    ]
     if made:
         shown.append(_rows(("release", "outcome", "commit", "image", "started", "by"), made))
     return "\n\n".join(shown)

@@ -128,6 +128,14 @@ class Cloud:
         with self._calls.translate_errors(), self._calls.heeding(heed):
             return self._looks.observe(release, now)
 
+    def remove_left(self, release: Release) -> bool:
+        """Delete green, which a release that has settled left; whether AWS still shows it.
+
+        AwsError when it is not that release's, or is attached to anything: then somebody uses it.
+        """
+        with self._calls.translate_errors(), self._calls.permitted(lambda: None):
+            return groups.remove_left(self._calls, release)
+
     def perform(self, act: Act, release: Release, permit: Callable[[], None], heed: Heed | None = None) -> Made:
         """Do one act; what its `did` event records.
 
@@ -182,6 +190,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.DROP_GROUP: lambda calls, config, release, act: groups.drop(calls, config, release, act.group),
     Verb.DROP_VERSIONS: lambda calls, config, release, act: templates.drop(calls, release, act.versions),
     Verb.DROP_ALARMS: lambda calls, config, release, act: attachments.drop_copies(calls, release),
+    Verb.KEEP_GREEN: lambda calls, config, release, act: groups.keep_green(calls, release),
     Verb.DELETE_GREEN: lambda calls, config, release, act: groups.delete_green(calls, release),
     Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.delete(calls, release),
     Verb.UNPIN_BLUE: lambda calls, config, release, act: groups.unpin(calls, release),

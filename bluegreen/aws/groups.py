@@ -21,6 +21,12 @@ from bluegreen.release import Release, holder_of
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
+#: The processes by which a group changes its instances by itself, or gives them traffic. `Terminate` is left, so that
+#: a person, and the deletion of the group, can end them.
+CHANGING = (
+    *("Launch", "HealthCheck", "ReplaceUnhealthy", "AZRebalance", "InstanceRefresh"),
+    *("AlarmNotification", "ScheduledActions", "AddToLoadBalancer"),
+)
 _SYMBOLIC = (templates.DEFAULT, templates.LATEST)
 #: SetInstanceProtection takes this many instances a call (EC2 Auto Scaling API).
 PROTECTION_BATCH = 50
@@ -514,6 +520,35 @@ def delete_green(calls: Calls, release: Release) -> Made:
         _update(calls, release.green_group, DeletionProtection="none")
     _delete(calls, release.green_group, ForceDelete=True)
     return {}
+
+
+def keep_green(calls: Calls, release: Release) -> Made:
+    """Nothing may launch, replace, register or scale green's instances any more: they stay as they failed."""
+    green = own_green(calls, release, "SuspendProcesses")
+    if target_groups(green) & set(release.target_groups):
+        what = f"the group {release.green_group} is in the load balancer"
+        raise AwsError(what, code="InTraffic", operation="SuspendProcesses", transient=True)
+    suspend(calls, release.green_group, CHANGING)
+    return {}
+
+
+def remove_left(calls: Calls, release: Release) -> bool:
+    """Delete green with its instances if it is attached to nothing; whether AWS still shows it."""
+    green = describe(calls, release.green_group).get(release.green_group)
+    if green is None or green.get("Status"):
+        return green is not None
+    must_be_ours(green, release, "DeleteAutoScalingGroup")
+    if attached := _attachments(green):
+        what = f"the group {release.green_group} is attached to {', '.join(attached)}, so bluegreen leaves it as it is"
+        raise AwsError(what, code="InTraffic", operation="DeleteAutoScalingGroup")
+    delete_green(calls, release)
+    return True
+
+
+def _attachments(group: Answer) -> list[str]:
+    """What gives it traffic: target groups, load balancers of the first generation, and other sources."""
+    sources = (source["Identifier"] for source in group.get("TrafficSources", []))
+    return sorted({*target_groups(group), *group.get("LoadBalancerNames", []), *sources})
 
 
 def is_ours(group: Mapping[str, Any], release: Release) -> bool:

@@ -154,8 +154,9 @@ class Observer:
         gone = green is None or not release.owns(green.release, green.token)
         if not (gone or seen.registered(green) or seen.draining(green) or Verb.DELETE_GREEN in release.began):
             seen = self._detached(release, seen, seen.blue, green)  # AWS forgets with the group who left it
-        if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and gone:
-            # Needed only for removing our version, which green is on as long as it is there.
+        unused = gone or release.kept_until is not None
+        if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and unused:
+            # Needed only for removing our version, from which green may launch as long as it is there.
             seen = replace(seen, template=templates.look(self._calls, release.blue.template, release))
         return seen
 

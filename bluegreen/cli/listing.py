@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from bluegreen import entry_points, wording
 from bluegreen.adoption import images_said, ways_on
+from bluegreen.aws_commands import kept_group
 from bluegreen.cli import output
 from bluegreen.engine import Kept, ServiceStatus
 from bluegreen.freezing import Frozen
-from bluegreen.release import Release, duration
+from bluegreen.release import MINUTE, Release, duration, moment
 
 if TYPE_CHECKING:
     from bluegreen.adoption import Adoption
-    from bluegreen.journal import Summary
+    from bluegreen.journal import KeptGreen, Summary
 
 
 # --- status ------------------------------------------------------------------------------------------------
@@ -63,9 +64,18 @@ def _explain(status: ServiceStatus, now: float) -> None:
         output.say(f"{status.service} cannot be read: {status.unreadable}")
     for freeze in status.freezes(now):
         output.say(wording.one_line(f"{status.service} is frozen {_freeze(freeze, now)}"))
+    for kept in status.record.kept:
+        output.say(_kept(kept, now))
     if release is not None and (status.record.under_way or release.outcome == "failed"):
         output.say(wording.outcome_line(release))
         output.hint(wording.next_step(release))
+
+
+def _kept(kept: KeptGreen, now: float) -> str:
+    until = moment(kept.until, MINUTE)
+    if now < kept.until:
+        return kept_group(kept.group, until)
+    return f"group {kept.group}, kept for inspection until {until}: `bluegreen reconcile` removes it"
 
 
 def _freeze(freeze: Frozen, now: float) -> str:
@@ -84,6 +94,7 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
         "live": vars(record.live) if record.live else None,
         "freeze": vars(record.freeze) if record.freeze else None,
         "frozen": [vars(freeze) for freeze in status.freezes(time.time())],
+        "kept": [vars(kept) for kept in record.kept],
         "driver": status.driver,
         "unreadable": status.unreadable,
         "release": entry_points.result(release, _decision(release)) if release else None,

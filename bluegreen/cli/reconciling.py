@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bluegreen import entry_points
 from bluegreen.cli import invocation, output
+from bluegreen.engine import Removal
 
 
 def reconcile(at: invocation.Invocation) -> int:
-    """Drive every release that has no driver, and print how far they came."""
+    """Drive every release that has no driver, remove what was kept long enough, and print what became of both."""
     with (
         output.screen_for(as_json=at.as_json, several=True) as screen,
         output.warnings_to(screen),
@@ -15,16 +16,20 @@ def reconcile(at: invocation.Invocation) -> int:
     ):
         config = at.config_if_any()
         done = entry_points.drive_all(lambda: at.engine(config), at.engine(config).undriven(), screen.tell, stop)
-    _sum_up(done, as_json=at.as_json)
-    return entry_points.gravest(done)
+        removed = at.engine(config).tidy()
+    _sum_up(done, removed, as_json=at.as_json)
+    return entry_points.gravest(done, removed)
 
 
-def _sum_up(done: list[entry_points.Done], *, as_json: bool) -> None:
+def _sum_up(done: list[entry_points.Done], removed: list[Removal], *, as_json: bool) -> None:
     if as_json:
-        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "releases": [one.result for one in done]})
+        told = {"releases": [one.result for one in done], "removed": [vars(one) for one in removed]}
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, **told})
         return
     if not done:
         output.say("Every release under way has a driver.")
+    for gone in removed:
+        output.say(gone.said)
     for one in done:
         if one.error is not None:
             output.failure(one.error, as_json=False)

@@ -6,7 +6,7 @@
                         note/NAME        what an entry point remembers of it, such as the place of its card
     web/production      release/000042   the release in one line, for the history
                         request/ID       the event that a request led to: asking again makes no second one
-    service             web/production   next number, release under way, what is live, freeze, bad commits
+    service             web/production   next number, release under way, what is live, freeze, bad commits, kept groups
     builder             i-0123           the release that bakes on it
     duty/NAME           lease            which of several processes is the leader
     answer/ID           answer           what a request was answered: asking again gets the same
@@ -25,6 +25,6 @@ items, `dynamodb` the wire to the table. `log` says what is read and written, in
 """
 
 from bluegreen.journal.log import Journal
-from bluegreen.journal.records import BAD_ONES, LARGEST, SKEW, Freeze, Lease, Live, ServiceRecord, Summary
+from bluegreen.journal.records import BAD_ONES, LARGEST, SKEW, Freeze, KeptGreen, Lease, Live, ServiceRecord, Summary
 
-__all__ = ["BAD_ONES", "LARGEST", "SKEW", "Freeze", "Journal", "Lease", "Live", "ServiceRecord", "Summary"]
+__all__ = ["BAD_ONES", "LARGEST", "SKEW", "Freeze", "Journal", "KeptGreen", "Lease", "Live", "ServiceRecord", "Summary"]

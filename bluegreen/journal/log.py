@@ -16,6 +16,7 @@ from bluegreen.journal.dynamodb import DynamoTable, Item, NoTableError, UnmetErr
 from bluegreen.journal.records import (
     SKEW,
     Freeze,
+    KeptGreen,
     Lease,
     Live,
     ServiceRecord,
@@ -25,6 +26,7 @@ from bluegreen.journal.records import (
     event_item,
     event_key,
     event_of,
+    kept_item,
     live_after,
     new_event,
     record_of,
@@ -272,12 +274,15 @@ class Journal:
         serves = live_after(settled)
         live = {":live": vars(serves)} if serves else {}
         sets = ["#live = :live"] if live else []
-        before = (self.service(settled.service) or ServiceRecord(settled.service)).bad
-        bad = bad_after(before, settled)
-        if bad != before:
-            sets.append("#bad = :bad")
+        record = self.service(settled.service) or ServiceRecord(settled.service)
+        bad = bad_after(record.bad, settled)
+        more = {":bad": bad} if bad != record.bad else {}
+        if settled.kept_until is not None:
+            kept = KeptGreen(settled.number, settled.green_group, settled.kept_until)
+            more[":kept"] = kept_item([*record.kept, kept])
+        sets += [f"#{name[1:]} = {name}" for name in more]
         update = f"{'SET ' if sets else ''}{', '.join(sets)} REMOVE #under_way".strip()
-        values = {":number": settled.number, **live, **({":bad": bad} if bad != before else {})}
+        values = {":number": settled.number, **live, **more}
         return self._service_update(settled.service, update, "#under_way = :number", values)
 
     def follow(self, release: str, after: int, sleep: Callable[[float], None], poll: float = 1.0) -> Iterator[Event]:
@@ -356,6 +361,18 @@ class Journal:
         except UnmetError as unmet:
             what = "someone else started or repaired it at this moment"
             raise Conflict(what, where=record.service, hint="Try again.") from unmet
+
+    def forget_kept(self, service: str, kept: KeptGreen) -> None:
+        """The green that this release left is gone; nothing happens when that is known."""
+        update = self._service_update(
+            service,
+            "REMOVE #kept.#of",
+            "#kept.#of.#until = :until",
+            {":until": kept.until},
+            {"#of": str(kept.number)},
+        )
+        with suppress(UnmetError):
+            self._db.call("update_item", **update)
 
     def freeze(self, service: str, *, who: str, why: str, until: float | None, now: float) -> None:
         """Freeze the service until then, or until that is lifted. A freeze that is there is replaced."""

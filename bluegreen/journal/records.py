@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
 from bluegreen.errors import ConfigError
@@ -47,6 +47,15 @@ class Freeze:
 
 
 @dataclass(frozen=True)
+class KeptGreen:
+    """A green that failed, kept for inspection until then (epoch seconds). `number`: of its release."""
+
+    number: int
+    group: str
+    until: float
+
+
+@dataclass(frozen=True)
 class ServiceRecord:
     """A service as the journal knows it."""
 
@@ -58,6 +67,7 @@ class ServiceRecord:
     freeze: Freeze | None = None  # as written; whether it still holds is a matter of time
     ordered: str = ""  # the last order: its release and the number of its event, as in web/production#42/17
     bad: Mapping[str, int] = field(default_factory=dict)  # commit, or image without one -> release that was rolled back
+    kept: tuple[KeptGreen, ...] = ()  # until it is removed, the oldest first
     adopted: int | None = None  # the newest release when the record was repaired: what failed up to it is of no account
 
     @property
@@ -235,7 +245,21 @@ def record_of(item: Item) -> ServiceRecord:
         ordered=item.get("ordered", ""),
         bad=item.get("bad", {}),
         adopted=item.get("adopted"),
+        kept=tuple(_kept(number, one) for number, one in sorted(item.get("kept", {}).items(), key=_by_number)),
     )
+
+
+def kept_item(kept: Iterable[KeptGreen]) -> Item:
+    """By number, as text: the keys of a map."""
+    return {str(one.number): {"group": one.group, "until": one.until} for one in kept}
+
+
+def _by_number(pair: tuple[str, Item]) -> int:
+    return int(pair[0])
+
+
+def _kept(number: str, item: Item) -> KeptGreen:
+    return KeptGreen(int(number), item["group"], float(item["until"]))
 
 
 def _freeze(item: Item) -> Freeze:

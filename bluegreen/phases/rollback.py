@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bluegreen.aws_commands import attach
+from bluegreen.aws_commands import attach, kept_group
 from bluegreen.events import Act, Awaited, Outcome, Phase, Reason, Verb
-from bluegreen.observation import Image
+from bluegreen.observation import Group, Image
 from bluegreen.phases.baking import free_builder
 from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, catch_up, drained, halt, not_done
 from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import duration, holder_of
+from bluegreen.release import MINUTE, duration, holder_of, moment
 
 
 def rolling_back(s: Situation) -> Decision:
@@ -173,7 +173,7 @@ def _joining(s: Situation) -> Decision | None:
 
 def _remove_green(s: Situation) -> Decision | None:
     green = s.seen.green
-    if not s.began(Verb.CREATE_GREEN):
+    if not s.began(Verb.CREATE_GREEN) or s.did(Verb.KEEP_GREEN):
         return None
     if green is None:
         unseen = s.fresh(Verb.CREATE_GREEN) and not s.did(Verb.DELETE_GREEN)
@@ -182,7 +182,15 @@ def _remove_green(s: Situation) -> Decision | None:
         return halt(s, Reason.RETIRE_LATE, f"{green.name} is still there after {duration(s.phase_age)}")
     if green.deleting or s.did(Verb.DELETE_GREEN):
         return s.wait(Awaited.GROUP_GONE)
-    return _drop_alarms(s) or Act(Verb.DELETE_GREEN)
+    return _drop_alarms(s) or _keep_green(s, green) or Act(Verb.DELETE_GREEN)
+
+
+def _keep_green(s: Situation, green: Group) -> Act | None:
+    """What failed stays as it is, for inspection; of a release for which nobody was there to promote nothing did."""
+    failed = s.release.reason is not Reason.HOLD_EXPIRED and not s.began(Verb.DELETE_GREEN)
+    if not (s.config.keep_failed and failed and green.instances) or Verb.KEEP_GREEN in s.release.gave_up:
+        return None
+    return Act(Verb.KEEP_GREEN, until=s.now + s.config.keep_failed)
 
 
 def _drop_alarms(s: Situation) -> Act | None:
@@ -249,6 +257,7 @@ def _rolled_back(s: Situation) -> Rest:
     left = list(remaining(s.release, s.seen))
     left += left_outside(s.release, s.seen, s.seen.blue)
     left += not_done(s.release)
+    left += _kept(s)
     left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
         left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
@@ -263,6 +272,11 @@ def _rolled_back(s: Situation) -> Rest:
     if unpinned is not None and unpinned.stays_on_version is not None:
         left.append(f"group {s.release.blue_group} on template version {unpinned.stays_on_version}")
     return Rest(Outcome.ROLLED_BACK, reason, s.release.message, tuple(left))
+
+
+def _kept(s: Situation) -> list[str]:
+    until, green = s.release.kept_until, s.seen.green
+    return [] if until is None or green is None else [kept_group(green.name, moment(until, MINUTE))]
 
 
 _UNDO: Mapping[Phase, Callable[[Situation], Decision]] = {

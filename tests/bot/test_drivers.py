@@ -2,7 +2,11 @@
 
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
+from bluegreen.engine import Removal
+from bluegreen.journal import KeptGreen, ServiceRecord
 from bot.drivers import Drivers, _Alarm
 from bot.metrics import Counters
 from tests.worlds import Ops
@@ -46,6 +50,40 @@ def test_what_only_waits_for_the_lease_is_not_driven() -> None:
     assert seen == [False, True]
     assert not drivers.drives(release.id)
     assert heard
+
+
+def test_what_was_kept_long_enough_is_removed_once_a_minute() -> None:
+    """Beside the scan; what goes wrong there harms no scan, and nothing is begun while the bot ends."""
+    removed: list[str] = []
+    over, later = (KeptGreen(number, f"web-v{number}", until) for number, until in ((1, 10.0), (2, 30.0)))
+    records = [ServiceRecord("web/production", kept=(over, later)), ServiceRecord("api/production", kept=(later,))]
+    record = records[0]
+
+    def remove(record: ServiceRecord) -> list[Removal]:
+        removed.append(record.service)
+        if len(removed) == 1:
+            raise KeyError("x")
+        return [Removal(record.service, "web-v1", "is gone", done=done) for done in (True, False)]
+
+    engine: Any = SimpleNamespace(
+        services=lambda: records,
+        remove_kept=remove,
+        clock=SimpleNamespace(now=lambda: 20.0),
+        answered=lambda name: None,
+    )
+    drivers = Drivers(engine, Counters(), lambda release: None)
+    drivers.scan()
+    drivers.drain()
+    drivers.resume()
+    drivers.scan()
+    assert removed == ["web/production"], "it was tried less than a minute ago"
+    drivers._not_before.clear()
+    drivers.scan()
+    drivers.drain()
+    assert removed == ["web/production"] * 2
+    drivers._not_before.clear()
+    drivers._tidy(record)
+    assert (removed, drivers._tidying) == (["web/production"] * 2, {})
 
 
 def _slept(alarm: _Alarm, seconds: float, patience: float = 10.0) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bluegreen import Kept, Previous, ServiceStatus
 from bluegreen.events import Awaited, Event, EventKind, Outcome, Phase, Verb
-from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
+from bluegreen.journal import Freeze, KeptGreen, Live, ServiceRecord, Summary
 from bot import messages
 from bot.messages import Message
 from lab.blocks import JSON_OF_BLOCKS, problems_of_home, problems_of_message
@@ -1193,6 +1193,12 @@ def test_a_window_of_the_configuration_is_shown_as_a_freeze() -> None:
     assert "❄ frozen by Admin/alice\n" in text
     assert "❄ frozen by bluegreen.yml until <!date^39600^{date_short} {time}|" in text
     assert text.endswith(": a &amp; &lt;!here&gt;")
+
+
+def test_a_green_that_is_kept_is_shown() -> None:
+    """Until when, in the reader's own time."""
+    text = block(service(kept=(KeptGreen(42, "web-production-v42", 39_600.0),)))
+    assert "kept for inspection, without traffic: `web-production-v42` until <!date^39600^" in text
 
 
 def row(number: int, outcome: Outcome | None = Outcome.LIVE, **changes: Any) -> Summary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count, islice
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from bluegreen.errors import AwsError, ConfigError, Conflict, LeaseLost, Refused
 from bluegreen.events import Event, EventKind, Facts, Outcome, Phase, Reason
-from bluegreen.journal import BAD_ONES, LARGEST, Freeze, Journal, Lease, Live, ServiceRecord
+from bluegreen.journal import BAD_ONES, LARGEST, Freeze, Journal, KeptGreen, Lease, Live, ServiceRecord
 from bluegreen.release import Release, apply, names, release_id
 from lab.aws import FakeAws
 from lab.aws.client import Sending
@@ -420,6 +421,21 @@ def test_open_goes_on_after_numbers_that_the_journal_does_not_know(journal: Jour
     assert journal.service(WEB) == ServiceRecord(WEB, next=8, under_way=7, last=7, live=serves)
     journal.settle(journal.load(release_id(WEB, 7)), 2, outcome(Outcome.ROLLED_BACK), T + 60)
     assert journal.open(WEB, started(), T, least=7).release == release_id(WEB, 8)
+
+
+def test_a_green_that_is_kept_is_known_until_it_is_gone(journal: Journal) -> None:
+    """By the service's record, so that whoever removes it need not read every release."""
+    for number in (1, 2):
+        release = journal.open(WEB, started(), T).release
+        journal.append(release, 2, EventKind.BEGAN, {"verb": "keep_green", "until": T + number + 0.5}, T)
+        journal.append(release, 3, EventKind.DID, {"verb": "keep_green"}, T)
+        journal.settle(journal.load(release), 4, outcome(Outcome.ROLLED_BACK), T + 60)
+    first, second = (KeptGreen(number, f"web-production-v{number}", T + number + 0.5) for number in (1, 2))
+    assert journal.service(WEB) == ServiceRecord(WEB, next=3, last=2, kept=(first, second))
+    journal.forget_kept(WEB, replace(first, until=T))
+    journal.forget_kept(WEB, first)
+    journal.forget_kept(WEB, first)
+    assert journal.service(WEB) == ServiceRecord(WEB, next=3, last=2, kept=(second,))
 
 
 def test_adopt_puts_the_record_right(journal: Journal) -> None:

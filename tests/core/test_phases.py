@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from bluegreen import phases
+from bluegreen.aws_commands import delete_group
 from bluegreen.events import Awaited, BlueBefore, EventKind, Outcome, Parked, Phase, Reason, Verb
 from bluegreen.observation import CheckResult, Command, Delays, Group, Instance, Observation, Template
 from bluegreen.phases import Act, Enter, Rest, RollBack, Wait
-from bluegreen.release import Mistake
+from bluegreen.release import MINUTE, Mistake, moment
 from tests.worlds.release import BEFORE, TG, Stage, attached, group
 
 DONE = Command("c", "succeeded")
@@ -1080,6 +1081,39 @@ def test_before_green_had_traffic_it_is_simply_removed(phase: Phase) -> None:
     assert s.verb is Verb.RESUME_BLUE
     s.did(Verb.RESUME_BLUE)
     assert s.decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because")
+
+
+def test_a_green_that_failed_stays_for_a_look_inside() -> None:
+    """Where the configuration asks for it; its template version goes, and blue is put back as after every rollback."""
+    s = Stage(keep_failed="2h").joined().rolls_back("check_failed")
+    assert s.verb is Verb.TAKE_GREEN_OUT
+    s.did(Verb.TAKE_GREEN_OUT).detach("green").targets(blue="healthy")
+    until = s.now + 7200
+    assert s.decision == Act(Verb.KEEP_GREEN, until=until)
+    s.did(Verb.KEEP_GREEN, until=until)
+    assert s.release.kept_until == until
+    for verb in (Verb.DELETE_TEMPLATE_VERSION, Verb.UNPIN_BLUE, Verb.RESUME_BLUE):
+        assert s.verb is verb
+        s.did(verb)
+    kept = f"group web-production-v42, without traffic, kept for inspection until {moment(until, MINUTE)}"
+    assert named(s) == (f"{kept}: {delete_group('web-production-v42')} ends it now",)
+    assert named(s.sees(green=None)) == (), "a person ended it"
+
+
+def test_a_green_that_nobody_can_look_into_is_removed() -> None:
+    """Without instances, after a hold that expired, and when AWS does not let us keep it; and by default."""
+    for reason, changes, keep in (
+        ("launch_late", {"instances": ()}, "2h"),
+        ("hold_expired", {}, "2h"),
+        ("check_failed", {}, "0"),
+    ):
+        s = Stage(keep_failed=keep).launched().alter("green", **changes).rolls_back(reason)
+        assert s.verb is Verb.DELETE_GREEN
+    s = Stage(keep_failed="2h").launched().rolls_back("check_failed")
+    assert s.verb is Verb.KEEP_GREEN
+    assert failed_attempts(s, Verb.KEEP_GREEN, denied=True).verb is Verb.DELETE_GREEN
+    s.did(Verb.DELETE_GREEN)
+    assert s.decision == Wait(Awaited.GROUP_GONE, 5.0)
 
 
 def test_a_group_that_may_still_appear_is_waited_for() -> None:

@@ -104,6 +104,13 @@ def test_acts_carry_their_real_names(diary: Diary) -> None:
     )
     assert said(diary.does(Verb.TAKE_BLUE_OUT)) == "took web-production-v41 out of target group web"
     assert said(diary.does(Verb.DROP_IMAGE, image="ami-0old")) == "dropped the old image ami-0old"
+    assert said(diary.does(Verb.KEEP_GREEN)).endswith("until later"), "of a journal that does not say"
+    kept = said(
+        diary.happens(EventKind.BEGAN, verb="keep_green", until=7200.0).happens(EventKind.DID, verb="keep_green")
+    )
+    assert kept == (
+        "suspended the processes that change web-production-v42, which stays for inspection until 1970-01-01 02:00 UTC"
+    )
     deleted = [said(diary.does(Verb.DROP_VERSIONS, versions=numbers)) for numbers in ((3,), (3, 4), ())]
     of = "of launch template lt-0123456789abcdef0"
     assert deleted == [

@@ -8,7 +8,7 @@ import pytest
 
 from bluegreen.events import Outcome, Phase, Verb
 from bluegreen.release import Release
-from tests.worlds.attachments import differences, hang, hanging, schedule
+from tests.worlds.attachments import counted, differences, hang, hanging, schedule
 from tests.worlds.crashes import die_everywhere
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
 
@@ -22,17 +22,6 @@ def service(*, weighted: bool = False, **sizes: int) -> Ops:
     steps = {"steps": (0, 50)} if weighted else {}
     o.config = o.config.model_copy(update={"traffic": o.config.traffic.model_copy(update={"overlap": 4.0, **steps})})
     return o
-
-
-def counted(o: Ops) -> dict[str, int]:
-    """How many there are in the account of what a release copies."""
-    scaling, watch = o.world.client("autoscaling"), o.world.client("cloudwatch")
-    return {
-        "alarms": len(watch.describe_alarms()["MetricAlarms"]),
-        "policies": len(scaling.describe_policies()["ScalingPolicies"]),
-        "schedules": len(scaling.describe_scheduled_actions()["ScheduledUpdateGroupActions"]),
-        "groups": len(scaling.describe_auto_scaling_groups()["AutoScalingGroups"]),
-    }
 
 
 def given_names(o: Ops) -> set[str]:
@@ -54,14 +43,14 @@ def test_everything_stays_attached(weighted: bool) -> None:
     """Released, rolled back, released again: nothing differs, nothing is left, and alarms keep their names and tags."""
     o = service(weighted=weighted)
     hang(o.world, "web-asg")
-    before, count, alarms = hanging(o.world, "web-asg"), counted(o), given_names(o)
+    before, count, alarms = hanging(o.world, "web-asg"), counted(o.world), given_names(o)
     group = "web-asg"
     for commit, outcome in ((GOOD, Outcome.LIVE), (SICK, Outcome.ROLLED_BACK), (f"{GOOD}2", Outcome.LIVE)):
         done = driven(o, commit)
         assert done.outcome is outcome, done.message
         group = done.green_group if outcome is Outcome.LIVE else group
         assert differences(before, hanging(o.world, group)) == []
-        assert (counted(o), given_names(o)) == (count, alarms)
+        assert (counted(o.world), given_names(o)) == (count, alarms)
 
 
 #: The acts that carry over what hangs on a group, or take it off again.
@@ -77,7 +66,7 @@ def test_dying_at_every_call_that_carries_something_over(outcome: Outcome, weigh
     o = service(weighted=weighted)
     hang(o.world, "web-asg", ("per target", "step", "schedule", "metrics", "warm pool"))
     schedule(o.world, "web-asg", o.clock.now() + 38, SIZES)
-    before, count = hanging(o.world, "web-asg"), counted(o)
+    before, count = hanging(o.world, "web-asg"), counted(o.world)
     o.before = {**(o.before or {}), **SIZES}  # as they are to be in the end
     release = o.start(GOOD if outcome is Outcome.LIVE else SICK)
     told = [release]
@@ -91,7 +80,7 @@ def test_dying_at_every_call_that_carries_something_over(outcome: Outcome, weigh
         shown = o.group(group) or {}
         sizes = [f"{which} is {shown.get(which)}" for which, size in SIZES.items() if shown.get(which) != size]
         gone = [one for one in differences(before, hanging(o.world, group)) if not one.startswith("scheduled due")]
-        now = counted(o) | {"schedules": count["schedules"]}
+        now = counted(o.world) | {"schedules": count["schedules"]}
         return [*sizes, *gone, *([] if now == count else [f"{now}, not {count}"])]
 
     crashes = die_everywhere(o, release, outcome, told.append, after=carrying, also=also)

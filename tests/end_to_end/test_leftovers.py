@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from bluegreen.events import Outcome, Verb
 from bluegreen.release import Release
+from tests.worlds.attachments import counted, hang
 from tests.worlds.crashes import die_everywhere
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops
 
@@ -68,4 +73,87 @@ def test_dying_while_old_template_versions_are_removed() -> None:
         also=lambda done: [] if left(o)[0] == ["web/production#1", ""] else [str(left(o))],
     )
     assert len(crashes.points) > 2
+    assert "\n".join(crashes.results[:20]) == ""
+
+
+# --- a green that failed, kept for inspection -------------------------------------------------------------
+
+
+def keeping(*, weighted: bool = False, **policies: Any) -> Ops:
+    """A service that keeps what failed for two hours."""
+    o = Ops(timings=FAST, changes=CHANGES, health=HEALTH, drain=5, weighted=weighted, **policies)
+    steps = {"steps": (0, 50)} if weighted else {}
+    traffic = o.config.traffic.model_copy(update={"overlap": 4.0, **steps})
+    o.config = o.config.model_copy(update={"traffic": traffic, "keep_failed": 7200.0})
+    return o
+
+
+def record(o: Ops) -> Any:
+    """The service, as the journal knows it."""
+    return o.engine().services()[0]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_green_that_failed_is_kept_beside_the_next_release_and_then_removed(weighted: bool) -> None:
+    """Without traffic and with all of its instances; it changes nothing by itself, and blocks nothing."""
+    o = keeping(weighted=weighted)
+    hang(o.world, "web-asg")
+    count = counted(o.world)
+    failed = o.drive(o.start(SICK).id)
+    assert failed is not None
+    assert failed.outcome is Outcome.ROLLED_BACK
+    assert o.harm == []
+    green = o.group(failed.green_group)
+    assert green is not None
+    assert len(green["Instances"]) == failed.size
+    assert not green["TargetGroupARNs"]
+    assert {p["ProcessName"] for p in green["SuspendedProcesses"]} >= {"Launch", "AlarmNotification", "HealthCheck"}
+    assert any(f"group {failed.green_group}, without traffic, kept" in said for said in failed.left_behind)
+    assert [kept.group for kept in record(o).kept] == [failed.green_group]
+    live = driven(o, GOOD)
+    assert live.outcome is Outcome.LIVE
+    assert o.engine().remove_kept(record(o)) == [], "its time is not over"
+    assert o.group(failed.green_group) is not None
+    o.clock.sleep(7200)
+    assert [one.done for one in o.engine().remove_kept(record(o))] == [True]
+    o.clock.sleep(120)
+    assert "is gone" in o.engine().remove_kept(record(o))[0].said
+    assert (record(o).kept, o.group(failed.green_group)) == ((), None)
+    assert counted(o.world) == count
+
+
+def test_the_next_release_removes_what_was_kept_long_enough() -> None:
+    """Where no bot runs and nobody calls `reconcile`; but not what somebody uses by now."""
+    o = keeping()
+    failed = o.drive(o.start(SICK).id)
+    assert failed is not None
+    o.clock.sleep(7200)
+    o.world.client("autoscaling").attach_load_balancer_target_groups(
+        AutoScalingGroupName=failed.green_group, TargetGroupARNs=o.world.target_groups[:1]
+    )
+    (one,) = o.engine().remove_kept(record(o))
+    assert not one.done
+    assert f"the group {failed.green_group} is attached to" in one.said
+    o.world.client("autoscaling").detach_load_balancer_target_groups(
+        AutoScalingGroupName=failed.green_group, TargetGroupARNs=o.world.target_groups[:1]
+    )
+    o.clock.sleep(60)
+    assert driven(o, GOOD).outcome is Outcome.LIVE
+    assert o.group(failed.green_group) is None
+
+
+def test_dying_while_a_green_is_kept() -> None:
+    """Another driver takes over: it is kept once, and blue is as it was."""
+    o = keeping()
+    release = o.start(SICK)
+    told = [release]
+
+    def also(done: Release) -> list[str]:
+        kept, green = [one.group for one in record(o).kept], o.group(done.green_group)
+        return [] if kept == [done.green_group] and green else [f"kept {kept}, there is {green}"]
+
+    crashes = die_everywhere(
+        o, release, Outcome.ROLLED_BACK, told.append, after=lambda: Verb.KEEP_GREEN in told[-1].began, also=also
+    )
+    assert len(crashes.points) > 5
     assert "\n".join(crashes.results[:20]) == ""

@@ -22,10 +22,11 @@ from bluegreen.action.inputs import INPUTS, Inputs
 from bluegreen.action.reporter import EARLIER, Reporter
 from bluegreen.action.request import Request
 from bluegreen.action.workflow import ANNOTATIONS, SUMMARY, Workflow
+from bluegreen.engine import Kept, ServiceStatus
 from bluegreen.errors import AwsError, ConfigError, Untold
 from bluegreen.events import Event, EventKind, Outcome, Phase
 from bluegreen.github import NO_PULL, Pull
-from bluegreen.journal import Journal
+from bluegreen.journal import Journal, KeptGreen, ServiceRecord
 from bluegreen.release import fold
 from lab.aws import FakeAws
 from lab.clock import RealClock
@@ -632,6 +633,14 @@ def test_reconcile_drives_what_nobody_drives(job: Job) -> None:
     job.step(until="switched")
     code, log = job.step(command="reconcile")
     assert (code, job.file("OUTPUT")["decision"]) == (0, "live"), log
+
+
+def test_the_status_names_what_is_kept_for_a_look_inside() -> None:
+    """As text, with the command that ends it."""
+    kept = KeptGreen(42, "web-production-v42", 3600.0)
+    status = ServiceStatus("web/production", ServiceRecord("web/production", kept=(kept,)), None, "")
+    page = summary.status([status], [], Kept({}), 0.0)
+    assert "kept for inspection until 1970-01-01 01:00 UTC: aws autoscaling delete-auto-scaling-group" in page
 
 
 def test_wrong_accounts_configurations_and_services(job: Job) -> None:

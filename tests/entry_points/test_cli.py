@@ -36,12 +36,14 @@ from bluegreen import (
     entry_points,
 )
 from bluegreen.adoption import Adoption
+from bluegreen.aws_commands import kept_group
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
 from bluegreen.dry_run import Step
+from bluegreen.engine import Removal
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.events import Awaited, BlueBefore, EventKind, Outcome, Phase, Reason, Verb
-from bluegreen.journal import Freeze, Live, ServiceRecord, Summary
+from bluegreen.journal import Freeze, KeptGreen, Live, ServiceRecord, Summary
 from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Image, Template, Verdict
 from bluegreen.phases import Act
 from lab.aws import FakeAws
@@ -88,6 +90,7 @@ class _Engine:
     )
 
     images = Kept({})
+    removed: list[Removal] = []  # noqa: RUF012
     unknown: Refused | None = None
 
     def __init__(self, *, table: str | None = None, region: str | None = None) -> None:
@@ -146,6 +149,9 @@ class _Engine:
     def roll_back(self, service: str, *, who: str, why: str = "") -> Event:
         self._ask("roll_back", service, why)
         return self.diary.last
+
+    def tidy(self) -> list[Removal]:
+        return self.removed
 
     def adopt(self, config: Any, *, who: str, group: str = "") -> Adoption:
         self._ask("adopt", config.id, group)
@@ -690,6 +696,30 @@ def test_reconcile_sums_up(engine: type[_Engine], diary: Diary, ends: Exception 
     result = run("reconcile", "--json")
     assert result.exit_code == code
     assert last_object(result)["releases"][0]["release"] == ID
+
+
+def test_reconcile_says_what_it_removed(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it could not remove needs a person."""
+    monkeypatch.setattr(engine, "statuses", [])
+    gone = Removal("web/production", "web-production-v4", "web-production-v4 is being deleted")
+    monkeypatch.setattr(engine, "removed", [gone])
+    result = run("reconcile")
+    assert (result.exit_code, "web-production-v4 is being deleted" in result.output) == (0, True)
+    assert last_object(run("reconcile", "--json"))["removed"] == [vars(gone)]
+    monkeypatch.setattr(engine, "removed", [gone, replace(gone, done=False)])
+    assert run("reconcile").exit_code == 1
+
+
+def test_status_names_what_is_kept_for_a_look_inside(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until when, and what ends it now; when its time is over, what removes it."""
+    status = status_of(rolled_back())
+    kept = (KeptGreen(40, "web-production-v40", 1.0), KeptGreen(42, "web-production-v42", 9e9))
+    monkeypatch.setattr(engine, "statuses", [replace(status, record=replace(status.record, kept=kept))])
+    said = " ".join(run("status").output.split())
+    over = "group web-production-v40, kept for inspection until 1970-01-01 00:00 UTC: `bluegreen reconcile` removes it"
+    assert over in said
+    assert kept_group("web-production-v42", "2255-03-14 16:00 UTC") in said
+    assert last_object(run("status", "--json"))["services"][0]["kept"] == [vars(one) for one in kept]
 
 
 # --- errors ------------------------------------------------------------------------------------------------

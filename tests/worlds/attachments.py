@@ -236,6 +236,17 @@ def _neutral(value: Any, group: str, own: Mapping[str, str]) -> Any:
     return "<group>" if value == group else value
 
 
+def counted(world: World) -> dict[str, int]:
+    """How many there are in the account of what a release copies."""
+    scaling, watch = world.client("autoscaling"), world.client("cloudwatch")
+    return {
+        "alarms": len(watch.describe_alarms()["MetricAlarms"]),
+        "policies": len(scaling.describe_policies()["ScalingPolicies"]),
+        "schedules": len(scaling.describe_scheduled_actions()["ScheduledUpdateGroupActions"]),
+        "groups": len(scaling.describe_auto_scaling_groups()["AutoScalingGroups"]),
+    }
+
+
 def differences(before: Found, after: Found) -> list[str]:
     """What hung on the first and hangs on the second in another way, or not at all; and the other way round."""
     return [

@@ -319,6 +319,8 @@ class Ops:
 
 def named(left: str, release: Release) -> bool:
     """Whether the release names what it left: `template version 2`, or something with an id of its own."""
+    if left.startswith("instance ") and release.kept_until is not None:
+        return True  # of the group, which is named
     if left.startswith("template version "):
         number = left.split()[2]
         return any(said.startswith(f"version {number} of the launch template ") for said in release.left_behind)

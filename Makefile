@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 CODE   := $(wildcard bluegreen bot lab tests)
 T      ?= tests
 ARGS   ?=
@@ -24,8 +25,13 @@ demo: $(READY) ## a complete release on this machine, without an account (ARGS=.
 	$(BIN)/python -m bluegreen demo $(ARGS)
 
 # BLUEGREEN_COVER=1 also holds that every branch of the core is covered; BLUEGREEN_SEED=number lets property tests search.
-test: $(READY) ## the tests, or some of them (T=tests/core/test_config.py, ARGS='-k name')
+test: $(READY) $(COMPILED) ## the tests, or some of them (T=tests/core/test_config.py, ARGS='-k name')
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(BLUEGREEN_COVER),--cov --cov-report=term) $(T) $(ARGS)
+
+# In a new clone every worker would compile all tests at the same time; so one process does it first, once.
+$(COMPILED): | $(READY)
+	@$(BIN)/python -m pytest -q --collect-only tests >/dev/null || true
+	@touch $@
 
 check: static ## every check before a merge
 	@! command -v java >/dev/null || $(MAKE) --no-print-directory dynamodb || echo "Amazon's DynamoDB could not be fetched."

@@ -160,6 +160,11 @@ class _Wrong(ValueError):
         self.what, self.hint = what, hint
 
 
+#: A number that every version of YAML reads alike.
+_NUMBER = re.compile(
+    r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+
 #: pydantic's error types in words: what is wrong, what to do.
 _WORDS = {
     "string_type": ("must be text, but is {got}", "If you mean text, put it in quotes."),
@@ -1109,8 +1114,8 @@ def _read(text: str, where: str) -> tuple[yaml.Node | None, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         what = f"is not YAML: {' '.join(str(error).split())}"
         raise ConfigError(what, where=where, hint="Correct the YAML.") from None
-    if twice := tuple(_twice(node)):
-        raise InvalidConfig(twice, where=where)
+    if wrong := (*_twice(node), *_misread(node)):
+        raise InvalidConfig(wrong, where=where)
     return node, value
 
 
@@ -1152,6 +1157,25 @@ def _twice(node: yaml.Node | None, loc: Loc = (), above: tuple[yaml.Node | None,
             yield Problem((*loc, part), f"already stands in line {first[part]}", "Remove one.", line)
         first.setdefault(part, line)
         yield from _twice(value, (*loc, part), (*above, node))
+
+
+def _misread(node: yaml.Node | None, loc: Loc = (), above: tuple[yaml.Node | None, ...] = ()) -> Iterator[Problem]:
+    """Numbers that YAML 1.1 reads in base 60, 16, 8 or 2, or without their `_`: YAML 1.2 and people read text."""
+    if node in above:
+        return
+    for part, key, value in _parts(node):
+        for scalar in dict.fromkeys((key, value)):
+            if isinstance(scalar, yaml.ScalarNode) and _is_misread(scalar):
+                read = yaml.SafeLoader("").construct_object(scalar)
+                hint = f'Write {read} if you mean that number, or "{scalar.value}" in quotes if you mean text.'
+                what = f"is {scalar.value}, which YAML reads as the number {read}"
+                yield Problem((*loc, part), what, hint, scalar.start_mark.line + 1)
+        yield from _misread(value, (*loc, part), (*above, node))
+
+
+def _is_misread(scalar: yaml.ScalarNode) -> bool:
+    number = scalar.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    return number and not _NUMBER.fullmatch(scalar.value)
 
 
 def _parts(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:

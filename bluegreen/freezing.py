@@ -9,6 +9,7 @@ A window lasts its elapsed time, also if the zone's clocks change during it.
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,11 @@ class Frozen:
     zone: str = "UTC"
 
     @property
+    def start(self) -> str:
+        """`2026-01-02 16:00 Europe/Berlin`."""
+        return moment_in(self.zone, self.since)
+
+    @property
     def end(self) -> str:
         """`2026-01-05 08:00 Europe/Berlin`; "" when no end is known."""
         return "" if self.until is None else moment_in(self.zone, self.until)
@@ -95,6 +101,16 @@ def upcoming(of: Sequence[Window], now: float, within: float) -> Frozen | None:
     """The freeze that begins next, within so many seconds, or None."""
     begins = [at for w in of if (at := next(_coming(w, now), math.inf)) <= now + within]
     return frozen(of, min(begins)) if begins else None
+
+
+def coming(of: Sequence[Window], now: float) -> Iterator[Frozen]:
+    """Each window as it will be in force, from now on, the next first; one that is in force now is not among them."""
+    for at, n in heapq.merge(*(_numbered(window, n, now) for n, window in enumerate(of))):
+        yield Frozen(at, at + of[n].lasts, of[n].why, zone=of[n].zone)
+
+
+def _numbered(window: Window, number: int, now: float) -> Iterator[tuple[float, int]]:
+    return ((at, number) for at in _coming(window, now))
 
 
 def _chained(of: Sequence[Window], until: float, zone: str) -> tuple[float | None, str]:

@@ -1,16 +1,21 @@
-"""What `explain` prints: who may what by a configuration, and which rule says so."""
+"""What `explain` prints: who may what by a configuration, which rule says so, and when freezes begin."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from bluegreen import entry_points, permission
+from bluegreen import entry_points, freezing, permission
 from bluegreen.cli import output
 from bluegreen.cli.invocation import Invocation
 from bluegreen.errors import ConfigError, Untold
 from bluegreen.permission import EVERYBODY, Order, Realm, Row, Ruling
+
+#: So many windows to come are shown: enough to see what an expression means.
+WINDOWS = 5
 
 _HEADS = {Realm.SLACK: "Slack", Realm.GITHUB: "GitHub", Realm.AWS: "AWS"}
 
@@ -21,8 +26,10 @@ def explain(at: Invocation, who: str) -> None:
     rules = config.to_dict()
     rows, conditions = permission.explain(rules), list(permission.conditions(rules))
     found = _rulings(who, rules) if who else ()
+    freezes = list(islice(freezing.coming(freezing.windows(rules), time.time()), WINDOWS))
     if at.as_json:
-        output.echo_json(_as_object(config.id, rows, conditions, who, found))
+        told = [{"from": one.start, "until": one.end, "why": one.why} for one in freezes]
+        output.echo_json({**_as_object(config.id, rows, conditions, who, found), "freezes": told})
         return
     if who:
         output.say(f"What {who} may do with {config.id}:\n")
@@ -35,6 +42,9 @@ def explain(at: Invocation, who: str) -> None:
     output.say("")
     for line in conditions:
         output.say(line)
+    if freezes:
+        output.say("\nThe next freeze windows:\n")
+        output.table(("from", "until", "reason"), [(one.start, one.end, one.why) for one in freezes])
 
 
 def _rulings(who: str, rules: permission.Rules) -> tuple[Ruling, ...]:

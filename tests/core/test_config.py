@@ -857,6 +857,40 @@ def test_keys_written_twice(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written_as", "read_as"),
+    [
+        *(("1:30", "90"), ("15:00", "900"), ("010", "8"), ("0200", "128"), ("00", "0"), ("-010", "-8")),
+        *(("0x1f", "31"), ("0b11", "3"), ("1_000", "1000"), ("1:30.5", "90.5"), ("1_0.5", "10.5")),
+    ],
+)
+def test_numbers_that_versions_of_yaml_read_differently(tmp_path: Path, written_as: str, read_as: str) -> None:
+    """As a value, in a list and as a key; each with its line, and with what to write."""
+    path = written(tmp_path, f"soak:\n  {written_as}\npeople: {{ann: [{written_as}], {written_as}: [U1]}}\n")
+    with pytest.raises(InvalidConfig) as caught:
+        load(path)
+    what = f"is {written_as}, which YAML reads as the number {read_as}"
+    hint = f'Write {read_as} if you mean that number, or "{written_as}" in quotes if you mean text.'
+    places: list[tuple[tuple[str, ...], int]] = [(("soak",), 2), (("people", written_as), 3)]
+    places.append((("people", "ann", "0"), 3))
+    assert sorted(caught.value.problems, key=str) == sorted((Problem(loc, what, hint, n) for loc, n in places), key=str)
+
+
+@pytest.mark.parametrize("number", ["0", "90", "+90", "-1", "0.5", ".5", "5.", "1.5e+3", '"010"', "!!str 010", "08"])
+def test_numbers_that_every_yaml_reads_alike(tmp_path: Path, number: str) -> None:
+    """And texts: nothing is said of how they are written."""
+    with pytest.raises(InvalidConfig) as caught:
+        load(written(tmp_path, f"extra: {number}\n"))
+    assert not [one for one in caught.value.problems if "YAML reads" in one.what]
+
+
+def test_an_alias_of_what_it_stands_in_has_no_numbers(tmp_path: Path) -> None:
+    """One in itself is looked at once."""
+    with pytest.raises(InvalidConfig) as caught:
+        load(written(tmp_path, "checks: &a [*a, 010]\n"))
+    assert [one.loc for one in caught.value.problems] == [("checks", "1")]
+
+
 def test_anchors_and_merges(tmp_path: Path) -> None:
     """A mapping may be repeated with changes, as YAML allows."""
     text = EXAMPLE + "  a: &a {soak: 1m, poll: 1s}\n  b: {<<: *a, soak: 2m}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bluegreen.cli import cli
+from bluegreen.cli.explaining import WINDOWS
 from lab.github import FakeGitHub
 from tests.worlds.github_description import description
 
@@ -124,6 +126,19 @@ def test_github_is_asked_where_there_is_a_token(tmp_path: Path, monkeypatch: pyt
         assert github.violations == []
     finally:
         github.close()
+
+
+def test_the_next_windows_are_shown(tmp_path: Path) -> None:
+    """Five, so that people see what an expression means."""
+    shown = explain(tmp_path).stdout.partition("The next freeze windows:")[2].splitlines()[2:]
+    assert shown[0].split() == ["from", "until", "reason"]
+    assert len(shown[1:]) == WINDOWS
+    assert all(re.fullmatch(r"\S+ 16:00 Europe/Berlin +\S+ 08:00 Europe/Berlin +\S.*", line) for line in shown[1:])
+    freezes = said(tmp_path)["freezes"]
+    assert [one["from"] for one in freezes] == [line[:30].rstrip() for line in shown[1:]]
+    (tmp_path / "bluegreen.yml").write_text(CONFIG.partition("freeze:")[0])
+    alone = CliRunner().invoke(cli, ["explain", "--config", str(tmp_path / "bluegreen.yml")])
+    assert "freeze windows" not in alone.stdout
 
 
 def said(folder: Path, *words: str) -> dict[str, Any]:

@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 
 from bluegreen.config import parse
 from bluegreen.errors import ConfigError
-from bluegreen.freezing import LONGEST, Frozen, Window, end_of, frozen, in_words, is_time, time_in, upcoming, windows
+from bluegreen.freezing import (
+    LONGEST,
+    Frozen,
+    Window,
+    coming,
+    end_of,
+    frozen,
+    in_words,
+    is_time,
+    time_in,
+    upcoming,
+    windows,
+)
 from bluegreen.release import second_of
 from tests.worlds.release import small
 
@@ -186,6 +198,26 @@ def test_what_begins_soon(now: str, within: float, since: str | None) -> None:
     assert (found and found.since) == (at(since) if since else None)
     if found:
         assert found.until == found.since + 64 * HOUR
+
+
+def test_the_windows_to_come_are_told_in_their_order() -> None:
+    """Each in its zone; a day field that begins with `*` and a weekday must both fit (Debian's cron)."""
+    weekend = Window("0 16 * * FRI", 64 * 3600, "Europe/Berlin", "weekend")
+    odd = Window("0 0 */2 * MON", 3600, "UTC", "odd")
+    either = Window("0 12 1 * MON", 60, "UTC", "either")
+    now = datetime(2026, 11, 27, 15, 30, tzinfo=UTC).timestamp()  # within the first weekend
+    found = [
+        (one.start, one.end, one.why) for one, _ in zip(coming([weekend, odd, either], now), range(6), strict=False)
+    ]
+    assert found == [
+        ("2026-11-30 12:00 UTC", "2026-11-30 12:01 UTC", "either"),
+        ("2026-12-01 12:00 UTC", "2026-12-01 12:01 UTC", "either"),
+        ("2026-12-04 16:00 Europe/Berlin", "2026-12-07 08:00 Europe/Berlin", "weekend"),
+        ("2026-12-07 00:00 UTC", "2026-12-07 01:00 UTC", "odd"),
+        ("2026-12-07 12:00 UTC", "2026-12-07 12:01 UTC", "either"),
+        ("2026-12-11 16:00 Europe/Berlin", "2026-12-14 08:00 Europe/Berlin", "weekend"),
+    ]
+    assert list(coming([], now)) == []
 
 
 def test_nothing_is_frozen_without_windows() -> None:

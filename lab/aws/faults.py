@@ -88,7 +88,7 @@ class Faults:
     staleness: float = 0
     on_stale: Callable[[], None] = lambda: None
     _orders: list[Fault] = field(default_factory=list)
-    _crashes: dict[tuple[int, str], Callable[[], None]] = field(default_factory=dict)
+    _crashes: dict[tuple[int | str, str], Callable[[], None]] = field(default_factory=dict)
     _capacity: list[Scarcity] = field(default_factory=list)
     _images: list[Scarcity] = field(default_factory=list)
     _boots: list[Scarcity] = field(default_factory=list)
@@ -127,13 +127,14 @@ class Faults:
         self._orders.append(Fault(op, lambda _: LostAnswer(), 1, nth - 1, late=True))
 
     def crash(
-        self, call_number: int, when: Literal["before", "after"] = "before", how: Callable[[], None] | None = None
+        self, call: int | str, when: Literal["before", "after"] = "before", how: Callable[[], None] | None = None
     ) -> None:
-        """Call `how` at that call (1 is the first one in `pretend.calls`), before or after its effect.
+        """Call `how` at that call, before or after its effect: 1 is the first one in `pretend.calls`.
 
-        Without `how`, `Crashed` is raised, which no `except Exception` catches.
+        A text is the next call of that operation, as in `ec2:RunInstances`. Without `how`, `Crashed` is raised, which
+        no `except Exception` catches.
         """
-        self._crashes[call_number, when] = how or _crash
+        self._crashes[call, when] = how or _crash
 
     def stale(self, seconds: float) -> None:
         """Let reads of everything but load balancers and tables show what was so many seconds ago; 0 ends it."""
@@ -165,13 +166,17 @@ class Faults:
 
     def before(self, request: Incoming, number: int) -> None:
         """What strikes before the effect. AwsError, Page, Swallowed, or the exception of a crash."""
-        self._crashes.pop((number, "before"), _nothing)()
+        self._crash(request, number, "before")
         self._strike(request, late=False)
 
     def later(self, request: Incoming, number: int) -> None:
         """What strikes after the effect, before the answer. LostAnswer, or the exception of a crash."""
-        self._crashes.pop((number, "after"), _nothing)()
+        self._crash(request, number, "after")
         self._strike(request, late=True)
+
+    def _crash(self, request: Incoming, number: int, when: str) -> None:
+        for call in (number, request.name):
+            self._crashes.pop((call, when), _nothing)()
 
     def launch_failure(self, group: str, kind: str, zone: str) -> str | None:
         """Why this group cannot launch an instance now."""

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bluegreen.events import Phase
 from bluegreen.release import Release
-from tests.benchmark import bot, orders, siege, takeover, traffic
+from tests.benchmark import bot, orders, scaling, siege, takeover, traffic
 from tests.simulation import play_many
 from tests.worlds import Ops
 from tests.worlds.attachments import hang
@@ -46,6 +46,7 @@ def main() -> None:
         *_cures(),
         _help(),
         *_traffic(),
+        *_scaling(),
         *_bot(),
         *_orders(),
         *_takeover(),
@@ -178,6 +179,11 @@ def _help() -> Row:
 def _traffic() -> list[Row]:
     """Weighted traffic under load, in real time: some four minutes."""
     return [Row(*one) for one in traffic.rows()]
+
+
+def _scaling() -> list[Row]:
+    """A group that scales by its own policy, whose load doubles twice, in real time: some ten minutes."""
+    return [Row(*one) for one in scaling.rows()]
 
 
 def _orders() -> list[Row]:

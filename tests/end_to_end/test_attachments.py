@@ -153,7 +153,7 @@ def test_other_settings_of_the_owner_are_followed(group: str) -> None:
     assert green is not None
     assert {name: green[name] for name in SETTINGS} == SETTINGS
     assert [process["ProcessName"] for process in green["SuspendedProcesses"]] == ["ReplaceUnhealthy"]
-    assert "cost" in [tag["Key"] for tag in green["Tags"]]
+    assert "pager" in [tag["Key"] for tag in green["Tags"]]
     hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=done.green_group)["LifecycleHooks"]
     assert [hook["LifecycleHookName"] for hook in hooks] == ["bye"]
 
@@ -164,7 +164,7 @@ SETTINGS: dict[str, Any] = {
     "TerminationPolicies": ["OldestInstance"],
     "MaxInstanceLifetime": 864_000,
 }
-TAG = {"ResourceType": "auto-scaling-group", "Key": "cost", "Value": "42", "PropagateAtLaunch": False}
+TAG = {"ResourceType": "auto-scaling-group", "Key": "pager", "Value": "ann", "PropagateAtLaunch": False}
 HOOK: dict[str, Any] = {
     "LifecycleHookName": "bye",
     "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",

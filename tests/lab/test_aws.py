@@ -1402,9 +1402,10 @@ class TestFaults:
             lab.client("ssm").send_command(InstanceIds=[lab.world.builder], DocumentName="AWS-RunShellScript")
 
     @pytest.mark.parametrize(("when", "there"), [("before", False), ("after", True)])
-    def test_a_crash_at_a_call(self, lab: Lab, when: Any, there: bool) -> None:
+    @pytest.mark.parametrize("call", [2, "autoscaling:CreateAutoScalingGroup"])
+    def test_a_crash_at_a_call(self, lab: Lab, call: int | str, when: Any, there: bool) -> None:
         """It strikes at that very call, before or after its effect, and no `except Exception` survives it."""
-        lab.fake.faults.crash(2, when)
+        lab.fake.faults.crash(call, when)
         lab.group()
         lab.client("autoscaling").describe_auto_scaling_groups()
         with pytest.raises(Crashed):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from lab.aws import FakeAws, Timings
+from lab.aws.faults import Swallowed
 from lab.clock import Clock, RealClock
 from lab.machines import FakeMachines
 from lab.world import World
@@ -70,10 +71,19 @@ class Place:
         result: dict[str, Any] = json.loads(out.splitlines()[-1])
         return {**result, "code": process.returncode}
 
-    def kill_at(self, call: int, when: When, *words: str) -> bool:
-        """Run `bluegreen` and kill it at its call of that number; whether it got so far."""
+    def kill_at(self, call: int | str, when: When, *words: str) -> bool:
+        """Run `bluegreen` and kill it at its call of that number, or of that operation; whether it got so far.
+
+        Before the call, AWS does not hear of it.
+        """
         victim: Future[Forked] = Future()
-        self.aws.faults.crash(len(self.aws.calls) + call, when, lambda: victim.result(PATIENCE).kill())
+
+        def kill() -> None:
+            victim.result(PATIENCE).kill()
+            if when == "before":
+                raise Swallowed
+
+        self.aws.faults.crash(call if isinstance(call, str) else len(self.aws.calls) + call, when, kill)
         victim.set_result(self.command(*words))
         victim.result().communicate(timeout=PATIENCE)
         return victim.result().returncode == -signal.SIGKILL

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from bluegreen.aws_commands import delete_group, detach, empty_group
 from bluegreen.errors import Refused
-from bluegreen.events import Phase, Reason
+from bluegreen.events import Outcome, Phase, Reason
 from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Image, Remains, Traces
-from bluegreen.release import Release, names, release_id
+from bluegreen.release import Release, holder_of, is_name_of, names, release_id
 
 
 @dataclass(frozen=True)
@@ -256,6 +256,54 @@ def _unpin(group: Footprint) -> str:
     name = f"--auto-scaling-group-name {group.name}"
     resume = f"aws autoscaling resume-processes {name} --scaling-processes AZRebalance ScheduledActions"
     return f"If nobody wants that: {resume}; and aws autoscaling update-auto-scaling-group {name} --min-size NUMBER"
+
+
+# --- what nobody needs ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A group that a release left, and that gets no traffic. `release` made it; None: this journal does not know it."""
+
+    group: Footprint
+    release: Release | None = None
+
+    @property
+    def removable(self) -> bool:
+        """Whether it is proven to be nobody's: its release is known, and no person has set an instance aside in it."""
+        return self.release is not None and not self.group.parked
+
+    @property
+    def said(self) -> str:
+        """Whose it is, and what removes it."""
+        it = self.group
+        there = f"group {it.name} of {it.release}, {it.size} instance{'' if it.size == 1 else 's'} without traffic"
+        if self.release is None:
+            return f"{there}, which this journal does not know; if nobody needs it: {_ending(it)}"
+        if it.parked:
+            return f"{there}, with {', '.join(it.parked)} set aside; if nobody needs it: {_ending(it)}"
+        return f"{there}, which nobody needs: `bluegreen reconcile` removes it"
+
+
+def needed(last: Release | None) -> set[str]:
+    """The groups of the newest release that failed: a person decides about them, or a cure does."""
+    if last is None or last.outcome is not Outcome.FAILED:
+        return set()
+    return {last.blue_group, last.green_group, *last.known_groups}
+
+
+def orphan(group: Footprint, maker: Release | None, holder: Release | None, *, keeps_empty: bool) -> Orphan | None:
+    """What a group is that no release needs; None when it is attached to anything, held, or kept empty on purpose.
+
+    `maker` and `holder`: the releases that its tags name, as far as the journal knows them.
+    """
+    held = holder_of(group.held_by) not in ("", group.release) and (holder is None or holder.outcome is None)
+    if group.targets or held or not is_name_of(group.service, group.name):
+        return None
+    if maker is None or not maker.owns(group.release, group.token):
+        return Orphan(group)
+    kept = keeps_empty and not group.size
+    return None if kept or maker.outcome is None or maker.green_group != group.name else Orphan(group, maker)
 
 
 # --- a journal that knows nothing ----------------------------------------------------------------

@@ -62,7 +62,7 @@ from bluegreen.orders import (
     standing_of,
 )
 from bluegreen.permission import Order, authorize, judge_approval
-from bluegreen.release import Release, apply, fold, names, release_id
+from bluegreen.release import Release, apply, fold, holder_of, names, release_id
 from bluegreen.wording import (
     number_of_group,
     one_line,
@@ -71,14 +71,14 @@ from bluegreen.wording import (
 )
 
 if TYPE_CHECKING:
-    from bluegreen.adoption import Adoption, Standing
+    from bluegreen.adoption import Adoption, Orphan, Standing
     from bluegreen.aws import Beside, Cloud, Fetch
     from bluegreen.config import Config
     from bluegreen.driver import Clock, TableClock, Tell
     from bluegreen.dry_run import Step
     from bluegreen.github import Run
     from bluegreen.journal import Journal, KeptGreen, Lease, Live, ServiceRecord, Summary
-    from bluegreen.observation import Baseline, Finding, Observation
+    from bluegreen.observation import Baseline, Finding, Footprint, Observation
 
 #: Asked of a service whether a commit or an image may start: facts to record, or Refused.
 Admit = Callable[["ServiceRecord", str, str], Facts]
@@ -600,8 +600,63 @@ class Engine:
         return [s.release.id for s in self.status() if s.record.under_way and s.release and not s.driver]
 
     def tidy(self) -> list[Removal]:
-        """Remove what releases of any service have left and nobody needs; what became of each."""
-        return [one for record in self.services() if record.kept for one in self.remove_kept(record)]
+        """Remove what releases of any service have left and nobody needs; what became of each.
+
+        Only what this journal proves to be of a release that has settled, and what is attached to nothing.
+        """
+        kept = [one for record in self.services() if record.kept for one in self.remove_kept(record)]
+        try:
+            left = self.orphans()
+        except BlueGreenError as error:
+            return [
+                *kept,
+                Removal("", "", one_line(f"bluegreen could not read what releases left: {error}"), done=False),
+            ]
+        return [*kept, *(self._remove_orphan(one.release) for one in left if one.release and one.removable)]
+
+    def _remove_orphan(self, release: Release) -> Removal:
+        told = partial(Removal, release.service, release.green_group)
+        whose = f"{release.green_group} of {release.id}, which nobody needs,"
+        try:
+            there = self._remove_left(release)
+        except BlueGreenError as error:
+            return told(one_line(f"{whose} could not be removed completely: {error}"), done=False)
+        return told(f"{whose} is {'being deleted' if there else 'gone'}")
+
+    def orphans(self, service: str = "") -> list[Orphan]:
+        """Groups of this region that releases left, and that get no traffic; of one service, or of all.
+
+        Without those of a service with a release under way, those that a failed release needs, and those that are kept.
+        """
+        from bluegreen.adoption import needed
+        from bluegreen.aws import left_groups
+
+        left: dict[str, list[Footprint]] = {}
+        for group in left_groups(self._region, self._session):
+            left.setdefault(group.service, []).append(group)
+        found = []
+        for record in self.services():
+            if record.under_way or record.service not in left or service not in ("", record.service):
+                continue
+            last = self._last(record)
+            used = {record.live.group if record.live else "", *(kept.group for kept in record.kept)}
+            used |= needed(None if record.repaired else last)
+            empty = last is not None and last.config.get("retire") == "empty"
+            groups = (one for one in left[record.service] if one.name not in used)
+            found += [one for group in groups if (one := self._orphan(group, keeps_empty=empty))]
+        return found
+
+    def _orphan(self, group: Footprint, *, keeps_empty: bool) -> Orphan | None:
+        from bluegreen.adoption import orphan
+
+        maker, holder = (self._if_known(id_) for id_ in (group.release, holder_of(group.held_by)))
+        return orphan(group, maker, holder, keeps_empty=keeps_empty)
+
+    def _if_known(self, id_: str) -> Release | None:
+        try:
+            return self._journal.load(id_) if id_ else None
+        except Refused:
+            return None
 
     def remove_kept(self, record: ServiceRecord) -> list[Removal]:
         """Remove the greens that were kept for inspection and whose time is over; what became of each."""

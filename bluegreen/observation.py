@@ -386,6 +386,8 @@ class Footprint:
     commit: str = ""
     image: str = ""  # AMI id that its template version carries; "" when it was not looked for
     version: int | None = None  # of its launch template; None when it was not looked for
+    held_by: str = ""  # tag bluegreen:held-by
+    parked: tuple[str, ...] = ()  # ids of instances that AWS never ends by itself, such as those in Standby
 
     @property
     def maker(self) -> str:

@@ -23,8 +23,8 @@ from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, 
 from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
-from bluegreen.events import Act, Made, Verb
-from bluegreen.observation import Baseline, Image, Observation, Remains, Traces
+from bluegreen.events import Act, Made, Outcome, Verb
+from bluegreen.observation import Baseline, Footprint, Image, Observation, Remains, Traces
 from bluegreen.release import Release
 
 #: What was read so many seconds ago, and not changed by us since, is not read again: half a poll at most.
@@ -38,6 +38,7 @@ __all__ = [
     "HttpAnswer",
     "HttpRequest",
     "caller",
+    "left_groups",
     "remains",
     "session",
     "web_identity_session",
@@ -49,6 +50,13 @@ def remains(service: str, region: str | None, session: boto3.Session | None) -> 
     calls = Calls(region, session, attempts=1)
     with calls.translate_errors():
         return inventory.remains(calls, service)
+
+
+def left_groups(region: str | None, session: boto3.Session | None) -> tuple[Footprint, ...]:
+    """Every group that a release of any service made, as `Footprint.targets` with all that gives it traffic."""
+    calls = Calls(region, session, attempts=1)
+    with calls.translate_errors():
+        return inventory.left(calls)
 
 
 class Cloud:
@@ -131,10 +139,17 @@ class Cloud:
     def remove_left(self, release: Release) -> bool:
         """Delete green, which a release that has settled left; whether AWS still shows it.
 
-        AwsError when it is not that release's, or is attached to anything: then somebody uses it.
+        With it go the copies of alarms that act on it and, if green never went live, its template version. AwsError
+        when it is not that release's, or is attached to anything: then somebody uses it.
         """
+        undone = release.outcome is not Outcome.LIVE
         with self._calls.translate_errors(), self._calls.permitted(lambda: None):
-            return groups.remove_left(self._calls, release)
+            there = groups.remove_left(self._calls, release)
+            if there and undone and release.attached and Verb.DROP_ALARMS not in release.did:
+                attachments.drop_copies(self._calls, release)
+            if there and undone and release.template_version and Verb.DELETE_TEMPLATE_VERSION not in release.did:
+                templates.delete(self._calls, release)
+        return there
 
     def perform(self, act: Act, release: Release, permit: Callable[[], None], heed: Heed | None = None) -> Made:
         """Do one act; what its `did` event records.

@@ -533,19 +533,19 @@ def keep_green(calls: Calls, release: Release) -> Made:
 
 
 def remove_left(calls: Calls, release: Release) -> bool:
-    """Delete green with its instances if it is attached to nothing; whether AWS still shows it."""
+    """Delete green with its instances if it is attached to nothing; whether there was anything to delete, or is yet."""
     green = describe(calls, release.green_group).get(release.green_group)
     if green is None or green.get("Status"):
         return green is not None
     must_be_ours(green, release, "DeleteAutoScalingGroup")
-    if attached := _attachments(green):
+    if attached := attachments_of(green):
         what = f"the group {release.green_group} is attached to {', '.join(attached)}, so bluegreen leaves it as it is"
         raise AwsError(what, code="InTraffic", operation="DeleteAutoScalingGroup")
     delete_green(calls, release)
     return True
 
 
-def _attachments(group: Answer) -> list[str]:
+def attachments_of(group: Answer) -> list[str]:
     """What gives it traffic: target groups, load balancers of the first generation, and other sources."""
     sources = (source["Identifier"] for source in group.get("TrafficSources", []))
     return sorted({*target_groups(group), *group.get("LoadBalancerNames", []), *sources})

@@ -11,7 +11,7 @@ from dataclasses import replace
 from bluegreen.aws import groups, images, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.config import Config
-from bluegreen.observation import NEAR, Footprint, Remains, Traces
+from bluegreen.observation import NEAR, PARKED, Footprint, Remains, Traces
 from bluegreen.release import holder_of, names, number_of, prefixes
 
 
@@ -53,6 +53,18 @@ def remains(calls: Calls, service: str) -> Remains:
     return Remains(tuple(sorted(groups_, key=lambda one: one.number)), images.of_service(calls, service))
 
 
+def left(calls: Calls) -> tuple[Footprint, ...]:
+    """Every group that a release of any service made; `targets`: what gives it traffic, or may."""
+    shown = groups.everything(calls, Filters=[{"Name": "tag-key", "Values": [tags.SERVICE]}])
+    standing = (group for group in shown if not group.get("Status"))
+    return tuple(_whole_of(group) for group in standing)
+
+
+def _whole_of(group: Answer) -> Footprint:
+    parked = tuple(sorted(one["InstanceId"] for one in group["Instances"] if one["LifecycleState"] in PARKED))
+    return replace(_marked(group), targets=tuple(groups.attachments_of(group)), parked=parked)
+
+
 def _marked(group: Answer) -> Footprint:
     borne = tags.as_dict(group.get("Tags"))
     return Footprint(
@@ -63,6 +75,8 @@ def _marked(group: Answer) -> Footprint:
         targets=tuple(sorted(groups.target_groups(group))),
         size=group["DesiredCapacity"],
         commit=borne.get(tags.COMMIT, ""),
+        token=borne.get(tags.OWNER, ""),
+        held_by=borne.get(tags.HELD, ""),
     )
 
 
@@ -98,7 +112,6 @@ def _footprint(group: Answer, config: Config, serving: Collection[str]) -> Footp
     return replace(
         _marked(group),
         number=_number(group.get("Tags"), config),
-        token=tags.as_dict(group.get("Tags")).get(tags.OWNER, ""),
         targets=_in(group, config.traffic.target_groups),
         serves=bool(_in(group, serving)) and not group.get("Status"),
         pinned=_pinned(group),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from bluegreen.freezing import end_of
 from bluegreen.release import Release
 
 if TYPE_CHECKING:
+    from bluegreen.adoption import Orphan
     from bluegreen.config import Config
     from bluegreen.driver import Tell
     from bluegreen.engine import Engine
@@ -200,7 +201,8 @@ def adopt(at: Invocation, service: str | None, group: str) -> None:
 def reconcile(at: Invocation) -> int:
     """Continue every release that has no driver.
 
-    As far as each goes without a person.
+    As far as each goes without a person. Then delete groups that releases left and nobody needs;
+    `bluegreen status` names them.
     """
     from bluegreen.cli import reconciling
 
@@ -221,14 +223,22 @@ def status(at: Invocation, service: str | None) -> None:
         if not (found := engine.status(meant)):
             never = ConfigError("has no releases", where=meant, hint="`bluegreen status` lists the releases.")
             raise engine.lost(meant) or never
-        listing.print_status(found, as_json=at.as_json)
+        listing.print_status(found, _left(engine, meant), as_json=at.as_json)
         return
     config = at.config_if_any()
     engine = at.engine(config)
     statuses = engine.status()
     if config and not statuses and (lost := engine.lost(config.id)):
         raise lost
-    listing.print_status(statuses, as_json=at.as_json)
+    listing.print_status(statuses, _left(engine), as_json=at.as_json)
+
+
+def _left(engine: Engine, service: str = "") -> Sequence[Orphan]:
+    """What nobody needs; nothing where AWS cannot be read, because the journal alone shows what serves."""
+    try:
+        return engine.orphans(service)
+    except BlueGreenError:
+        return ()
 
 
 @command()

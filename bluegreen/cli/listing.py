@@ -15,17 +15,18 @@ from bluegreen.freezing import Frozen
 from bluegreen.release import MINUTE, Release, duration, moment
 
 if TYPE_CHECKING:
-    from bluegreen.adoption import Adoption
+    from bluegreen.adoption import Adoption, Orphan
     from bluegreen.journal import KeptGreen, Summary
 
 
 # --- status ------------------------------------------------------------------------------------------------
 
 
-def print_status(statuses: Sequence[ServiceStatus], *, as_json: bool) -> None:
-    """A table of services; of a single one also what a person can do."""
+def print_status(statuses: Sequence[ServiceStatus], left: Sequence[Orphan] = (), *, as_json: bool) -> None:
+    """A table of services; of a single one also what a person can do. `left`: what nobody needs any more."""
     if as_json:
-        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, "services": [_service(s) for s in statuses]})
+        told = {"services": [_service(s) for s in statuses], "left": [_left(one) for one in left]}
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, **told})
         return
     if not statuses:
         output.say("No service has been released yet.")
@@ -36,6 +37,8 @@ def print_status(statuses: Sequence[ServiceStatus], *, as_json: bool) -> None:
     output.table(heads, [_status_row(status, now) for status in statuses])
     for status in statuses:
         _explain(status, now)
+    for one in left:
+        output.say(f"left: {one.said}")
 
 
 def _status_row(status: ServiceStatus, now: float) -> tuple[str, ...]:
@@ -69,6 +72,12 @@ def _explain(status: ServiceStatus, now: float) -> None:
     if release is not None and (status.record.under_way or release.outcome == "failed"):
         output.say(wording.outcome_line(release))
         output.hint(wording.next_step(release))
+
+
+def _left(one: Orphan) -> dict[str, Any]:
+    it = one.group
+    known = {"service": it.service, "group": it.name, "release": it.release, "size": it.size}
+    return {**known, "removable": one.removable}
 
 
 def _kept(kept: KeptGreen, now: float) -> str:

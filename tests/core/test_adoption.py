@@ -7,10 +7,21 @@ from typing import Any
 
 import pytest
 
-from bluegreen.adoption import Adoption, adopted, another_account, elsewhere, images_said, stand, unknown, ways_on
-from bluegreen.aws_commands import empty_group
+from bluegreen.adoption import (
+    Adoption,
+    adopted,
+    another_account,
+    elsewhere,
+    images_said,
+    needed,
+    orphan,
+    stand,
+    unknown,
+    ways_on,
+)
+from bluegreen.aws_commands import delete_group, empty_group
 from bluegreen.errors import Refused
-from bluegreen.events import Phase, Reason
+from bluegreen.events import EventKind, Phase, Reason
 from bluegreen.observation import Footprint, Image, Remains, Traces
 from bluegreen.release import Release
 from tests.worlds.release import Stage
@@ -305,3 +316,67 @@ def test_a_release_of_another_account_fits_nothing() -> None:
     assert elsewhere(stage.release, replace(here, account="2"))
     assert adopted(WEB, "web-asg", 43, stage.release, replace(here, account="2")).ended == "web/production#42"
     assert not another_account(Stage().release, "2")
+
+
+# --- what nobody needs ---------------------------------------------------------------------------
+
+
+def settled(outcome: str = "rolled_back", token: str = "t42") -> Release:
+    """Release 42, which is over."""
+    s = Stage(started={"token": token}).launched()
+    return s.told(EventKind.SETTLED, outcome=outcome, reason="ordered").release
+
+
+def test_a_group_that_a_settled_release_left_is_nobodys() -> None:
+    """Its tags, its name and its token prove it; what removes it is said."""
+    found = orphan(out(42), settled(), None, keeps_empty=False)
+    assert found is not None
+    assert found.removable
+    assert found.said == (
+        "group web-production-v42 of web/production#42, 2 instances without traffic, which nobody needs: "
+        "`bluegreen reconcile` removes it"
+    )
+    assert orphan(out(42, size=0), settled("live"), None, keeps_empty=False) is not None
+    assert orphan(out(42, held_by="web/production#43 t43"), settled(), settled("live"), keeps_empty=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("group", "maker", "holder", "keeps_empty"),
+    [
+        (made(42), settled(), None, False),
+        (out(42), Stage(started={"token": "t42"}).launched().release, None, False),
+        (out(42, held_by="web/production#43 t43"), settled(), None, False),
+        (out(42, held_by="web/production#43 t43"), settled(), Stage().release, False),
+        (out(42, size=0), settled(), None, True),
+        (replace(out(42), name="web-copy"), settled(), None, False),
+        (replace(out(42), name="web-production-v41"), settled(), None, False),
+    ],
+    ids=["serves", "under way", "held by one that is unknown", "held", "kept empty", "name of others", "other name"],
+)
+def test_what_may_be_needed_is_nobodys_orphan(
+    group: Footprint, maker: Release, holder: Release | None, keeps_empty: bool
+) -> None:
+    """It is neither named nor removed."""
+    assert orphan(group, maker, holder, keeps_empty=keeps_empty) is None
+
+
+@pytest.mark.parametrize("maker", [None, settled(token="other")])
+def test_what_the_journal_does_not_know_is_named_and_never_removed(maker: Release | None) -> None:
+    """Another journal may; nor is a group removed in which a person has set an instance aside."""
+    found = orphan(out(42, size=1), maker, None, keeps_empty=False)
+    assert found is not None
+    assert not found.removable
+    assert found.said == (
+        "group web-production-v42 of web/production#42, 1 instance without traffic, which this journal does not know; "
+        f"if nobody needs it: {delete_group('web-production-v42')}"
+    )
+    aside = orphan(out(42, parked=("i-1", "i-2")), settled(), None, keeps_empty=False)
+    assert aside is not None
+    assert not aside.removable
+    assert f"with i-1, i-2 set aside; if nobody needs it: {delete_group('web-production-v42')}" in aside.said
+
+
+def test_what_failed_needs_its_groups() -> None:
+    """A person goes on with them, or returns, or a cure takes them out."""
+    assert needed(None) == needed(settled()) == set()
+    assert needed(settled("failed")) == {"web-asg", "web-production-v42"}

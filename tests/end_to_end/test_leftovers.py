@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -157,3 +158,86 @@ def test_dying_while_a_green_is_kept() -> None:
     )
     assert len(crashes.points) > 5
     assert "\n".join(crashes.results[:20]) == ""
+
+
+# --- what nobody needs ----------------------------------------------------------------------------------------------
+
+
+def again(o: Ops, release: Release, **changes: Any) -> None:
+    """Somebody makes green of a release that is over once more, with its tags."""
+    marks = {"bluegreen:service": release.service, "bluegreen:release": release.id, "bluegreen:token": release.token}
+    tags = [{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in marks.items()]
+    settings = {
+        "AutoScalingGroupName": release.green_group,
+        "LaunchTemplate": {"LaunchTemplateId": o.world.template, "Version": "1"},
+        "VPCZoneIdentifier": o.world.subnets[0],
+        "MinSize": 1,
+        "MaxSize": 1,
+        "Tags": tags,
+    }
+    o.world.client("autoscaling").create_auto_scaling_group(**settings | changes)
+
+
+def test_what_a_release_left_is_named_and_removed() -> None:
+    """Not while a release is under way, nor what serves, nor what is not proven."""
+    o = service(keep=1)
+    bad, good = driven(o, SICK), driven(o, GOOD)
+    assert o.engine().orphans() == []
+    again(o, bad)
+    again(o, replace(good, token="another's", green_group="web-production-v7"))
+    o.clock.sleep(60)
+    engine = o.engine()
+    unknown, left = engine.orphans(), engine.orphans("api/production")
+    assert ([one.group.name for one in unknown if one.removable], left) == ([bad.green_group], [])
+    assert [one.group.name for one in unknown if not one.removable] == ["web-production-v7"]
+    release = o.start(f"{GOOD}2")
+    assert engine.orphans() == [], "another release may have begun from it"
+    done = o.drive(release.id)
+    assert done is not None
+    assert [(one.group, one.done) for one in o.engine().tidy()] == [(bad.green_group, True)]
+    o.clock.sleep(120)
+    assert left_groups(o) == {done.green_group, "web-production-v7"}
+    assert o.engine().tidy() == []
+    assert [one for one in o.engine().orphans() if one.removable] == []
+
+
+def left_groups(o: Ops) -> set[str]:
+    """Names of the groups that are there."""
+    return set(left(o)[3])
+
+
+def test_what_cannot_be_removed_is_told() -> None:
+    """And when AWS does not say what there is; the others are removed all the same."""
+    o = service(keep=1)
+    bad = driven(o, SICK)
+    driven(o, GOOD)
+    again(o, bad)
+    o.clock.sleep(60)
+    o.aws.faults.deny("autoscaling:DeleteAutoScalingGroup")
+    (one,) = o.engine().tidy()
+    assert not one.done
+    assert f"{bad.green_group} of {bad.id}, which nobody needs, could not be removed completely: " in one.said
+    o.aws.faults.deny("autoscaling:DescribeAutoScalingGroups")
+    (one,) = o.engine().tidy()
+    assert not one.done
+    assert "bluegreen could not read what releases left" in one.said
+
+
+def test_a_release_that_failed_needs_what_it_left() -> None:
+    """Until a cure has replaced it; then its group, its template version and the copies of alarms are removed."""
+    o = service(keep=5)
+    hang(o.world, "web-asg", ("step",))
+    count = counted(o.world)
+    o.aws.faults.deny("autoscaling:DeleteAutoScalingGroup")
+    failed = o.drive(o.start(SICK).id)
+    assert failed is not None
+    assert failed.outcome is Outcome.FAILED
+    assert o.engine().orphans() == []
+    o.aws.faults.allow("autoscaling:DeleteAutoScalingGroup")
+    live = o.drive(o.start(GOOD, cure=True).id)
+    assert live is not None
+    assert live.outcome is Outcome.LIVE
+    assert [one.done for one in o.engine().tidy()] == [True]
+    o.clock.sleep(120)
+    assert (left_groups(o), counted(o.world)) == ({live.green_group}, count)
+    assert "web/production#1" not in left(o)[0]

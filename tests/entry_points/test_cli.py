@@ -35,7 +35,7 @@ from bluegreen import (
     ServiceStatus,
     entry_points,
 )
-from bluegreen.adoption import Adoption
+from bluegreen.adoption import Adoption, Orphan
 from bluegreen.aws_commands import kept_group
 from bluegreen.cli import cli, listing, output, picture
 from bluegreen.driver import Tell
@@ -91,6 +91,8 @@ class _Engine:
 
     images = Kept({})
     removed: list[Removal] = []  # noqa: RUF012
+    left: list[Orphan] = []  # noqa: RUF012
+    unread: AwsError | None = None
     unknown: Refused | None = None
 
     def __init__(self, *, table: str | None = None, region: str | None = None) -> None:
@@ -152,6 +154,11 @@ class _Engine:
 
     def tidy(self) -> list[Removal]:
         return self.removed
+
+    def orphans(self, service: str = "") -> list[Orphan]:
+        if self.unread:
+            raise self.unread
+        return self.left
 
     def adopt(self, config: Any, *, who: str, group: str = "") -> Adoption:
         self._ask("adopt", config.id, group)
@@ -720,6 +727,19 @@ def test_status_names_what_is_kept_for_a_look_inside(engine: type[_Engine], monk
     assert over in said
     assert kept_group("web-production-v42", "2255-03-14 16:00 UTC") in said
     assert last_object(run("status", "--json"))["services"][0]["kept"] == [vars(one) for one in kept]
+
+
+def test_status_names_what_nobody_needs(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all services or one; where AWS cannot be read the journal tells all the same."""
+    monkeypatch.setattr(engine, "statuses", [status_of(live())])
+    orphan = Orphan(Footprint("web-production-v3", service="web/production", release="web/production#3", number=3))
+    monkeypatch.setattr(engine, "left", [orphan])
+    for service in ([], ["web/production"]):
+        assert "left: group web-production-v3 of web/production#3" in " ".join(run("status", *service).output.split())
+    group = {"service": "web/production", "group": "web-production-v3", "release": "web/production#3", "size": 0}
+    assert last_object(run("status", "--json"))["left"] == [{**group, "removable": False}]
+    monkeypatch.setattr(engine, "unread", AwsError("denied", code="AccessDenied", operation="X"))
+    assert (run("status").exit_code, last_object(run("status", "--json"))["left"]) == (0, [])
 
 
 # --- errors ------------------------------------------------------------------------------------------------

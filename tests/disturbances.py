@@ -25,6 +25,7 @@ Happens = Callable[[Ops, str], Sizes | None]
 
 SERVICE = "web/production"
 SIZES: Sizes = (1, 8, 2)
+DUE: Sizes = (3, 12, 3)
 KEYS = ("MinSize", "MaxSize", "DesiredCapacity")
 #: A refresh begins at once, and hooks hold as long as they say.
 TIMINGS = replace(FAST, refresh=2, hook=20)
@@ -81,6 +82,15 @@ def _protected(o: Ops, group: str) -> Sizes | None:
         named = {"AutoScalingGroupName": group, "InstanceIds": up, "ProtectedFromScaleIn": True}
         o.world.client("autoscaling").set_instance_protection(**named)
     return SIZES if up else None
+
+
+def _scheduled(o: Ops, group: str) -> Sizes:
+    """By an action that its owner makes now, and that is due every minute."""
+    sizes = dict(zip(KEYS, DUE, strict=True))
+    o.world.client("autoscaling").put_scheduled_update_group_action(
+        AutoScalingGroupName=group, ScheduledActionName="often", Recurrence="* * * * *", **sizes
+    )
+    return DUE
 
 
 def _refreshed(o: Ops, group: str) -> Sizes | None:
@@ -162,6 +172,7 @@ KINDS: Mapping[str, Kind] = {
     **dict(_of_both(" scales in", _scaled(-1))),
     "blue's owner sets the maximum": Kind("blue", _resized(MaxSize=20)),
     "blue's owner sets the minimum": Kind("blue", _resized(MinSize=0)),
+    "blue's owner schedules an action": Kind("blue", _scheduled),
     **dict(_of_both("'s instances are refreshed", _refreshed, missing=1)),
     **dict(_of_both("'s zones are rebalanced", _to_one(_out_of_balance), missing=1)),
     **dict(_of_both("'s spot capacity is rebalanced", _to_one(_spot_at_risk), missing=1)),

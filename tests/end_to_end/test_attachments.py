@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -11,8 +13,6 @@ from bluegreen.release import Release
 from tests.worlds.attachments import counted, differences, hang, hanging, schedule
 from tests.worlds.crashes import die_everywhere
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
-
-FORWARD = [phase for phase in Phase if phase is not Phase.ROLLING_BACK]
 
 
 def service(*, weighted: bool = False, **sizes: int) -> Ops:
@@ -88,13 +88,31 @@ def test_dying_at_every_call_that_carries_something_over(outcome: Outcome, weigh
     assert "\n".join(crashes.results[:20]) == ""
 
 
-@pytest.mark.parametrize("phase", [*FORWARD, Phase.ROLLING_BACK])
-def test_a_scheduled_action_that_is_due_during_a_release_takes_effect(phase: Phase) -> None:
+def promoted(o: Ops, commit: str) -> Release:
+    """A release, to its end: it holds, and somebody promotes it at once."""
+    o.config = o.config.model_copy(update={"promotion": o.config.promotion.model_copy(update={"by": "person"})})
+    release = o.start(commit)
+    promotes = once(lambda seen: seen.promotable, lambda: o.engine().promote("web/production", who="slack:U1"))
+    done = o.drive(release.id, when=promotes)
+    done = o.drive(release.id) if done and not done.outcome else done
+    assert done is not None
+    assert o.harm == []
+    return done
+
+
+@cache
+def entered(weighted: bool, commit: str) -> Mapping[Phase, float]:
+    """When such a release enters its phases; each like it does so at the same times."""
+    return promoted(service(weighted=weighted), commit).entered
+
+
+@pytest.mark.parametrize(("number", "phase"), list(enumerate(Phase)))
+def test_a_scheduled_action_that_is_due_during_a_release_takes_effect(number: int, phase: Phase) -> None:
     """On green when it is live, on blue after a rollback; AWS runs it itself before it is suspended."""
-    commit = SICK if phase is Phase.ROLLING_BACK else GOOD
-    o, same = service(), service()
-    schedule(o.world, "web-asg", driven(same, commit).entered.get(phase, same.clock.now()), SIZES)
-    done = driven(o, commit)
+    commit, weighted = SICK if phase is Phase.ROLLING_BACK else GOOD, bool(number % 2)
+    o = service(weighted=weighted)
+    schedule(o.world, "web-asg", entered(weighted, commit).get(phase, o.clock.now() + 1), SIZES)
+    done = promoted(o, commit)
     o.clock.sleep(30)
     group = o.group(done.blue_group if phase is Phase.ROLLING_BACK else done.green_group)
     assert group is not None

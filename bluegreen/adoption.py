@@ -6,12 +6,12 @@ serves is taken for blue when only one can be meant, and every number and name t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bluegreen.aws_commands import delete_group, detach, empty_group
 from bluegreen.errors import Refused
-from bluegreen.events import Outcome, Phase, Reason
+from bluegreen.events import Outcome, Phase, Reason, Verb
 from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Image, Remains, Traces
 from bluegreen.release import Release, holder_of, is_name_of, names, release_id
 
@@ -31,12 +31,17 @@ class Standing:
         return self.found.commit if self.found else ""
 
 
-def stand(service: str, recorded: str, known: int, traces: Traces, *, journaled: bool) -> Standing:
+def stand(
+    service: str, recorded: str, known: int, traces: Traces, *, journaled: bool, pair: Collection[str] = ()
+) -> Standing:
     """What the next release begins from.
 
     `recorded`: the group that is live by the journal (`journaled`), or by the configuration; `known`: the next number
-    by the journal. Refused when it does not serve, and AWS does not show which other group does.
+    by the journal. `pair`: the names of a standing pair. Refused when it does not serve, and AWS does not show which
+    other group does.
     """
+    if pair:
+        return _of_pair(service, recorded if journaled else "", known, traces, pair)
     there = next((one for one in traces.groups if one.name == recorded), None)
     serving = [one for one in traces.groups if one.serves and one.number and one.size]
     found = None
@@ -52,6 +57,36 @@ def stand(service: str, recorded: str, known: int, traces: Traces, *, journaled:
     return Standing(found.name if found else recorded, number, found, said)
 
 
+def _of_pair(service: str, recorded: str, known: int, traces: Traces, pair: Collection[str]) -> Standing:
+    """Of a standing pair that one is blue which serves, by what AWS shows; at size 0 by what the journal says."""
+    if recorded and recorded not in pair:
+        what = f"the journal says that {recorded} serves, and `groups` names {' and '.join(pair)}"
+        hint = f"Name it there, or let one of the two serve in its place and run {command(service)}."
+        raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=hint)
+    serving = [one for one in traces.groups if one.name in pair and one.serves]
+    running = [one for one in serving if one.size] or [one for one in serving if one.name == recorded] or serving
+    if len(running) != 1:
+        raise _unclear(service, recorded, pair, running)
+    (blue,) = running
+    found = blue if recorded and blue.name != recorded else None
+    number = _free(service, traces, pair)
+    behind = _behind(service, recorded or blue.name, known, found, traces, pair)
+    return Standing(blue.name, number, found, (*behind, *_skipped(service, number, traces, pair)))
+
+
+def _unclear(service: str, recorded: str, pair: Collection[str], serving: Sequence[Footprint]) -> Refused:
+    both = " and ".join(pair)
+    if not serving:
+        what = f"neither {' nor '.join(pair)} is attached to the target groups that serve"
+        hint = "Attach the one that is to serve, and leave the other at size 0, in no target group."
+        return Refused(what, reason=Reason.UNRESOLVED, where=service, hint=hint)
+    other = min((one for one in serving if one.name != recorded), key=lambda one: one.size)
+    commands = f"`{detach(other.name, other.targets)}`, then `{empty_group(other.name)}`"
+    hint = f"Take the one out that is not to serve, and empty it; {other.name} by {commands}."
+    what = f"{both} are both attached to the target groups that serve"
+    return Refused(what, reason=Reason.UNRESOLVED, where=service, hint=hint)
+
+
 def _only(service: str, recorded: str, serving: Sequence[Footprint]) -> Footprint:
     if len(serving) == 1:
         return serving[0]
@@ -60,28 +95,35 @@ def _only(service: str, recorded: str, serving: Sequence[Footprint]) -> Footprin
     raise Refused(what, reason=Reason.UNRESOLVED, where=service, hint=f"{command(service)} shows what you can do.")
 
 
-def _free(service: str, traces: Traces) -> int:
+def _free(service: str, traces: Traces, pair: Collection[str] = ()) -> int:
     """The first number whose names nobody bears."""
     for number in range(traces.first, traces.first + NEAR):
-        if not _takers(service, number, traces):
+        if not _takers(service, number, traces, pair):
             return number
     taken = f"{names(service, traces.first, '')['green_group']} and the next {NEAR - 1} names are taken"
     hint = "Rename the resources with these names, or give the service another name in bluegreen.yml."
     raise Refused(taken, reason=Reason.UNRESOLVED, where=service, hint=hint)
 
 
-def _takers(service: str, number: int, traces: Traces) -> list[str]:
-    """Who has a name that the release of this number would give."""
+def _takers(service: str, number: int, traces: Traces, pair: Collection[str] = ()) -> list[str]:
+    """Who has a name that the release of this number would give; with a standing pair it gives no group one."""
     green = names(service, number, "")["green_group"]
-    groups = [f"the group {one.name} of {one.maker}" for one in traces.groups if one.name == green]
+    groups = [f"the group {one.name} of {one.maker}" for one in traces.groups if one.name == green and not pair]
     return groups + [f"the image {image}" for image in traces.images if image.startswith(f"{green}-")]
 
 
-def _behind(service: str, recorded: str, known: int, found: Footprint | None, traces: Traces) -> Iterator[Finding]:
+def _behind(
+    service: str,
+    recorded: str,
+    known: int,
+    found: Footprint | None,
+    traces: Traces,
+    pair: Collection[str] = (),
+) -> Iterator[Finding]:
     if found:
         said = f"the journal says that {recorded} serves, and AWS shows that {found.name} does"
-        whose = f"of {release_id(service, found.number)}"
-        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"{found.name}, {whose}, becomes blue")
+        whose = f", of {release_id(service, found.number)}," if found.number else ""
+        yield Finding(FindingKey.JOURNAL_BEHIND, said, f"{found.name}{whose} becomes blue")
     blue = next((one for one in traces.groups if one.name == (found.name if found else recorded)), None)
     if blue and blue.pinned and (found or traces.first > known):
         yield Finding(FindingKey.JOURNAL_BEHIND, _pinned(blue).rstrip("."), "green would be so, too", hint=_unpin(blue))
@@ -91,14 +133,14 @@ def _behind(service: str, recorded: str, known: int, found: Footprint | None, tr
         hint = "Check whether BLUEGREEN_TABLE names the right table, and whether someone restored it."
         yield Finding(FindingKey.JOURNAL_BEHIND, said, f"numbers continue after {traces.first - 1}", hint=hint)
     if found or traces.first > known:
-        yield from _running_on(recorded, found.name if found else recorded, traces)
+        yield from _running_on(recorded, found.name if found else recorded, traces, pair)
 
 
-def _running_on(recorded: str, blue: str, traces: Traces) -> Iterator[Finding]:
+def _running_on(recorded: str, blue: str, traces: Traces, pair: Collection[str] = ()) -> Iterator[Finding]:
     """Who runs beside blue without traffic, as the blue of a release whose record was lost may."""
     for one in traces.groups:
         if one.name != blue and one.size and not one.serves and (one.number or one.name == recorded):
-            hint = f"If nobody needs it: `{_ending(one)}`."
+            hint = f"If nobody needs it: `{_ending(one, pair)}`."
             yield Finding(
                 FindingKey.JOURNAL_BEHIND, _idle(one), "it keeps running, and this release ignores it", hint=hint
             )
@@ -110,14 +152,15 @@ def _idle(group: Footprint) -> str:
     )
 
 
-def _ending(group: Footprint) -> str:
+def _ending(group: Footprint, configured: Collection[str] = ()) -> str:
     """What a release made goes; whatever else there is, such as Terraform's, is only emptied."""
-    return delete_group(group.name) if group.number else empty_group(group.name)
+    made = group.number and group.name not in configured
+    return delete_group(group.name) if made else empty_group(group.name)
 
 
-def _skipped(service: str, number: int, traces: Traces) -> Iterator[Finding]:
+def _skipped(service: str, number: int, traces: Traces, pair: Collection[str] = ()) -> Iterator[Finding]:
     for passed in range(traces.first, number):
-        takers = " and ".join(_takers(service, passed, traces))
+        takers = " and ".join(_takers(service, passed, traces, pair))
         said = f"{takers} has a name that {release_id(service, passed)} would give"
         yield Finding(FindingKey.NAME_TAKEN, said, f"number {passed} is skipped, and its owner keeps it")
 
@@ -151,13 +194,14 @@ def adopted(
     traces: Traces,
     named: str = "",
     *,
-    configured: str = "",
+    configured: Collection[str] = (),
     images: tuple[Image, ...] = (),
 ) -> Adoption:
     """What to record of a service; `named` says which of several groups is live. Refused when that is unclear.
 
     `recorded`: the group that is live by the journal, "" when it names none. `known`: the next number by the journal.
-    `configured`: the group from before the first release. `images`: the service's own images that can launch.
+    `configured`: the groups that bluegreen.yml names, which no release made. `images`: the service's own images that
+    can launch.
     """
     live = _live(service, traces, named)
     if under_way and _fits(under_way, traces):
@@ -213,9 +257,10 @@ def _fits(release: Release, traces: Traces) -> bool:
 def elsewhere(release: Release, traces: Traces) -> bool:
     """Whether a release of this journal was of another world: another account, another time, another's groups."""
     green = next((one for one in traces.groups if one.name == release.green_group), None)
-    strange = green is not None and (
-        release.blue_group == release.green_group or not release.owns(green.release, green.token)
-    )
+    # One of a standing pair bears the marks of an earlier release before it is taken, and once it is given back.
+    taken = not release.pair or (Verb.CREATE_GREEN in release.did and Verb.RETURN_GREEN not in release.began)
+    ours = green is None or not taken or release.owns(green.release, green.token)
+    strange = green is not None and (release.blue_group == release.green_group or not ours)
     later = traces.first > release.number + 1
     return strange or later or another_account(release, traces.account)
 
@@ -225,7 +270,7 @@ def another_account(release: Release, account: str) -> bool:
     return bool(release.account and account) and release.account != account
 
 
-def _leftovers(live: Footprint, configured: str, traces: Traces) -> Iterator[str]:
+def _leftovers(live: Footprint, configured: Collection[str], traces: Traces) -> Iterator[str]:
     """What earlier releases left, and the commands that are safe; what serves alone is never among it."""
     for one in traces.groups:
         if one.name == live.name or not one.size:
@@ -235,8 +280,8 @@ def _leftovers(live: Footprint, configured: str, traces: Traces) -> Iterator[str
             first = "" if set(one.targets) & set(live.targets) else _WEIGHT_FIRST
             then = f"{first}{detach(one.name, one.targets)}"
             yield f"{one.name}{whose} serves beside {live.name}; if it should not: {then}"
-        elif one.number or one.name == configured:
-            yield f"{_idle(one)}; if nobody needs it: {_ending(one)}"
+        elif one.number or one.name in configured:
+            yield f"{_idle(one)}; if nobody needs it: {_ending(one, configured)}"
     if live.pinned:
         yield f"{_pinned(live)} {_unpin(live)}"
 
@@ -286,10 +331,11 @@ class Orphan:
 
 
 def needed(last: Release | None) -> set[str]:
-    """The groups of the newest release that failed: a person decides about them, or a cure does."""
-    if last is None or last.outcome is not Outcome.FAILED:
+    """The groups of the newest release that failed: a person decides about them, or a cure does; those of a pair."""
+    if last is None:
         return set()
-    return {last.blue_group, last.green_group, *last.known_groups}
+    pair = set(last.config.get("groups") or ())
+    return {last.blue_group, last.green_group, *last.known_groups, *pair} if last.outcome is Outcome.FAILED else pair
 
 
 def orphan(group: Footprint, maker: Release | None, holder: Release | None, *, keeps_empty: bool) -> Orphan | None:
@@ -298,7 +344,8 @@ def orphan(group: Footprint, maker: Release | None, holder: Release | None, *, k
     `maker` and `holder`: the releases that its tags name, as far as the journal knows them.
     """
     held = holder_of(group.held_by) not in ("", group.release) and (holder is None or holder.outcome is None)
-    if group.targets or held or not is_name_of(group.service, group.name):
+    made = is_name_of(group.service, group.name) and not (maker is not None and maker.pair)
+    if group.targets or held or not made:
         return None
     if maker is None or not maker.owns(group.release, group.token):
         return Orphan(group)

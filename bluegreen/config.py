@@ -51,6 +51,7 @@ service: web
 environment: production            # default: production
 region: ap-northeast-2             # default: the AWS environment's
 group: web-asg                     # the Auto Scaling group that serves before the first release
+# groups: [web-a, web-b]           # or a standing pair: the idle one is green, and no group is made or deleted
 traffic:
   target_groups: [web]             # every target group that it is registered in (names or ARNs)
   # With weights: listeners and rules that forward to exactly two target groups; rules that show green by a header, say,
@@ -349,6 +350,13 @@ def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
+def _two(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Two different ones."""
+    if len(_distinct(names)) != 2:
+        raise _Wrong(f"names {len(names)}", "Name exactly two groups: they take turns.")
+    return names
+
+
 def _listed(value: object) -> object:
     """A lone status as a list of one."""
     return value if isinstance(value, list | tuple) else (value,)
@@ -523,6 +531,7 @@ Someone = Annotated[
     ),
 ]
 Share = Annotated[int, Strict(), Field(ge=0, le=99)]
+Pair = Annotated[tuple[Text, ...], Field(json_schema_extra={"minItems": 2, "maxItems": 2}), AfterValidator(_two)]
 Steps = Annotated[tuple[Share, ...], AfterValidator(_rising)]
 Limit = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 Listener = Annotated[
@@ -869,7 +878,7 @@ class FreezeConfig(_Model):
 
 
 #: What a look before a release refuses, and a person who knows better may let pass.
-Allowance = Literal["shared_template", "kept_elsewhere", "deployment_hook"]
+Allowance = Literal["shared_template", "kept_elsewhere", "deployment_hook", "pair_differs"]
 ALLOWABLE: tuple[str, ...] = get_args(Allowance)
 
 
@@ -881,7 +890,14 @@ class Config(_Model):
         default=DEFAULT_ENVIRONMENT, description="the environment that the top-level keys describe"
     )
     region: Region | None = Field(default=None, description="the AWS region; otherwise the AWS environment's")
-    group: Text = Field(description="the Auto Scaling group that serves before the first release, as in group: web-asg")
+    group: Text | None = Field(
+        default=None, description="the Auto Scaling group that serves before the first release, as in group: web-asg"
+    )
+    groups: Pair | None = Field(
+        default=None,
+        description="in place of `group`, a standing pair: the idle one of two groups is green, and no group is made "
+        "or deleted",
+    )
     traffic: TrafficConfig = Field(description="how traffic reaches the group, as in traffic: {target_groups: [web]}")
     image: ImageConfig = Field(description="where images come from, as in image: {ami: ami-0123}")
     checks: tuple[Check, ...] = Field(default=(), description="the checks of green, besides target health")
@@ -908,6 +924,18 @@ class Config(_Model):
         default=(), description="findings before a release that shall only warn, as in allow: [shared_template]"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_pair(cls, data: Any) -> Any:
+        """What is not said of a pair: blue is kept, empty."""
+        pair = isinstance(data, Mapping) and data.get("groups") is not None
+        return {**data, "retire": "empty"} if pair and data.get("retire") is None else data
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The groups that it names, which bluegreen did not make: one, or a standing pair."""
+        return self.groups or (str(self.group),)
+
     @property
     def id(self) -> str:
         """The service with its environment: `web/production`."""
@@ -932,9 +960,36 @@ class Config(_Model):
         if both and len(service + environment) > LONGEST_NAME:
             what = f"with the environment `{environment}` is longer than {LONGEST_NAME} characters"
             yield ("service",), _Wrong(what, "Shorten one: the names of groups and images have both.")
+        yield from _of_one_kind(data, cls.model_fields["group"].description or "")
+        if data.get("groups") is not None and data.get("retire") == "delete":
+            hint = "Remove it, or write `retire: empty`."
+            yield ("retire",), _Wrong("is `delete`, but neither group of a standing pair is ever deleted", hint)
+        if data.get("groups") is not None and _takes_time(data.get("keep_failed")):
+            hint = "Remove it: the next release needs the idle group."
+            yield ("keep_failed",), _Wrong("keeps a green that failed, but one of a standing pair is given back", hint)
         yield from _same_names(data.get("checks"))
         yield from _without_weights(data.get("checks"), data.get("traffic"))
         yield from _same_people(data.get("people"))
+
+
+def _of_one_kind(data: Mapping[str, Any], group: str) -> Iterator[tuple[Loc, _Wrong]]:
+    """Either `group`, or a standing pair."""
+    said = [key for key in ("group", "groups") if data.get(key) is not None]
+    if not said:
+        yield ("group",), _Wrong("is missing", f"Add {group}.")
+    if len(said) == 2:
+        yield (
+            ("groups",),
+            _Wrong("stands beside `group`", "Remove one: `groups` is a standing pair, in place of `group`."),
+        )
+
+
+def _takes_time(value: object) -> bool:
+    """Whether it is a duration of more than 0; what is wrong about another is told of itself."""
+    try:
+        return value is not None and duration(value) > 0
+    except _Wrong:
+        return False
 
 
 def _same_names(checks: object) -> Iterator[tuple[Loc, _Wrong]]:
@@ -1054,6 +1109,9 @@ def _merged(base: Keys, override: Mapping[str, Any], name: str) -> Keys:
     """The base with the environment's keys in place of its own."""
     both = {**base, **override, "environment": name}
     both.pop("environments", None)
+    for key, other in (("group", "groups"), ("groups", "group")):
+        if override.get(key) is not None and override.get(other) is None:
+            both.pop(other, None)  # either stands in place of the other
     return {key: value for key, value in both.items() if value is not None}
 
 

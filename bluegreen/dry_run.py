@@ -158,6 +158,7 @@ def _scene(release: Release, baseline: Baseline) -> Observation:
         schedules=tuple(Schedule(name).to_facts() for name in baseline.attached.get("scheduled action", ())),
         attached=baseline.attached,
         blue=blue,
+        spare=baseline.spare,
         targets={
             arn: {i.id: _well(n, baseline) for n, i in enumerate(blue.instances) if arn != baseline.idle_target_group}
             for arn in baseline.target_groups
@@ -328,4 +329,5 @@ _EFFECTS: Mapping[Verb, Effect] = {
     Verb.RESUME_GREEN: _change("green", held_by=""),
     Verb.DELETE_BLUE: _change("blue", deleting=True),
     Verb.DELETE_GREEN: _change("green", deleting=True),
+    Verb.EMPTY_GREEN: _change("green", desired=0, minimum=0, maximum=0),
 }

@@ -484,7 +484,7 @@ class Engine:
             under_way,
             cloud.everybody(record.next),
             group,
-            configured=config.group,
+            configured=config.names,
             images=cloud.own_images(),
         )
         if made.found:
@@ -819,8 +819,9 @@ class Engine:
 
         serves, rest = str(takes.get("group", "")), [one["group"] for one in takes.get("rest", ())]
         live, known = record.live if record else None, record.next if record else 1
-        recorded, cloud = serves or (live.group if live else config.group), self._cloud(config)
-        standing = stand(config.id, recorded, known, cloud.traces(recorded, known), journaled=bool(live or serves))
+        recorded, cloud = serves or (live.group if live else config.names[0]), self._cloud(config)
+        traces, journaled = cloud.traces(recorded, known), bool(live or serves)
+        standing = stand(config.id, recorded, known, traces, journaled=journaled, pair=config.groups or ())
         baseline = cloud.baseline(standing.blue, commit, ami, rest)
         return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
 
@@ -874,6 +875,7 @@ class Engine:
 
         def numbered(number: int) -> Facts:
             named: dict[str, Any] = {**names(asked.service, number, asked.commit)}
+            named |= {"green_group": baseline.spare.group.name} if baseline.spare else {}
             return replace(first, number=number, **named).to_facts()
 
         return numbered
@@ -1023,7 +1025,7 @@ class Engine:
         from bluegreen.adoption import elsewhere
 
         live = record.live if record else None
-        traces = self._cloud(config).traces(live.group if live else config.group, record.next if record else 1)
+        traces = self._cloud(config).traces(live.group if live else config.names[0], record.next if record else 1)
         if elsewhere(failed, traces):
             what = "failed, and AWS does not confirm it: the journal is old, or belongs to another service"
             raise Refused(what, reason=Reason.UNRESOLVED, where=failed.id, hint=put_right(config.id))

@@ -83,7 +83,7 @@ class Verb(StrEnum):
     PIN_BLUE = "pin_blue"  # template version to a number, minimum to the desired size
     SUSPEND_BLUE = "suspend_blue"  # the processes that would change blue's size by themselves
     MAKE_TEMPLATE_VERSION = "make_template_version"
-    CREATE_GREEN = "create_green"
+    CREATE_GREEN = "create_green"  # make it; of a standing pair take the idle one: mark it, and give it its size
     SUSPEND_GREEN = "suspend_green"
     ATTACH_GREEN = "attach_green"  # what is attached to blue, to green: policies, alarms, schedules, and so on
     JOIN_GREEN = "join_green"  # attach green to its target groups
@@ -111,6 +111,8 @@ class Verb(StrEnum):
     DROP_ALARMS = "drop_alarms"  # the copies of alarms that were made for green
     KEEP_GREEN = "keep_green"  # suspend the processes that change a green that failed, which stays for inspection
     DELETE_GREEN = "delete_green"
+    EMPTY_GREEN = "empty_green"  # of a standing pair: its size to 0 again
+    RETURN_GREEN = "return_green"  # of a standing pair: its own sizes, template reference, processes and tags
     DELETE_TEMPLATE_VERSION = "delete_template_version"
     UNPIN_BLUE = "unpin_blue"
     RESUME_BLUE = "resume_blue"
@@ -180,6 +182,7 @@ class Awaited(StrEnum):
     BLUE_EMPTY = "blue_empty"  # blue's instances go through their lifecycle hooks
     WARM_POOL = "warm_pool"  # blue's warm pool is emptied and deleted
     GROUP_GONE = "group_gone"  # a group is being deleted
+    GREEN_EMPTY = "green_empty"  # the instances of a standing pair's green leave
     REFRESHED = "refreshed"  # somebody's instance refresh of blue ends
     BLUE_SETTLED = "blue_settled"  # blue, which was scaling when it was to be pinned, has what it wants
     RETRY = "retry"  # the last call failed and is tried again soon
@@ -359,14 +362,27 @@ class Entered(Recorded):
 
 
 @dataclass(frozen=True)
+class IdleBefore(Recorded):
+    """The idle group of a standing pair before it became green: what a rollback gives back to its owner."""
+
+    minimum: int
+    maximum: int
+    template: str  # id
+    template_version: str  # as the group said it
+    resolved_version: str  # the number it meant then
+    suspended: tuple[str, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)  # its tags of bluegreen's, from earlier releases
+
+
+@dataclass(frozen=True)
 class Act(Recorded):
     """One thing to do, and with what: recorded before it is done, so that a repeated act does the same."""
 
     seldom = (
         *("blue", "size", "share", "preview", "groups", "processes", "instances", "group", "image", "versions"),
-        *("again", "until"),
+        *("again", "until", "green"),
     )
-    reads = MappingProxyType({"verb": Verb, "blue": BlueBefore.from_facts})
+    reads = MappingProxyType({"verb": Verb, "blue": BlueBefore.from_facts, "green": IdleBefore.from_facts})
 
     verb: Verb
     blue: BlueBefore | None = None  # PIN_BLUE: as it is before
@@ -381,11 +397,12 @@ class Act(Recorded):
     versions: tuple[int, ...] = ()  # DROP_VERSIONS: numbers
     again: int = 0  # ATTACH_GREEN: how often it was done before
     until: float | None = None  # KEEP_GREEN: epoch seconds
+    green: IdleBefore | None = None  # PIN_BLUE, of a standing pair: the idle one as it is before
 
     def to_facts(self) -> dict[str, Any]:
         """As it is recorded, JSON-ready."""
-        facts = super().to_facts()
-        return facts if self.blue is None else {**facts, "blue": self.blue.to_facts()}
+        before = {name: one.to_facts() for name in ("blue", "green") if (one := getattr(self, name)) is not None}
+        return {**super().to_facts(), **before}
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,28 @@ class Group:
         return tuple(i.id for i in self.instances if i.in_service)
 
 
+@dataclass(frozen=True)
+class Idle:
+    """The group of a standing pair that is to be green."""
+
+    group: Group
+    resolved_version: str  # the number that its template reference means now
+    marks: Mapping[str, str] = field(default_factory=dict)  # its tags of bluegreen's
+
+
+def busy(group: Group) -> str:
+    """What keeps a group of a standing pair from being green, in one clause; "" when it is idle."""
+    if group.deleting:
+        return f"{group.name} is being deleted"
+    if group.desired or group.instances:
+        count = f"{len(group.instances)} instance{'' if len(group.instances) == 1 else 's'}"
+        return f"{group.name} is not idle: it has {count} and the size {group.desired}"
+    if group.target_groups:
+        where = (arn.rpartition("targetgroup/")[2].partition("/")[0] for arn in sorted(group.target_groups))
+        return f"{group.name} is not idle: it is attached to {' and '.join(where)}"
+    return ""
+
+
 #: So many instances that come or go are named; of a large group the others are counted.
 NAMED = 3
 
@@ -208,6 +230,8 @@ class Observation:
     #: and of green, looked for while instances of theirs come or go
     refresh: str = ""
     green: Group | None = None
+    #: of a standing pair, launching, before blue is pinned: the group that is to be green
+    spare: Idle | None = None
     #: groups beside blue and green that earlier releases left, as far as they exist; None: not looked for
     rest: tuple[Group, ...] | None = None
     #: target group ARN -> instance id -> target state; exactly the release's target groups
@@ -320,6 +344,8 @@ class FindingKey(StrEnum):
     RETAINED_INSTANCES = "retained_instances"  # blue keeps instances whose termination hook is abandoned
     CAPACITY_RESERVATIONS = "capacity_reservations"  # blue launches into reservations only
     WARM_POOL = "warm_pool"  # blue has one
+    PAIR_BUSY = "pair_busy"  # of a standing pair: the group that is to be green is in use
+    PAIR_DIFFERS = "pair_differs"  # of a standing pair: it is not as blue is
     PREDICTIVE_SCALING = "predictive_scaling"  # a policy of blue forecasts from the history of its group
     TOO_MANY_TAGS = "too_many_tags"  # green would have more than AWS takes
     TEMPLATE_FULL = "template_full"  # the launch template takes no more versions
@@ -436,6 +462,7 @@ class Baseline:
     unsettled: str = ""  # what is under way in a whole blue and ends by itself, in one clause: a release waits for it
     borne: int = 0  # how many of blue, and of the rest, are in service and healthy wherever they serve
     rest: tuple[Group, ...] = ()  # what failed releases left in the target groups, which a cure takes out
+    spare: Idle | None = None  # of a standing pair: the group that is to be green
     sets_default: bool = True  # whether the released version may become the template's default
     attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # to blue: kind -> names
     findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning

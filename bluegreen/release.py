@@ -32,6 +32,7 @@ from bluegreen.events import (
     Facts,
     Fleet,
     HoldOrdered,
+    IdleBefore,
     Observed,
     ObservedState,
     Outcome,
@@ -211,6 +212,7 @@ class Release:
     reason: Reason | None = None
     message: str = ""
     blue: BlueBefore | None = None
+    green_before: IdleBefore | None = None  # of a standing pair: green before it was taken
     size: int = 0  # how many green must bear
     grew_from: int = 0  # how many it was made with, once it has to grow because blue did; 0 before
     share: int = 0  # green's share in percent, as it was last asked for
@@ -313,6 +315,34 @@ class Release:
         return bool(self.listeners)
 
     @property
+    def pair(self) -> bool:
+        """Whether blue and green are a standing pair: green was there before, and neither is ever deleted."""
+        return bool(self.config.get("groups"))
+
+    @property
+    def template(self) -> str:
+        """Id of the launch template that its version is made in: green's own, where it has one; "" before PIN_BLUE."""
+        return self.green_before.template if self.green_before else self.blue.template if self.blue else ""
+
+    @property
+    def source_version(self) -> str:
+        """Number of the version that its own is made from, with another image; "" before PIN_BLUE."""
+        own, blue = self.green_before, self.blue
+        return (
+            own.resolved_version
+            if own and blue and own.template != blue.template
+            else blue.resolved_version
+            if blue
+            else ""
+        )
+
+    @property
+    def reference(self) -> str:
+        """The version that green's owner has it launch from, as the group says it; "" before PIN_BLUE."""
+        before = self.green_before or self.blue
+        return before.template_version if before else ""
+
+    @property
     def blue_targets(self) -> tuple[str, ...]:
         """ARNs of the target groups that blue has to be in."""
         return tuple(arn for arn in self.target_groups if arn != self.idle_target_group)
@@ -397,7 +427,8 @@ class Release:
     def known_groups(self) -> tuple[str, ...]:
         """Names of the groups beside blue and green that earlier releases left, in traffic or without."""
         left = [one["group"] for one in self.takes.get("left", ()) if not isinstance(one, str)]
-        return tuple(dict.fromkeys([*(one["group"] for one in self.rest), *left]))
+        every = dict.fromkeys([*(one["group"] for one in self.rest), *left])
+        return tuple(name for name in every if not (self.pair and name == self.green_group))
 
     @property
     def short(self) -> bool:
@@ -626,7 +657,8 @@ def _began(release: Release, event: Event, act: Act) -> Release:
     tries = {**release.tries, verb: release.tries.get(verb, 0) + 1}
     changed = replace(release, began={**release.began, verb: event}, tries=tries, interrupted=False, awaits=None)
     if act.blue is not None and release.blue is None:
-        return replace(changed, blue=act.blue, size=max(act.blue.desired, release.wanted))
+        size = max(act.blue.desired, release.wanted)
+        return replace(changed, blue=act.blue, green_before=act.green, size=size)
     if act.size is not None:
         return replace(changed, size=act.size, grew_from=release.grew_from or release.size)
     if act.share is not None:

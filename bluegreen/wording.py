@@ -17,7 +17,6 @@ from bluegreen.events import (
     Awaited,
     Awaiting,
     Blinded,
-    BlueBefore,
     CheckState,
     Detached,
     Did,
@@ -116,12 +115,25 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
         "suspended the processes that change {green}, which stays for inspection until {until}",
     ),
     Verb.DELETE_GREEN: ("delete {green}", "ordered the deletion of {green}"),
+    Verb.EMPTY_GREEN: ("set the size of {green} to 0", "set the size of {green} to 0"),
+    Verb.RETURN_GREEN: (
+        "give {green} back to its owner as it was",
+        "gave {green} back to its owner, with its own sizes, template version, processes and tags",
+    ),
     Verb.DELETE_TEMPLATE_VERSION: (
         "delete {version} of launch template {template}",
         "deleted {version} of launch template {template}",
     ),
     Verb.UNPIN_BLUE: ("put back what was pinned on {blue}{sizes}", "put back what was pinned on {blue}{sizes}"),
     Verb.RESUME_BLUE: ("resume {processes} on {blue}", "resumed {processes} on {blue}"),
+}
+
+#: The same of a standing pair, where it is otherwise: no group is made or removed.
+_ACTS_OF_A_PAIR: Mapping[Verb, tuple[str, str]] = {
+    Verb.CREATE_GREEN: (
+        "give {green}, the idle one of the pair, {new_version} and {servers}",
+        "gave {green}, the idle one of the pair, {new_version} and {servers}",
+    ),
 }
 
 _REASONS: Mapping[Reason, str] = {
@@ -188,6 +200,11 @@ _PHASES: Mapping[Phase, str] = {
     Phase.ROLLING_BACK: "the traffic returns to blue, then green is removed",
 }
 
+_PHASES_OF_A_PAIR: Mapping[Phase, str] = {
+    Phase.RETIRING: "blue is emptied, and is the idle one from then on; once it is empty, there is no rollback",
+    Phase.ROLLING_BACK: "the traffic returns to blue, then green is emptied and is the idle one again",
+}
+
 _WAITS: Mapping[Awaited, str] = {
     Awaited.BUILDER_FREE: "another release to free {builder}",
     Awaited.BUILDER_UP: "{builder} to boot and answer",
@@ -208,6 +225,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.BLUE_EMPTY: "blue's instances to leave{blue_left}{blue_in_the_way}",
     Awaited.WARM_POOL: "the warm pool of {blue} to be gone",
     Awaited.GROUP_GONE: "the deleted group to be gone",
+    Awaited.GREEN_EMPTY: "green's instances to leave{green_left}{green_in_the_way}",
     Awaited.REFRESHED: "the instance refresh of {blue} to end",
     Awaited.BLUE_SETTLED: "{blue} to settle, as it is scaling{blue_count}{blue_in_the_way}",
     Awaited.RETRY: "the next try{failed_attempt}",
@@ -438,6 +456,8 @@ def phase_meaning(phase: Phase, release: Release | None = None) -> str:
         return "green serves alone; there is no rollback to a blue that was unhealthy when it left"
     if phase is Phase.SWITCHING and release and release.cure and release.left_whole is None:
         return "green gets all the traffic as soon as it can carry it"
+    if release and release.pair and phase in _PHASES_OF_A_PAIR:
+        return _PHASES_OF_A_PAIR[phase]
     return _PHASES[phase]
 
 
@@ -446,7 +466,7 @@ def intent(act: Act, release: Release, *, arns: bool = True) -> str:
     names = _names(act, release)
     if arns:
         names |= _targets(release, lambda arn: f"{short(arn)} ({arn})")
-    return one_line(_ACTS[act.verb][0].format_map(names))
+    return one_line(_words_of(act.verb, release)[0].format_map(names))
 
 
 def awaiting(awaited: Awaited, deadline: float | None, now: float, release: Release) -> str:
@@ -475,6 +495,7 @@ def awaited_text(awaited: Awaited, release: Release) -> str:
         "green_count": f" ({green.in_service} of {green.desired})" if green else "",
         "blue_count": f" ({blue.in_service} of {blue.desired})" if blue else "",
         "blue_left": f" ({blue.in_service} left)" if blue else "",
+        "green_left": f" ({green.in_service} left)" if green else "",
         "blue_serving": f" ({blue.serving} of {blue.desired})" if blue else "",
         "blue_in_the_way": _in_the_way(release, "blue"),
         "green_in_the_way": _in_the_way(release, "green"),
@@ -659,7 +680,12 @@ def needed(release: Release, check: str) -> int:
 
 
 def _done(act: Act | Did, release: Release, form: int) -> str:
-    return _ACTS[act.verb][form].format_map(_names(act, release))
+    return _words_of(act.verb, release)[form].format_map(_names(act, release))
+
+
+def _words_of(verb: Verb, release: Release) -> tuple[str, str]:
+    """What is to be done, and what was done."""
+    return (_ACTS_OF_A_PAIR if release.pair and verb in _ACTS_OF_A_PAIR else _ACTS)[verb]
 
 
 def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
@@ -676,7 +702,8 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "image": image or release.image or release.image_name,
         "made_image": f" ({image})" if image else "",
         "image_name": release.image_name,
-        "template": (before.template if before else "") or "of blue",
+        "template": release.template or "of blue",
+        "new_version": f"template version {version}" if version else "the new template version",
         "blue_version": before.resolved_version if before else "as it is now",
         "version": f"version {version}" if version else "the new version",
         "until": moment(release.kept_until, MINUTE) if release.kept_until is not None else "later",
@@ -687,7 +714,7 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "processes": ", ".join(act.processes if act else ()) or "the scaling processes",
         "servers": count_of(size, "instance") if size or before else "as many instances as blue has",
         "sizes": f" (minimum {before.minimum}, template version {before.template_version})" if before else "",
-        "stays": _stays(did, before),
+        "stays": _stays(did, release),
         "given": _given(release.share if act is None or act.share is None else act.share),
         **_targets(release, short),
     }
@@ -713,11 +740,11 @@ def _attached(did: Did | None) -> dict[str, str]:
     }
 
 
-def _stays(did: Did | None, before: BlueBefore | None) -> str:
-    """That green launches from a number where blue had `$Latest` or `$Default`; empty when it does not."""
-    if not (before and did and did.stays_on_version):
+def _stays(did: Did | None, release: Release) -> str:
+    """That green launches from a number where its owner has `$Latest` or `$Default`; empty when it does not."""
+    if not (release.reference and did and did.stays_on_version):
         return ""
-    return f"; it stays on template version {did.stays_on_version}, as {before.template_version} now means another"
+    return f"; it stays on template version {did.stays_on_version}, as {release.reference} now means another"
 
 
 def _given(share: float) -> str:

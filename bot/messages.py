@@ -327,19 +327,32 @@ def _bar(release: Release) -> str:
     return "  ".join(parts)
 
 
+def _is_back(release: Release, which: str) -> bool:
+    """Whether green, of a standing pair, was given back to its owner."""
+    return which == "green" and Verb.RETURN_GREEN in release.did
+
+
 def _group(release: Release, which: str) -> str:
     name = release.blue_group if which == "blue" else release.green_group
     mark = "🔷" if which == "blue" else "🟩"
-    deleted = Verb.DELETE_BLUE if which == "blue" else Verb.DELETE_GREEN
+    gone = Verb.DELETE_BLUE if which == "blue" else Verb.DELETE_GREEN
     # Blue serves from before the release; what it counts is not seen before green is to be made.
     unseen = (
         ("is ill" if release.cure else "serves")
         if which == "blue"
+        else "idle"
+        if release.pair
         else "was not made"
         if release.outcome
         else "not made yet"
     )
-    said = "removed" if deleted in release.did else _count(release, which) or unseen
+    said = (
+        "removed"
+        if gone in release.did
+        else "idle again"
+        if _is_back(release, which)
+        else _count(release, which) or unseen
+    )
     return f"{mark} *{which}*  {_code(name)}\n{said}"
 
 

@@ -5,7 +5,8 @@
     observer    what a phase observes                  images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
     probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy,
-                                                                  `attachments` what hangs on it
+                                                                  `attachments` what hangs on it,
+                                                                  `pair` of a standing pair
                                                        traffic    joining, leaving, weights, what is shown
 
 This package uses no sleep, clock or environment. Only this package sees boto3 and its errors.
@@ -18,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import boto3
 
-from bluegreen.aws import attachments, builder, groups, images, inventory, preflight, templates, traffic
+from bluegreen.aws import attachments, builder, groups, images, inventory, pair, preflight, templates, traffic
 from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, web_identity_session
 from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
@@ -179,7 +180,9 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.PIN_BLUE: lambda calls, config, release, act: groups.pin(calls, release, act),
     Verb.SUSPEND_BLUE: lambda calls, config, release, act: groups.suspend_blue(calls, release),
     Verb.MAKE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.make(calls, release),
-    Verb.CREATE_GREEN: lambda calls, config, release, act: groups.create(calls, release),
+    Verb.CREATE_GREEN: lambda calls, config, release, act: (pair.take if release.pair else groups.create)(
+        calls, release
+    ),
     Verb.SUSPEND_GREEN: lambda calls, config, release, act: groups.suspend_green(calls, release),
     Verb.ATTACH_GREEN: lambda calls, config, release, act: attachments.attach(calls, release),
     Verb.JOIN_GREEN: lambda calls, config, release, act: traffic.join(calls, release, release.green_group),
@@ -207,6 +210,8 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.DROP_ALARMS: lambda calls, config, release, act: attachments.drop_copies(calls, release),
     Verb.KEEP_GREEN: lambda calls, config, release, act: groups.keep_green(calls, release),
     Verb.DELETE_GREEN: lambda calls, config, release, act: groups.delete_green(calls, release),
+    Verb.EMPTY_GREEN: lambda calls, config, release, act: pair.empty(calls, release),
+    Verb.RETURN_GREEN: lambda calls, config, release, act: pair.give_back(calls, release),
     Verb.DELETE_TEMPLATE_VERSION: lambda calls, config, release, act: templates.delete(calls, release),
     Verb.UNPIN_BLUE: lambda calls, config, release, act: groups.unpin(calls, release),
     Verb.RESUME_BLUE: lambda calls, config, release, act: groups.resume(calls, release, release.blue_group),

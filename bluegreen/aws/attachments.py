@@ -435,9 +435,11 @@ def follow(calls: Calls, release: Release) -> Made:
     The answer holds blue's own sizes and warm pool, which are green's in the end.
     """
     there = _both(calls, release)
-    attached = _sync(calls, release, there, release.attached.parts if release.attached else None)
     blue = there[release.blue_group]
     sizes = {"minimum": blue["MinSize"], "maximum": blue["MaxSize"], "desired": blue["DesiredCapacity"]}
+    if release.pair:  # what is attached to either is its owner's
+        return {"attached": AttachedParts((), {}, (), **sizes)}
+    attached = _sync(calls, release, there, release.attached.parts if release.attached else None)
     return {"attached": replace(attached, **sizes, warm_pool=_pool(blue))}
 
 

@@ -127,11 +127,21 @@ def _reference(shown: Shown, version: str) -> dict[str, str]:
 
 def _tags(blue: Shown, release: Release) -> list[dict[str, Any]]:
     """Blue's tags without AWS's own, which callers may not set, and with this release's."""
-    kept = own_tags(blue)
-    own = [{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.ours(release).items()]
-    held = {"Key": tags.HELD, "Value": release.mark, "PropagateAtLaunch": False}
-    plain = [{k: tag.get(k, "") for k in ("Key", "Value", "PropagateAtLaunch")} for tag in [*kept, *own, held]]
-    return [{**tag, "ResourceId": release.green_group, "ResourceType": "auto-scaling-group"} for tag in plain]
+    kept = [{k: tag.get(k, "") for k in ("Key", "Value", "PropagateAtLaunch")} for tag in own_tags(blue)]
+    of = {"ResourceId": release.green_group, "ResourceType": "auto-scaling-group"}
+    return [*({**tag, **of} for tag in kept), *marks(release)]
+
+
+def marks(release: Release) -> list[dict[str, Any]]:
+    """This release's tags of green, as CreateOrUpdateTags takes them."""
+    name = release.green_group
+    return [*marked(name, tags.ours(release)), *marked(name, {tags.HELD: release.mark}, spread=False)]
+
+
+def marked(group: str, values: Mapping[str, str], *, spread: bool = True) -> list[dict[str, Any]]:
+    """These tags of a group, in the same form; `spread` to its instances."""
+    of = {"ResourceId": group, "ResourceType": "auto-scaling-group"}
+    return [{"Key": key, "Value": value, "PropagateAtLaunch": spread, **of} for key, value in values.items()]
 
 
 def is_kept(tag: Shown) -> bool:

@@ -21,6 +21,8 @@ from bluegreen.release import Release, holder_of
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
+#: And those that its alarms and policies do.
+SCALING = (*OWN_MIND, "AlarmNotification")
 #: The processes by which a group changes its instances by itself, or gives them traffic. `Terminate` is left, so that
 #: a person, and the deletion of the group, can end them.
 CHANGING = (
@@ -163,9 +165,9 @@ def target_groups(group: Answer) -> set[str]:
     return {*group.get("TargetGroupARNs", []), *sources}
 
 
-def failed(calls: Calls, name: str) -> Failed:
+def failed(calls: Calls, name: str, since: float = 0.0) -> Failed:
     """Why the group's newest launches failed, since the last that did not (API, DescribeScalingActivities)."""
-    ended = (a for a in activities(calls, name) if a["StatusCode"] in (*FAILED, "Successful"))
+    ended = (a for a in activities(calls, name, since) if a["StatusCode"] in (*FAILED, "Successful"))
     launches = (a for a in ended if a["Description"].startswith("Launching"))
     lacking = [(a["StartTime"].timestamp(), _words(a)) for a in takewhile(_went_wrong, launches)]
     return Failed(lacking[0][1], _refusals(lacking)) if lacking else NOTHING
@@ -198,10 +200,10 @@ def _kind(said: str) -> str:
     return " ".join(word for word in said.split() if not re.search(r"\d", word))
 
 
-def activities(calls: Calls, name: str) -> list[Answer]:
-    """The group's last activities, the newest first; none when it is gone (API, DescribeScalingActivities)."""
+def activities(calls: Calls, name: str, since: float = 0.0) -> list[Answer]:
+    """The group's last activities since then, newest first; none when it is gone (API, DescribeScalingActivities)."""
     shown = calls.autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=ACTIVITIES)
-    return list(shown["Activities"])
+    return [one for one in shown["Activities"] if one["StartTime"].timestamp() >= since]
 
 
 def taken(calls: Calls, told: Iterable[Answer], ill: Collection[str]) -> tuple[str, ...]:
@@ -283,7 +285,7 @@ def pin(calls: Calls, release: Release, act: Act) -> Made:
     before = release.blue or act.blue
     assert before is not None
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
-    if before.marked and _held_by(blue) != release.mark:
+    if before.marked and held_by(blue) != release.mark:
         _must_be_as_before(dict(blue), before, release)
         marked = {**tag(release.blue_group, tags.HELD), "Value": release.mark, "PropagateAtLaunch": False}
         calls.autoscaling.create_or_update_tags(Tags=[marked])
@@ -325,12 +327,21 @@ def unprotect(calls: Calls, release: Release, ids: Iterable[str]) -> Made:
     """Lift the scale-in protection of these instances, as far as they are still there and protected."""
     blue = _blue_to_change(calls, release, "SetInstanceProtection")
     still = {i.id for i in blue.instances if i.protected} if blue else set()
-    wanted = [id_ for id_ in ids if id_ in still]
-    for batch in batches(wanted, PROTECTION_BATCH):
-        calls.autoscaling.set_instance_protection(
-            AutoScalingGroupName=release.blue_group, InstanceIds=batch, ProtectedFromScaleIn=False
-        )
+    _unprotect(calls, release.blue_group, [id_ for id_ in ids if id_ in still])
     return {}
+
+
+def unprotect_all(calls: Calls, group: Answer) -> None:
+    """Lift the scale-in protection of all instances of a group."""
+    shown = known(group)
+    _unprotect(calls, shown.name, [one.id for one in shown.instances if one.protected])
+
+
+def _unprotect(calls: Calls, name: str, ids: list[str]) -> None:
+    for batch in batches(ids, PROTECTION_BATCH):
+        calls.autoscaling.set_instance_protection(
+            AutoScalingGroupName=name, InstanceIds=batch, ProtectedFromScaleIn=False
+        )
 
 
 def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Made:
@@ -343,9 +354,16 @@ def still_blue(calls: Calls, release: Release, processes: Iterable[str]) -> Made
 
 
 def empty(calls: Calls, release: Release) -> Made:
-    """Blue to size 0: its instances go through their lifecycle hooks. Its maximum is 0, too: no slip starts any."""
-    _must_be_out(describe(calls, release.blue_group).get(release.blue_group, {}), release, "UpdateAutoScalingGroup")
-    _update(calls, release.blue_group, MinSize=0, DesiredCapacity=0, MaxSize=0)
+    """Blue to size 0: its instances go through their lifecycle hooks. Its maximum is 0, too: no slip starts any.
+
+    One of a standing pair is idle from then on: nobody holds it, and its template reference is its owner's again.
+    """
+    blue = describe(calls, release.blue_group).get(release.blue_group, {})
+    _must_be_out(blue, release, "UpdateAutoScalingGroup")
+    own = copy.on_version(blue, _before(release).template_version) if release.pair else {}
+    if release.pair and held_by(blue) == release.mark:
+        _take_mark_off(calls, release.blue_group)
+    _update(calls, release.blue_group, MinSize=0, DesiredCapacity=0, MaxSize=0, **own)
     return {}
 
 
@@ -372,11 +390,19 @@ def _has_warm_pool(calls: Calls, release: Release) -> bool:
 
 def delete_blue(calls: Calls, release: Release) -> Made:
     """Delete the empty blue group; never by force, so AWS refuses while anything runs in it."""
+    _must_not_stay(release, release.blue_group)
     blue = describe(calls, release.blue_group).get(release.blue_group)
     if blue is not None and not blue.get("Status"):
         _must_be_out(blue, release, "DeleteAutoScalingGroup")
         _delete(calls, release.blue_group)
     return {}
+
+
+def _must_not_stay(release: Release, name: str) -> None:
+    """Neither group of a standing pair is this tool's to delete, whatever was decided."""
+    if release.pair:
+        what = f"the group {name} is of a standing pair, so bluegreen does not delete it"
+        raise AwsError(what, code="OfAPair", operation="DeleteAutoScalingGroup")
 
 
 def _must_be_out(blue: Answer, release: Release, operation: str) -> None:
@@ -397,7 +423,7 @@ def emptied(config: Config, release: Release, shown: Iterable[Answer]) -> tuple[
     It leaves out the configured group, because that belongs to someone else, such as Terraform. It also leaves out
     groups that have instances, are attached to anything, or have a name that their release did not give.
     """
-    if config.retire != "empty":
+    if config.retire != "empty" or config.groups:
         return ()
     kept = {config.group, release.blue_group, release.green_group}
     return tuple(
@@ -480,20 +506,19 @@ def grow(calls: Calls, release: Release, size: int) -> Made:
 
 
 def restore(calls: Calls, release: Release) -> Made:
-    """The sizes that blue would have for green, and blue's template reference where it means our version now.
+    """The sizes that blue would have for green, and its owner's template reference where it means our version now.
 
     Where it now means another, green stays on its number; the answer says so.
     """
-    before = _before(release)
     green = own_green(calls, release, "UpdateAutoScalingGroup")
     _must_be_held(green, release, "UpdateAutoScalingGroup")
-    sizes = _sizes_for(green, release)
-    if before.template_version not in _SYMBOLIC:
+    sizes, reference = _sizes_for(green, release), release.reference
+    if reference not in _SYMBOLIC:
         _update(calls, release.green_group, **sizes)
         return {}
-    meant = templates.resolved(templates.look(calls, before.template), before.template_version)
+    meant = templates.resolved(templates.look(calls, release.template), reference)
     if meant == str(release.template_version):
-        _update(calls, release.green_group, **sizes, **copy.on_version(green, before.template_version))
+        _update(calls, release.green_group, **sizes, **copy.on_version(green, reference))
         return {}
     _update(calls, release.green_group, **sizes)
     return {"stays_on_version": release.template_version}
@@ -512,6 +537,7 @@ def _sizes_for(green: Mapping[str, Any], release: Release) -> Answer:
 
 def delete_green(calls: Calls, release: Release) -> Made:
     """Delete green with its instances; only if it is this release's. Blue's deletion protection was copied: lifted."""
+    _must_not_stay(release, release.green_group)
     green = describe(calls, release.green_group).get(release.green_group)
     if green is None or green.get("Status"):
         return {}
@@ -562,7 +588,8 @@ def must_be_ours(group: Mapping[str, Any], release: Release, operation: str) -> 
         name = group["AutoScalingGroupName"]
         maker = tags.maker(group.get("Tags"))
         what = f"the group {name} is of {maker}, not of this release, so bluegreen leaves it as it is"
-        raise AwsError(what, code="NotOurs", operation=operation)
+        # One of a standing pair was there before it was marked: a read may be older than the mark.
+        raise AwsError(what, code="NotOurs", operation=operation, transient=release.pair)
 
 
 def own_green(calls: Calls, release: Release, operation: str) -> Answer:
@@ -592,9 +619,18 @@ def suspend_blue(calls: Calls, release: Release) -> Made:
 
 
 def suspend_green(calls: Calls, release: Release) -> Made:
-    """Suspend on green what blue had suspended, and what would change it by itself."""
-    _must_be_held(_must_exist(calls, release.green_group, "SuspendProcesses"), release, "SuspendProcesses")
-    suspend(calls, release.green_group, sorted({*OWN_MIND, *_before(release).suspended}))
+    """Suspend on green what blue had suspended, and what would change it by itself.
+
+    Of a standing pair only what scales is as on blue: its alarms were suspended as long as it was idle.
+    """
+    green = _must_exist(calls, release.green_group, "SuspendProcesses")
+    _must_be_held(green, release, "SuspendProcesses")
+    theirs = {*_before(release).suspended}
+    suspend(calls, release.green_group, sorted({*OWN_MIND, *(theirs & {*SCALING} if release.pair else theirs)}))
+    if release.pair and {*SCALING} & suspended(green) - theirs - {*OWN_MIND}:
+        calls.autoscaling.resume_processes(
+            AutoScalingGroupName=release.green_group, ScalingProcesses=["AlarmNotification"]
+        )
     return {}
 
 
@@ -606,7 +642,7 @@ def resume(calls: Calls, release: Release, name: str) -> Made:
     ours = sorted(suspended - {*_before(release).suspended})
     if ours:
         calls.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
-    if _held_by(group) == release.mark:
+    if held_by(group) == release.mark:
         _take_mark_off(calls, name)
     return {}
 
@@ -623,7 +659,8 @@ def _take_mark_off(calls: Calls, name: str) -> None:
 # --- whose settings ------------------------------------------------------------------------------
 
 
-def _held_by(group: Mapping[str, Any]) -> str:
+def held_by(group: Mapping[str, Any]) -> str:
+    """The mark of the release that holds the group; "" without one."""
     return tags.as_dict(group.get("Tags")).get(tags.HELD, "")
 
 
@@ -634,13 +671,13 @@ def tag(name: str, key: str) -> Answer:
 
 def _must_be_held(group: Mapping[str, Any], release: Release, operation: str) -> None:
     """Only its holder changes it. A read may be older than the mark, so the error passes: a later look decides."""
-    if not release.holds(_held_by(group)):
+    if not release.holds(held_by(group)):
         raise _of_another(group, operation)
 
 
 def must_not_be_anothers(group: Mapping[str, Any], release: Release, operation: str) -> None:
     """AwsError when another release holds the group: an old journal may take for its blue what serves by now."""
-    if release.held_by_another(_held_by(group)):
+    if release.held_by_another(held_by(group)):
         raise _of_another(group, operation)
 
 
@@ -652,7 +689,7 @@ def _blue_to_change(calls: Calls, release: Release, operation: str) -> Group | N
 
 
 def _of_another(group: Mapping[str, Any], operation: str) -> AwsError:
-    holder = holder_of(_held_by(group)) or "nobody"
+    holder = holder_of(held_by(group)) or "nobody"
     name = group["AutoScalingGroupName"]
     what = f"the group {name} is held by {holder}, not by this release, so bluegreen leaves it as it is"
     return AwsError(what, code="NotHeld", operation=operation, transient=True)

@@ -281,7 +281,7 @@ def _of_templates(calls: Calls, release: Release, followed: list[tuple[str, str]
     """
     wanted: dict[str, set[str]] = {}
     if release.blue is not None:
-        wanted[release.blue.template] = {release.blue.resolved_version}
+        wanted[release.template] = {release.source_version}
     for template, version in followed:
         wanted.setdefault(template, set()).add(version)
     used: set[str] = set()

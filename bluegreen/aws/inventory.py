@@ -22,7 +22,8 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
     """
     mine = {group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)}
     own = _images(calls, config)
-    live = {} if recorded in mine else groups.describe(calls, recorded)
+    asked = [name for name in dict.fromkeys((recorded, *(config.groups or ()))) if name and name not in mine]
+    live = groups.describe(calls, *asked) if asked else {}
     numbers = [_number(one.get("Tags"), config) for one in (*mine.values(), *own)]
     numbers += [_holder(one.get("Tags"), config) for one in (*mine.values(), *live.values())]
     first = max(next_number, max(numbers, default=0) + 1)
@@ -39,7 +40,7 @@ def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Trace
 
 def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
     """The same, and all other groups in the target groups; with the image and the commit of each."""
-    known = look(calls, config, config.group, next_number)
+    known = look(calls, config, config.names[0], next_number)
     serving = _serving(calls, config)
     shown = [group for group in groups.everything(calls) if _in(group, config.traffic.target_groups)]
     others = tuple(_whole(calls, _footprint(group, config, serving), group) for group in shown)

@@ -181,7 +181,11 @@ class MetricChecks:
 
 def _followed(name: str, value: str, release: Release) -> str:
     """The value of a dimension; what names the service's group, or with weights a target group, means green's now."""
-    ours = value in (release.blue_group, release.config.get("group")) or is_name_of(release.service, value)
+    ours = value in (
+        release.blue_group,
+        release.config.get("group"),
+        *(release.config.get("groups") or ()),
+    ) or is_name_of(release.service, value)
     if name == "AutoScalingGroupName" and ours:
         return release.green_group
     if name == "TargetGroup" and release.weighted and any(arn.endswith(f":{value}") for arn in release.target_groups):

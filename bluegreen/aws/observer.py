@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bluegreen.aws import attachments, builder, groups, images, surroundings, tags, templates, traffic
+from bluegreen.aws import attachments, builder, groups, images, pair, surroundings, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
 from bluegreen.events import Act, Phase, Verb
-from bluegreen.observation import TARGETS, Group, Observation
+from bluegreen.observation import TARGETS, Group, Idle, Observation
 from bluegreen.release import Release
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
@@ -53,6 +53,16 @@ def _lacking(release: Release, seen: Observation) -> bool:
     """Whether green lacks whom AWS or a hand took, as far as known: a command may find nobody to run on."""
     told = (release.taken and release.taken.value) or seen.taken
     return bool(told) or (seen.green is not None and any(one.set_aside for one in seen.green.instances))
+
+
+def _is_there(release: Release) -> bool:
+    """Of a standing pair the idle group is green from when it is taken until it is given back."""
+    return not release.pair or (Verb.CREATE_GREEN in release.began and Verb.RETURN_GREEN not in release.did)
+
+
+def _since(release: Release) -> float:
+    """Since when green's activities count: a group of a standing pair has those of earlier releases, too."""
+    return release.began[Verb.CREATE_GREEN].at - 1 if release.pair and Verb.CREATE_GREEN in release.began else 0.0
 
 
 class Observer:
@@ -111,6 +121,7 @@ class Observer:
                 schedules=tuple(attachments.schedules(self._calls, blue.name)),
                 refresh=surroundings.refreshing_if_told(self._calls, blue.name),
                 blue_targets={} if release.cure else traffic.targets(self._calls, release.blue_targets),
+                spare=self._spare_group(release),
             )
         return self._routed(release, seen, ROUTES_EVERY)
 
@@ -157,10 +168,15 @@ class Observer:
         unused = gone or release.kept_until is not None
         if release.blue and Verb.MAKE_TEMPLATE_VERSION in release.began and unused:
             # Needed only for removing our version, from which green may launch as long as it is there.
-            seen = replace(seen, template=templates.look(self._calls, release.blue.template, release))
+            seen = replace(seen, template=templates.look(self._calls, release.template, release))
         return seen
 
     # --- parts
+
+    def _spare_group(self, release: Release) -> Idle | None:
+        """Of a standing pair the group that is to be green."""
+        shown = groups.describe(self._calls, release.green_group) if release.pair else {}
+        return pair.idle(self._calls, shown[release.green_group]) if shown else None
 
     def _traffic(self, release: Release, seen: Observation) -> Observation:
         """Who is in the target groups and how well, and with weights what each listener gives green."""
@@ -206,7 +222,7 @@ class Observer:
         if len(whole) >= green.desired:
             return seen
         ill = [one.id for one in green.instances if one.lifecycle == "InService" and one.id not in whole]
-        told = groups.activities(self._calls, green.name)
+        told = groups.activities(self._calls, green.name, _since(release))
         detached = groups.detached(self._calls, told, release.started_at)
         return replace(seen, taken=groups.taken(self._calls, told, ill), detached={green.name: detached})
 
@@ -245,7 +261,7 @@ class Observer:
         green = shown.get(release.green_group)
         up = groups.seen(green)
         lacking = why_not and up is not None and len(up.in_service) < up.desired
-        failed = groups.failed(self._calls, release.green_group) if lacking else groups.NOTHING
+        failed = groups.failed(self._calls, release.green_group, _since(release)) if lacking else groups.NOTHING
         return self._fleets(release, seen, shown, failed)
 
     def _fleets(
@@ -256,6 +272,7 @@ class Observer:
         failed: groups.Failed = groups.NOTHING,
     ) -> Observation:
         """Blue, green, and what earlier releases left; and where each of them has to be."""
+        shown = shown if _is_there(release) else {k: v for k, v in shown.items() if k != release.green_group}
         left = (groups.seen(shown.get(name)) for name in release.known_groups)
         rest = tuple(group for group in left if group and not group.deleting)
         own = (release.blue_group, release.green_group) if release.weighted else ()

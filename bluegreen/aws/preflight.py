@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws import attachments, builder, groups, images, surroundings, tags, templates, traffic, weights
+from bluegreen.aws import attachments, builder, groups, images, pair, surroundings, tags, templates, traffic, weights
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.events import Reason
-from bluegreen.observation import HEALTHY, INITIAL, Baseline, Finding, FindingKey, Group, Template, unsettled
+from bluegreen.observation import HEALTHY, INITIAL, Baseline, Finding, FindingKey, Group, Idle, Template, unsettled
 
 #: Processes without which a group cannot be launched, joined or emptied.
 NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")
@@ -35,30 +36,26 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
     """
     blue = _group(calls, config, group)
     _must_be_plain(blue, config)
-    shown = _target_groups(calls, config)
-    arns = tuple(arn for arn, _ in shown)
-    ways = traffic.routes_of(calls, set(arns), traffic.balancers_of(described for _, described in shown))
-    left = _left(calls, rest)
-    weighing = weights.assess(calls, config, arns, ways, _idle(blue, arns) if left else "")
-    serving = tuple(arn for arn in arns if arn != weighing.idle)
-    _must_be_attached(blue, serving)
+    green = _other(calls, config, group)
+    way = _way(calls, config, blue, _left(calls, rest))
+    arns, targets, left, weighing, serving = way.arns, way.targets, way.left, way.weighing, way.serving
     fleet = groups.known(blue)
-    targets = traffic.targets(calls, arns)
-    if weighing.idle:
-        weights.must_be_empty(weighing.idle, targets[weighing.idle], {i.id for one in left for i in one.instances})
     hooks = groups.hooks(calls, fleet.name)
     attached = attachments.look(calls, blue, hooks)
     image, bakes = _image(calls, config, commit, ami)
     launches = template, version, launched = _template(calls, fleet)
-    at = surroundings.Beside(config, blue, fleet, *launches, targets, serving, weighing.idle, bakes, image, hooks)
-    found = [*surroundings.look(calls, at), *attachments.findings(attached)]
+    spare, own = _spare(calls, green, fleet)
+    targeted = (targets, serving, weighing.idle)
+    at = surroundings.Beside(config, blue, fleet, *(own or launches), *targeted, bakes, image, hooks, own and spare)
+    found = [*surroundings.look(calls, at)]
+    found += pair.findings(calls, at, attached, green, launched) if green else attachments.findings(attached)
     found += [*_strangers(calls, config, (fleet, *left), targets), *weighing.findings]
     return Baseline(
         fleet,
         arns,
         template,
         version,
-        traffic.described_lines(ways, set(arns), (*weighing.listeners, *weighing.previews)),
+        traffic.described_lines(way.routes, set(arns), (*weighing.listeners, *weighing.previews)),
         delays=groups.delays(calls, hooks, serving),
         builder=bakes,
         image=image,
@@ -66,12 +63,38 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
         rest=left,
         account=calls.account[0],
         region=calls.account[1],
-        attached=attached.names,
-        sets_default=surroundings.default_is_free(found),
+        attached={} if green else attached.names,
+        spare=spare,
+        sets_default=own is None and surroundings.default_is_free(found),
         findings=tuple(found),
         **_health(fleet, {arn: targets[arn] for arn in serving}, sum(_bears(one, targets) for one in left)),
         **weighing.known,
     )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How traffic reaches blue."""
+
+    arns: tuple[str, ...]  # of the target groups, in the config's order
+    routes: Sequence[traffic.Route]
+    left: tuple[Group, ...]  # what failed releases left in the target groups
+    weighing: weights.WeightedTraffic
+    serving: tuple[str, ...]  # those of the target groups that get traffic
+    targets: dict[str, dict[str, str]]
+
+
+def _way(calls: Calls, config: Config, blue: Answer, left: tuple[Group, ...]) -> _Way:
+    shown = _target_groups(calls, config)
+    arns = tuple(arn for arn, _ in shown)
+    ways = traffic.routes_of(calls, set(arns), traffic.balancers_of(described for _, described in shown))
+    weighing = weights.assess(calls, config, arns, ways, _idle(blue, arns) if left else "")
+    serving = tuple(arn for arn in arns if arn != weighing.idle)
+    _must_be_attached(blue, serving, config)
+    targets = traffic.targets(calls, arns)
+    if weighing.idle:
+        weights.must_be_empty(weighing.idle, targets[weighing.idle], {i.id for one in left for i in one.instances})
+    return _Way(arns, ways, left, weighing, serving, targets)
 
 
 def _idle(blue: Answer, arns: Iterable[str]) -> str:
@@ -87,10 +110,32 @@ def _group(calls: Calls, config: Config, name: str) -> Answer:
     if blue is None:
         known = [group["AutoScalingGroupName"] for group in groups.everything(calls)]
         what = f"there is no Auto Scaling group `{name}` {calls.place}"
-        raise ConfigError(what, where="group", hint=_like(name, known))
+        raise ConfigError(what, where=_key(config), hint=_like(name, known))
     if blue.get("Status"):
-        _unfit(name, f"is being deleted ({blue['Status']})", "Set `group` to the group that serves now.")
+        _unfit(name, f"is being deleted ({blue['Status']})", "Set `group` to the group that serves now.", config)
     return blue
+
+
+def _other(calls: Calls, config: Config, blue: str) -> Answer | None:
+    """Of a standing pair the group that is to be green."""
+    if not config.groups:
+        return None
+    name = pair.other(config, blue)
+    green = _group(calls, config, name)
+    _must_be_plain(green, config)
+    for one in groups.described(calls, (blue, name), "DescribeAutoScalingGroups").values():
+        if one.get("WarmPoolConfiguration"):
+            what, hint = "has a warm pool, which would go on while it is idle", "Remove the warm pool."
+            _unfit(one["AutoScalingGroupName"], what, hint, config)
+    return green
+
+
+def _spare(calls: Calls, green: Answer | None, blue: Group) -> tuple[Idle | None, tuple[Template, str, Answer] | None]:
+    """Of a standing pair the idle group, and what it launches where it has a launch template of its own."""
+    if green is None:
+        return None, None
+    spare = pair.idle(calls, green)
+    return spare, _template(calls, spare.group) if spare.group.template != blue.template else None
 
 
 def _left(calls: Calls, names: Collection[str]) -> tuple[Group, ...]:
@@ -103,7 +148,7 @@ def _left(calls: Calls, names: Collection[str]) -> tuple[Group, ...]:
 def _must_be_plain(blue: Answer, config: Config) -> None:
     """Nothing about the group that this way of releasing cannot keep whole."""
     for what, hint in (*_odd(blue), *_odd_overrides(blue), *_protected(blue, config)):
-        _unfit(blue["AutoScalingGroupName"], what, hint)
+        _unfit(blue["AutoScalingGroupName"], what, hint, config)
 
 
 def _odd(blue: Answer) -> Iterator[tuple[str, str]]:
@@ -150,9 +195,14 @@ def _protected(blue: Answer, config: Config) -> Iterator[tuple[str, str]]:
         yield "is protected from all deletion", "Set `retire: empty`, or lower its deletion protection."
 
 
-def _unfit(name: str, what: str, hint: str) -> NoReturn:
+def _unfit(name: str, what: str, hint: str, config: Config) -> NoReturn:
     """The one place where a group that can never be released so is turned away."""
-    raise ConfigError(f"the group {name} {what}", where="group", hint=hint)
+    raise ConfigError(f"the group {name} {what}", where=_key(config), hint=hint)
+
+
+def _key(config: Config) -> str:
+    """The key that names the group."""
+    return "groups" if config.groups else "group"
 
 
 # --- target groups -------------------------------------------------------------------------------
@@ -206,7 +256,7 @@ def _must_route(group: Answer, name: str, where: str) -> None:
         raise ConfigError(f"no load balancer forwards to `{name}`", where=where, hint=hint)
 
 
-def _must_be_attached(blue: Answer, arns: Sequence[str]) -> None:
+def _must_be_attached(blue: Answer, arns: Sequence[str], config: Config) -> None:
     name, attached = blue["AutoScalingGroupName"], groups.target_groups(blue)
     for n, arn in enumerate(arns):
         if arn not in attached:
@@ -220,7 +270,7 @@ def _must_be_attached(blue: Answer, arns: Sequence[str]) -> None:
         raise ConfigError(f"the group {name} is also attached to {listed}", where="traffic.target_groups", hint=hint)
     lattice = [s["Identifier"] for s in blue.get("TrafficSources", []) if s["Identifier"] not in attached]
     if lattice:
-        _unfit(name, f"gets traffic from {', '.join(lattice)} too", "Only target groups can be released.")
+        _unfit(name, f"gets traffic from {', '.join(lattice)} too", "Only target groups can be released.", config)
 
 
 # --- health --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_commands import cancel_refresh
 from bluegreen.aws_errors import code, lacking
 from bluegreen.config import AlarmCheck, Config
-from bluegreen.observation import Finding, FindingKey, Group, Template, Verdict
+from bluegreen.observation import Finding, FindingKey, Group, Idle, Template, Verdict
 from bluegreen.release import is_name_of
 
 #: Targets a target group can have unless AWS raised it (Elastic Load Balancing quotas).
@@ -80,8 +80,8 @@ class Beside:
     config: Config
     shown: Answer  # blue, as AWS shows it
     blue: Group
-    template: Template
-    version: str  # the number that blue's template reference means now
+    template: Template  # that green launches from: blue's, or its own
+    version: str  # the number that the template reference of its group means now
     launched: Answer  # what that version says
     targets: Mapping[str, Mapping[str, str]]  # target group ARN -> instance id -> state
     serving: tuple[str, ...]  # ARNs of the target groups that blue is in
@@ -89,6 +89,17 @@ class Beside:
     builder: str  # instance id, "" when nothing is baked
     image: str  # AMI id that is released, "" when one is baked
     hooks: Sequence[Answer] = ()  # blue's lifecycle hooks
+    own: Idle | None = None  # of a standing pair: green, where it has a launch template of its own
+
+    @property
+    def launcher(self) -> Group:
+        """Whose launch template gets the version that green launches from."""
+        return self.own.group if self.own else self.blue
+
+    @property
+    def whose(self) -> str:
+        """The same, for people."""
+        return "green's" if self.own else "blue's"
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,8 @@ def _permitted(calls: Calls, at: Beside, what: str, one: Looking) -> tuple[Findi
 
 def followers(calls: Calls, at: Beside) -> Iterator[Finding]:
     """Groups that launch from blue's template, too."""
-    others = [one for one in groups.everything(calls) if one["AutoScalingGroupName"] != at.blue.name]
+    own = {at.blue.name, *(at.config.groups or ())}
+    others = [one for one in groups.everything(calls) if one["AutoScalingGroupName"] not in own]
     shown = ((one["AutoScalingGroupName"], tuple(templates.references(one))) for one in others)
     return _followers(at, "group", shown)
 
@@ -152,19 +164,21 @@ def _followers(at: Beside, kind: str, others: Iterable[templates.Follower]) -> I
     if latest:
         harm = "would launch the unreleased image as soon as green exists"
         yield _follows(at, kind, latest, templates.LATEST, harm)
-    if default and "shared_template" in at.config.allow:
+    if default and "shared_template" in at.config.allow and at.own is None:
         harm = "launch the new image once the release is live, because its version becomes the default"
         yield _follows(at, kind, default, templates.DEFAULT, harm)
     elif default:
         yield _default_followed(at, kind, default)
     if by:
         numbered = [name for names in by.values() for name in names]
-        found = f"{_named(kind, numbered)} launch{_es(numbered)} from a numbered version of {at.blue.template}, too"
+        found = f"{_named(kind, numbered)} launch{_es(numbered)} from a numbered version of {at.launcher.template}, too"
         yield Finding(FindingKey.TEMPLATE_USERS, found, verdict=Verdict.NOTED)
 
 
 def _follows(at: Beside, kind: str, names: list[str], version: str, harm: str) -> Finding:
-    found = f"{_named(kind, names)} launch{_es(names)} by {version} from blue's launch template {at.blue.template}"
+    found = (
+        f"{_named(kind, names)} launch{_es(names)} by {version} from {at.whose} launch template {at.launcher.template}"
+    )
     hint = f"Put {'it' if len(names) == 1 else 'them'} on a version number, or on a launch template of their own."
     who = "it" if len(names) == 1 else "they"
     return Finding(FindingKey.SHARED_TEMPLATE, found, f"{who} {harm}", Verdict.REFUSED, hint)
@@ -172,9 +186,11 @@ def _follows(at: Beside, kind: str, names: list[str], version: str, harm: str) -
 
 def _default_followed(at: Beside, kind: str, names: list[str]) -> Finding:
     """They are spared by leaving the default where it is."""
-    found = f"{_named(kind, names)} launch{_es(names)} by $Default from blue's launch template {at.blue.template}"
+    found = (
+        f"{_named(kind, names)} launch{_es(names)} by $Default from {at.whose} launch template {at.launcher.template}"
+    )
     stays = f", and green stays on its version number, because {templates.DEFAULT} would mean the old one"
-    on_default = at.blue.template_version == templates.DEFAULT
+    on_default = at.launcher.template_version == templates.DEFAULT
     harm = f"so the default version stays as it is{stays if on_default else ''}"
     hint = "`allow: [shared_template]` makes the released version the default for all of them."
     return Finding(FindingKey.DEFAULT_FOLLOWED, found, harm, Verdict.WARNED, hint)
@@ -199,21 +215,21 @@ def template(calls: Calls, at: Beside) -> Iterator[Finding]:
         yield _default_elsewhere(at)
     for version, ids in sorted(run.items()):
         if version != at.version:
-            yield _drift(at, version, ids, templates.data(calls, at.blue.template, version))
+            yield _drift(at, version, ids, templates.data(calls, at.launcher.template, version))
     yield from _snapshots(at.launched)
 
 
 def _lost(at: Beside) -> Finding:
-    found = f"{at.blue.name} is on version {at.blue.template_version} of {at.blue.template}, which does not exist"
-    hint = f"Put {at.blue.name} on a version that exists: that of its instances, or one with the same data."
+    group = at.launcher
+    found = f"{group.name} is on version {group.template_version} of {group.template}, which does not exist"
+    hint = f"Put {group.name} on a version that exists: that of its instances, or one with the same data."
     return Finding(FindingKey.TEMPLATE_LOST, found, "instances cannot launch from it", Verdict.REFUSED, hint)
 
 
 def _default_elsewhere(at: Beside) -> Finding:
     """Whoever set it meant somebody else than this service, which launches from another version."""
-    found = (
-        f"the default version of {at.blue.template} is {at.template.default}, while {at.blue.name} is on {at.version}"
-    )
+    group = at.launcher
+    found = f"the default version of {group.template} is {at.template.default}, while {group.name} is on {at.version}"
     return Finding(FindingKey.DEFAULT_ELSEWHERE, found, "so the default version stays as it is", Verdict.NOTED)
 
 
@@ -222,22 +238,22 @@ def _versions_run(at: Beside) -> dict[str, list[str]]:
     run: dict[str, list[str]] = {}
     for instance in at.shown.get("Instances", []):
         said = instance.get("LaunchTemplate") or {}
-        if said.get("LaunchTemplateId") == at.blue.template:
+        if said.get("LaunchTemplateId") == at.launcher.template:
             run.setdefault(str(said.get("Version", "")), []).append(instance["InstanceId"])
     return run
 
 
 def _drift(at: Beside, version: str, ids: list[str], before: Answer) -> Finding:
     """Green launches from what the reference means now, whatever blue's instances run."""
-    on = at.blue.template_version
+    on = at.launcher.template_version
     meant = f"{on}, which is {at.version} now" if on != at.version else at.version
     found = (
-        f"{_named('instance', ids)} of {at.blue.name} run{_s(ids)} version {version} of {at.blue.template}, "
+        f"{_named('instance', ids)} of {at.blue.name} run{_s(ids)} version {version} of {at.launcher.template}, "
         f"but the group is on {meant}"
     )
     if not before:
         return Finding(FindingKey.TEMPLATE_DRIFT, found, f"version {version} is gone, so the difference is unknown")
-    changed = _changes(before, at.launched)
+    changed = changes(before, at.launched)
     told = [one for one in changed if not one.startswith("ImageId")]
     if told:
         return Finding(FindingKey.TEMPLATE_DRIFT, found, f"green takes over these changes: {', '.join(told)}")
@@ -245,7 +261,7 @@ def _drift(at: Beside, version: str, ids: list[str], before: Answer) -> Finding:
     return Finding(FindingKey.TEMPLATE_DRIFT, found, rest, Verdict.NOTED)
 
 
-def _changes(before: Answer, now: Answer) -> list[str]:
+def changes(before: Answer, now: Answer) -> list[str]:
     """Member by member; what may hold secrets, or is long, is only named."""
     old, new = dict(_flat(before)), dict(_flat(now))
     return [
@@ -335,7 +351,7 @@ def _of_image(calls: Calls, image: str) -> Iterator[tuple[str, int, bool]]:
 
 def _too_small(at: Beside, device: str, size: int, wanted: int, *, sure: bool) -> Finding:
     whose = f"the builder {at.builder}" if at.builder else f"the image {at.image}"
-    gives = f"version {at.version} of {at.blue.template} gives it {wanted} GiB"
+    gives = f"version {at.version} of {at.launcher.template} gives it {wanted} GiB"
     harm = (
         f"no instance {'can' if sure else 'may'} launch from it"
         if at.image
@@ -375,7 +391,7 @@ def _keys(calls: Calls, at: Beside) -> Iterator[tuple[str, _Of]]:
     """Those that must work first."""
     for device in at.launched.get("BlockDeviceMappings", []):
         if key := device.get("Ebs", {}).get("KmsKeyId"):
-            where = f"{device.get('DeviceName', 'a volume')} in version {at.version} of {at.blue.template}"
+            where = f"{device.get('DeviceName', 'a volume')} in version {at.version} of {at.launcher.template}"
             yield key, _Of(where, "no instance can launch from it", Verdict.REFUSED)
     builders = [at.builder] if at.builder else []
     for key in _attached_keys(calls, builders):
@@ -419,10 +435,11 @@ def _unusable(key: str, shown: Answer, of: _Of) -> Finding | None:
 
 def refresh(calls: Calls, at: Beside) -> Iterator[Finding]:
     """An instance refresh replaces blue's instances while the release counts on them."""
-    found = refreshing(calls, at.blue.name)
-    if found:
+    for name in dict.fromkeys((at.blue.name, *(at.config.groups or ()))):
+        if not (found := refreshing(calls, name)):
+            continue
         harm = "it replaces instances that the release needs, and AWS refuses to pin blue during that time"
-        hint = f"Wait for its end, or cancel it: `{cancel_refresh(at.blue.name)}`."
+        hint = f"Wait for its end, or cancel it: `{cancel_refresh(name)}`."
         yield Finding(FindingKey.INSTANCE_REFRESH, found, harm, Verdict.REFUSED, hint)
 
 
@@ -504,7 +521,7 @@ def _bound(alarm: Answer, at: Beside) -> str:
 
 
 def _is_ours(group: str, at: Beside) -> bool:
-    return group in (at.blue.name, at.config.group) or is_name_of(at.config.id, group)
+    return group in (at.blue.name, *at.config.names) or is_name_of(at.config.id, group)
 
 
 def _is_of(dimension: str, arns: Iterable[str]) -> bool:
@@ -552,7 +569,10 @@ def _kept_by(at: Beside) -> Iterator[Finding]:
         harm = "it does not know green, and goes on with this group, or makes it again"
         yield Finding(FindingKey.KEPT_ELSEWHERE, found, harm, Verdict.REFUSED, OWNED[owner][1])
         return
-    if at.config.retire == "empty":
+    if at.config.groups:
+        harm = "its next run may restore sizes, target groups and template version of either group of the pair"
+        hint = "Make it ignore what bluegreen changes: docs/standing-pair.md lists it."
+    elif at.config.retire == "empty":
         harm = "its next run may restore the size and the target groups of the empty group"
         hint = f"Make it ignore the size and the target groups of {at.blue.name}, or remove the group from it."
     else:
@@ -580,6 +600,8 @@ def deployments(calls: Calls, at: Beside) -> Iterator[Finding]:
             "it does not know green, so each instance would wait until the hook times out. So green has no such "
             "hook, and runs what the image holds. After the deletion of blue, deployments do not find their group"
         )
+        if at.config.groups:
+            harm = "it would deploy its own revision in place of what the image holds"
         hint = "Remove the group from its deployment group, and put everything that runs into the image."
         yield Finding(FindingKey.DEPLOYMENT_HOOK, found, harm, Verdict.REFUSED, hint)
 
@@ -599,9 +621,8 @@ def tagging(calls: Calls, at: Beside) -> Iterator[Finding]:
     of_template = [one for one in at.launched.get("TagSpecifications", []) if one.get("ResourceType") == "instance"]
     given |= {tag["Key"] for one in of_template for tag in one.get("Tags", [])}
     if len(given) > TAGS_MAX:
-        found = (
-            f"{at.blue.name} and version {at.version} of {at.blue.template} give green's instances {len(given)} tags"
-        )
+        where = f"version {at.version} of {at.launcher.template}"
+        found = f"{at.blue.name} and {where} give green's instances {len(given)} tags"
         yield _too_many(at, found, "from the launch template, or propagate fewer", len(given))
 
 
@@ -615,17 +636,19 @@ def versions(calls: Calls, at: Beside) -> Iterator[Finding]:
     """Whether blue's template takes one more version; they are counted only where numbers have come so far."""
     if at.template.latest < VERSIONS_MAX:
         return
-    number = templates.count(calls, at.blue.template)
+    number = templates.count(calls, at.launcher.template)
     if number >= VERSIONS_MAX:
-        found = f"the launch template {at.blue.template} has {number} versions"
+        found = f"the launch template {at.launcher.template} has {number} versions"
         harm = f"AWS takes {VERSIONS_MAX}, and would refuse green's after the bake"
-        remove = f"aws ec2 delete-launch-template-versions --launch-template-id {at.blue.template} --versions"
+        remove = f"aws ec2 delete-launch-template-versions --launch-template-id {at.launcher.template} --versions"
         hint = f"Delete versions that nobody uses: `{remove}` and their numbers, 200 a call."
         yield Finding(FindingKey.TEMPLATE_FULL, found, harm, Verdict.REFUSED, hint)
 
 
 def quota(calls: Calls, at: Beside) -> Iterator[Finding]:
     """Whether the account may have one group more (EC2 Auto Scaling API, DescribeAccountLimits)."""
+    if at.config.groups:
+        return
     said = calls.autoscaling.describe_account_limits()
     there, most = said.get("NumberOfAutoScalingGroups", 0), said.get("MaxNumberOfAutoScalingGroups", 0)
     if most and there >= most:

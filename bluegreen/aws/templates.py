@@ -174,9 +174,8 @@ def _called(template: str) -> dict[str, str]:
 
 
 def _since(calls: Calls, release: Release) -> list[Answer]:
-    """Every version from blue's on."""
-    assert release.blue is not None
-    return _all(calls, release.blue.template, MinVersion=release.blue.resolved_version)
+    """Every version from the source's on."""
+    return _all(calls, release.template, MinVersion=release.source_version)
 
 
 def _is_ours(version: Answer, release: Release) -> bool:
@@ -190,15 +189,14 @@ def _is_ours(version: Answer, release: Release) -> bool:
 
 def make(calls: Calls, release: Release) -> Made:
     """Make blue's version again with the new image (EC2 API, CreateLaunchTemplateVersion), unless it exists."""
-    assert release.blue is not None
     known = _since(calls, release)
     ours = next((version for version in known if _is_ours(version, release)), None)
     if ours is not None:
         return {"template_version": ours["VersionNumber"]}
-    source = release.blue.resolved_version
+    source = release.source_version
     said: Answer = next((v["LaunchTemplateData"] for v in known if str(v["VersionNumber"]) == source), {})
     answer = calls.ec2.create_launch_template_version(
-        LaunchTemplateId=release.blue.template,
+        LaunchTemplateId=release.template,
         SourceVersion=source,
         VersionDescription=release.mark,
         LaunchTemplateData={"ImageId": release.image, **_snapshots(said)},
@@ -221,8 +219,8 @@ def _token(release: Release) -> str:
 
 def set_default(calls: Calls, release: Release) -> Made:
     """Make our version the default (EC2 API, ModifyLaunchTemplate), unless that is others' matter by now."""
-    assert release.blue is not None and release.template_version is not None
-    template = release.blue.template
+    assert release.template_version is not None
+    template = release.template
     if why := _default_of_others(calls, release):
         what = f"the default version of the launch template {template} stays as it is: {why}"
         raise AwsError(what, code="DefaultOfOthers", operation="ModifyLaunchTemplate")
@@ -232,8 +230,7 @@ def set_default(calls: Calls, release: Release) -> Made:
 
 def _default_of_others(calls: Calls, release: Release) -> str:
     """Who has set it, or has begun to follow it, since the release was started; "" when nobody has."""
-    assert release.blue is not None
-    template = look(calls, release.blue.template)
+    template = look(calls, release.template)
     now = template.default if release.default_version else 0
     if now not in (release.default_version, release.template_version):
         return f"someone made version {now} the default"
@@ -245,8 +242,7 @@ def _default_of_others(calls: Calls, release: Release) -> str:
 
 def delete(calls: Calls, release: Release) -> Made:
     """Delete our version, and never one that is the default (EC2 API, DeleteLaunchTemplateVersions)."""
-    assert release.blue is not None
-    template = look(calls, release.blue.template, release)
+    template = look(calls, release.template, release)
     if template.ours is None:
         return {}
     if template.ours == template.default:
@@ -265,8 +261,7 @@ def drop(calls: Calls, release: Release, numbers: Collection[int]) -> Made:
 
     What became the default or the latest version since it was looked at stays.
     """
-    assert release.blue is not None
-    template, known = release.blue.template, _all(calls, release.blue.template)
+    template, known = release.template, _all(calls, release.template)
     there = {version["VersionNumber"]: version for version in known if version["VersionNumber"] in numbers}
     if foreign := [number for number, version in there.items() if not _of_service(version, release.service)]:
         raise _kept(foreign[0], template, f"is not of {release.service}, so bluegreen keeps it", "NotOurs")
@@ -285,12 +280,11 @@ def drop(calls: Calls, release: Release, numbers: Collection[int]) -> Made:
 
 
 def beyond(calls: Calls, release: Release, images: Collection[str], keep: int) -> list[Answer]:
-    """Versions of blue's template that releases of the service made, and that are not to be kept, oldest first.
+    """Versions of the release's template that releases of the service made, and that are not to be kept, oldest first.
 
     Kept are the newest `keep` of them, the newest with each of these images, and what is default, latest, or blue's.
     """
-    assert release.blue is not None
-    known = _all(calls, release.blue.template)
+    known = _all(calls, release.template)
     ours = sorted((one for one in known if _of_service(one, release.service)), key=_number, reverse=True)
     newest_with = {one["LaunchTemplateData"].get("ImageId"): _number(one) for one in reversed(ours)}
     kept = {number for image, number in newest_with.items() if image in images}
@@ -328,10 +322,9 @@ def _of_service(version: Answer, service: str) -> bool:
 
 
 def _never_dropped(known: list[Answer], release: Release) -> set[int]:
-    """The default and the latest version, this release's own, and blue's."""
-    assert release.blue is not None
+    """The default and the latest version, this release's own, and the one that it was made from."""
     default = {_number(one) for one in known if one.get("DefaultVersion")}
-    own = {release.template_version or 0, int(release.blue.resolved_version)}
+    own = {release.template_version or 0, int(release.source_version)}
     return {*default, *own, max(map(_number, known), default=0)}
 
 

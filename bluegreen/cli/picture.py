@@ -179,6 +179,8 @@ def _gone(release: Release, deleting: Verb) -> bool:
 def _group_row(which: str, name: str, colour: str, release: Release, gone: bool) -> tuple[Text, ...]:
     seen = release.fleet(which)
     title = Text(f"  {which}", colour)
+    if release.pair and which == "green" and (seen is None or Verb.RETURN_GREEN in release.did):
+        return title, Text(name), Text("─" * _BAR, "bright_black"), Text(), Text("idle", "dim")
     if gone or seen is None:
         return title, Text(name), Text("─" * _BAR, "bright_black"), Text(), Text("removed" if gone else "", "dim")
     up, wanted, share = _healthy(seen), max(1, seen.desired), seen.share

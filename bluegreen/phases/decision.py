@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bluegreen.aws_commands import delete_alarms, delete_group, delete_version
+from bluegreen.aws_commands import delete_alarms, delete_group, delete_version, empty_group
 from bluegreen.events import Act, Awaited, BlueBefore, CheckState, Outcome, Phase, Reason, Verb
 from bluegreen.observation import TARGETS, Group, Observation, in_target_groups
 from bluegreen.phases.obstacles import left_outside
@@ -33,6 +33,7 @@ AWS_WORKS = frozenset(
         Awaited.BLUE_EMPTY,
         Awaited.WARM_POOL,
         Awaited.GROUP_GONE,
+        Awaited.GREEN_EMPTY,
     }
 )
 PARTS = 20
@@ -319,15 +320,15 @@ def _made(release: Release, seen: Observation | None) -> list[str]:
     """Green without traffic, its version, its image; a green that is another's or gone is not named."""
     left, green = [], seen.green if seen else None
     theirs = green is not None and not release.owns(green.release, green.token)
-    if not release.never_done(Verb.CREATE_GREEN) and not theirs:
-        left.append(f"group {release.green_group}: {delete_group(release.green_group)}")
+    if not (release.never_done(Verb.CREATE_GREEN) or theirs or Verb.RETURN_GREEN in release.did):
+        left.append(f"group {release.green_group}: {_remove(release, release.green_group)}")
     if theirs:
         return left
     attached = release.attached
     if attached and attached.alarms and Verb.DROP_ALARMS not in release.did:
         left.append(f"alarms {', '.join(attached.alarms)}: {delete_alarms(attached.alarms)}")
     if release.template_version is not None and release.blue is not None:
-        version, template = release.template_version, release.blue.template
+        version, template = release.template_version, release.template
         left.append(f"version {version} of the launch template {template}: {delete_version(template, version)}")
     if release.made_image:
         left.append(f"image {release.made_image}: aws ec2 deregister-image --image-id {release.made_image}")
@@ -339,7 +340,12 @@ def _half_emptied(release: Release, seen: Observation | None) -> list[str]:
     emptying = Verb.EMPTY_BLUE in release.began and seen is not None and seen.blue is not None
     if not emptying or seen is None or seen.in_traffic("blue"):
         return []
-    return [f"group {release.blue_group}, which gets no traffic: {delete_group(release.blue_group)}"]
+    return [f"group {release.blue_group}, which gets no traffic: {_remove(release, release.blue_group)}"]
+
+
+def _remove(release: Release, group: str) -> str:
+    """The command by which nothing of a group runs any more; one of a standing pair stays."""
+    return empty_group(group) if release.pair else delete_group(group)
 
 
 def _held(release: Release, blue: Group | None) -> bool:

@@ -34,10 +34,15 @@ def displaced(s: Situation) -> Rest | None:
 def not_ours(s: Situation) -> str:
     """The release made green, but the group with its name now belongs to another: the journal does not match AWS."""
     green = s.stranger
-    if green is None or Verb.CREATE_GREEN not in s.release.did:
+    if green is None or Verb.CREATE_GREEN not in s.release.did or _changes_hands(s):
         return ""
     made = f"of {green.release}" if green.release else "of someone else"
     return f"the group {green.name} is {made} and does not belong to this release, so bluegreen leaves it alone"
+
+
+def _changes_hands(s: Situation) -> bool:
+    """A group of a standing pair bears other marks before it is taken, and when it is given back."""
+    return s.release.pair and (s.fresh(Verb.CREATE_GREEN) or s.began(Verb.RETURN_GREEN))
 
 
 def held_by_another(s: Situation) -> str:

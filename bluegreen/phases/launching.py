@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bluegreen.events import Act, Awaited, BlueBefore, Phase, Reason, Verb
-from bluegreen.observation import Group, unsettled
+from bluegreen.events import Act, Awaited, BlueBefore, IdleBefore, Phase, Reason, Verb
+from bluegreen.observation import Group, busy, unsettled
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.decision import TRIES, Decision, Enter, RollBack, Situation, rest_out, woken
 from bluegreen.phases.drift import intruded, rerouted
@@ -36,7 +36,7 @@ def _pin_blue(s: Situation) -> Decision | None:
     if scaling := _scaling(s, blue):
         return scaling
     before = s.release.blue or _snapshot(s, blue)
-    return Act(Verb.PIN_BLUE, blue=before)
+    return Act(Verb.PIN_BLUE, blue=before, green=s.release.green_before or _idle(s))
 
 
 def _refreshed(s: Situation) -> Decision:
@@ -65,7 +65,17 @@ def _changed_during_the_bake(s: Situation, blue: Group) -> str:
         return f"{blue.name} is held by {holder_of(blue.held_by)}, which the journal does not know"
     if s.release.routes and s.seen.routes not in (None, s.release.routes):
         return rerouted(s.release.routes, s.seen.routes or ())
-    return ""
+    return _idle_no_more(s) if s.release.pair else ""
+
+
+def _idle_no_more(s: Situation) -> str:
+    """What is the matter with the group of a standing pair that is to be green; "" when it is idle."""
+    if s.seen.spare is None:
+        return f"the group {s.release.green_group} is gone"
+    idle = s.seen.spare.group
+    if s.release.is_behind(idle.held_by):
+        return f"{idle.name} is held by {holder_of(idle.held_by)}, which the journal does not know"
+    return busy(idle)
 
 
 def _snapshot(s: Situation, blue: Group) -> BlueBefore:
@@ -85,6 +95,21 @@ def _snapshot(s: Situation, blue: Group) -> BlueBefore:
         marked=True,
         schedules=tuple(pinned.get("schedules", s.seen.schedules)),
         scheduled_until=pinned.get("scheduled_until", s.now),
+    )
+
+
+def _idle(s: Situation) -> IdleBefore | None:
+    if not s.release.pair or s.seen.spare is None:
+        return None
+    spare, idle = s.seen.spare, s.seen.spare.group
+    return IdleBefore(
+        minimum=idle.minimum,
+        maximum=idle.maximum,
+        template=idle.template,
+        template_version=idle.template_version,
+        resolved_version=spare.resolved_version,
+        suspended=tuple(sorted(idle.suspended)),
+        marks=spare.marks,
     )
 
 
@@ -110,7 +135,12 @@ def _make_green(s: Situation) -> Decision | None:
 
 
 def _attach_to_green(s: Situation) -> Decision | None:
-    """Green follows load from when it gets traffic; done again, the act finds no difference, or says what differs."""
+    """Green follows load from when it gets traffic; done again, the act finds no difference, or says what differs.
+
+    What is attached to a group of a standing pair is its owner's, and stays as it is.
+    """
+    if s.release.pair:
+        return None
     verb = Verb.ATTACH_GREEN
     attached = s.release.attached if s.did(verb) else None
     if attached is None:

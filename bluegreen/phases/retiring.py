@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bluegreen.aws_commands import delete_group, delete_version
+from bluegreen.aws_commands import delete_group, delete_version, terminate
 from bluegreen.events import Act, Awaited, Outcome, Reason, Verb
 from bluegreen.observation import TARGETS, Group
 from bluegreen.phases.checks import check_failed
@@ -161,7 +161,7 @@ def _blue_gone(s: Situation) -> Decision | None:
         return halt(s, Reason.RETIRE_LATE, still)
     if blue.instances:
         return s.wait(Awaited.BLUE_EMPTY, s.blue_gone_by)
-    return _warm_pool_gone(s, blue) or _group_gone(s, blue)
+    return None if s.release.pair else _warm_pool_gone(s, blue) or _group_gone(s, blue)
 
 
 def _warm_pool_gone(s: Situation, blue: Group) -> Decision | None:
@@ -205,6 +205,7 @@ def _told(s: Situation) -> str:
     dropped = ", ".join(s.release.dropped_groups)
     others = beside(s.seen)
     serves = f"{s.release.green_group} serves" + (f" beside {others}" if others else " alone")
+    serves += f", and {s.release.blue_group} is idle" if s.release.pair else ""
     if s.release.idle:
         skipped = f"; skipped checks: {', '.join(check.name for check in s.config.checks)}" if s.config.checks else ""
         serves = f"nothing served: {s.release.green_group} is at size 0, as {s.release.blue_group} was{skipped}"
@@ -214,7 +215,8 @@ def _told(s: Situation) -> str:
 
 def _kept(s: Situation) -> tuple[str, ...]:
     kept = list(remaining(s.release, s.seen))
-    kept += [_kept_group(s.seen.blue, s.release)] if s.seen.blue else []
+    blue = s.seen.blue
+    kept += [_kept_group(blue, s.release)] if blue and (blue.instances or not s.release.pair) else []
     kept += left_outside(s.release, s.seen, s.seen.green)
     kept += not_done(s.release)
     if Verb.DROP_GROUP in s.release.gave_up:
@@ -229,7 +231,7 @@ def _old_versions(s: Situation) -> Iterator[str]:
     why, numbers = s.release.gave_up.get(Verb.DROP_VERSIONS), s.seen.old_versions
     if why is not None and numbers:
         named = f"version{'' if len(numbers) == 1 else 's'} {listed([str(number) for number in numbers])}"
-        template = s.before.template
+        template = s.release.template
         command = delete_version(template, *numbers[:VERSIONS_BATCH])
         yield f"old {named} of the launch template {template} ({why.rstrip('.')}): {command}"
 
@@ -240,6 +242,8 @@ def _kept_group(blue: Group, release: Release) -> str:
         states = sorted({one.lifecycle for one in blue.instances})
         ids = ", ".join(one.id for one in blue.instances)
         there = f"with {ids} in {' and '.join(states)}"
+        if release.pair:
+            return f"group {blue.name}, which gets no traffic, {there}: {terminate([i.id for i in blue.instances])}"
         return f"group {blue.name}, which gets no traffic, {there}: {delete_group(blue.name)} ends them"
     why = release.gave_up.get(Verb.DELETE_BLUE, "").rstrip(".")
     return f"group {blue.name}, {f'empty, AWS refused to delete it ({why})' if why else 'kept empty'}"

@@ -175,6 +175,8 @@ def _remove_green(s: Situation) -> Decision | None:
     green = s.seen.green
     if not s.began(Verb.CREATE_GREEN) or s.did(Verb.KEEP_GREEN):
         return None
+    if s.release.pair:
+        return _return_green(s)
     if green is None:
         unseen = s.fresh(Verb.CREATE_GREEN) and not s.did(Verb.DELETE_GREEN)
         return s.wait(Awaited.GROUP_GONE) if unseen else None
@@ -191,6 +193,24 @@ def _keep_green(s: Situation, green: Group) -> Act | None:
     if not (s.config.keep_failed and failed and green.instances) or Verb.KEEP_GREEN in s.release.gave_up:
         return None
     return Act(Verb.KEEP_GREEN, until=s.now + s.config.keep_failed)
+
+
+def _return_green(s: Situation) -> Decision | None:
+    """Of a standing pair green is emptied, and its owner has it back as it was; whose it is by then needs no mark."""
+    green = s.seen.green
+    if s.did(Verb.RETURN_GREEN):
+        return None
+    if s.began(Verb.RETURN_GREEN):
+        return Act(Verb.RETURN_GREEN)
+    if green is None or green.deleting:
+        return s.wait(Awaited.READ_BACK) if s.fresh(Verb.CREATE_GREEN) else None
+    if not (green.desired or green.instances) and s.did(Verb.EMPTY_GREEN):
+        return Act(Verb.RETURN_GREEN)
+    if s.did(Verb.EMPTY_GREEN) and s.age(Verb.EMPTY_GREEN) >= s.before.leaves_within:
+        late = f"{len(green.instances)} instances of {green.name} are still there after {duration(s.phase_age)}"
+        return halt(s, Reason.RETIRE_LATE, with_who_is_in_the_way(late, green))
+    emptied = s.did(Verb.EMPTY_GREEN) and not green.desired
+    return s.wait(Awaited.GREEN_EMPTY) if emptied else Act(Verb.EMPTY_GREEN)
 
 
 def _drop_alarms(s: Situation) -> Act | None:
@@ -260,7 +280,7 @@ def _rolled_back(s: Situation) -> Rest:
     left += _kept(s)
     left += [f"image {made}"] if made and not s.did(Verb.DROP_IMAGE) else []
     if Verb.DELETE_TEMPLATE_VERSION in s.release.gave_up:
-        left.append(f"version {s.release.template_version} of the launch template {s.before.template}")
+        left.append(f"version {s.release.template_version} of the launch template {s.release.template}")
     blue, unpinned = s.seen.blue, s.release.made(Verb.UNPIN_BLUE)
     if (
         blue is not None

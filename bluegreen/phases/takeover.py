@@ -67,9 +67,13 @@ def _known(last: Release, serves: str) -> Iterator[Any]:
 
 def _left(last: Release, other: Group | None, *, green: bool) -> Iterator[Facts]:
     if other is not None:
-        yield {"group": other.name, "of": last.id, "keep": green and last.config.get("retire") == "empty"}
+        yield {
+            "group": other.name,
+            "of": last.id,
+            "keep": last.pair or (green and last.config.get("retire") == "empty"),
+        }
     if not green and last.outcome is Outcome.FAILED and last.template_version is not None and last.blue is not None:
-        version = {"template": last.blue.template, "version": last.template_version}
+        version = {"template": last.template, "version": last.template_version}
         yield {"group": last.green_group, "of": last.id, **version}
 
 
@@ -88,7 +92,8 @@ def remaining(release: Release, seen: Observation | None = None) -> tuple[str, .
 
 def _said(release: Release, one: Any, there: Mapping[str, Group] | None) -> str:
     """Of what older versions recorded the sentence stands there."""
-    if isinstance(one, str) or one["group"] == release.blue_group:
+    own = (release.blue_group, release.green_group) if release.pair else (release.blue_group,)
+    if isinstance(one, str) or (one["group"] in own and "version" not in one) or one["group"] == release.blue_group:
         return one if isinstance(one, str) else ""
     name, in_traffic = one["group"], _may_serve(release, one["group"], there)
     if "version" in one:

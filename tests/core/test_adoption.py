@@ -21,10 +21,10 @@ from bluegreen.adoption import (
 )
 from bluegreen.aws_commands import delete_group, empty_group
 from bluegreen.errors import Refused
-from bluegreen.events import EventKind, Phase, Reason
+from bluegreen.events import EventKind, Phase, Reason, Verb
 from bluegreen.observation import Footprint, Image, Remains, Traces
 from bluegreen.release import Release
-from tests.worlds.release import Stage
+from tests.worlds.release import Stage, paired
 
 WEB = "web/production"
 MINE = {"service": WEB, "size": 2}
@@ -84,11 +84,104 @@ def test_an_old_blue_of_before_the_first_release_is_named_too() -> None:
     (idle,) = (one for one in found if "gets no traffic" in one.found)
     assert idle.found == "web-asg has 2 instances and gets no traffic"
     assert idle.hint == f"If nobody needs it: `{empty_group('web-asg')}`."
-    (left,) = adopted(WEB, "web-production-v1", 2, None, traces(*there, first=2), configured="web-asg").left
+    (left,) = adopted(WEB, "web-production-v1", 2, None, traces(*there, first=2), configured=("web-asg",)).left
     assert left.startswith("web-asg has 2 instances and gets no traffic; if nobody needs it: ")
 
 
 # --- what tags know ------------------------------------------------------------------------------
+
+
+PAIR = ("web-a", "web-b")
+
+
+def one_of_pair(name: str, **more: Any) -> Footprint:
+    """It serves, unless told."""
+    return Footprint(name, **{"serves": True, "size": 2, "targets": ("arn:web",), **more})
+
+
+def idle_one(name: str, **more: Any) -> Footprint:
+    """One of a pair that gets no traffic and has no instances."""
+    return one_of_pair(name, **{"serves": False, "size": 0, "targets": (), **more})
+
+
+@pytest.mark.parametrize(
+    ("groups", "recorded", "blue", "found"),
+    [
+        ((one_of_pair("web-a"), idle_one("web-b")), "", "web-a", False),
+        ((idle_one("web-a"), one_of_pair("web-b")), "", "web-b", False),
+        ((one_of_pair("web-a"), idle_one("web-b")), "web-a", "web-a", False),
+        ((one_of_pair("web-a"), idle_one("web-b")), "web-b", "web-a", True),
+        ((one_of_pair("web-a", size=0), one_of_pair("web-b")), "web-a", "web-b", True),
+        ((one_of_pair("web-a", size=0), idle_one("web-b")), "", "web-a", False),
+        ((one_of_pair("web-a", size=0), one_of_pair("web-b", size=0)), "web-b", "web-b", False),
+        ((one_of_pair("web-a"), idle_one("web-b", size=3)), "", "web-a", False),
+    ],
+)
+def test_of_a_pair_the_one_that_serves_is_blue(
+    groups: tuple[Footprint, ...], recorded: str, blue: str, found: bool
+) -> None:
+    """By what AWS shows; where none has instances by what the journal says. It is told when they differ."""
+    standing = stand(WEB, recorded or "web-a", 3, traces(*groups, first=3), journaled=bool(recorded), pair=PAIR)
+    assert (standing.blue, standing.number, standing.found is not None) == (blue, 3, found)
+    told = [one.said for one in standing.findings]
+    assert told == (
+        [f"the journal says that {recorded} serves, and AWS shows that {blue} does: {blue} becomes blue"]
+        if found
+        else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "recorded", "what", "hint"),
+    [
+        ((idle_one("web-a"), idle_one("web-b")), "", "neither web-a nor web-b is attached", "Attach the one"),
+        ((one_of_pair("web-a"), one_of_pair("web-b", size=1)), "", "are both attached", "web-b by `aws autoscaling d"),
+        ((one_of_pair("web-a"), one_of_pair("web-b", size=3)), "web-b", "both attached", "web-a by `aws autoscaling d"),
+        ((one_of_pair("web-a"), idle_one("web-b")), "web-asg", "the journal says that web-asg serves", "adopt"),
+    ],
+)
+def test_a_pair_of_which_none_or_both_serve_is_for_a_person(
+    groups: tuple[Footprint, ...], recorded: str, what: str, hint: str
+) -> None:
+    """With the commands for the one that serves less, or that the journal does not name."""
+    with pytest.raises(Refused) as caught:
+        stand(WEB, recorded or "web-a", 3, traces(*groups, first=3), journaled=bool(recorded), pair=PAIR)
+    assert what in caught.value.what
+    assert hint in caught.value.hint
+    assert "delete" not in caught.value.hint
+
+
+def test_a_pair_gives_no_group_a_name() -> None:
+    """So no number is skipped for one; what runs of it without traffic is emptied, never deleted."""
+    groups = (one_of_pair("web-a"), idle_one("web-b", number=4, size=2), idle_one("web-production-v3"))
+    standing = stand(WEB, "web-a", 1, traces(*groups, first=3), journaled=True, pair=PAIR)
+    assert standing.number == 3
+    assert [one.hint for one in standing.findings if "web-b" in one.found] == [
+        f"If nobody needs it: `{empty_group('web-b')}`."
+    ]
+    repaired = adopted(WEB, "web-a", 3, None, traces(*groups, first=3), configured=PAIR)
+    assert repaired.left == (f"web-b has 2 instances and gets no traffic; if nobody needs it: {empty_group('web-b')}",)
+
+
+@pytest.mark.parametrize(
+    ("verbs", "strange"),
+    [((), False), ((Verb.CREATE_GREEN,), True), ((Verb.CREATE_GREEN, Verb.RETURN_GREEN), False)],
+)
+def test_of_a_pair_green_bears_our_marks_only_while_it_is_ours(verbs: tuple[Verb, ...], strange: bool) -> None:
+    """Before it is taken and after it was given back it bears those of an earlier release."""
+    s = paired().did(*verbs)
+    green = idle_one("web-b", release=f"{WEB}#7", token="other")
+    assert elsewhere(s.release, traces(one_of_pair("web-a"), green, first=43)) is strange
+
+
+def test_no_group_of_a_pair_is_an_orphan() -> None:
+    """Whatever it is called: it was there before the release that its marks name, and stays."""
+    s = paired().told(EventKind.SETTLED, outcome="rolled_back", reason="ordered")
+    marks: dict[str, Any] = {"release": s.release.id, "token": s.release.token, "service": WEB}
+    left = Footprint("web-production-v42", size=2, **marks)
+    assert orphan(left, s.release, None, keeps_empty=False) is None
+    assert orphan(replace(left, name="web-b"), s.release, None, keeps_empty=False) is None
+    assert needed(s.release) == {"web-a", "web-b"}
 
 
 def image(number: int, **more: Any) -> Image:

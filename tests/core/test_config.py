@@ -228,6 +228,11 @@ def test_what_the_example_only_mentions_is_right_too() -> None:
     mapping = uncommented()
     mapping["traffic"]["target_groups"] = ["web", "web-idle"]
     del mapping["image"]["builder"]
+    assert parse({key: mapping[key] for key in mapping.keys() - {"group", "retire", "keep_failed"}}).groups == (
+        "web-a",
+        "web-b",
+    )
+    del mapping["groups"]
     config = parse(mapping)
     assert config.traffic.shares == (0, 10, 50)
     assert [check.name for check in config.checks] == ["home", "unit", "errors", "database", "all", "latency", "queue"]
@@ -323,6 +328,44 @@ def test_environment_may_bring_what_the_file_lacks_or_take_away() -> None:
     ]
 
 
+def pair(**keys: Any) -> dict[str, Any]:
+    """The smallest config with a standing pair."""
+    return {key: value for key, value in {**small(), "groups": ["web-a", "web-b"], **keys}.items() if key != "group"}
+
+
+def test_a_standing_pair_stands_in_place_of_a_group() -> None:
+    """Blue is kept, whatever is said of it elsewhere; both kinds name their groups alike."""
+    config = parse(pair())
+    assert (config.group, config.groups, config.retire) == (None, ("web-a", "web-b"), "empty")
+    assert config.names == ("web-a", "web-b")
+    assert Config.from_dict(config.to_dict()) == config
+    assert parse(small()).names == ("web-asg",)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "line"),
+    [
+        (small(groups=["a", "b"]), "groups: stands beside `group`. Remove one: `groups` is a standing pair, in place of `group`."),
+        (pair(groups=["a"]), "groups: names 1. Name exactly two groups: they take turns."),
+        (pair(groups=["a", "b", "c"]), "groups: names 3. Name exactly two groups: they take turns."),
+        (pair(groups=["a", "a"]), "groups: names `a` twice. Remove one."),
+        (pair(groups=["a", ""]), "groups.1: must not be empty. Write something, or remove the key."),
+        (pair(keep_failed="2h"), "keep_failed: keeps a green that failed, but one of a standing pair is given back. Remove it: the next release needs the idle group."),
+        (pair(keep_failed="soon"), "keep_failed: `soon` is not a duration. Write 90s, 15m, 4h, 2d, or a number of seconds."),
+        (pair(retire="delete"), "retire: is `delete`, but neither group of a standing pair is ever deleted. Remove it, or write `retire: empty`."),
+    ],
+)  # fmt: skip
+def test_a_wrong_pair(mapping: dict[str, Any], line: str) -> None:
+    """By the key where it stands."""
+    assert told(mapping) == [line]
+
+
+def test_an_environment_may_have_a_pair_where_the_file_has_a_group() -> None:
+    """And the other way round: either stands in place of the other."""
+    assert parse(small(environments={"staging": {"groups": ["a", "b"]}}), "staging").names == ("a", "b")
+    assert parse(pair(environments={"staging": {"group": "a"}}), "staging").names == ("a",)
+
+
 @pytest.mark.parametrize(
     ("environments", "asked", "lines"),
     [
@@ -374,7 +417,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(region="seoul"), "region: `seoul` is not a region. Write it as in ap-northeast-2."),
         (small(group=" "), "group: must not be empty. Write something, or remove the key."),
         (small(trafic={}), "trafic: is not a known key. Did you mean `traffic`?"),
-        (small(zzz={}), "zzz: is not a known key. Known are: allow, aws, checks, environment, freeze, github, group, image, keep_failed, people, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
+        (small(zzz={}), "zzz: is not a known key. Known are: allow, aws, checks, environment, freeze, github, group, groups, image, keep_failed, people, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
         (dict[object, object]({**SMALL}) | {7: 1}, "7: is not a key: `7` is not text. Put the key in quotes."),
         (small(traffic=5), f"traffic: {MAPPING.format('`5`')}"),
         (small(traffic={}), "traffic.target_groups: is missing. Add every target group that blue is registered in, names or ARNs, as in target_groups: [web]; with listeners exactly two."),
@@ -839,8 +882,8 @@ def test_lines_of_problems(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig) as caught:
         load(path)
     assert [(p.line, p.path) for p in caught.value.problems] == [
-        (1, "group"), (14, "image.builder.run"), (16, "image.builder.rn"), (24, "checks.2.metric"),
-        (24, "checks.2.statistic"), (24, "checks.2.at_most"), (32, "soak"), (45, "environments.staging.retire"),
+        (1, "group"), (15, "image.builder.run"), (17, "image.builder.rn"), (25, "checks.2.metric"),
+        (25, "checks.2.statistic"), (25, "checks.2.at_most"), (33, "soak"), (46, "environments.staging.retire"),
     ]  # fmt: skip
     assert f"{path}: 8 things are wrong\n  line 1, group: is missing." in str(caught.value)
 

@@ -33,6 +33,16 @@ BEFORE: dict[str, Any] = {
     "suspended": [],
     "routes": ["web:80 -> web"],
 }
+#: And of the idle group of a standing pair.
+IDLE_BEFORE: dict[str, Any] = {
+    "minimum": 0,
+    "maximum": 6,
+    "template": "lt-1",
+    "template_version": "$Latest",
+    "resolved_version": "7",
+    "suspended": ["ReplaceUnhealthy"],
+    "marks": {"bluegreen:release": "web/production#41"},
+}
 ALB = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/lb/1/2"
 SMALL: dict[str, Any] = {
     "service": "web",
@@ -56,6 +66,12 @@ def config(**changes: Any) -> Config:
         "image": {"builder": {"instance": "i-0123456789abcdef0", "run": "make", "check": "true"}},
     }
     return parse({**base, **changes})
+
+
+def paired(**changes: Any) -> Stage:
+    """A release of a standing pair: web-a serves, web-b is the idle one that becomes green."""
+    keys = {"group": None, "groups": ["web-a", "web-b"], **changes}
+    return Stage(started={"blue_group": "web-a", "green_group": "web-b", "token": "mine"}, **keys)
 
 
 def group(name: str, size: int = 4, **changes: Any) -> Group:
@@ -179,12 +195,13 @@ class Stage:
 
     def launched(self) -> Stage:
         """Blue pinned, green in service beside it."""
-        blue = group("web-asg", target_groups=frozenset({TG}))
-        self.enters(Phase.LAUNCHING, image="ami-1").did(Verb.PIN_BLUE, blue=BEFORE).did(Verb.SUSPEND_BLUE)
+        more = {"green": IDLE_BEFORE} if self.release.pair else {}
+        blue = group(self.release.blue_group, target_groups=frozenset({TG}))
+        self.enters(Phase.LAUNCHING, image="ami-1").did(Verb.PIN_BLUE, blue=BEFORE, **more).did(Verb.SUSPEND_BLUE)
         self.did(Verb.MAKE_TEMPLATE_VERSION, template_version=8).did(Verb.CREATE_GREEN, Verb.SUSPEND_GREEN)
         self.did(Verb.ATTACH_GREEN, attached=attached())
         marks: dict[str, Any] = {"release": self.release.id, "token": self.release.token}
-        green = group("web-production-v42", template_version="8", **marks)
+        green = group(self.release.green_group, template_version="8", **marks)
         template = Template("lt-1", default=7, latest=8, ours=8)
         self.sees(blue=blue, green=green, template=template, routes=("web:80 -> web",)).targets(blue="healthy")
         return self.gives(0) if self.weighted else self

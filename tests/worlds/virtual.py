@@ -412,7 +412,8 @@ def as_told(client: Callable[[str], Any], command: str) -> Any:
     for option, values in _options(words):
         flag = option.removeprefix("no_") if option.startswith("no_") and option not in named else option
         name, kind = named[flag]
-        given[name] = flag == option if kind == "boolean" else values if kind == "list" else " ".join(values)
+        said = flag == option if kind == "boolean" else values if kind == "list" else " ".join(values)
+        given[name] = int(" ".join(values)) if kind == "integer" else said
     return getattr(does, method)(**given)
 
 

@@ -337,6 +337,7 @@ class FindingKey(StrEnum):
     VOLUME_TOO_SMALL = "volume_too_small"  # the template gives a volume less room than the builder's has
     KEY_UNUSABLE = "key_unusable"  # the KMS key of a volume is disabled, to be deleted, or gone
     INSTANCE_REFRESH = "instance_refresh"  # one is under way on blue
+    LEFT_ALARM = "left_alarm"  # an alarm watches blue by its name, and no policy of blue's moves it to green
     BOUND_ALARM = "bound_alarm"  # the alarm of a check watches blue, and cannot follow green
     KEPT_ELSEWHERE = "kept_elsewhere"  # blue was made by a tool that keeps what it made
     DEPLOYMENT_HOOK = "deployment_hook"  # CodeDeploy deploys to blue's instances, and does not know green

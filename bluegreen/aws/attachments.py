@@ -116,6 +116,8 @@ SCHEDULE = (
 AWS_OWN = "TargetTracking-"
 #: An alarm's name has at most so many characters; DescribeAlarms and DeleteAlarms take so many names (CloudWatch API).
 NAME_MAX, ALARM_BATCH = 255, 100
+#: Tags that an alarm can have (CloudWatch API, PutMetricAlarm).
+ALARM_TAGS_MAX = 50
 #: A scheduled action may not begin in the past; so many seconds before it would, its start is not given.
 SOON = 5.0
 
@@ -553,8 +555,9 @@ def _put_copies(calls: Calls, release: Release, blue: Attachments) -> Iterator[s
 def _alarm_tags(calls: Calls, release: Release, blue: Attachments, name: str) -> list[Answer]:
     arn = next(alarm["AlarmArn"] for alarm in blue.alarms if alarm["AlarmName"] == name)
     shown = calls.cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"]
-    kept = {tag["Key"]: tag["Value"] for tag in shown if copy.is_kept(tag)}
-    return tags.as_list(kept | tags.ours(release))
+    ours = tags.ours(release)
+    kept = [(tag["Key"], tag["Value"]) for tag in shown if copy.is_kept(tag)]
+    return tags.as_list(dict(kept[: ALARM_TAGS_MAX - len(ours)]) | ours)  # it lives as long as the release
 
 
 def _policy_arns(calls: Calls, name: str) -> dict[str, str]:

@@ -46,7 +46,8 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
     launches = template, version, launched = _template(calls, fleet)
     spare, own = _spare(calls, green, fleet)
     targeted = (targets, serving, weighing.idle)
-    at = surroundings.Beside(config, blue, fleet, *(own or launches), *targeted, bakes, image, hooks, own and spare)
+    hung = (hooks, attached.names.get("alarm", ()))
+    at = surroundings.Beside(config, blue, fleet, *(own or launches), *targeted, bakes, image, *hung, own and spare)
     found = [*surroundings.look(calls, at)]
     found += pair.findings(calls, at, attached, green, launched) if green else attachments.findings(attached)
     found += [*_strangers(calls, config, (fleet, *left), targets), *weighing.findings]

@@ -8,8 +8,9 @@ shows alike. If AWS denies a read, that is a finding, too, and the release may b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -26,6 +27,10 @@ from bluegreen.release import is_name_of
 TARGETS_MAX = 1000
 #: DescribeAlarms takes this many names a call (CloudWatch API).
 ALARMS_BATCH = 100
+#: So many pages of the account's alarms are read: of more alarms the first thousand, by name.
+ALARM_PAGES = 10
+#: How the names of alarms begin that AWS makes for policies of its own (EC2 Auto Scaling user guide).
+AWS_OWN = "TargetTracking-"
 #: So many names of others are said; nobody reads more.
 MOST_NAMED = 3
 #: Composite alarms may stand on composite alarms; so deep they are followed.
@@ -89,6 +94,7 @@ class Beside:
     builder: str  # instance id, "" when nothing is baked
     image: str  # AMI id that is released, "" when one is baked
     hooks: Sequence[Answer] = ()  # blue's lifecycle hooks
+    acting: Collection[str] = ()  # names of the alarms that act by blue's policies: they move to green
     own: Idle | None = None  # of a standing pair: green, where it has a launch template of its own
 
     @property
@@ -499,6 +505,50 @@ def _shown_alarms(calls: Calls, names: set[str]) -> dict[str, Answer]:
     return shown
 
 
+def left_alarms(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Alarms that watch blue by its name, and that no policy moves to green."""
+    pages = calls.cloudwatch.get_paginator("describe_alarms").paginate(
+        AlarmTypes=["MetricAlarm"], PaginationConfig={"PageSize": ALARMS_BATCH}
+    )
+    known = {*at.acting, *(check.alarm for check in at.config.checks if isinstance(check, AlarmCheck))}
+    watching: dict[str, list[str]] = {}
+    for alarm in (one for page in islice(pages, ALARM_PAGES) for one in page["MetricAlarms"]):
+        name, watched = alarm["AlarmName"], _watched(alarm, at)
+        if watched and name not in known and not name.startswith(AWS_OWN):
+            watching.setdefault(watched, []).append(name)
+    for watched, names in watching.items():
+        yield _stays_behind(at, watched, names)
+
+
+def _watched(alarm: Answer, at: Beside) -> str:
+    """What of blue it watches by its name: the group, or with weights its target group; "" when it watches neither."""
+    for one in _dimensions(alarm):
+        if one == {"Name": "AutoScalingGroupName", "Value": at.blue.name}:
+            return at.blue.name
+        if at.idle and one["Name"] == "TargetGroup" and _is_of(one["Value"], at.serving):
+            return f"the target group {_name_of(one['Value'])}"
+    return ""
+
+
+def _stays_behind(at: Beside, watched: str, names: list[str]) -> Finding:
+    found = f"{_named('alarm', names)} watch{_es(names)} {watched} by its name, and no scaling policy moves it to green"
+    found = found if len(names) == 1 else found.replace("moves it", "moves them")
+    if watched != at.blue.name:
+        harm, instead = "nobody answers there once green serves", "both target groups, or the load balancer"
+    elif at.config.retire == "empty":
+        harm, instead = "that group is empty once green is live", "the load balancer or its target groups, which stay"
+    else:
+        harm, instead = "that group is gone once green is live", "the load balancer or its target groups, which stay"
+    hint = f"Let {'it' if len(names) == 1 else 'them'} watch {instead}."
+    return Finding(FindingKey.LEFT_ALARM, found, harm, Verdict.NOTED, hint)
+
+
+def _dimensions(alarm: Answer) -> Iterator[Mapping[str, str]]:
+    """Of its metric, and of those of its expression."""
+    stats = [query.get("MetricStat", {}).get("Metric", {}) for query in alarm.get("Metrics", [])]
+    yield from (one for of in (alarm, *stats) for one in of.get("Dimensions", []))
+
+
 def _below(name: str, shown: Mapping[str, Answer], seen: frozenset[str] = frozenset()) -> Iterator[str]:
     """The alarm and all that it stands on, as far as they were shown."""
     if name not in shown or name in seen:
@@ -510,13 +560,11 @@ def _below(name: str, shown: Mapping[str, Answer], seen: frozenset[str] = frozen
 
 def _bound(alarm: Answer, at: Beside) -> str:
     """The dimension that binds it to blue, or to the target groups; "" when none does."""
-    stats = [query.get("MetricStat", {}).get("Metric", {}) for query in alarm.get("Metrics", [])]
-    for dimensions in (alarm.get("Dimensions", []), *(stat.get("Dimensions", []) for stat in stats)):
-        for one in dimensions:
-            if one["Name"] == "AutoScalingGroupName" and _is_ours(one["Value"], at):
-                return f"the group {one['Value']}"
-            if at.idle and one["Name"] == "TargetGroup" and _is_of(one["Value"], (*at.serving, at.idle)):
-                return f"the target group {_name_of(one['Value'])}"
+    for one in _dimensions(alarm):
+        if one["Name"] == "AutoScalingGroupName" and _is_ours(one["Value"], at):
+            return f"the group {one['Value']}"
+        if at.idle and one["Name"] == "TargetGroup" and _is_of(one["Value"], (*at.serving, at.idle)):
+            return f"the target group {_name_of(one['Value'])}"
     return ""
 
 
@@ -701,6 +749,7 @@ _LOOKS: Mapping[str, Looking] = {
     "the KMS keys of volumes": keys,
     "blue's instance refreshes": refresh,
     "the alarms of the checks": alarms,
+    "the alarms of the account": left_alarms,
     "blue": own,
     "blue's lifecycle hooks": deployments,
     "blue's tags": tagging,

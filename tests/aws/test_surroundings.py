@@ -11,6 +11,7 @@ from bluegreen.errors import AwsError
 from bluegreen.events import Phase, Reason, Verb
 from bluegreen.observation import Finding, FindingKey, Verdict, let_pass
 from tests.worlds.account import AwsStage
+from tests.worlds.attachments import hang
 
 WARNED, NOTED, REFUSED = Verdict.WARNED, Verdict.NOTED, Verdict.REFUSED
 
@@ -564,6 +565,55 @@ def test_an_alarm_on_a_weighted_target_group() -> None:
         said = told(stage, FindingKey.BOUND_ALARM, REFUSED)
         assert f"which watches the target group {('web', 'web-green')[n]}" in said
         assert "a check by `metric` without `namespace`" in said
+
+
+def test_alarms_that_watch_blue_and_follow_nobody() -> None:
+    """By its name, also in an expression; not those of its policies, of the checks, of AWS, or of others."""
+    stage = AwsStage(config=checks({"name": "cpu", "alarm": "check", "missing": "pass"}))
+    hang(stage.world, "web-asg", ("step", "tracking"))
+    for name, group in (("check", "web-asg"), ("cpu", "web-asg"), ("disk", "web-asg"), ("theirs", "worker")):
+        alarm(stage, name, AutoScalingGroupName=group)
+    said = told(stage, FindingKey.LEFT_ALARM, NOTED)
+    assert said == (
+        "the alarms cpu, disk watch web-asg by its name, and no scaling policy moves them to green: that group is gone "
+        "once green is live. Let them watch the load balancer or its target groups, which stay."
+    )
+    stage = AwsStage(config={"retire": "empty"})
+    dimensions = [{"Name": "AutoScalingGroupName", "Value": "web-asg"}]
+    metric = {"Namespace": "AWS/EC2", "MetricName": "CPUUtilization", "Dimensions": dimensions}
+    stage.client("cloudwatch").put_metric_alarm(
+        AlarmName="math",
+        Metrics=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Average"}, "ReturnData": True}],
+        EvaluationPeriods=1,
+        Threshold=90,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    said = told(stage, FindingKey.LEFT_ALARM, NOTED)
+    assert "the alarm math watches web-asg by its name, and no scaling policy moves it to green" in said
+    assert "that group is empty once green is live. Let it watch" in said
+
+
+def test_alarms_on_blue_s_target_group() -> None:
+    """With weights it is green's turn to have no traffic; the other one is not blue's."""
+    stage = AwsStage(weighted=True)
+    for name, arn in zip(("blue", "green"), stage.world.target_groups, strict=True):
+        alarm(stage, name, TargetGroup=arn.rpartition(":")[2])
+    said = told(stage, FindingKey.LEFT_ALARM, NOTED)
+    assert "the alarm blue watches the target group web by its name" in said
+    assert "Let it watch both target groups, or the load balancer." in said
+
+
+def test_of_very_many_alarms_the_first_thousand_are_read() -> None:
+    """The others cost too many calls."""
+    stage = AwsStage()
+    stage.fake.calls.clear()
+    stage.baseline()
+    few = [call.name for call in stage.fake.calls].count("cloudwatch:DescribeAlarms")
+    for number in range(1100):
+        alarm(stage, f"n{number:04}", AutoScalingGroupName="web-asg" if number == 1050 else "worker")
+    stage.fake.calls.clear()
+    assert FindingKey.LEFT_ALARM not in {one.key for one in stage.baseline().findings}
+    assert (few, [call.name for call in stage.fake.calls].count("cloudwatch:DescribeAlarms")) == (1, 10)
 
 
 # --- blue itself ---

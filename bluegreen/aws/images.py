@@ -228,14 +228,26 @@ def spare(calls: Calls, release: Release, config: Config, groups: Collection[Ans
         return Spare()  # what they launch cannot be seen
     followed = [
         *(one for group in groups for one in templates.references(group)),
-        *(one for _, on in fleets for one in on),
+        *(one for fleet in fleets for one in fleet.references),
     ]
-    images = _unused(calls, release, followed, beyond) if beyond else ()
+    configured = templates.configured_images(calls, groups) if beyond else ()
+    if configured is None:
+        beyond = []  # nor can what those groups launch be seen
+    named = {
+        *(configured or ()),
+        *templates.images_in(list(groups)),
+        *(one for fleet in fleets for one in fleet.images),
+    }
+    images = _unused(calls, release, followed, [id_ for id_ in beyond if id_ not in named])
     return Spare(images, templates.unused(calls, old, followed) if old else ())
 
 
 def _unused(calls: Calls, release: Release, followed: list[tuple[str, str]], ids: list[str]) -> tuple[str, ...]:
+    if not ids:
+        return ()
     used = {release.image} | _of_templates(calls, release, followed, ids) | _of_instances(calls, ids)
+    ids = [id_ for id_ in ids if id_ not in used]
+    used = templates.standing_images(calls, ids)
     return tuple(id_ for id_ in ids if id_ not in used and not _shared(calls, id_))
 
 

@@ -147,7 +147,7 @@ def followers(calls: Calls, at: Beside) -> Iterator[Finding]:
     """Groups that launch from blue's template, too."""
     own = {at.blue.name, *(at.config.groups or ())}
     others = [one for one in groups.everything(calls) if one["AutoScalingGroupName"] not in own]
-    shown = ((one["AutoScalingGroupName"], tuple(templates.references(one))) for one in others)
+    shown = (templates.TemplateUser(one["AutoScalingGroupName"], tuple(templates.references(one))) for one in others)
     return _followers(at, "group", shown)
 
 
@@ -161,11 +161,11 @@ def spot_fleets(calls: Calls, at: Beside) -> Iterator[Finding]:
     return _followers(at, "Spot Fleet request", templates.spot_fleets(calls))
 
 
-def _followers(at: Beside, kind: str, others: Iterable[templates.Follower]) -> Iterator[Finding]:
+def _followers(at: Beside, kind: str, others: Iterable[templates.TemplateUser]) -> Iterator[Finding]:
     by: dict[str, list[str]] = {}
-    for name, references in others:
-        for version in templates.versions_of(at.template, references):
-            by.setdefault(version, []).append(name)
+    for one in others:
+        for version in templates.versions_of(at.template, one.references):
+            by.setdefault(version, []).append(one.name)
     latest, default = by.pop(templates.LATEST, []), by.pop(templates.DEFAULT, [])
     if latest:
         harm = "would launch the unreleased image as soon as green exists"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -17,6 +17,8 @@ from bluegreen.observation import Template
 from bluegreen.release import Release
 
 DEFAULT, LATEST = "$Default", "$Latest"
+#: DescribeLaunchConfigurations takes this many names a call (EC2 Auto Scaling API).
+CONFIGURATIONS = 50
 #: A filter takes this many values (EC2 API, filters).
 FILTER_VALUES = 200
 #: How the tags begin by which EC2 says what an instance was launched from (EC2 user guide, launch templates).
@@ -32,8 +34,14 @@ _LAUNCHING = frozenset({"submitted", "active", "modifying"})
 
 #: How a launch template's version is named: by the template's id or name, and a number or a word.
 Reference = tuple[str, str]
-#: Who launches from templates: a name, and what it names.
-Follower = tuple[str, tuple[Reference, ...]]
+
+
+class TemplateUser(NamedTuple):
+    """Who launches instances: the versions of templates that it names, and the images (ids) that it names itself."""
+
+    name: str
+    references: tuple[Reference, ...]
+    images: tuple[str, ...] = ()
 
 
 def reference(group: Answer) -> tuple[str, str]:
@@ -53,21 +61,21 @@ def references(group: Answer) -> Iterator[tuple[str, str]]:
             yield said.get("LaunchTemplateId", ""), said.get("Version") or DEFAULT
 
 
-def fleets(calls: Calls) -> Iterator[Follower]:
+def fleets(calls: Calls) -> Iterator[TemplateUser]:
     """EC2 Fleets that may launch instances. Those of type instant never do again (EC2 API, DescribeFleets)."""
     pages = calls.ec2.get_paginator("describe_fleets").paginate()
     for fleet in (one for page in pages for one in page["Fleets"]):
         if _may_launch(fleet["FleetState"], fleet.get("Type", ""), fleet):
-            yield fleet["FleetId"], tuple(_of_fleet(fleet))
+            yield TemplateUser(fleet["FleetId"], tuple(_of_fleet(fleet)), tuple(images_in(fleet)))
 
 
-def spot_fleets(calls: Calls) -> Iterator[Follower]:
+def spot_fleets(calls: Calls) -> Iterator[TemplateUser]:
     """Spot Fleet requests that may launch instances."""
     pages = calls.ec2.get_paginator("describe_spot_fleet_requests").paginate()
     for shown in (one for page in pages for one in page["SpotFleetRequestConfigs"]):
         config = shown["SpotFleetRequestConfig"]
         if _may_launch(shown["SpotFleetRequestState"], config.get("Type", ""), shown):
-            yield shown["SpotFleetRequestId"], tuple(_of_fleet(config))
+            yield TemplateUser(shown["SpotFleetRequestId"], tuple(_of_fleet(config)), tuple(images_in(config)))
 
 
 def _may_launch(state: str, kind: str, shown: Answer) -> bool:
@@ -82,9 +90,44 @@ def _of_fleet(config: Answer) -> Iterator[tuple[str, str]]:
             yield template, said.get("Version") or DEFAULT
 
 
-def every_fleet(calls: Calls) -> tuple[Follower, ...] | None:
+def images_in(shown: Any) -> Iterator[str]:
+    """Ids of the images that a group, or a fleet, names itself: in overrides, or in specifications of its own."""
+    if isinstance(shown, dict):
+        yield from ([shown["ImageId"]] if isinstance(shown.get("ImageId"), str) else [])
+        shown = list(shown.values())
+    if isinstance(shown, list):
+        for part in shown:
+            yield from images_in(part)
+
+
+def configured_images(calls: Calls, groups: Iterable[Answer]) -> tuple[str, ...] | None:
+    """Ids of the images in the launch configurations that these groups are on; None where AWS does not let us look."""
+    names = sorted({name for group in groups if (name := group.get("LaunchConfigurationName"))})
+    batches = (names[n : n + CONFIGURATIONS] for n in range(0, len(names), CONFIGURATIONS))
+    ask = calls.autoscaling.describe_launch_configurations
+    try:
+        shown = [one for batch in batches for one in ask(LaunchConfigurationNames=batch)["LaunchConfigurations"]]
+    except ClientError as error:
+        if not lacking(error):
+            raise
+        return None
+    return tuple(images_in(shown))
+
+
+def standing_images(calls: Calls, images: list[str]) -> set[str]:
+    """Those of these images that the default or the latest version of any template of the account names."""
+    found: set[str] = set()
+    for n in range(0, len(images), FILTER_VALUES):
+        filters = [{"Name": "image-id", "Values": images[n : n + FILTER_VALUES]}]
+        wanted = {"Versions": [DEFAULT, LATEST], "Filters": filters}
+        for page in calls.ec2.get_paginator("describe_launch_template_versions").paginate(**wanted):
+            found |= {one["LaunchTemplateData"]["ImageId"] for one in page["LaunchTemplateVersions"]}
+    return found
+
+
+def every_fleet(calls: Calls) -> tuple[TemplateUser, ...] | None:
     """Of both kinds; None where AWS does not let us look at one of them."""
-    kinds: tuple[Callable[[Calls], Iterator[Follower]], ...] = (fleets, spot_fleets)
+    kinds: tuple[Callable[[Calls], Iterator[TemplateUser]], ...] = (fleets, spot_fleets)
     try:
         return tuple(one for kind in kinds for one in kind(calls))
     except ClientError as error:
@@ -337,7 +380,8 @@ def _others_on(calls: Calls, release: Release, template: Template, version: str)
     pages = calls.autoscaling.get_paginator("describe_auto_scaling_groups").paginate()
     everything = (group for page in pages for group in page["AutoScalingGroups"])
     groups = ((one["AutoScalingGroupName"], tuple(references(one))) for one in everything)
-    found = [name for name, on in (*groups, *(every_fleet(calls) or ())) if version in versions_of(template, on)]
+    on = (*groups, *((one.name, one.references) for one in every_fleet(calls) or ()))
+    found = [name for name, references_ in on if version in versions_of(template, references_)]
     return sorted(name for name in found if name != release.green_group)
 
 

@@ -539,6 +539,32 @@ def test_an_image_that_any_group_launches_is_not_dropped() -> None:
         stage.fake.faults.allow(action)
 
 
+def test_an_image_that_is_named_without_a_version_in_use_is_not_dropped() -> None:
+    """By a launch configuration, an override of a group or of a fleet, a Spot Fleet request, or anybody's template."""
+    stage = AwsStage(config=builder(1))
+    configured, override, of_fleet, of_spot, default, latest, free = old = old_images(stage, 7)
+    groups, ec2 = stage.client("autoscaling"), stage.client("ec2")
+    groups.create_launch_configuration(LaunchConfigurationName="old", ImageId=configured, InstanceType="t3.micro")
+    kept_empty(stage, "configured", LaunchTemplate=None, LaunchConfigurationName="old")
+    plain = {"LaunchTemplateSpecification": {"LaunchTemplateId": stage.world.template, "Version": "1"}}
+    mixed = {"LaunchTemplate": {**plain, "Overrides": [{"InstanceType": "t3.micro", "ImageId": override}]}}
+    kept_empty(stage, "mixed", LaunchTemplate=None, MixedInstancesPolicy=mixed)
+    overrides = [{"InstanceType": "t3.micro", "ImageId": of_fleet}]
+    size = {"TargetCapacitySpecification": {"TotalTargetCapacity": 0}}
+    ec2.create_fleet(LaunchTemplateConfigs=[{**plain, "Overrides": overrides}], **size)
+    ask = {"IamFleetRole": "arn:aws:iam::123456789012:role/fleet", "TargetCapacity": 0}
+    ec2.request_spot_fleet(SpotFleetRequestConfig={**ask, "LaunchSpecifications": [{"ImageId": of_spot}]})
+    on_image(stage, default, "nobody-s")
+    newer = {"LaunchTemplateName": "nobody-s", "LaunchTemplateData": {"ImageId": latest}}
+    ec2.create_launch_template_version(**newer)
+    retired(stage)
+    stage.clock.sleep(90)
+    assert stage.observe().droppable == (free,)
+    stage.fake.faults.deny("autoscaling:DescribeLaunchConfigurations")
+    stage.clock.sleep(90)
+    assert (stage.observe().droppable, len(old)) == ((), 7), "what that group launches cannot be seen"
+
+
 def test_images_that_went_live_are_kept_before_all_others() -> None:
     """A night of rollbacks costs none of those that can be returned to."""
     stage = AwsStage(config=builder(3))

@@ -77,6 +77,7 @@ UNNAMEABLE = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeAutoScalingInstances",
     "autoscaling:DescribeInstanceRefreshes",
+    "autoscaling:DescribeLaunchConfigurations",
     "autoscaling:DescribeLifecycleHooks",
     "autoscaling:DescribeLoadBalancerTargetGroups",
     "autoscaling:DescribeNotificationConfigurations",

@@ -31,6 +31,11 @@ def detach(name: str, target_groups: Iterable[str]) -> str:
     return f"aws autoscaling detach-load-balancer-target-groups {_between(name, target_groups)}"
 
 
+def suspend(name: str, process: str) -> str:
+    """Suspends a process of a group."""
+    return f"aws autoscaling suspend-processes --auto-scaling-group-name {name} --scaling-processes {process}"
+
+
 def cancel_refresh(name: str) -> str:
     """Stops the instance refresh of a group."""
     return f"aws autoscaling cancel-instance-refresh --auto-scaling-group-name {name}"

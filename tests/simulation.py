@@ -29,6 +29,7 @@ from bluegreen.release import Release
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
 from tests.worlds import GOOD, SICK, Died, Ops, attachments, fast
+from tests.worlds.pairs import PAIR, groups_there, pair_up, state
 from tests.worlds.strangers import KINDS, Strangers
 
 SERVICE = "web/production"
@@ -70,6 +71,8 @@ LOOKED_AT = (
 HEARD = 7.0
 #: The sizes that a scheduled action gives to who serves, in some worlds.
 DUE = {"MinSize": 3, "MaxSize": 9, "DesiredCapacity": 5}
+#: What a group of a standing pair cannot have, or not while it is in no target group.
+NOT_OF_PAIRS = ("warm pool", "per target", "simple")
 #: Drivers that a release may use up, one after another.
 DRIVERS = 40
 
@@ -113,6 +116,7 @@ class Story:
     scaled: bool = False  # blue has grown, and green has followed it
     release: str = ""
     hung: attachments.Found = field(default_factory=dict)  # what hung on blue before its release
+    idle: dict[str, Any] = field(default_factory=dict)  # of a pair: what its owner made of the idle one
     due: float = 0  # when a scheduled action comes to blue, with the sizes `DUE`; 0: there is none
     _told: int = 0
 
@@ -144,7 +148,15 @@ class Story:
         if self.machines.random() < 0.3:
             made.skews = iter(lambda: float(self.machines.choice([-60, -60, 0, 3, 60, 60])), None)
             self.did.append("clocks differ by minutes")
+        if self.pair:
+            pair_up(made)
+            self.did.append("a standing pair")
         return made
+
+    @cached_property
+    def pair(self) -> bool:
+        """Whether it is of a standing pair."""
+        return random.Random(f"{self.seed} pair").random() < 0.1
 
     @cached_property
     def machines(self) -> random.Random:
@@ -194,7 +206,9 @@ class Story:
         if self.load.random() < 0.3:
             some = [kind for kind in attachments.KINDS if self.load.random() < 0.4]
             kinds = some if self.load.random() < 0.7 else list(attachments.KINDS)
-            attachments.hang(self.ops.world, self.ops.world.group, kinds)
+            kinds = [kind for kind in kinds if not (self.pair and kind in NOT_OF_PAIRS)]
+            for group in self._groups if kinds else ():
+                attachments.hang(self.ops.world, group, kinds)
             self.did += [f"blue has {kind}" for kind in kinds]
             self.ops.clock.sleep(60)  # until its warm pool is filled
         self.hung = attachments.hanging(self.ops.world, self.ops.world.group)
@@ -202,7 +216,14 @@ class Story:
             after = self.load.randrange(10, 400)
             self.due = self.ops.clock.now() + after
             self.did.append(f"an action falls due after {after} s")
-            attachments.schedule(self.ops.world, self.ops.world.group, self.due, DUE)
+            for group in self._groups:
+                attachments.schedule(self.ops.world, group, self.due, DUE)
+        self.idle = state(self.ops, PAIR[1]) if self.pair else {}
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        """Who has what hangs on blue: of a pair its owner gives it to both."""
+        return PAIR if self.pair else (self.ops.world.group,)
 
     def play(self) -> list[str]:
         """Play it to its end; what did not hold."""
@@ -329,7 +350,17 @@ class Story:
         found = [one for one in self.ops.wrong(done) if not self._meant(one)]
         if self.shaken and self.ops.beside:  # who serves beside it is all that is healthy, and gets everything
             found = [one for one in found if not one.startswith("set() serve")]
-        return [one for one in found if not self.strangers.own(one)] + self._lost(done)
+        found = [one for one in found if not self.strangers.own(one)]
+        return [*found, *self._lost(done), *(self._of_pair(done) if self.pair else [])]
+
+    def _of_pair(self, done: Release) -> Iterator[str]:
+        """Neither group is gone, no other is there, and the idle one is idle, or what its owner made of it."""
+        if (there := sorted(set(groups_there(self.ops)) - self.strangers.groups.keys())) != sorted(PAIR):
+            yield f"there are the groups {there}"
+        elif done.outcome is Outcome.LIVE and (sizes := state(self.ops, PAIR[0])["sizes"]) != (0, 0, 0, 0):
+            yield f"{PAIR[0]} has the sizes {sizes}"
+        elif done.outcome is not Outcome.LIVE and (now := state(self.ops, PAIR[1])) != self.idle:
+            yield f"{PAIR[1]} is {now}, was {self.idle}"
 
     def _meant(self, wrong: str) -> bool:
         """Whether it is a size that somebody wanted: a policy, an owner, or a scheduled action."""

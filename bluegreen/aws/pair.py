@@ -20,7 +20,7 @@ from bluegreen.aws import attachments, copy, groups, surroundings, tags, templat
 from bluegreen.aws.attachments import ACTIONS, ALARM, KINDS, Attachments
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.surroundings import Beside
-from bluegreen.aws_commands import detach, empty_group
+from bluegreen.aws_commands import detach, empty_group, suspend
 from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.events import IdleBefore, Made
@@ -70,8 +70,9 @@ def findings(calls: Calls, at: Beside, blue: Attachments, shown: Answer, launche
         found = f"{group.name} is held by {holder}, a release of another service"
         hint = "Let that release end, and give each service groups of its own."
         yield Finding(FindingKey.PAIR_BUSY, found, "", Verdict.REFUSED, hint)
+    yield from _woken_by_itself(group, has := attachments.look(calls, shown))
     home = (at.idle,) if at.idle else at.serving
-    yield from _differences(_Side(blue, at.serving), _Side(attachments.look(calls, shown), home))
+    yield from _differences(_Side(blue, at.serving), _Side(has, home))
     if at.own:
         yield _templates(at, launched)
 
@@ -83,6 +84,15 @@ def _templates(at: Beside, launched: Answer) -> Finding:
     harm = f"it differs from {at.blue.name}'s in {listed(differ, 12)}" if differ else "it differs in the image alone"
     said = f"{harm}; green's version is made in it, and its default version stays as it is"
     return Finding(FindingKey.PAIR_DIFFERS, found, said, Verdict.WARNED if differ else Verdict.NOTED)
+
+
+def _woken_by_itself(group: Group, has: Attachments) -> Iterator[Finding]:
+    """A scheduled action sets sizes, whatever the maximum is; on a group that has been blue it is suspended."""
+    actions = list(has.kinds["scheduled action"])
+    if actions and "ScheduledActions" not in group.suspended:
+        found = f"{group.name} is idle, but its scheduled action {listed(actions)} is not suspended"
+        hint = f"`{suspend(group.name, 'ScheduledActions')}`; on the group that serves bluegreen resumes it."
+        yield Finding(FindingKey.PAIR_BUSY, found, "it starts instances when it is due", Verdict.WARNED, hint)
 
 
 def _hint(group: Group) -> str:

@@ -9,6 +9,9 @@ def test_commands_name_what_they_change() -> None:
     """Ready to be copied: whole, and with every name."""
     told = {
         aws_commands.cancel_refresh("web"): "autoscaling cancel-instance-refresh --auto-scaling-group-name web",
+        aws_commands.suspend("web", "Launch"): (
+            "autoscaling suspend-processes --auto-scaling-group-name web --scaling-processes Launch"
+        ),
         aws_commands.delete_alarms(["high", "low"]): "cloudwatch delete-alarms --alarm-names high low",
         aws_commands.terminate(["i-1", "i-2"]): "ec2 terminate-instances --instance-ids i-1 i-2",
         aws_commands.delete_version("lt-1", 7): (

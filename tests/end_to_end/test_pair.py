@@ -323,3 +323,19 @@ def test_a_plan_says_what_is_done_to_a_pair() -> None:
     assert "give web-b back to its owner as it was" in text
     assert "delete web-" not in text
     assert "create web-" not in text
+
+
+def test_an_idle_one_that_its_schedule_would_start_is_told() -> None:
+    """With the command that suspends it; on whoever serves it runs."""
+    o = paired()
+    for name in PAIR:
+        hang(o.world, name, ("schedule",))
+    _scaling(o, "resume_processes", ScalingProcesses=["ScheduledActions"])
+    (found,) = (one for one in o.engine().plan(o.config, commit=GOOD).baseline.findings if one.key == "pair_busy")
+    assert found.said == (
+        "web-b is idle, but its scheduled action sale, morning is not suspended: it starts instances when it is due"
+    )
+    as_told(o.world.client, found.hint.split("`")[1])
+    done = driven(o, GOOD)
+    assert [one["key"] for one in done.findings if one["key"].startswith("pair")] == []
+    assert state(o, PAIR[1])["suspended"] == []

@@ -22,12 +22,17 @@ def idle_group(world: World, **changes: Any) -> None:
     world.client("autoscaling").create_auto_scaling_group(**given)
 
 
-def paired(*, weighted: bool = False, changes: dict[str, Any] | None = None, **more: Any) -> Ops:
-    """A fast world with a pair: web-asg serves, web-b is idle."""
-    o = fast(weighted=weighted, loose=True, **more)
-    idle_group(o.world, **(changes or {}))
+def pair_up(o: Ops, **changes: Any) -> Ops:
+    """A service that has a pair from now on: web-asg serves, web-b is idle, and no schedule of its own starts it."""
+    idle_group(o.world, **changes)
+    o.world.client("autoscaling").suspend_processes(AutoScalingGroupName=PAIR[1], ScalingProcesses=["ScheduledActions"])
     o.config = o.config.model_copy(update={"group": None, "groups": PAIR, "retire": "empty"})
     return o
+
+
+def paired(*, weighted: bool = False, changes: dict[str, Any] | None = None, **more: Any) -> Ops:
+    """A fast world with a pair."""
+    return pair_up(fast(weighted=weighted, loose=True, **more), **(changes or {}))
 
 
 def state(o: Ops, name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-HEALTHY = "healthy"
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 #: So many numbers from the next one on are looked at for names that are taken.
 NEAR = 5
 #: Target states in which new requests may be routed to a target, or soon will be (ELBv2 TargetHealth).

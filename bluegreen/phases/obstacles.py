@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from bluegreen.aws_commands import terminate
 from bluegreen.events import DETACHED, HELD, PARKED, Detached, Parked, SubjectState
-from bluegreen.observation import IN_TRAFFIC, Group, Observation
+from bluegreen.observation import IN_TRAFFIC, UNHEALTHY, Group, Observation
 from bluegreen.release import Release
 
 #: So many instances are named; of a large group the others are counted.
@@ -37,11 +37,27 @@ def with_who_is_in_the_way(said: str, group: Group | None) -> str:
     return f"{said}; {cause}" if cause else said
 
 
+def with_who_is_unhealthy(said: str, seen: Observation, group: Group | None) -> str:
+    """The message, followed by the instances that are unhealthy while others of the group are well.
+
+    AWS replaces them if the group has the load balancer's health checks. Where all are unhealthy, that helps nobody.
+    """
+    if group is None or not seen.serving(group):
+        return said
+    home = [seen.targets.get(arn, {}) for arn in seen.home(group)]
+    unhealthy = [id_ for id_ in group.in_service if any(states.get(id_) == UNHEALTHY for states in home)]
+    return f"{said}; {_named(unhealthy, group, UNHEALTHY)}: {_END.format(id=unhealthy[0])}" if unhealthy else said
+
+
 def _said(group: Group, state: str) -> str:
     ids = [i.id for i in group.instances if i.lifecycle == state]
+    way = _WAYS.get(state, _END).format(group=group.name, ids=" ".join(ids[:NAMED]), id=ids[0])
+    return f"{_named(ids, group, f'in {state}')}: {way}"
+
+
+def _named(ids: list[str], group: Group, how: str) -> str:
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    named = f"{', '.join(ids[:NAMED])}{more} of {group.name} {'is' if len(ids) == 1 else 'are'} in {state}"
-    return f"{named}: {_WAYS.get(state, _END).format(group=group.name, ids=' '.join(ids[:NAMED]), id=ids[0])}"
+    return f"{', '.join(ids[:NAMED])}{more} of {group.name} {'is' if len(ids) == 1 else 'are'} {how}"
 
 
 def seen_in_the_way(release: Release, seen: Observation) -> Iterator[SubjectState]:

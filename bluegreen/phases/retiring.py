@@ -23,7 +23,7 @@ from bluegreen.phases.decision import (
 )
 from bluegreen.phases.drift import beside, displaced
 from bluegreen.phases.losses import loss
-from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
+from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way, with_who_is_unhealthy
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import Release, duration, listed
 
@@ -73,10 +73,11 @@ def _green_must_serve(s: Situation) -> Decision | None:
         ill = f"and there is no rollback to {s.release.blue_group}, which was unhealthy"
         why = f", since {gone.named(green)}" if gone else ""
         reason = gone.reason if gone else Reason.CHECK_FAILED
-        return halt(s, reason, f"{serving} {no_return if s.release.emptying else ill}{why}")
+        said = f"{serving} {no_return if s.release.emptying else ill}{why}"
+        return halt(s, reason, with_who_is_unhealthy(said, s.seen, green))
     if s.now >= s.blue_gone_by:
         late = with_who_is_in_the_way("green does not serve alone, so bluegreen left blue as it is", green)
-        return halt(s, Reason.RETIRE_LATE, late)
+        return halt(s, Reason.RETIRE_LATE, with_who_is_unhealthy(late, s.seen, green))
     return s.wait(Awaited.CHECKS, s.blue_gone_by)
 
 

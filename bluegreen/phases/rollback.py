@@ -11,7 +11,7 @@ from bluegreen.observation import Group, Image
 from bluegreen.phases.baking import free_builder
 from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, catch_up, drained, halt, not_done
 from bluegreen.phases.drift import held_by_another, not_ours
-from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way
+from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way, with_who_is_unhealthy
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import MINUTE, duration, holder_of, moment
 
@@ -107,7 +107,7 @@ def _blue_bears(s: Situation) -> Decision | None:
     if _late(s):
         serving = f"{len(s.seen.serving(blue))} of {max(s.before.desired, s.release.wanted)}"
         sick = f"{serving} of blue healthy after {duration(s.phase_age)}, so green stays as it is"
-        return halt(s, Reason.BLUE_UNHEALTHY, with_who_is_in_the_way(sick, blue))
+        return halt(s, Reason.BLUE_UNHEALTHY, with_who_is_unhealthy(with_who_is_in_the_way(sick, blue), s.seen, blue))
     attached = blue.target_groups >= set(s.release.blue_targets) and not _blue_was_sent_out(s)
     if attached or len(blue.in_service) < s.before.desired or (s.did(Verb.JOIN_BLUE) and s.fresh(Verb.JOIN_BLUE)):
         return s.wait(Awaited.BLUE_HEALTHY)
@@ -156,7 +156,8 @@ def _shift_back(s: Situation) -> Act:
 
 def _wait_for_blue(s: Situation) -> Decision:
     if _late(s):
-        return halt(s, Reason.BLUE_UNHEALTHY, "green is in the load balancer and blue cannot carry the traffic")
+        late = "green is in the load balancer and blue cannot carry the traffic"
+        return halt(s, Reason.BLUE_UNHEALTHY, with_who_is_unhealthy(late, s.seen, s.seen.blue))
     return s.wait(Awaited.BLUE_HEALTHY)
 
 

@@ -433,6 +433,20 @@ def test_messages_at_a_limit_name_who_is_in_the_way() -> None:
     assert STANDBY in str(s.decision)
 
 
+def test_messages_at_a_limit_name_who_is_ill() -> None:
+    """While others of the group are well, replacing it may be all that is needed; where all are ill it is not."""
+    s = Stage().switched().rolls_back().attach("blue")
+    states = {f"web-asg-{n}": "healthy" if n else "unhealthy" for n in range(4)}
+    ill = "; web-asg-0 of web-asg is unhealthy: terminate it (aws autoscaling terminate-instance-in-auto-scaling-group"
+    assert ill in str(s.passes(600).sees(targets={TG: {**s.seen.targets[TG], **states}}).decision)
+    s.sees(targets={TG: {**s.seen.targets[TG], **dict.fromkeys(states, "unhealthy")}})
+    assert "0 of 4 of blue healthy after 10m, so green stays as it is'" in str(s.decision)
+    s.sees(targets={TG: {**s.seen.targets[TG], **states, "web-asg-0": "initial"}})
+    assert "3 of 4 of blue healthy after 10m, so green stays as it is'" in str(s.decision)
+    green = emptied(3).passes(600).decision
+    assert f"{GREEN}-3 of {GREEN} is unhealthy: terminate it" in str(green)
+
+
 def test_time_that_nobody_watched_is_no_delay() -> None:
     """A driver that takes a release up gives green its whole time."""
     s = Stage().launched()

@@ -214,10 +214,10 @@ class Story:
         self.hung = attachments.hanging(self.ops.world, self.ops.world.group)
         if self.load.random() < 0.15:
             after = self.load.randrange(10, 400)
-            self.due = self.ops.clock.now() + after
+            self.due = int(self.ops.clock.now() + after) + 1.0  # AWS knows whole seconds
             self.did.append(f"an action falls due after {after} s")
             for group in self._groups:
-                attachments.schedule(self.ops.world, group, self.due, DUE)
+                attachments.schedule(self.ops.world, group, self.due - 1, DUE)
         self.idle = state(self.ops, PAIR[1]) if self.pair else {}
 
     @property

@@ -54,6 +54,20 @@ def test_what_nobody_can_see_yet_is_no_fault(waits: float, wrong: list[str]) -> 
     assert them.wrong() == wrong
 
 
+@pytest.mark.parametrize(("waits", "wrong"), [(9, []), (11, ["the default is 1, not 2"])])
+def test_a_default_that_nobody_can_see_yet_is_no_fault(waits: float, wrong: list[str]) -> None:
+    """Somebody sets the default version, and a release sets it, too, while AWS's answers are behind."""
+    world = fast().world
+    them, clock, session = Strangers(world), world.fake.clock, world.fake.session()
+    world.fake.faults.stale(10)
+    them.makes_a_version(default=True)
+    clock.sleep(waits)
+    world.fake.faults.clear()
+    ec2: Any = session.client("ec2")
+    ec2.modify_launch_template(LaunchTemplateId=world.template, DefaultVersion="1")
+    assert them.wrong() == wrong
+
+
 def test_what_a_release_does_to_strangers_is_seen() -> None:
     """Everything that S13 speaks of, changed by a hand that a release would have."""
     world = fast().world

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ class Strangers:
         self.versions: set[str] = set()
         self.hidden: dict[str, float] = {}  # version -> until when AWS's answers do not show who moved to it
         self.default = ""  # the template's, when somebody set it
+        self.default_hidden = 0.0  # until when AWS's answers do not show that
         for kind in kinds:
             KINDS[kind](self)
 
@@ -73,6 +75,7 @@ class Strangers:
         if default:
             ec2.modify_launch_template(LaunchTemplateId=self.world.template, DefaultVersion=number)
             self.default = number
+            self.default_hidden = self.world.fake.clock.now() + self.world.fake.faults.staleness
 
     def moves_to(self, version: int) -> None:
         """A worker is put on the version that a release has made."""
@@ -148,7 +151,14 @@ class Strangers:
         numbers = {str(one["VersionNumber"]) for one in shown}
         found = [f"template version {one} is gone" for one in sorted(self.versions - numbers) if not self._unseen(one)]
         default = next(str(one["VersionNumber"]) for one in shown if one["DefaultVersion"])
-        return found + ([f"the default is {default}, not {self.default}"] if self.default not in ("", default) else [])
+        wrong = self.default not in ("", default) and not self._unseen_default()
+        return found + ([f"the default is {default}, not {self.default}"] if wrong else [])
+
+    def _unseen_default(self) -> bool:
+        """Whether the last who set it could not know yet of whom it was."""
+        calls = self.world.fake.calls
+        last = max((c.when for c in calls if c.name == "ec2:ModifyLaunchTemplate" and not c.error), default=math.inf)
+        return last < self.default_hidden
 
     def _unseen(self, version: str) -> bool:
         """Whether it was deleted while AWS's answers did not show yet who had moved to it: then nobody could know."""

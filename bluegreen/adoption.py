@@ -353,6 +353,32 @@ def orphan(group: Footprint, maker: Release | None, holder: Release | None, *, k
     return None if kept or maker.outcome is None or maker.green_group != group.name else Orphan(group, maker)
 
 
+# --- who serves, by the journal and by AWS ---------------------------------------------------------
+
+
+def drifted(service: str, live: str, groups: Iterable[Footprint]) -> str:
+    """How AWS differs from the journal about who serves, and what to do, in sentences; "" when they agree.
+
+    A group of size 0 that is attached serves when it is scaled up.
+    """
+    there = {one.name: one for one in groups}
+    others = sorted(one.name for one in there.values() if one.service == service and one.targets and one.size)
+    others = [name for name in others if name != live]
+    beside = (
+        f"{' and '.join(others)} {'is' if len(others) == 1 else 'are'} attached to a target group" if others else ""
+    )
+    if live not in there:
+        found = f"there is no such group{f', and {beside}' if beside else ''}"
+    elif not there[live].targets:
+        found = f"it is attached to no target group{f', and {beside}' if beside else ''}"
+    elif beside:
+        found = f"{beside}, too"
+    else:
+        return ""
+    said = f"{service}: the journal says that {live} serves, but {found}"
+    return f"{said}. {command(service)} repairs the journal; bluegreen changes nothing in AWS by itself"
+
+
 # --- a journal that knows nothing ----------------------------------------------------------------
 
 

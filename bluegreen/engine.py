@@ -646,6 +646,49 @@ class Engine:
             found += [one for group in groups if (one := self._orphan(group, keeps_empty=empty))]
         return found
 
+    def drift(self, service: str = "") -> dict[str, str]:
+        """How AWS differs from the journal about who serves, in sentences by service; of one service, or of all.
+
+        Of services in this region without a release under way, and whose newest release did not fail.
+        """
+        from bluegreen.adoption import drifted
+        from bluegreen.aws import left_groups
+
+        asked = [record for record in self.services() if record.live and service in ("", record.service)]
+        lasts = {record.service: self._last(record) for record in asked if not record.under_way}
+        here = {name for name, last in lasts.items() if last and self._is_here(last)}
+        live = {record.service: record.live.group for record in asked if record.live and record.service in here}
+        groups = left_groups(self._region, self._session, live.values()) if live else ()
+        found = {name: drifted(name, group, groups) for name, group in live.items()}
+        return {name: said for name, said in found.items() if said and self._is_of_this_account(lasts[name])}
+
+    def _is_here(self, last: Release) -> bool:
+        """Whether the newest release has not failed, and was in the region where this process looks."""
+        return last.outcome is not Outcome.FAILED and self._region in (None, "", last.region or self._region)
+
+    def _is_of_this_account(self, last: Release | None) -> bool:
+        try:
+            if last:
+                self._refuse_elsewhere(last, _placed(last))
+        except Refused:
+            return False
+        return True
+
+    def new_drift(self) -> list[str]:
+        """The same of all services, as far as it is new: this call records it as said."""
+        import hashlib
+
+        new = []
+        try:
+            for service, said in self.drift().items():
+                told = f"drift/{service}/{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+                if self.answered(told) is None:
+                    self.answer(told, {"said": said})
+                    new.append(said)
+        except BlueGreenError:
+            return new  # what AWS does not show now it shows the next time
+        return new
+
     def _orphan(self, group: Footprint, *, keeps_empty: bool) -> Orphan | None:
         from bluegreen.adoption import orphan
 

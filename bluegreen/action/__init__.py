@@ -244,8 +244,11 @@ class ActionStep:
         removed = self.engine.tidy()
         for gone in removed:
             self.workflow.say(advised(gone.said, EntryPoint.GITHUB))
+        found = [advised(said, EntryPoint.GITHUB) for said in self.engine.new_drift()]
+        for said in found:
+            self.workflow.say(said)
         worst = entry_points.gravest(done, removed)
-        told = {"releases": [one.result for one in done], "removed": [vars(one) for one in removed]}
+        told = {"releases": [one.result for one in done], "removed": [vars(one) for one in removed], "found": found}
         self.reporter.output({"decision": _DECISIONS[worst], **told})
         return worst, _DECISIONS[worst]
 

@@ -53,11 +53,11 @@ def remains(service: str, region: str | None, session: boto3.Session | None) -> 
         return inventory.remains(calls, service)
 
 
-def left_groups(region: str | None, session: boto3.Session | None) -> tuple[Footprint, ...]:
-    """Every group that a release of any service made, as `Footprint.targets` with all that gives it traffic."""
+def left_groups(region: str | None, session: boto3.Session | None, also: Collection[str] = ()) -> tuple[Footprint, ...]:
+    """Every group that a release of any service made, and those named; `targets` has all that gives it traffic."""
     calls = Calls(region, session, attempts=1)
     with calls.translate_errors():
-        return inventory.left(calls)
+        return inventory.left(calls, also)
 
 
 class Cloud:

@@ -14,6 +14,9 @@ from bluegreen.config import Config
 from bluegreen.observation import NEAR, PARKED, Footprint, Remains, Traces
 from bluegreen.release import holder_of, names, number_of, prefixes
 
+#: DescribeAutoScalingGroups takes so many names a call (EC2 Auto Scaling API).
+GROUPS_BATCH = 50
+
 
 def look(calls: Calls, config: Config, recorded: str, next_number: int) -> Traces:
     """What there is of the service, and of the group that is recorded as live.
@@ -54,9 +57,12 @@ def remains(calls: Calls, service: str) -> Remains:
     return Remains(tuple(sorted(groups_, key=lambda one: one.number)), images.of_service(calls, service))
 
 
-def left(calls: Calls) -> tuple[Footprint, ...]:
-    """Every group that a release of any service made; `targets`: what gives it traffic, or may."""
+def left(calls: Calls, also: Collection[str] = ()) -> tuple[Footprint, ...]:
+    """Every group that a release of any service made, and those named; `targets`: what gives it traffic, or may."""
     shown = groups.everything(calls, Filters=[{"Name": "tag-key", "Values": [tags.SERVICE]}])
+    known = {group["AutoScalingGroupName"] for group in shown}
+    for batch in groups.batches(sorted(set(also) - known), GROUPS_BATCH):
+        shown += groups.describe(calls, *batch).values()
     standing = (group for group in shown if not group.get("Status"))
     return tuple(_whole_of(group) for group in standing)
 

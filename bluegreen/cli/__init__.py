@@ -223,22 +223,22 @@ def status(at: Invocation, service: str | None) -> None:
         if not (found := engine.status(meant)):
             never = ConfigError("has no releases", where=meant, hint="`bluegreen status` lists the releases.")
             raise engine.lost(meant) or never
-        listing.print_status(found, _left(engine, meant), as_json=at.as_json)
+        listing.print_status(found, *_beside(engine, meant), as_json=at.as_json)
         return
     config = at.config_if_any()
     engine = at.engine(config)
     statuses = engine.status()
     if config and not statuses and (lost := engine.lost(config.id)):
         raise lost
-    listing.print_status(statuses, _left(engine), as_json=at.as_json)
+    listing.print_status(statuses, *_beside(engine), as_json=at.as_json)
 
 
-def _left(engine: Engine, service: str = "") -> Sequence[Orphan]:
-    """What nobody needs; nothing where AWS cannot be read, because the journal alone shows what serves."""
+def _beside(engine: Engine, service: str = "") -> tuple[Sequence[Orphan], Sequence[str]]:
+    """What nobody needs, and where AWS differs; nothing if AWS is not readable: the journal alone tells what serves."""
     try:
-        return engine.orphans(service)
+        return engine.orphans(service), list(engine.drift(service).values())
     except BlueGreenError:
-        return ()
+        return (), ()
 
 
 @command()

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 # --- status ------------------------------------------------------------------------------------------------
 
 
-def print_status(statuses: Sequence[ServiceStatus], left: Sequence[Orphan] = (), *, as_json: bool) -> None:
-    """A table of services; of a single one also what a person can do. `left`: what nobody needs any more."""
+def print_status(
+    statuses: Sequence[ServiceStatus], left: Sequence[Orphan] = (), found: Sequence[str] = (), *, as_json: bool
+) -> None:
+    """A table of services; of a single one also what a person can do.
+
+    `left`: what nobody needs any more; `found`: where AWS differs from the journal.
+    """
     if as_json:
-        told = {"services": [_service(s) for s in statuses], "left": [_left(one) for one in left]}
+        told = {"services": [_service(s) for s in statuses], "left": [_left(one) for one in left], "found": list(found)}
         output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, **told})
         return
     if not statuses:
@@ -37,6 +42,8 @@ def print_status(statuses: Sequence[ServiceStatus], left: Sequence[Orphan] = (),
     output.table(heads, [_status_row(status, now) for status in statuses])
     for status in statuses:
         _explain(status, now)
+    for said in found:
+        output.say(f"found: {said}")
     for one in left:
         output.say(f"left: {one.said}")
 

@@ -16,16 +16,19 @@ def reconcile(at: invocation.Invocation) -> int:
     ):
         config = at.config_if_any()
         done = entry_points.drive_all(lambda: at.engine(config), at.engine(config).undriven(), screen.tell, stop)
-        removed = at.engine(config).tidy()
-    _sum_up(done, removed, as_json=at.as_json)
+        engine = at.engine(config)
+        removed, found = engine.tidy(), engine.new_drift()
+    _sum_up(done, removed, found, as_json=at.as_json)
     return entry_points.gravest(done, removed)
 
 
-def _sum_up(done: list[entry_points.Done], removed: list[Removal], *, as_json: bool) -> None:
+def _sum_up(done: list[entry_points.Done], removed: list[Removal], found: list[str], *, as_json: bool) -> None:
     if as_json:
-        told = {"releases": [one.result for one in done], "removed": [vars(one) for one in removed]}
+        told = {"releases": [one.result for one in done], "removed": [vars(one) for one in removed], "found": found}
         output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, **told})
         return
+    for said in found:
+        output.say(f"found: {said}")
     if not done:
         output.say("Every release under way has a driver.")
     for gone in removed:

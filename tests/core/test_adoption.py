@@ -11,6 +11,7 @@ from bluegreen.adoption import (
     Adoption,
     adopted,
     another_account,
+    drifted,
     elsewhere,
     images_said,
     needed,
@@ -473,3 +474,25 @@ def test_what_failed_needs_its_groups() -> None:
     """A person goes on with them, or returns, or a cure takes them out."""
     assert needed(None) == needed(settled()) == set()
     assert needed(settled("failed")) == {"web-asg", "web-production-v42"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ((made(4), out(3), made(2, service="api/production")), ""),
+        ((made(4, size=0), made(3, size=0)), ""),
+        ((), "there is no such group"),
+        ((made(3),), "there is no such group, and web-production-v3 is attached to a target group"),
+        ((out(4),), "it is attached to no target group"),
+        (
+            (out(4), made(2), made(3)),
+            "it is attached to no target group, and web-production-v2 and web-production-v3 are",
+        ),
+        ((made(4), made(3)), "web-production-v3 is attached to a target group, too"),
+    ],
+)
+def test_where_aws_differs_from_the_journal_is_said(groups: tuple[Footprint, ...], said: str) -> None:
+    """Of who serves, with the command that repairs the journal; a group at size 0 is no difference."""
+    found = drifted(WEB, "web-production-v4", groups)
+    assert (f"but {said}" in found) if said else (found == "")
+    assert not said or "`bluegreen adopt web/production` repairs the journal" in found

@@ -241,3 +241,21 @@ def test_a_release_that_failed_needs_what_it_left() -> None:
     o.clock.sleep(120)
     assert (left_groups(o), counted(o.world)) == ({live.green_group}, count)
     assert "web/production#1" not in left(o)[0]
+
+
+def test_where_aws_differs_from_the_journal_is_told_once() -> None:
+    """Not at every pass, and nothing is done about it; who asks is told each time."""
+    o = service(keep=1)
+    live = driven(o, GOOD)
+    assert (o.engine().drift(), o.engine().new_drift()) == ({}, [])
+    o.world.client("autoscaling").detach_load_balancer_target_groups(
+        AutoScalingGroupName=live.green_group, TargetGroupARNs=o.world.target_groups[:1]
+    )
+    o.clock.sleep(60)
+    (said,) = o.engine().new_drift()
+    assert f"the journal says that {live.green_group} serves, but it is attached to no target group" in said
+    assert (o.engine().new_drift(), o.engine().drift()) == ([], {"web/production": said})
+    assert o.engine().tidy() == []
+    assert o.engine().drift("api/production") == {}
+    o.aws.faults.deny("autoscaling:DescribeAutoScalingGroups")
+    assert o.engine().new_drift() == []

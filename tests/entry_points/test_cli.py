@@ -93,6 +93,7 @@ class _Engine:
     removed: list[Removal] = []  # noqa: RUF012
     left: list[Orphan] = []  # noqa: RUF012
     unread: AwsError | None = None
+    drifted: dict[str, str] = {}  # noqa: RUF012
     unknown: Refused | None = None
 
     def __init__(self, *, table: str | None = None, region: str | None = None) -> None:
@@ -154,6 +155,12 @@ class _Engine:
 
     def tidy(self) -> list[Removal]:
         return self.removed
+
+    def new_drift(self) -> list[str]:
+        return list(self.drifted.values())
+
+    def drift(self, service: str = "") -> dict[str, str]:
+        return self.drifted
 
     def orphans(self, service: str = "") -> list[Orphan]:
         if self.unread:
@@ -736,6 +743,10 @@ def test_status_names_what_nobody_needs(engine: type[_Engine], monkeypatch: pyte
     monkeypatch.setattr(engine, "left", [orphan])
     for service in ([], ["web/production"]):
         assert "left: group web-production-v3 of web/production#3" in " ".join(run("status", *service).output.split())
+    monkeypatch.setattr(engine, "drifted", {"web/production": "web/production: another serves"})
+    for command in ("status", "reconcile"):
+        assert "found: web/production: another serves" in run(command).output
+        assert last_object(run(command, "--json"))["found"] == ["web/production: another serves"]
     group = {"service": "web/production", "group": "web-production-v3", "release": "web/production#3", "size": 0}
     assert last_object(run("status", "--json"))["left"] == [{**group, "removable": False}]
     monkeypatch.setattr(engine, "unread", AwsError("denied", code="AccessDenied", operation="X"))

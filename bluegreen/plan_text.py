@@ -94,10 +94,10 @@ def _words(steps: Iterator[Step] | Sequence[Step], release: Release) -> Iterator
 
 def _pinned(plan: Plan) -> Release:
     """The release as it will be once blue is pinned: its words know blue's size and template then."""
-    before = next((step.act.blue for step in plan.steps if step.act is not None and step.act.blue), None)
-    if before is None:
+    pin = next((step.act for step in plan.steps if step.act is not None and step.act.blue), None)
+    if pin is None or pin.blue is None:
         return plan.release
-    return replace(plan.release, blue=before, size=before.desired)
+    return replace(plan.release, blue=pin.blue, green_before=pin.green, size=pin.blue.desired)
 
 
 def as_object(plan: Plan) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.events import Act, BlueBefore, Facts, Made, Verb
 from bluegreen.observation import Delays, Group, Instance
-from bluegreen.release import Release, holder_of
+from bluegreen.release import Release, holder_of, is_name_of
 
 #: Processes that would change a group's size, or move its instances, by themselves.
 OWN_MIND = ("AZRebalance", "ScheduledActions")
@@ -437,7 +437,8 @@ def _of_earlier(group: Answer, release: Release) -> bool:
     service, _, number = tags.as_dict(group.get("Tags")).get(tags.RELEASE, "").rpartition("#")
     if service != release.service or not number.isdecimal() or int(number) >= release.number:
         return False
-    return str(group["AutoScalingGroupName"]).endswith(f"-v{number}")
+    name = str(group["AutoScalingGroupName"])
+    return name.endswith(f"-v{number}") and is_name_of(release.service, name)
 
 
 def _is_empty(group: Answer) -> bool:

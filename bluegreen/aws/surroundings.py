@@ -604,9 +604,12 @@ def own(calls: Calls, at: Beside) -> Iterator[Finding]:
 
 
 def _kept_by(at: Beside) -> Iterator[Finding]:
-    """Somebody's tool made the group, and will look for it; green bears copies of its tags, but was made by us."""
+    """Somebody's tool made the group, and will look for it; green bears copies of its tags, but was made by us.
+
+    One of a standing pair is told of once, before it bears our tags; without the pair it is deleted like any blue.
+    """
     said = tags.as_dict(at.shown.get("Tags"))
-    if tags.SERVICE in said:
+    if tags.SERVICE in said and (at.config.groups or is_name_of(at.config.id, at.blue.name)):
         return
     owner = next((key for key in OWNED if key in said), "")
     keeper = f"{OWNED[owner][0]} {said[owner]}".rstrip() if owner else _keeper(said)

@@ -12,6 +12,7 @@ from bluegreen.events import Phase, Reason, Verb
 from bluegreen.observation import Finding, FindingKey, Verdict, let_pass
 from tests.worlds.account import AwsStage
 from tests.worlds.attachments import hang
+from tests.worlds.pairs import PAIR, idle_group
 
 WARNED, NOTED, REFUSED = Verdict.WARNED, Verdict.NOTED, Verdict.REFUSED
 
@@ -642,7 +643,23 @@ def test_a_group_that_a_tool_keeps(tag: dict[str, str], says: str) -> None:
 def test_a_group_that_nobody_keeps() -> None:
     """Tags that say no, and green, which bears a copy of blue's."""
     assert tagged(AwsStage(), {"terraform": "false", "team": "shop"}).baseline().findings == ()
-    assert tagged(AwsStage(), {"ManagedBy": "terraform", "bluegreen:service": "x"}).baseline().findings == ()
+    stage = tagged(AwsStage(ami=True), {"ManagedBy": "terraform"}, propagate=True)
+    stage.go_to_the_end()
+    made = stage.cloud.baseline(stage.release.green_group, "", stage.ami)
+    assert FindingKey.KEPT_ELSEWHERE not in {one.key for one in made.findings}
+
+
+def test_a_group_that_was_of_a_pair_is_kept_elsewhere_all_the_same() -> None:
+    """It bears marks of releases that did not make it; as one of the pair it is told of once, as alone each time."""
+    stage = tagged(AwsStage(), {"ManagedBy": "terraform", "bluegreen:service": "web/production"})
+    assert "after the deletion it will make the group again" in told(stage, FindingKey.KEPT_ELSEWHERE, WARNED)
+    idle_group(stage.world)
+    stage.config = stage.config.model_copy(update={"group": None, "groups": PAIR, "retire": "empty"})
+    stage.cloud = stage.another_cloud()
+    assert FindingKey.KEPT_ELSEWHERE not in {one.key for one in stage.baseline().findings}
+    del stage.fake.engine.state.groups["web-asg"].tags["bluegreen:service"]
+    said = told(stage, FindingKey.KEPT_ELSEWHERE, WARNED)
+    assert "its next run may restore sizes, target groups and template version of either group of the pair" in said
 
 
 def tagged(stage: AwsStage, tag: dict[str, str], *, propagate: bool = False) -> AwsStage:

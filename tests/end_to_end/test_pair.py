@@ -21,9 +21,9 @@ SCALING = ["AZRebalance", "AlarmNotification", "ScheduledActions"]
 BACK = [phase for phase in Phase if phase.can_roll_back and phase is not Phase.HOLDING]
 
 
-def driven(o: Ops, commit: str, **how: Any) -> Release:
+def driven(o: Ops, commit: str, *, cure: bool = False, **how: Any) -> Release:
     """A release, to its end."""
-    done = o.drive(o.start(commit).id, **how)
+    done = o.drive(o.start(commit, cure=cure).id, **how)
     assert done is not None
     assert o.harm == []
     assert groups_there(o) == sorted(PAIR)
@@ -242,6 +242,8 @@ def test_either_may_have_a_launch_template_of_its_own() -> None:
     """Green's version is made in its own, from its own; blue's is not touched. What differs between them is told."""
     o = paired()
     theirs, (blues, _) = own_template(o, InstanceType="m5.large"), state(o, PAIR[0])["template"]
+    shown = "\n".join(plan_text.lines(o.engine().plan(o.config, commit=GOOD)))
+    assert f"make a new version of launch template {theirs}" in shown
     done = driven(o, SICK)
     assert done.outcome is Outcome.ROLLED_BACK
     assert (versions(o, theirs), versions(o, blues)) == ([1], [1])
@@ -339,3 +341,18 @@ def test_an_idle_one_that_its_schedule_would_start_is_told() -> None:
     done = driven(o, GOOD)
     assert [one["key"] for one in done.findings if one["key"].startswith("pair")] == []
     assert state(o, PAIR[1])["suspended"] == []
+
+
+def test_a_cure_of_a_pair_needs_an_idle_one_too() -> None:
+    """What serves is ill: the idle one replaces it, and the ill one is idle afterwards, whole or not."""
+    o = paired(checks=[])
+    for instance in o.aws.members(PAIR[0]):
+        o.machines.kill(instance)
+    o.clock.sleep(30)
+    o.instances = 0  # nobody serves
+    with pytest.raises(Refused) as caught:
+        o.start(GOOD)
+    assert caught.value.reason is Reason.BLUE_UNHEALTHY
+    done = driven(o, GOOD, cure=True)
+    assert (done.outcome, done.green_group) == (Outcome.LIVE, PAIR[1]), done.message
+    assert state(o, PAIR[0])["sizes"] == (0, 0, 0, 0)

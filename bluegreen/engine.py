@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from bluegreen.dry_run import Step
     from bluegreen.github import Run
     from bluegreen.journal import Journal, KeptGreen, Lease, Live, ServiceRecord, Summary
-    from bluegreen.observation import Baseline, Finding, Footprint, Observation
+    from bluegreen.observation import AccountFacts, Baseline, Finding, Footprint, Observation
 
 #: Asked of a service whether a commit or an image may start: facts to record, or Refused.
 Admit = Callable[["ServiceRecord", str, str], Facts]
@@ -761,6 +761,12 @@ class Engine:
     def ensure_table(self) -> None:
         """Make the journal's table when it is absent; ConfigError when that takes too long."""
         self._journal.ensure_table(self.clock.sleep)
+
+    def account(self, config: Config) -> AccountFacts:
+        """What an IAM policy for releases of the service names; ConfigError when there is no group of it."""
+        from bluegreen.aws import account
+
+        return account(config, self._region, self._session)
 
     def who(self) -> str:
         """The AWS principal that calls, as an ARN; an assumed role's session is part of it (STS API)."""

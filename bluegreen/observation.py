@@ -431,6 +431,22 @@ class Remains:
 
 
 @dataclass(frozen=True)
+class AccountFacts:
+    """What a policy names of an account, and the configuration does not say.
+
+    `templates`: ids of the launch templates of the service's groups. `roles`: ARNs of the roles that their instances
+    have. `alarms`: names of those that act by their policies. `doubts`: what could not be read, in clauses.
+    """
+
+    id: str
+    templates: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+    partition: str = "aws"
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Traces:
     """What AWS shows of a service's releases. `images`: the names of own images that begin as ours do."""
 

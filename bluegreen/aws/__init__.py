@@ -25,7 +25,7 @@ from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
 from bluegreen.events import Act, Made, Outcome, Verb
-from bluegreen.observation import Baseline, Footprint, Image, Observation, Remains, Traces
+from bluegreen.observation import AccountFacts, Baseline, Footprint, Image, Observation, Remains, Traces
 from bluegreen.release import Release
 
 #: What was read so many seconds ago, and not changed by us since, is not read again: half a poll at most.
@@ -38,6 +38,7 @@ __all__ = [
     "Fetch",
     "HttpAnswer",
     "HttpRequest",
+    "account",
     "caller",
     "left_groups",
     "remains",
@@ -58,6 +59,13 @@ def left_groups(region: str | None, session: boto3.Session | None, also: Collect
     calls = Calls(region, session, attempts=1)
     with calls.translate_errors():
         return inventory.left(calls, also)
+
+
+def account(config: Config, region: str | None, session: boto3.Session | None) -> AccountFacts:
+    """What a policy for releases of the service names; ConfigError when there is no group of it."""
+    calls = Calls(region, session)
+    with calls.translate_errors():
+        return inventory.account(calls, config)
 
 
 class Cloud:

@@ -212,9 +212,25 @@ class Calls:
         return self._client("sts")
 
     @cached_property
+    def iam(self) -> Any:
+        """Identity and Access Management."""
+        return self._client("iam")
+
+    @cached_property
+    def _caller(self) -> Answer:
+        """STS API, GetCallerIdentity needs no permission."""
+        answer: Answer = self.sts.get_caller_identity()
+        return answer
+
+    @property
     def account(self) -> tuple[str, str]:
-        """Account id and region (STS API, GetCallerIdentity needs no permission)."""
-        return str(self.sts.get_caller_identity()["Account"]), str(self.sts.meta.region_name)
+        """Account id and region."""
+        return str(self._caller["Account"]), str(self.sts.meta.region_name)
+
+    @property
+    def partition(self) -> str:
+        """`aws`, or that of other regions, such as `aws-cn`."""
+        return str(self._caller["Arn"]).split(":")[1]
 
     @cached_property
     def place(self) -> str:

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from bluegreen.aws import groups, images, tags, templates, traffic
+from botocore.exceptions import ClientError
+
+from bluegreen.aws import attachments, groups, images, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
+from bluegreen.aws_errors import lacking
 from bluegreen.config import Config
-from bluegreen.observation import NEAR, PARKED, Footprint, Remains, Traces
+from bluegreen.errors import ConfigError
+from bluegreen.observation import NEAR, PARKED, AccountFacts, Footprint, Remains, Traces
 from bluegreen.release import holder_of, names, number_of, prefixes
 
 #: DescribeAutoScalingGroups takes so many names a call (EC2 Auto Scaling API).
@@ -49,6 +53,47 @@ def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
     others = tuple(_whole(calls, _footprint(group, config, serving), group) for group in shown)
     names = {one.name for one in others}
     return replace(known, groups=(*others, *(one for one in known.groups if one.name not in names)))
+
+
+def account(calls: Calls, config: Config) -> AccountFacts:
+    """What a policy for releases of the service names. ConfigError when there is no group of it."""
+    found = groups.describe(calls, config.group) or {
+        group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)
+    }
+    if not found:
+        hint = "Correct it in bluegreen.yml, or name the region with --region."
+        raise ConfigError(f"there is no Auto Scaling group `{config.group}` {calls.place}", where="group", hint=hint)
+    used = sorted({templates.reference(group) for group in found.values()} - {("", "")})
+    profiles = {_profile(calls, *reference) for reference in used} - {""}
+    read = [_roles(calls, profile) for profile in sorted(profiles)]
+    alarms = {alarm["AlarmName"] for group in found.values() for alarm in attachments.look(calls, group).alarms}
+    return AccountFacts(
+        id=calls.account[0],
+        templates=tuple(sorted({template for template, _ in used})),
+        roles=tuple(sorted({role for roles, _ in read for role in roles})),
+        alarms=tuple(sorted(alarms)),
+        partition=calls.partition,
+        doubts=tuple(doubt for _, doubt in read if doubt),
+    )
+
+
+def _profile(calls: Calls, template: str, version: str) -> str:
+    """The name of the instance profile that a template version gives, "" when it gives none."""
+    number = templates.resolved(templates.look(calls, template), version)
+    said = templates.data(calls, template, number).get("IamInstanceProfile", {})
+    return str(said.get("Name") or said.get("Arn", "").rpartition("/")[2])
+
+
+def _roles(calls: Calls, name: str) -> tuple[tuple[str, ...], str]:
+    """ARNs of the roles of an instance profile; where they may not be read, the role of its name, which is a guess."""
+    try:
+        shown = calls.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+    except ClientError as error:
+        if not lacking(error):
+            raise
+        guess = f"arn:{calls.partition}:iam::{calls.account[0]}:role/{name}"
+        return (guess,), f"bluegreen may not read the instance profile {name}, so its role is a guess: {guess}"
+    return tuple(role["Arn"] for role in shown["Roles"]), ""
 
 
 def remains(calls: Calls, service: str) -> Remains:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -266,6 +267,45 @@ def explain(at: Invocation, who: str) -> None:
     explaining.explain(at, who)
 
 
+@command(name="iam-policy")
+@click.option(
+    "--for",
+    "holder",
+    type=click.Choice(["action", "bot", "reader"]),
+    default="action",
+    show_default=True,
+    help="Whose role gets it; a reader gives no orders.",
+)
+@click.option("--terraform", is_flag=True, help="Print it as a data source of Terraform.")
+def iam_policy(at: Invocation, holder: str, terraform: bool) -> None:
+    """Print the IAM policy for a role that releases this service.
+
+    It names what the configuration and AWS show: the group, its template, roles and alarms.
+    """
+    from bluegreen import iam_policy
+
+    config = at.config()
+    engine = at.engine(config)
+    facts = engine.account(config)
+    made = iam_policy.policy(config, facts, engine.table, iam_policy.Holder(holder))
+    document = iam_policy.document(made)
+    if at.as_json:
+        told = {"service": config.id, "policy": document, "doubts": list(facts.doubts)}
+        output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, **told})
+        return
+    _say_lines(iam_policy.terraform(made, "bluegreen") if terraform else json.dumps(document, indent=2))
+    for doubt in facts.doubts:
+        output.say(f"warning: {doubt}", err=True)
+
+
+@command()
+def schema(at: Invocation) -> None:
+    """Print the JSON Schema of bluegreen.yml, for editors."""
+    from bluegreen.config import json_schema
+
+    _say_lines(json.dumps(json_schema(), indent=2))
+
+
 @command()
 @_service
 @_reason
@@ -306,6 +346,11 @@ def demo(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 
 
 # --- inside ------------------------------------------------------------------------------------------------
+
+
+def _say_lines(text: str) -> None:
+    for line in text.splitlines():
+        output.say(line)
 
 
 def _watch(at: Invocation, show: Show, code: Callable[[Release], int] = entry_points.exit_code) -> int:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from bluegreen.aws import account
+from bluegreen.errors import ConfigError
 from bluegreen.events import Phase
 from bluegreen.observation import Footprint
 from tests.worlds.account import COMMIT, AwsStage
+from tests.worlds.attachments import hang
 
 
 def of(stage: AwsStage, *, everybody: bool = False) -> dict[str, Footprint]:
@@ -47,6 +50,55 @@ def test_what_a_release_made_is_known_by_its_tags() -> None:
     stage.go_to(Phase.OVERLAPPING)
     stage.step()
     assert of(stage)["web-production-v1"].serves
+
+
+def profiled(stage: AwsStage) -> None:
+    """The instances have a role, by a profile of another name."""
+    iam = stage.client("iam")
+    iam.create_role(RoleName="web-instance", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName="web")
+    iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web-instance")
+    template = {"LaunchTemplateId": stage.world.template, "Version": "2"}
+    data = {"IamInstanceProfile": {"Name": "web"}}
+    stage.client("ec2").create_launch_template_version(
+        LaunchTemplateId=stage.world.template, SourceVersion="1", LaunchTemplateData=data
+    )
+    stage.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName="web-asg", LaunchTemplate=template)
+
+
+def test_what_a_policy_names_is_found() -> None:
+    """Template, role and alarms of the group that the configuration names; a profile that is denied is guessed from."""
+    stage = AwsStage()
+    plain = account(stage.config, None, stage.fake.session())
+    assert (plain.templates, plain.roles, plain.alarms) == ((stage.world.template,), (), ())
+    profiled(stage)
+    hang(stage.world, "web-asg", ["step"])
+    found = account(stage.config, None, stage.fake.session())
+    role = f"arn:aws:iam::{found.id}:role/web-instance"
+    assert (found.templates, found.roles, found.partition, found.doubts) == (
+        (stage.world.template,),
+        (role,),
+        "aws",
+        (),
+    )
+    assert found.alarms
+    stage.fake.faults.deny("iam:GetInstanceProfile")
+    guessed = account(stage.config, None, stage.fake.session())
+    assert guessed.roles == (role.removesuffix("-instance"),)
+    assert guessed.doubts == (
+        f"bluegreen may not read the instance profile web, so its role is a guess: {guessed.roles[0]}",
+    )
+
+
+def test_a_policy_for_a_group_that_is_gone_names_those_of_the_service() -> None:
+    """A release has replaced it; without any there is nothing to name."""
+    stage = AwsStage(token="9f86").go_to(Phase.CHECKING)
+    stage.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName="web-asg", ForceDelete=True)
+    stage.clock.sleep(300)
+    assert account(stage.config, None, stage.fake.session()).templates == (stage.world.template,)
+    nowhere = AwsStage(config={"group": "web-asg2"})
+    with pytest.raises(ConfigError, match="there is no Auto Scaling group `web-asg2` in "):
+        account(nowhere.config, None, nowhere.fake.session())
 
 
 def test_an_image_alone_tells_of_a_release() -> None:

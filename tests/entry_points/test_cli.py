@@ -44,7 +44,18 @@ from bluegreen.engine import Removal
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.events import Awaited, BlueBefore, EventKind, Outcome, Phase, Reason, Verb
 from bluegreen.journal import Freeze, KeptGreen, Live, ServiceRecord, Summary
-from bluegreen.observation import Baseline, Delays, Finding, FindingKey, Footprint, Group, Image, Template, Verdict
+from bluegreen.observation import (
+    AccountFacts,
+    Baseline,
+    Delays,
+    Finding,
+    FindingKey,
+    Footprint,
+    Group,
+    Image,
+    Template,
+    Verdict,
+)
 from bluegreen.phases import Act
 from lab.aws import FakeAws
 from lab.world import World
@@ -97,10 +108,13 @@ class _Engine:
     unknown: Refused | None = None
 
     def __init__(self, *, table: str | None = None, region: str | None = None) -> None:
-        self.where = (table, region)
+        self.where, self.table = (table, region), table or "bluegreen"
 
     def who(self) -> str:
         return ALICE
+
+    def account(self, config: Any) -> AccountFacts:
+        return AccountFacts("123456789012", ("lt-1",), ("arn:aws:iam::123456789012:role/web",), doubts=("a guess",))
 
     def _ask(self, *what: Any) -> None:
         self.asked.append(what)
@@ -266,9 +280,26 @@ def test_help_names_every_command() -> None:
     text = run("--help").stdout
     listed = {line.split()[0] for line in text[text.index("Commands:") :].splitlines()[1:]}
     assert listed == {
-        *("adopt", "demo", "explain", "freeze", "history", "hold", "plan", "promote", "reconcile"),
-        *("release", "resume", "rollback", "status", "unfreeze"),
+        *("adopt", "demo", "explain", "freeze", "history", "hold", "iam-policy", "plan", "promote", "reconcile"),
+        *("release", "resume", "rollback", "schema", "status", "unfreeze"),
     }
+
+
+def test_a_policy_is_printed(engine: type[_Engine]) -> None:
+    """To standard output, and what is doubted beside it; as JSON with both, as Terraform."""
+    shown = run("iam-policy")
+    statements = {one["Sid"]: one for one in json.loads(shown.stdout)["Statement"]}
+    assert statements["InstanceProfile"]["Resource"] == "arn:aws:iam::123456789012:role/web"
+    assert shown.stderr == "warning: a guess\n"
+    told = json.loads(run("iam-policy", "--for", "reader", "--json").stdout)
+    assert (told["service"], told["doubts"]) == ("web/production", ["a guess"])
+    assert [one["Sid"] for one in told["policy"]["Statement"]] == ["Look", "ReadImageParameters", "Journal"]
+    assert run("iam-policy", "--terraform").stdout.startswith('data "aws_iam_policy_document" "bluegreen" {')
+
+
+def test_the_schema_is_printed(engine: type[_Engine]) -> None:
+    """What editors read; no configuration is needed for it."""
+    assert json.loads(run("schema").stdout)["properties"]["service"]["description"]
 
 
 def test_help_tells_what_every_command_does_in_a_whole_sentence() -> None:

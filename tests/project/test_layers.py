@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "permission": {"events", "release", "errors"},
     "adoption": {"aws_commands", "events", "release", "observation", "errors"},
     "freezing": {"events", "release", "config", "errors"},
+    "iam_policy": {"events", "release", "observation", "config", "errors"},
     "phases": {"aws_commands", "events", "release", "observation", "config", "errors"},
     "dry_run": {"phases", "schedules", "events", "release", "observation", "config", "errors"},
     "driver": {"phases", "events", "release", "observation", "config", "errors"},

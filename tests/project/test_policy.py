@@ -13,7 +13,10 @@ import pytest
 import yaml
 from botocore import xform_name
 
+from bluegreen import iam_policy
 from bluegreen.aws import tags
+from bluegreen.config import parse
+from bluegreen.observation import AccountFacts
 from bluegreen.release import names
 from tests.worlds import SICK, Ops
 from tests.worlds.files import ROOT
@@ -21,6 +24,25 @@ from tests.worlds.files import ROOT
 PERMISSIONS = (ROOT / "docs" / "permissions.md").read_text()
 POLICY = (ROOT / "examples" / "policy.json").read_text()
 STATEMENTS = json.loads(POLICY)["Statement"]
+#: What the example names, beside what examples/bluegreen.yml says: everything that a service can need.
+EXAMPLE = {
+    "traffic": {
+        "target_groups": ["web-a", "web-b"],
+        "listeners": ["arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:listener/app/web/0123abcd/4567abcd"],
+        "steps": [0, 50],
+    },
+    "checks": [
+        {"name": "unit", "run": "curl -fsS localhost/healthz"},
+        {"name": "slow", "metric": "TargetResponseTime", "statistic": "p99", "at_most": 1.2},
+    ],
+}
+FACTS = AccountFacts(
+    id="123456789012",
+    templates=("lt-0123456789abcdef0",),
+    roles=("arn:aws:iam::123456789012:role/web-instance",),
+    alarms=("web-high",),
+)
+SERVICE = "web/production"
 #: How the ARN of any group begins.
 GROUPS = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroupName/"
 #: IAM's name of a client, where it is another.
@@ -29,6 +51,8 @@ IAM = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
 #: and DeregisterImage with tags and snapshots; CloudWatch API, PutMetricAlarm with tags): who makes a group must be
 #: allowed what the group then does.
 BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole", "cloudwatch:TagResource"}
+#: Asked for by `bluegreen iam-policy` alone, with the rights of whoever makes the role.
+MAKING = {"iam:GetInstanceProfile"}
 #: A transaction needs the permissions of its parts (DynamoDB API).
 PARTS = {"dynamodb:TransactWriteItems"}
 
@@ -40,7 +64,7 @@ def allowed() -> list[str]:
 
 def called() -> Iterator[str]:
     """Every operation that the source names, by a method or as what is paged through."""
-    clients = r"(autoscaling|ec2|elb|kms|ssm|cloudwatch|sts)"
+    clients = r"(autoscaling|ec2|elb|iam|kms|ssm|cloudwatch|sts)"
     for path in (ROOT / "bluegreen" / "aws").glob("*.py"):
         source = path.read_text()
         for client, method in re.findall(rf"[. ]{clients}\.(\w+)", source):
@@ -68,7 +92,14 @@ def operations(service: str) -> dict[str, str]:
 
 def test_the_policy_is_what_the_code_calls() -> None:
     """No permission too few, for a release at night; none too many."""
-    assert set(allowed()) - BESIDE == set(called()) - PARTS
+    assert set(allowed()) - BESIDE == set(called()) - PARTS - MAKING
+
+
+def test_the_example_is_what_the_command_prints() -> None:
+    """With the names of an example; the file is written anew from this."""
+    config = yaml.safe_load((ROOT / "examples" / "bluegreen.yml").read_text())
+    made = iam_policy.policy(parse({**config, **EXAMPLE}), FACTS, "bluegreen")
+    assert json.loads(POLICY) == iam_policy.document(made)
 
 
 #: Actions for which AWS knows no resource to name, so that a policy can say `*` only (Service Authorization Reference).
@@ -181,7 +212,9 @@ def test_what_may_be_asked_for_by_tag_is(action: str, key: str) -> None:
     """None of them is allowed on everything, and one statement each goes by the tag that releases put there."""
     found = statements(action)
     assert [one["Sid"] for one in found if wide(one)] == []
-    tagged = [one for one in found if one.get("Condition", {}).get("StringLike") == {f"{key}/{tags.SERVICE}": "web/*"}]
+    tagged = [
+        one for one in found if one.get("Condition", {}).get("StringEquals") == {f"{key}/{tags.SERVICE}": SERVICE}
+    ]
     assert len(tagged) == 1
 
 
@@ -195,7 +228,7 @@ def test_what_is_changed_goes_by_tag_or_is_named() -> None:
 def test_the_first_blue_may_have_done_to_it_what_groups_may() -> None:
     """It bears no tag: what is allowed by the tag is allowed by its name, too."""
     by = {s["Sid"]: s["Action"] for s in STATEMENTS}
-    assert by["ChangeTheFirstBlue"] == by["ChangeGroups"]
+    assert by["ChangeNamedGroups"] == by["ChangeGroups"]
 
 
 def test_the_policy_fits() -> None:
@@ -205,8 +238,8 @@ def test_the_policy_fits() -> None:
 
 def test_of_tags_only_the_mark_is_taken_off_what_no_release_made() -> None:
     """Other tags of a group are their owner's; green's follow those of blue."""
-    only = {"ForAllValues:StringEquals": {"aws:TagKeys": [tags.HELD]}}
-    made = {"StringLike": {f"autoscaling:ResourceTag/{tags.SERVICE}": "web/*"}}
+    only = {"ForAllValues:StringEquals": {"aws:TagKeys": tags.HELD}}
+    made = {"StringEquals": {f"autoscaling:ResourceTag/{tags.SERVICE}": SERVICE}}
     assert [one["Condition"] for one in statements("autoscaling:DeleteTags")] == [only, made]
 
 
@@ -216,16 +249,20 @@ def test_names_in_the_policy_are_those_of_the_example() -> None:
     for key in ("ssm:resourceTag", "aws:ResourceTag"):
         assert f'"{key}/Name": "{config["image"]["builder"]["tag"]}"' in POLICY
     assert f':autoScalingGroupName/{config["group"]}"' in POLICY
-    assert {f"{config['service']}/*"} == set(re.findall(r"bluegreen:service\": \"(.*?)\"", POLICY))
-    made = names(f"{config['service']}/production", 4, "c0ffee")["green_group"]
-    assert [s["Sid"] for s in STATEMENTS if s["Resource"] == f"{GROUPS}{config['service']}-*"] == ["MakeGroups"]
-    assert made.startswith(f"{config['service']}-")
+    assert {SERVICE} == set(re.findall(r"bluegreen:service\": \"(.*?)\"", POLICY))
+    made = names(SERVICE, 4, "c0ffee")["green_group"]
+    assert [s["Sid"] for s in STATEMENTS if s["Resource"] == GROUPS + made.replace("-v4", "-v*")] == [
+        "MakeGroups",
+        "ChangeGroups",
+        "AttachToGreen",
+    ]
 
 
 def test_every_statement_is_explained() -> None:
     """docs/permissions.md says of each why it is as wide as it is."""
     table = PERMISSIONS.split("\n## The role in AWS\n")[1]
-    assert re.findall(r"(?m)^\| `(\w+)` \|", table) == [one["Sid"] for one in STATEMENTS]
+    heads = re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \|", table)
+    assert [sid for head in heads for sid in re.findall(r"\w+", head)] == [one["Sid"] for one in STATEMENTS]
 
 
 @pytest.mark.parametrize("page", ["docs/action.md", "docs/permissions.md", "README.md", "examples/README.md"])

@@ -98,6 +98,7 @@ LOOKS = (
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeAutoScalingInstances",
     "autoscaling:DescribeInstanceRefreshes",
+    "autoscaling:DescribeLaunchConfigurations",
     "autoscaling:DescribeLifecycleHooks",
     "autoscaling:DescribeLoadBalancerTargetGroups",
     "autoscaling:DescribeNotificationConfigurations",
@@ -242,7 +243,10 @@ class _Policy:
 
     def _groups(self) -> Iterator[Statement]:
         """Neither group of a standing pair is made, deleted, or given anything but sizes and marks."""
-        own, named = [self._group(f"{prefix}-v*") for prefix in prefixes(self.config.id)], [*map(self._group, self.names)]
+        own, named = (
+            [self._group(f"{prefix}-v*") for prefix in prefixes(self.config.id)],
+            [*map(self._group, self.names)],
+        )
         made = [] if self.pair else own
         makes = ("autoscaling:CreateAutoScalingGroup", "autoscaling:CreateOrUpdateTags")
         yield Statement("MakeGroups", makes, made[:1], self._tagged("aws:RequestTag"))

@@ -57,12 +57,13 @@ def everybody(calls: Calls, config: Config, next_number: int) -> Traces:
 
 def account(calls: Calls, config: Config) -> AccountFacts:
     """What a policy for releases of the service names. ConfigError when there is no group of it."""
-    found = groups.describe(calls, config.group) or {
+    found = groups.describe(calls, *config.names) or {
         group["AutoScalingGroupName"]: group for group in groups.of_service(calls, config.id)
     }
     if not found:
         hint = "Correct it in bluegreen.yml, or name the region with --region."
-        raise ConfigError(f"there is no Auto Scaling group `{config.group}` {calls.place}", where="group", hint=hint)
+        what = f"there is no Auto Scaling group {' or '.join(f'`{name}`' for name in config.names)} {calls.place}"
+        raise ConfigError(what, where="groups" if config.groups else "group", hint=hint)
     used = sorted({templates.reference(group) for group in found.values()} - {("", "")})
     profiles = {_profile(calls, *reference) for reference in used} - {""}
     read = [_roles(calls, profile) for profile in sorted(profiles)]

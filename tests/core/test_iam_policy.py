@@ -11,7 +11,7 @@ import parliament
 import pytest
 
 from bluegreen.config import parse
-from bluegreen.iam_policy import Holder, Statement, document, policy, terraform
+from bluegreen.iam_policy import MARKS, Holder, Statement, document, policy, terraform
 from bluegreen.observation import AccountFacts
 from tests.worlds.release import small
 
@@ -101,6 +101,19 @@ def test_what_was_there_is_named_and_what_is_made_bears_the_tag() -> None:
     assert found["Journal"].resources == ["arn:aws:dynamodb:*:123456789012:table/bluegreen"]
     assert "InstanceProfile" not in made(account=replace(ACCOUNT, roles=()))
     assert all("aws-cn" in one for one in made(account=replace(ACCOUNT, partition="aws-cn"))["Journal"].resources)
+
+
+def test_a_standing_pair_is_named_and_neither_made_nor_deleted() -> None:
+    """Nothing is copied: it has its own policies and alarms."""
+    keys = {key: value for key, value in small().items() if key != "group"}
+    config = parse({**keys, "image": {"ami": "ami-0123"}, "groups": ["web-a", "web-b"]})
+    found = {one.sid: one for one in policy(config, ACCOUNT, "bluegreen")}
+    groups = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroupName/"
+    assert found["ChangeNamedGroups"].resources == [f"{groups}web-a", f"{groups}web-b"]
+    assert found["MarkGroups"].resources == found["ChangeNamedGroups"].resources
+    assert found["MarkGroups"].condition == {"ForAllValues:StringEquals": {"aws:TagKeys": MARKS}}
+    assert {"MakeGroups", "ChangeGroups", "AttachToGreen", "AlarmsOfItsPolicies"}.isdisjoint(found)
+    assert "autoscaling:DeleteAutoScalingGroup" not in {action for one in found.values() for action in one.actions}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -14,12 +14,14 @@ import yaml
 from botocore import xform_name
 
 from bluegreen import iam_policy
-from bluegreen.aws import tags
+from bluegreen.aws import account, tags
 from bluegreen.config import parse
 from bluegreen.observation import AccountFacts
 from bluegreen.release import names
-from tests.worlds import SICK, Ops
+from tests.worlds import SICK, Ops, fast
+from tests.worlds.attachments import hang
 from tests.worlds.files import ROOT
+from tests.worlds.pairs import paired
 
 PERMISSIONS = (ROOT / "docs" / "permissions.md").read_text()
 POLICY = (ROOT / "examples" / "policy.json").read_text()
@@ -282,12 +284,28 @@ def test_the_workflows_say_it_where_the_environment_is(name: str) -> None:
     assert "Restrict this environment to the branch main" in text
 
 
-def test_the_policy_is_what_releases_call() -> None:
-    """Seen from AWS: a good release, and one that is rolled back."""
-    o = Ops(changes={"checks": [{"name": "unit", "run": "true", "needs": 1}]})
-    made = len(o.aws.calls)
+COMMANDS = [{"name": "unit", "run": "true", "needs": 1}]
+
+
+@pytest.mark.parametrize(
+    "world",
+    [fast, lambda: fast(weighted=True, checks=[]), lambda: hung(fast(checks=COMMANDS)), lambda: paired(checks=[])],
+    ids=["shared", "weighted", "with attachments and commands", "a standing pair"],
+)
+def test_the_policy_of_a_service_is_what_its_releases_call(world: Callable[[], Ops]) -> None:
+    """Seen from AWS: a good release, and one that is rolled back. What the policy lacks is not called."""
+    o = world()
+    facts = account(o.config, None, o.aws.session())
+    begun = len(o.aws.calls)
     for commit in ("c0ffee01aaaa", SICK):
         o.drive(o.start(commit).id)
-    seen = {c.name for c in o.aws.calls[made:] if c.service in ("autoscaling", "ec2", "elbv2", "ssm", "dynamodb")}
+    seen = {c.name.replace("elbv2:", "elasticloadbalancing:") for c in o.aws.calls[begun:]}
+    granted = {action for one in iam_policy.policy(o.config, facts, "bluegreen") for action in one.actions}
     assert len(seen) > 25
-    assert {name.replace("elbv2:", "elasticloadbalancing:") for name in seen} - PARTS <= set(allowed())
+    assert seen - PARTS <= granted
+
+
+def hung(o: Ops) -> Ops:
+    """With everything that can hang on a group."""
+    hang(o.world, o.world.group)
+    return o

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from bluegreen import plan_text
+from bluegreen.aws import groups
+from bluegreen.aws.calls import Calls
 from bluegreen.errors import BlueGreenError, Refused
 from bluegreen.events import Outcome, Phase, Reason, Verb
 from bluegreen.release import Release
@@ -49,6 +51,8 @@ def test_the_two_take_turns(weighted: bool) -> None:
         assert (left["sizes"], left["target groups"], left["suspended"]) == ((0, 0, 0, 0), [], SCALING)
         assert (now["template"], left["template"]) == (before["template"], before["template"])
         assert "bluegreen:held-by" not in {**now["tags"], **left["tags"]}
+        if n != 1:
+            continue
         idle, serves = left, now
         o.machines.sick(f"{SICK}{n}")
         done = driven(o, f"{SICK}{n}")
@@ -56,8 +60,9 @@ def test_the_two_take_turns(weighted: bool) -> None:
         assert (state(o, green), state(o, blue)) == (serves, idle)
 
 
-@BOTH
-@pytest.mark.parametrize("phase", BACK)
+@pytest.mark.parametrize(
+    ("phase", "weighted"), [*((phase, False) for phase in BACK), (Phase.CHECKING, True), (Phase.SOAKING, True)]
+)
 def test_a_rollback_from_each_phase_gives_the_idle_one_back(phase: Phase, weighted: bool) -> None:
     """With the sizes, reference, processes and tags that its owner had given it; blue, too, is what it was."""
     own = [{"Key": "bluegreen:release", "Value": "web/production#0", "PropagateAtLaunch": True}]
@@ -73,12 +78,15 @@ def test_a_rollback_from_each_phase_gives_the_idle_one_back(phase: Phase, weight
 
 
 #: The acts that a standing pair has for its own.
-OWN = {Verb.CREATE_GREEN, Verb.SUSPEND_GREEN, Verb.EMPTY_GREEN, Verb.RETURN_GREEN, Verb.EMPTY_BLUE, Verb.RESTORE_GREEN}
+OWN = {Verb.CREATE_GREEN, Verb.EMPTY_GREEN, Verb.RETURN_GREEN, Verb.EMPTY_BLUE}
 
 
 @pytest.mark.parametrize(("outcome", "weighted"), [(Outcome.LIVE, True), (Outcome.ROLLED_BACK, False)])
 def test_dying_at_every_call_of_its_acts(outcome: Outcome, weighted: bool) -> None:
-    """Whoever takes over finds out whose the group is by now, and ends what was begun."""
+    """Whoever takes over finds out whose the group is by now, and ends what was begun.
+
+    It takes seconds, as each of these acts is several calls, and every death is a release that goes on.
+    """
     o = paired(weighted=weighted, checks=[], timeouts={"healthy": 10})
     idle = state(o, PAIR[1])
     release = o.start(GOOD if outcome is Outcome.LIVE else SICK)
@@ -96,7 +104,7 @@ def test_dying_at_every_call_of_its_acts(outcome: Outcome, weighted: bool) -> No
         return wrong + ([] if state(o, PAIR[1]) == idle else [f"{PAIR[1]}: {state(o, PAIR[1])}"])
 
     crashes = die_everywhere(o, release, outcome, told.append, after=own, also=also)
-    assert len(crashes.points) > 10
+    assert len(crashes.points) > 8
     assert "\n".join(crashes.results[:20]) == ""
 
 
@@ -356,3 +364,17 @@ def test_a_cure_of_a_pair_needs_an_idle_one_too() -> None:
     done = driven(o, GOOD, cure=True)
     assert (done.outcome, done.green_group) == (Outcome.LIVE, PAIR[1]), done.message
     assert state(o, PAIR[0])["sizes"] == (0, 0, 0, 0)
+
+
+def test_launches_that_failed_before_green_was_taken_do_not_speak_against_it() -> None:
+    """The group's activities tell of what somebody tried, for a reason that did not pass then."""
+    o = paired()
+    o.aws.faults.no_capacity(PAIR[1], "Client.InvalidKeyPair.NotFound - The key pair does not exist")
+    _scaling(o, "update_auto_scaling_group", MaxSize=1, DesiredCapacity=1)
+    o.clock.sleep(200)
+    _scaling(o, "update_auto_scaling_group", MaxSize=0, DesiredCapacity=0)
+    calls = Calls(None, o.aws.session(), attempts=1)
+    assert groups.failed(calls, PAIR[1]).refused
+    assert groups.failed(calls, PAIR[1], o.clock.now()) == groups.NOTHING
+    o.aws.faults.clear()
+    assert driven(o, GOOD).outcome is Outcome.LIVE

@@ -334,10 +334,10 @@ def some(name: str) -> list[Row]:
 def table(played: list[Row]) -> str:
     """A line for each kind, a column for each phase: how it ended with shared / weighted target groups."""
     cells = {(row.name, row.phase, row.weighted): "!" if row.wrong else _short(row.ways) for row in played}
-    lines = [f"{'':42}{''.join(f'{phase.value:>22}' for phase in Phase)}"]
+    lines = [f"{'':42}{''.join(f'{phase.value:>25}' for phase in Phase)}"]
     for name in dict.fromkeys(row.name for row in played):
         both = [" / ".join(cells.get((name, phase, way), "-") for way in (False, True)) for phase in Phase]
-        lines.append(f"{name:42}{''.join(f'{cell:>22}' for cell in both)}")
+        lines.append(f"{name:42}{''.join(f'{cell:>25}' for cell in both)}")
     return "\n".join(lines)
 
 

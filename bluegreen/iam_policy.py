@@ -1,6 +1,6 @@
-"""The IAM policy for whoever releases one service in one environment: the calls that bluegreen makes, and no other.
+"""The IAM policy for those who release one service in one environment: the calls that bluegreen makes, and no other.
 
-A release may change what bears its service's tag (`bluegreen:service`), and by name what was there before the first
+A release may change what has its service's tag (`bluegreen:service`), and by name what was there before the first
 one: the group, the launch template, the builder, the listeners. Pure: `AccountFacts` has what no configuration says.
 """
 

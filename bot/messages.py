@@ -58,6 +58,8 @@ WHOLE = 12_000
 LINE, NAME = 900, 60
 MOST_CHECKS, MOST_FOUND, MOST_SERVICES, MOST_RELEASES, MOST_CHOICES = 8, 3, 20, 10, 5
 TITLE = 200
+#: A space at which no line ends.
+TIED = "\u00a0"
 
 PROMOTE, HOLD, ROLL_BACK, AGAIN, CHOOSE, REFRESH = "promote", "hold", "roll_back", "again", "choose", "refresh"
 _STORY = tuple(phase for phase in Phase if phase is not Phase.ROLLING_BACK)
@@ -305,7 +307,7 @@ def _beforehand(release: Release) -> list[Block]:
 
 
 def _bar(release: Release) -> str:
-    """Every phase by name: past ones ticked, the present one bold, those to come plain."""
+    """Every phase by name: past ones ticked, the present one bold, those to come plain. No line ends within one."""
     at = release.left or release.phase
     back = release.phase is Phase.ROLLING_BACK
     parts = []
@@ -316,15 +318,15 @@ def _bar(release: Release) -> str:
         if _STORY.index(phase) < _STORY.index(at) or release.outcome is Outcome.LIVE:
             parts.append(f"✓ {title}")
         elif phase is at and not back:
-            parts.append(f"▶ *{title}*" if not release.outcome else f"✗ *{title}*")
+            parts.append(f"*▶ {title}*" if not release.outcome else f"*✗ {title}*")
         elif phase is at:
             parts.append(f"✗ {title}")
         elif not back and not release.outcome:
             parts.append(f"○ {title}")
     if back:
-        present = "✗ *rolling back*" if release.outcome else "▶ *rolling back*"
+        present = "*✗ rolling back*" if release.outcome else "*▶ rolling back*"
         parts.append("✓ rolled back" if release.outcome is Outcome.ROLLED_BACK else present)
-    return "  ".join(parts)
+    return "  ".join(part.replace(" ", TIED) for part in parts)
 
 
 def _is_back(release: Release, which: str) -> bool:

@@ -9,11 +9,13 @@ The page only shows what is there and passes on what people do; nothing here kno
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 import threading
 import time
 import webbrowser
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,44 @@ STORIES = {
     "switching": "The old servers leave the load balancer.",
     "soaking": "The new version serves alone, the old servers wait beside it: type /rollback, and they are back.",
     "retiring": "The old servers go.",
-    "rolling back": "The traffic returns to the old version.",
+    "rolling_back": "The traffic returns to the old version.",
 }
+
+
+#: The version of an instance that has none yet.
+UNKNOWN = "?"
+
+
+class Colours:
+    """A version has the colour of its group's role: blue or green, grey before it has one.
+
+    What it served keeps the colour of then, so that the move from one to the other can be seen afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._now: dict[str, str] = {}
+        self._then: dict[int, dict[str, str]] = {}
+
+    def learn(self, fleet: list[dict[str, Any]]) -> None:
+        """Who is what now; a group that stands alone is blue to the next release."""
+        for group in fleet:
+            role = "blue" if len(fleet) == 1 else group["role"]
+            versions = {one["version"] for one in group["instances"]} - {UNKNOWN}
+            if role and versions:
+                others = {version: own for version, own in self._now.items() if own != role or version in versions}
+                self._now = {**others, **dict.fromkeys(versions, role)}
+
+    def of(self, version: str) -> str:
+        """Its colour now."""
+        return self._now.get(version, "grey")
+
+    def then(self, at: int, versions: Collection[str]) -> dict[str, str]:
+        """Version -> its colour in that second, which is that of when it was first asked for."""
+        self._then = {second: own for second, own in self._then.items() if second >= at - SHOWN}
+        known = self._then.setdefault(at, {})
+        for version in versions:
+            known.setdefault(version, self.of(version))
+        return dict(known)
 
 
 class DemoPage:
@@ -54,6 +92,7 @@ class DemoPage:
         self._version = 1
         self._running: list[CommandProcess] = []
         self._lock = threading.Lock()
+        self._colours = Colours()
         self._journal = stage.world.client("dynamodb")
 
     # --- what is shown ---------------------------------------------------------------------------
@@ -61,6 +100,9 @@ class DemoPage:
     def state(self) -> dict[str, Any]:
         """Everything that the page shows now."""
         under_way = self._under_way()
+        with self._lock:
+            self._colours.learn(fleet := self._fleet())
+            traffic = self._traffic()
         return {
             "now": time.time(),
             "service": SERVICE,
@@ -69,29 +111,38 @@ class DemoPage:
             "bot": {"id": self._slack.bot, "name": "bluegreen"},
             "messages": [_message(one) for one in self._slack.messages.copy()],
             "home": dict(self._slack.homes),
-            "fleet": self._fleet(),
-            "traffic": self._traffic(),
-            "releasing": under_way or self._starting(),
-            "story": self._story(under_way),
+            "fleet": fleet,
+            "traffic": traffic,
+            "releasing": bool(under_way) or self._starting(),
+            "story": STORIES[self._phase(under_way)].format(live=self._live()),
         }
 
-    def _under_way(self) -> bool:
-        """As the journal has it."""
+    def _under_way(self) -> str:
+        """The number of the release under way, as the journal has it; "" when there is none."""
         key = {"pk": {"S": "service"}, "sk": {"S": SERVICE}}
         try:
             found = self._journal.get_item(TableName="bluegreen", Key=key, ConsistentRead=True).get("Item", {})
         except self._journal.exceptions.ResourceNotFoundException:
-            return False
-        return "under_way" in found
+            return ""
+        return str(found.get("under_way", {}).get("N", ""))
 
     def _starting(self) -> bool:
         return any(one.running for one in self._running)
 
-    def _story(self, under_way: bool) -> str:
-        cards = self._slack.cards(CHANNEL)
-        head = cards[-1].blocks[0]["text"]["text"] if cards and cards[-1].blocks else ""
-        phase = next((one for one in STORIES if one and head.endswith(one)), "") if under_way else ""
-        return STORIES[phase].format(live=self._live())
+    def _phase(self, number: str) -> str:
+        """The phase of this release as the journal has it, "" without one."""
+        if not number:
+            return ""
+        of_release = {":pk": {"S": f"{SERVICE}#{number}"}, ":event": {"S": "event/"}, ":entered": {"S": "entered"}}
+        pages = self._journal.get_paginator("query").paginate(
+            TableName="bluegreen",
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :event)",
+            FilterExpression="#kind = :entered",
+            ExpressionAttributeNames={"#kind": "kind"},
+            ExpressionAttributeValues=of_release,
+        )
+        entered = [json.loads(item["facts"]["S"])["phase"] for page in pages for item in page["Items"]]
+        return entered[-1] if entered and entered[-1] in STORIES else "baking"
 
     def _live(self) -> str:
         versions = self._stage.load.lately(1.0).by_version()
@@ -125,14 +176,18 @@ class DemoPage:
     def _version_of(self, instance: str) -> str:
         with contextlib.suppress(OSError):
             return (self._stage.servers.disk(instance) / "VERSION").read_text().strip()
-        return "?"
+        return UNKNOWN
 
     def _traffic(self) -> dict[str, Any]:
         total, failed = self._stage.load.totals()
         seconds: dict[int, list[Visit]] = {}
         for visit in self._stage.load.lately(SHOWN).all:
             seconds.setdefault(int(visit.ended), []).append(visit)
-        return {"total": total, "failed": failed, "seconds": [_second(at, seconds[at]) for at in sorted(seconds)]}
+        shown = [_second(at, seconds[at]) for at in sorted(seconds)]
+        for one in shown:
+            one["colours"] = self._colours.then(one["at"], one["versions"])
+        colours = {version: self._colours.of(version) for one in shown for version in one["versions"]}
+        return {"total": total, "failed": failed, "seconds": shown, "colours": colours}
 
     # --- what people do --------------------------------------------------------------------------
 

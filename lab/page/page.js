@@ -455,23 +455,8 @@ function showTabs() {
 
 // ----------------------------------------------------------------------------------------------------------- colours
 
-const colours = new Map();
-
-// A version has the colour of its group's role, and keeps it when the role is gone, until a later version takes the
-// role over; then it is grey.
-function learnColours() {
-  for (const { role, instances } of view.state.fleet) {
-    const versions = new Set(instances.map((instance) => instance.version));
-    if (role && versions.size) take(role, versions);
-  }
-}
-
-function take(role, versions) {
-  for (const [version, colour] of colours) if (colour === role && !versions.has(version)) colours.delete(version);
-  for (const version of versions) colours.set(version, role);
-}
-
-const colourOf = (version) => colours.get(version) || "grey";
+// A version has the colour of its group's role; the server keeps which one it had in each second.
+const colourOf = (version) => view.state.traffic.colours[version] || "grey";
 
 // ------------------------------------------------------------------------------------------------------------- fleet
 
@@ -552,7 +537,9 @@ function showChart(seconds, versions, start) {
   const top = roundedUp(Math.max(10, ...seconds.map(height)));
   const floors = new Map(seconds.map(({ at }) => [at, 0]));
   const stack = (colour, amountOf) => layer(seconds, start, top, floors, colour, amountOf);
-  const layers = versions.map((version) => stack(colourOf(version), (second) => second.versions[version] || 0));
+  const layers = versions.flatMap((version) =>
+    ["grey", "blue", "green"].map((colour) =>
+      stack(colour, (second) => (second.colours[version] === colour ? second.versions[version] : 0))));
   // One failed request among hundreds must still be seen: it is drawn no lower than this.
   const least = top * 0.04;
   layers.push(stack("failed", ({ failed }) => failed && Math.max(failed, least)));
@@ -625,7 +612,6 @@ function showPeople() {
 function show() {
   // A button that is exchanged between the press and the release of the mouse would lose its click.
   if (!view.state || view.holding) return;
-  learnColours();
   showTop();
   showPeople();
   showFleet();

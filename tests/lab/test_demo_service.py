@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from rich.console import Console
 
+from lab.demo_page import SHOWN, UNKNOWN, Colours
 from lab.demo_service import DemoService, Teller
 from tests.worlds.waiting import eventually
 
@@ -76,3 +78,26 @@ def told(stage: DemoService, group: str, metric: str, since: float) -> list[floa
         MetricDataQueries=[query], StartTime=since, EndTime=time.time()
     )
     return [float(value) for value in answer["MetricDataResults"][0]["Values"]]
+
+
+def test_what_a_version_served_keeps_its_colour() -> None:
+    """Blue from the first second; green stays green after a rollback; live, it is blue from then on."""
+
+    def group(role: str, version: str) -> dict[str, Any]:
+        return {"role": role, "instances": [{"version": version}]}
+
+    colours = Colours()
+    assert colours.of("1") == "grey"
+    colours.learn([group("", "1")])
+    assert colours.then(1, ["1"]) == {"1": "blue"}
+    colours.learn([group("blue", "1"), group("green", UNKNOWN)])
+    colours.learn([group("blue", "1"), group("green", "2")])
+    assert colours.then(2, ["1", "2"]) == {"1": "blue", "2": "green"}
+    colours.learn([group("", "2")])
+    assert colours.then(3, ["2"]) == {"2": "blue"}
+    assert colours.then(2, ["1", "2"]) == {"1": "blue", "2": "green"}
+    colours.learn([group("blue", "2"), group("green", "3")])
+    colours.learn([group("", "2")])
+    assert (colours.of("3"), colours.of("2"), colours.of("1")) == ("green", "blue", "grey")
+    assert colours.then(2 + SHOWN + 1, ["2"]) == {"2": "blue"}
+    assert colours.then(2, ["2"]) == {"2": "blue"}  # so old a second is shown no more

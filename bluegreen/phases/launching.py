@@ -5,10 +5,11 @@ from __future__ import annotations
 from bluegreen.events import Act, Awaited, BlueBefore, IdleBefore, Phase, Reason, Verb
 from bluegreen.observation import Group, busy, unsettled
 from bluegreen.phases.checks import check_failed, checks_pending
-from bluegreen.phases.decision import TRIES, Decision, Enter, RollBack, Situation, rest_out, woken
+from bluegreen.phases.decision import SETTLING, TRIES, Decision, Enter, RollBack, Situation, rest_out, woken
 from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.obstacles import in_the_way
 from bluegreen.release import duration, holder_of, listed
+from bluegreen.schedules import Schedule
 
 #: What AWS shows may be older than what it was told: green is compared again after so many seconds.
 COPY_AGAIN = 10.0
@@ -94,8 +95,20 @@ def _snapshot(s: Situation, blue: Group) -> BlueBefore:
         **(vars(s.seen.delays) if s.seen.delays else {}),
         marked=True,
         schedules=tuple(pinned.get("schedules", s.seen.schedules)),
-        scheduled_until=pinned.get("scheduled_until", s.now),
+        scheduled_until=pinned.get("scheduled_until", _suspended_since(s, blue)),
     )
+
+
+def _suspended_since(s: Situation, blue: Group) -> float:
+    """From when on scheduled actions count as missed.
+
+    AWS may have run one a moment ago, and show sizes from before it: these are put back at the end, so it is run again.
+    """
+    shown = {"MinSize": blue.minimum, "MaxSize": blue.maximum, "DesiredCapacity": blue.desired}
+    since = s.now - SETTLING
+    due = [one for one in (Schedule(**facts) for facts in s.seen.schedules) if one.due(since, s.now) is not None]
+    unseen = any(shown[which] != size for one in due for which, size in one.sizes.items())
+    return since if unseen else s.now
 
 
 def _idle(s: Situation) -> IdleBefore | None:

@@ -234,6 +234,23 @@ def test_policies_that_name_a_target_group_follow_green_into_it() -> None:
     assert s.verb is not Verb.ATTACH_GREEN
 
 
+@pytest.mark.parametrize(
+    ("ago", "sizes", "since"),
+    [(5.0, {"MinSize": 6}, 30.0), (5.0, {"MinSize": 2}, 0.0), (30.0, {"MinSize": 6}, 0.0), (-5.0, {"MinSize": 6}, 0.0)],
+    ids=["its size is not shown", "its size is shown", "long since", "to come"],
+)
+def test_an_action_that_aws_ran_a_moment_ago_may_not_show_yet(ago: float, sizes: dict[str, int], since: float) -> None:
+    """What is put back at the end is from before it: so it counts as missed."""
+    s = Stage().launched()
+    blue = replace(s.seen.blue, minimum=2)  # type: ignore[type-var]  # set by launched
+    s = Stage().enters(Phase.LAUNCHING, image="ami-1").sees(blue=blue, template=s.seen.template, routes=("r",))
+    s.sees(schedules=({**SCHEDULE, "cron": "", "start": s.now - ago, "sizes": sizes},))
+    decision = s.decision
+    assert isinstance(decision, Act)
+    assert decision.blue is not None
+    assert decision.blue.scheduled_until == s.now - since
+
+
 SCHEDULE = {"name": "morning", "cron": "0 8 * * *", "zone": "UTC", "start": None, "end": None, "sizes": {"MinSize": 6}}
 
 

@@ -19,9 +19,12 @@ def test_whatever_comes_the_safety_rules_hold(first: int) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("seed", [1400122])
+@pytest.mark.parametrize("seed", [1400122, 1407187])
 def test_what_was_found_once(seed: int) -> None:
-    """1400122: a driver dies when it has resumed blue, and a scheduled action was never caught up."""
+    """1400122: a driver dies when it has resumed blue, and a scheduled action was never caught up.
+
+    1407187: AWS runs one just before blue is pinned, while its reads are 7 s old.
+    """
     assert play(seed)[1] == []
 
 

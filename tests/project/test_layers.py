@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "adoption": {"aws_commands", "events", "release", "observation", "errors"},
     "freezing": {"events", "release", "config", "errors"},
     "iam_policy": {"events", "release", "observation", "config", "errors"},
-    "phases": {"aws_commands", "events", "release", "observation", "config", "errors"},
+    "phases": {"aws_commands", "events", "release", "observation", "schedules", "config", "errors"},
     "dry_run": {"phases", "schedules", "events", "release", "observation", "config", "errors"},
     "driver": {"phases", "events", "release", "observation", "config", "errors"},
     "journal": {"aws_errors", "events", "release", "observation", "config", "errors"},

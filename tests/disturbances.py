@@ -324,9 +324,12 @@ def rows(name: str) -> list[Row]:
     return [Row(name, phase, weighted) for phase in KINDS[name].phases for weighted in (False, True)]
 
 
-def some(name: str) -> list[Row]:
-    """A quarter of the phases, each with one kind of traffic: all kinds together are in every phase, with both."""
-    number = list(KINDS).index(name)
+def some(name: str, seed: int = 0) -> list[Row]:
+    """A quarter of the phases, each with one kind of traffic: all kinds together are in every phase, with both.
+
+    Another `seed` is another eighth of everything.
+    """
+    number = list(KINDS).index(name) + seed
     chosen = [phase for at, phase in enumerate(Phase) if at % 4 == number % 4 and phase in KINDS[name].phases]
     return [Row(name, phase, bool((number // 4 + at) % 2)) for at, phase in enumerate(chosen)]
 

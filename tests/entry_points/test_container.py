@@ -258,6 +258,13 @@ def test_cancelled_at_a_third_of_thirty_points_and_more(tmp_path: Path) -> None:
     cases = [(moment, "rollback" if n % 2 else "park") for n, moment in enumerate(MOMENTS[turn() :: 3])]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ends = [pool.submit(cancelled, tmp_path / str(n), *case) for n, case in enumerate(cases)]
-    found = [wrong for end in ends if (wrong := end.result()) is not None]
+    played = [_alone_if_late(end.result(), tmp_path / f"{n}-alone", *cases[n]) for n, end in enumerate(ends)]
+    found = [wrong for wrong in played if wrong is not None]
     assert [text for wrong in found for text in wrong] == []
     assert len(found) >= len(cases) - 1
+
+
+def _alone_if_late(wrong: list[str] | None, folder: Path, moment: str, on_cancel: str) -> list[str] | None:
+    """The seconds of a runner are real ones: what the other containers held up is judged without them."""
+    late = wrong is not None and any("gone after" in text for text in wrong)
+    return cancelled(folder, moment, on_cancel) if late else wrong

@@ -227,7 +227,8 @@ def give_back(calls: Calls, release: Release) -> Made:
     sizes = {"MinSize": before.minimum, "MaxSize": before.maximum}
     version = copy.on_version(green, before.template_version)
     calls.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, **sizes, **version)
-    if ours := sorted((now - own) & {*groups.SCALING}):
+    # A read may be older than our own suspending: resuming what runs changes nothing.
+    if ours := sorted({*groups.SCALING} - own):
         calls.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
     if before.marks:
         calls.autoscaling.create_or_update_tags(Tags=copy.marked(name, before.marks))

@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -105,12 +107,9 @@ def upcoming(of: Sequence[Window], now: float, within: float) -> Frozen | None:
 
 def coming(of: Sequence[Window], now: float) -> Iterator[Frozen]:
     """Each window as it will be in force, from now on, the next first; one that is in force now is not among them."""
-    for at, n in heapq.merge(*(_numbered(window, n, now) for n, window in enumerate(of))):
-        yield Frozen(at, at + of[n].lasts, of[n].why, zone=of[n].zone)
-
-
-def _numbered(window: Window, number: int, now: float) -> Iterator[tuple[float, int]]:
-    return ((at, number) for at in _coming(window, now))
+    begins = (zip(_coming(window, now), repeat(window)) for window in of)
+    for at, window in heapq.merge(*begins, key=itemgetter(0)):
+        yield Frozen(at, at + window.lasts, window.why, zone=window.zone)
 
 
 def _chained(of: Sequence[Window], until: float, zone: str) -> tuple[float | None, str]:

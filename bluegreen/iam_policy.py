@@ -214,7 +214,7 @@ class _Policy:
             yield Statement("UseTheBuilder", uses, [machine], condition)
             yield Statement("MakeImages", ["ec2:CreateImage"], kinds, self._tagged("aws:RequestTag"))
             creating = ["CreateImage", "RunInstances"]
-        made = {"StringEquals": {"ec2:CreateAction": creating if len(creating) > 1 else creating[0]}}
+        made = {"StringEquals": {"ec2:CreateAction": _plain(creating)}}
         yield Statement("TagWhatIsMade", ["ec2:CreateTags"], ["*"], made)
         if self.builder is not None:
             only = {"ForAllValues:StringEquals": {"aws:TagKeys": OUTCOME}}

@@ -126,22 +126,16 @@ def look(calls: Calls, release: Release, mask: Mask) -> Builder | None:
     state = _state(calls, release.builder)
     if state is None:
         return None
-    if release.phase is Phase.BAKING and Verb.STOP_BUILDER in release.began:
-        return _stopping(release, state)
     build, check = (_command(calls, release, verb, mask) for verb in (Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK))
     # A command under way is an agent that answers: one call less in each of many looks.
     busy = any(command is not None and command.state == "running" for command in (build, check))
-    online = state == "running" and (busy or _online(calls, release.builder))
+    online = state == "running" and not _is_done(release) and (busy or _online(calls, release.builder))
     return Builder(release.builder, state, online, build, check)
 
 
-def _stopping(release: Release, state: str) -> Builder:
-    """A builder whose commands have all succeeded, or a baking release would not stop it."""
-    build, check = (
-        Command(did.command, "succeeded") if (did := release.made(verb)) else None
-        for verb in (Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK)
-    )
-    return Builder(release.builder, state, False, build, check)
+def _is_done(release: Release) -> bool:
+    """Whether all commands have succeeded, or a baking release would not stop the builder."""
+    return release.phase is Phase.BAKING and Verb.STOP_BUILDER in release.began
 
 
 def _state(calls: Calls, id_: str) -> str | None:
@@ -166,8 +160,8 @@ def _command(calls: Calls, release: Release, verb: Verb, mask: Mask) -> Command 
     if did is None:
         return None
     id_ = did.command
-    if verb is Verb.RUN_BUILD and Verb.RUN_BUILD_CHECK in release.began:
-        return Command(id_, "succeeded")  # or its check would not have been sent
+    if _is_done(release) or (verb is Verb.RUN_BUILD and Verb.RUN_BUILD_CHECK in release.began):
+        return Command(id_, "succeeded")  # or what comes after it would not have begun
     shown = _invocation(calls, id_, release.builder)
     if shown is None:
         return Command(id_, "pending")  # SSM took it, and lists it some seconds later

@@ -115,15 +115,14 @@ class Readings:
     def changed(self, operation: str, group: str) -> None:
         """Forget what this change makes out of date; of a change to one group what is of others stays true."""
         outdated = _OUTDATED.get(operation)
-        self._kept = (
-            {}
-            if outdated is None
-            else {
-                (read, asked): one
-                for (read, asked), one in self._kept.items()
-                if read not in outdated or (group and _NAMED in asked and group not in asked)
-            }
-        )
+        if outdated is None:
+            self.forget()
+            return
+        self._kept = {
+            (read, asked): one
+            for (read, asked), one in self._kept.items()
+            if read not in outdated or (group and _NAMED in asked and group not in asked)
+        }
 
     def forget(self) -> None:
         """Everything is read again."""
@@ -342,11 +341,10 @@ class Calls:
         """
         try:
             yield
-        except (ClientError, BotoCoreError) as error:
+        except BaseException as error:
             self.readings.forget()
-            raise aws_errors.translate(error, self._last[0]) from error
-        except BaseException:
-            self.readings.forget()
+            if isinstance(error, ClientError | BotoCoreError):
+                raise aws_errors.translate(error, self._last[0]) from error
             raise
 
 

@@ -287,8 +287,8 @@ def pin(calls: Calls, release: Release, act: Act) -> Made:
     blue = _must_exist(calls, release.blue_group, "UpdateAutoScalingGroup")
     if before.marked and held_by(blue) != release.mark:
         _must_be_as_before(dict(blue), before, release)
-        marked = {**tag(release.blue_group, tags.HELD), "Value": release.mark, "PropagateAtLaunch": False}
-        calls.autoscaling.create_or_update_tags(Tags=[marked])
+        marked = copy.marked(release.blue_group, {tags.HELD: release.mark}, spread=False)
+        calls.autoscaling.create_or_update_tags(Tags=marked)
     _update(calls, release.blue_group, MinSize=before.desired, **copy.on_version(blue, before.resolved_version))
     return {}
 

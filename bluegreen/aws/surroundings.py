@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bluegreen.aws import copy, groups, tags, templates
+from bluegreen.aws.attachments import AWS_OWN
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_commands import cancel_refresh
 from bluegreen.aws_errors import code, lacking
@@ -29,8 +30,6 @@ TARGETS_MAX = 1000
 ALARMS_BATCH = 100
 #: So many pages of the account's alarms are read: of more alarms the first thousand, by name.
 ALARM_PAGES = 10
-#: How the names of alarms begin that AWS makes for policies of its own (EC2 Auto Scaling user guide).
-AWS_OWN = "TargetTracking-"
 #: So many names of others are said; nobody reads more.
 MOST_NAMED = 3
 #: Composite alarms may stand on composite alarms; so deep they are followed.

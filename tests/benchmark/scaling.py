@@ -8,7 +8,6 @@ between two requests, and stop after `LONGEST` seconds.
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 from bluegreen.events import EventKind, Phase
 from lab.demo_service import DemoService
 from lab.load import Load
-from tests.benchmark.traffic import Quiet, Row
+from tests.benchmark.traffic import Quiet, Row, print_measured
 
 #: So many visitors at first, each with some four requests a second; with two instances half of them for each.
 VISITORS, REST = 4, 0.25
@@ -101,13 +100,5 @@ def _until(done: Callable[[], bool]) -> None:
         time.sleep(1)
 
 
-def main() -> None:
-    """Print what was measured."""
-    began = time.monotonic()
-    for row in rows():
-        print(json.dumps(row))
-    print(f"in {time.monotonic() - began:.0f} s")
-
-
 if __name__ == "__main__":
-    main()
+    print_measured(rows)

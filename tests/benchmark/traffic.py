@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -132,8 +132,8 @@ def _moved(stage: DemoService, said: list[PrintedEvent]) -> tuple[str, ...]:
     return tuple(one.name for one in calls if one.service != "dynamodb")
 
 
-def main() -> None:
-    """Print what was measured."""
+def print_measured(rows: Callable[[], Iterable[Any]]) -> None:
+    """Measure, and print the rows and how long it took."""
     began = time.monotonic()
     for row in rows():
         print(json.dumps(row))
@@ -141,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print_measured(rows)

@@ -13,14 +13,9 @@ import pytest
 from bluegreen.config import parse
 from bluegreen.iam_policy import MARKS, Holder, Statement, document, policy, terraform
 from bluegreen.observation import AccountFacts
+from tests.worlds.account import FACTS
 from tests.worlds.release import small
 
-ACCOUNT = AccountFacts(
-    id="123456789012",
-    templates=("lt-0123456789abcdef0",),
-    roles=("arn:aws:iam::123456789012:role/web-instance",),
-    alarms=("web-high",),
-)
 LISTENER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/0123456789abcdef/1123456789abcdef"
 RULE = LISTENER.replace(":listener/", ":listener-rule/") + "/2123456789abcdef"
 BUILDER = {"builder": {"tag": "web-builder", "run": "./install"}}
@@ -34,7 +29,7 @@ SPLIT = {
 WIDE = {"cloudwatch:DescribeAlarms", "kms:DescribeKey", "ec2:RunInstances"}
 
 
-def made(holder: Holder = Holder.ACTION, account: AccountFacts = ACCOUNT, **keys: Any) -> dict[str, Statement]:
+def made(holder: Holder = Holder.ACTION, account: AccountFacts = FACTS, **keys: Any) -> dict[str, Statement]:
     """The statements by their names."""
     config = parse(small(**{"image": {"ami": "ami-0123"}, **keys}))
     return {one.sid: one for one in policy(config, account, "bluegreen", holder)}
@@ -95,19 +90,19 @@ def test_what_was_there_is_named_and_what_is_made_bears_the_tag() -> None:
     assert found["VersionsOfTheTemplate"].resources == [
         "arn:aws:ec2:*:123456789012:launch-template/lt-0123456789abcdef0"
     ]
-    assert found["InstanceProfile"].resources == ACCOUNT.roles
+    assert found["InstanceProfile"].resources == FACTS.roles
     alarms = [f"arn:aws:cloudwatch:*:123456789012:alarm:{name}" for name in ("web-high", "*-web-staging-v*")]
     assert (found["AlarmsOfItsPolicies"].resources, found["DropCopiesOfAlarms"].resources) == (alarms, alarms[1:])
     assert found["Journal"].resources == ["arn:aws:dynamodb:*:123456789012:table/bluegreen"]
-    assert "InstanceProfile" not in made(account=replace(ACCOUNT, roles=()))
-    assert all("aws-cn" in one for one in made(account=replace(ACCOUNT, partition="aws-cn"))["Journal"].resources)
+    assert "InstanceProfile" not in made(account=replace(FACTS, roles=()))
+    assert all("aws-cn" in one for one in made(account=replace(FACTS, partition="aws-cn"))["Journal"].resources)
 
 
 def test_a_standing_pair_is_named_and_neither_made_nor_deleted() -> None:
     """Nothing is copied: it has its own policies and alarms."""
     keys = {key: value for key, value in small().items() if key != "group"}
     config = parse({**keys, "image": {"ami": "ami-0123"}, "groups": ["web-a", "web-b"]})
-    found = {one.sid: one for one in policy(config, ACCOUNT, "bluegreen")}
+    found = {one.sid: one for one in policy(config, FACTS, "bluegreen")}
     groups = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroupName/"
     assert found["ChangeNamedGroups"].resources == [f"{groups}web-a", f"{groups}web-b"]
     assert found["MarkGroups"].resources == found["ChangeNamedGroups"].resources
@@ -140,7 +135,7 @@ def full() -> tuple[Statement, ...]:
     """A configuration that needs everything."""
     traffic = {"target_groups": ["a", "b"], "listeners": [LISTENER, RULE], "steps": [0, 50]}
     checks = [METRIC, {"name": "unit", "run": "true"}]
-    return policy(parse(small(image=BUILDER, traffic=traffic, checks=checks)), ACCOUNT, "bluegreen", Holder.BOT)
+    return policy(parse(small(image=BUILDER, traffic=traffic, checks=checks)), FACTS, "bluegreen", Holder.BOT)
 
 
 def test_terraform_says_the_same() -> None:

@@ -11,7 +11,7 @@ import pytest
 from bluegreen.events import Outcome, Phase, Verb
 from bluegreen.release import Release
 from tests.worlds.attachments import counted, differences, hang, hanging, schedule
-from tests.worlds.crashes import die_everywhere
+from tests.worlds.crashes import die_everywhere, within
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
 
 
@@ -71,10 +71,6 @@ def test_dying_at_every_call_that_carries_something_over(outcome: Outcome, weigh
     release = o.start(GOOD if outcome is Outcome.LIVE else SICK)
     told = [release]
 
-    def carrying() -> bool:
-        last = max(told[-1].began.values(), key=lambda event: event.seq, default=None)
-        return last is not None and last.verb in CARRYING and last.seq == told[-1].seq
-
     def also(done: Release) -> list[str]:
         group = done.green_group if outcome is Outcome.LIVE else done.blue_group
         shown = o.group(group) or {}
@@ -83,7 +79,7 @@ def test_dying_at_every_call_that_carries_something_over(outcome: Outcome, weigh
         now = counted(o.world) | {"schedules": count["schedules"]}
         return [*sizes, *gone, *([] if now == count else [f"{now}, not {count}"])]
 
-    crashes = die_everywhere(o, release, outcome, told.append, after=carrying, also=also)
+    crashes = die_everywhere(o, release, outcome, told.append, after=lambda: within(told, CARRYING), also=also)
     assert len(crashes.points) > 8
     assert "\n".join(crashes.results[:20]) == ""
 

@@ -14,7 +14,7 @@ from bluegreen.errors import BlueGreenError, Refused
 from bluegreen.events import Outcome, Phase, Reason, Verb
 from bluegreen.release import Release
 from tests.worlds.attachments import hang, hanging
-from tests.worlds.crashes import die_everywhere
+from tests.worlds.crashes import die_everywhere, within
 from tests.worlds.pairs import PAIR, groups_there, idle_group, paired, state
 from tests.worlds.virtual import GOOD, SICK, Ops, as_told, has, once
 
@@ -92,10 +92,6 @@ def test_dying_at_every_call_of_its_acts(outcome: Outcome, weighted: bool) -> No
     release = o.start(GOOD if outcome is Outcome.LIVE else SICK)
     told = [release]
 
-    def own() -> bool:
-        last = max(told[-1].began.values(), key=lambda event: event.seq, default=None)
-        return last is not None and last.verb in OWN and last.seq == told[-1].seq
-
     def also(done: Release) -> list[str]:
         wrong = [] if groups_there(o) == sorted(PAIR) else [f"there are {groups_there(o)}"]
         if outcome is Outcome.LIVE:
@@ -103,7 +99,7 @@ def test_dying_at_every_call_of_its_acts(outcome: Outcome, weighted: bool) -> No
             return wrong + ([] if (left["sizes"], left["suspended"]) == ((0, 0, 0, 0), SCALING) else [f"left: {left}"])
         return wrong + ([] if state(o, PAIR[1]) == idle else [f"{PAIR[1]}: {state(o, PAIR[1])}"])
 
-    crashes = die_everywhere(o, release, outcome, told.append, after=own, also=also)
+    crashes = die_everywhere(o, release, outcome, told.append, after=lambda: within(told, OWN), also=also)
     assert len(crashes.points) > 8
     assert "\n".join(crashes.results[:20]) == ""
 

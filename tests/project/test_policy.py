@@ -16,9 +16,9 @@ from botocore import xform_name
 from bluegreen import iam_policy
 from bluegreen.aws import account, tags
 from bluegreen.config import parse
-from bluegreen.observation import AccountFacts
 from bluegreen.release import names
 from tests.worlds import SICK, Ops, fast
+from tests.worlds.account import FACTS
 from tests.worlds.attachments import hang
 from tests.worlds.files import ROOT
 from tests.worlds.pairs import paired
@@ -38,12 +38,6 @@ EXAMPLE = {
         {"name": "slow", "metric": "TargetResponseTime", "statistic": "p99", "at_most": 1.2},
     ],
 }
-FACTS = AccountFacts(
-    id="123456789012",
-    templates=("lt-0123456789abcdef0",),
-    roles=("arn:aws:iam::123456789012:role/web-instance",),
-    alarms=("web-high",),
-)
 SERVICE = "web/production"
 #: How the ARN of any group begins.
 GROUPS = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroupName/"

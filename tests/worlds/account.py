@@ -8,7 +8,7 @@ from bluegreen import phases
 from bluegreen.aws import Cloud
 from bluegreen.config import Config, parse
 from bluegreen.events import Act, Did, Event, EventKind, Made, Observed, Phase, Verb
-from bluegreen.observation import Baseline, Observation
+from bluegreen.observation import AccountFacts, Baseline, Observation
 from bluegreen.release import Release, apply, fold, names
 from lab.aws import FakeAws
 from lab.clock import VirtualClock
@@ -17,6 +17,13 @@ from lab.world import World
 
 COMMIT = "abcdef1234567890"
 JOURNAL = (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER)
+#: What a policy names of an account that has everything.
+FACTS = AccountFacts(
+    id="123456789012",
+    templates=("lt-0123456789abcdef0",),
+    roles=("arn:aws:iam::123456789012:role/web-instance",),
+    alarms=("web-high",),
+)
 
 
 class AwsStage:

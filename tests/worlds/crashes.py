@@ -7,10 +7,10 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
-from bluegreen.events import EventKind, Outcome
+from bluegreen.events import EventKind, Outcome, Verb
 from bluegreen.release import Release
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
@@ -130,6 +130,12 @@ class Crashes:
         os.waitpid(child, 0)
         wrong = pickle.loads(answer) if answer else ["the copy of the world vanished"]  # from our own child
         self.results += [f"{point}: {text}" for text in wrong]
+
+
+def within(told: Sequence[Release], verbs: Container[Verb]) -> bool:
+    """Whether the newest event of the release, as it was told of last, is that one of these acts has begun."""
+    last = max(told[-1].began.values(), key=lambda event: event.seq, default=None)
+    return last is not None and last.verb in verbs and last.seq == told[-1].seq
 
 
 def die_everywhere(

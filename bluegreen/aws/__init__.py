@@ -1,7 +1,7 @@
 """All access to AWS: `baseline` before a release, then `observe` and `perform`, each at once and repeatable.
 
     preflight   what a release may start from          builder    the instance that makes images
-    inventory   what earlier releases left
+    inventory   what earlier releases left             commands   scripts on instances, by SSM
     observer    what a phase observes                  images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
     probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy,

@@ -19,7 +19,7 @@ from typing import Any
 
 import urllib3
 
-from bluegreen.aws import builder, groups
+from bluegreen.aws import commands, groups
 from bluegreen.aws.calls import Answer, Calls, started
 from bluegreen.aws.metrics import MetricChecks
 from bluegreen.config import AlarmCheck, Check, Config, HttpCheck, MetricCheck, RunCheck, link_local
@@ -249,32 +249,32 @@ class Probes:
 
     def _begin(self, check: RunCheck, release: Release, ids: list[str], now: float) -> Round:
         """Send the command to every instance, where another driver has not just done so."""
-        said = builder.comment(release, check.name)
-        text = builder.script(release, check.run, builder.KEPT_LISTED)
+        said = commands.comment(release, check.name)
+        text = commands.script(release, check.run, commands.KEPT_LISTED)
         fresh = (release.id, check.name) not in self._asked
-        commands: list[str] = []
+        taken: list[str] = []
         unreached: list[str] = []
         for batch in groups.batches(ids, COMMAND_BATCH):
             if fresh and (sent := self._sent(said, batch, now, check.every)):
-                commands.append(sent)
+                taken.append(sent)
                 continue
             command, lost = self._send(batch, said, text)
-            commands += [command] if command else []
+            taken += [command] if command else []
             unreached += lost
-        return Round(tuple(commands), tuple(ids), now, tuple(unreached))
+        return Round(tuple(taken), tuple(ids), now, tuple(unreached))
 
     def _send(self, batch: list[str], said: str, text: str) -> tuple[str, list[str]]:
         """To those whom SSM reaches: the command's id, "" when it reaches nobody, and whom it does not reach."""
         try:
-            return builder.send(self._calls.ssm, batch, said, text, RUN_SECONDS), []
-        except builder.UnreachableError as error:
+            return commands.send(self._calls.ssm, batch, said, text, RUN_SECONDS), []
+        except commands.UnreachableError as error:
             lost = error.ids
         others = [id_ for id_ in batch if id_ not in lost]
-        return (builder.send(self._calls.ssm, others, said, text, RUN_SECONDS) if others else ""), lost
+        return (commands.send(self._calls.ssm, others, said, text, RUN_SECONDS) if others else ""), lost
 
     def _sent(self, said: str, batch: list[str], now: float, every: float) -> str | None:
         """Id of a command with our comment that was sent to these instances less than `every` ago."""
-        for command in builder.sent(self._calls, batch[0], said, since=now - every):
+        for command in commands.sent(self._calls, batch[0], said, since=now - every):
             young = now - command["RequestedDateTime"].timestamp() < every
             if young and set(command.get("InstanceIds", [])) == set(batch):
                 return str(command["CommandId"])
@@ -303,7 +303,7 @@ class Probes:
             return "SSM does not reach it: its agent is not online"
         if invocation is None or state != "failed":
             return f"no answer within {ROUND_SECONDS:g} s"
-        printed = builder.tail(invocation, self._mask, END_LINES)
+        printed = commands.tail(invocation, self._mask, END_LINES)
         lines = " | ".join(" ".join(line.split()) for line in printed.splitlines())
         return lines if len(lines) <= END_MAX else f"…{lines[1 - END_MAX :]}"
 
@@ -311,7 +311,7 @@ class Probes:
 def _state(invocation: Answer | None) -> str:
     if invocation is None:
         return "pending"
-    return builder.STATES.get(invocation["Status"], "passed" if invocation["Status"] == "Success" else "failed")
+    return commands.STATES.get(invocation["Status"], "passed" if invocation["Status"] == "Success" else "failed")
 
 
 def _failed(value: str) -> Evaluation:

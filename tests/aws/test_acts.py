@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bluegreen.aws import Cloud
-from bluegreen.aws.builder import CUT, KEPT, comment, script, whole_lines
+from bluegreen.aws.commands import CUT, KEPT, comment, script, whole_lines
 from bluegreen.config import parse
 from bluegreen.errors import AwsError, LeaseLost
 from bluegreen.events import Act, Did, Outcome, Phase, Reason, Verb

@@ -10,7 +10,7 @@ import pytest
 
 from bluegreen import wording
 from bluegreen.action import summary
-from bluegreen.aws.builder import CUT, last_lines, whole_lines
+from bluegreen.aws.commands import CUT, last_lines, whole_lines
 from bluegreen.events import Outcome
 from bluegreen.masking import mask, secrets_of
 from bot.messages import card

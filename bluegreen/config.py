@@ -82,6 +82,9 @@ promotion: {by: auto, timeout: 4h, on_timeout: rollback, approvals: 1, by_author
 soak: 15m                          # how long blue keeps running, for a rollback in seconds
 retire: delete                     # or empty: keep the group at size 0
 # keep_failed: 2h                  # how long a green that was rolled back stays, without traffic, for inspection
+# hooks:                           # each runs once in a release, as root on one green instance, over SSM
+#   before_switch: {run: "cd /srv/web && ./migrate up", timeout: 10m}  # before green gets traffic; failure: rollback
+#   after_live: {run: "cd /srv/web && ./migrate contract"}             # once blue is gone
 timeouts: {bake: 2h, launch: 15m, healthy: 10m}
 poll: 5s
 slack: {channel: C0123, promoters: [S0GROUP, U0123], rollbackers: ["*"], overriders: [U0123]}
@@ -100,6 +103,8 @@ LONGEST_NAME = 60  # of service and environment together: the names of groups an
 #: Bounds, each of a kind; docs/configuration.md tells them. In seconds: what a release waits for, which whoever waits
 #: longer than a month forgot; a freeze window; from one look to the next.
 LONGEST, LONGEST_FREEZE, SELDOMEST = 30 * 86_400.0, 366 * 86_400.0, 600.0
+#: The longest that AWS-RunShellScript may run (executionTimeout), in seconds.
+LONGEST_HOOK = 172_800.0
 #: Of whatever is counted: images, looks in a row, people.
 MOST = 1000
 #: The values of a metric that are judged at one look.
@@ -427,6 +432,14 @@ Spell = Annotated[
     BeforeValidator(duration),
     _span(LONGEST_FREEZE),
 ]
+#: Seconds; more than 0, as long as SSM runs a script at most.
+HookSpan = Annotated[
+    float,
+    _bounded(LONGEST_HOOK, "2d"),
+    AfterValidator(_more_than_nothing),
+    BeforeValidator(duration),
+    _span(LONGEST_HOOK),
+]
 #: Seconds; more than 0, as long as an HTTP check waits at most.
 Patience = Annotated[
     float,
@@ -459,7 +472,10 @@ Portion = Annotated[
 Text = Annotated[str, AfterValidator(_filled)]
 Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]*", "a name", NAMES)]
 #: What the journal calls other things that are seen; a check of such a name would be taken for one of them.
-TAKEN = frozenset({"activity", "blue", "build", "build check", "green", "hold", "image", "sight", "targets", "traffic"})
+TAKEN = frozenset(
+    {"activity", "blue", "build", "build check", "green", "hold", "image", "sight", "targets", "traffic"}
+    | {"hook before_switch", "hook after_live"}
+)
 
 
 def _free(name: str) -> str:
@@ -835,6 +851,22 @@ class Promotion(_Model):
         return self
 
 
+class HookConfig(_Model):
+    """A command that runs once in a release, on one green instance, over SSM."""
+
+    run: Text = Field(description="the commands, as root, as in run: cd /srv/web && ./migrate up")
+    timeout: HookSpan = Field(default=600.0, description="how long they may run, at most 2d")
+
+
+class HooksConfig(_Model):
+    """Commands that a release runs once."""
+
+    before_switch: HookConfig | None = Field(
+        default=None, description="once green runs, before it gets any traffic; a failure rolls back"
+    )
+    after_live: HookConfig | None = Field(default=None, description="once blue is gone; the last event reports a failure")
+
+
 class Timeouts(_Model):
     """How long AWS may take for what a release waits for."""
 
@@ -909,6 +941,7 @@ class Config(_Model):
     keep_failed: Duration = Field(
         default=0.0, description="how long a green that was rolled back is kept, without traffic, for inspection"
     )
+    hooks: HooksConfig = Field(default=HooksConfig(), description="commands that run once in a release")
     timeouts: Timeouts = Field(default=Timeouts(), description="how long AWS may take")
     poll: Pace = Field(default=5.0, description="how often bluegreen reads AWS")
     slack: SlackConfig = Field(

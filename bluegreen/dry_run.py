@@ -193,7 +193,8 @@ def _settled(seen: Observation) -> Observation:
         targets = {arn: new | known if arn in blue.target_groups else known for arn, known in targets.items()}
     image = replace(seen.image, state="available") if seen.image else None
     there = replace(seen, targets=targets, blue_targets={}, blue=blue, green=green)
-    return replace(there, image=image, builder=_ready(seen.builder))
+    hook = replace(seen.hook, state="succeeded") if seen.hook else None
+    return replace(there, image=image, builder=_ready(seen.builder), hook=hook)
 
 
 def _arrived(group: Group | None) -> Group | None:
@@ -263,6 +264,10 @@ def _attach(release: Release, seen: Observation) -> tuple[Observation, Made]:
     return seen, {"attached": AttachedParts((), parts, tuple(seen.attached.get("alarm", ())), warm_pool=pool)}
 
 
+def _hook(release: Release, seen: Observation) -> tuple[Observation, Made]:
+    return replace(seen, hook=Command("hook", "running")), {"command": "hook"}
+
+
 def _join(which: str) -> Effect:
     def effect(release: Release, seen: Observation) -> tuple[Observation, Made]:
         group: Group = getattr(seen, which)
@@ -316,6 +321,8 @@ _EFFECTS: Mapping[Verb, Effect] = {
     Verb.CREATE_GREEN: _create,
     Verb.ATTACH_GREEN: _attach,
     Verb.FOLLOW_BLUE: _attach,
+    Verb.RUN_BEFORE_SWITCH: _hook,
+    Verb.RUN_AFTER_LIVE: _hook,
     Verb.JOIN_GREEN: _join("green"),
     Verb.SHIFT: _shift,
     Verb.JOIN_BLUE: _join("blue"),

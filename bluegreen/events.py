@@ -86,6 +86,7 @@ class Verb(StrEnum):
     CREATE_GREEN = "create_green"  # make it; of a standing pair take the idle one: mark it, and give it its size
     SUSPEND_GREEN = "suspend_green"
     ATTACH_GREEN = "attach_green"  # what is attached to blue, to green: policies, alarms, schedules, and so on
+    RUN_BEFORE_SWITCH = "run_before_switch"  # the hook `before_switch` of the config, on one instance of green
     JOIN_GREEN = "join_green"  # attach green to its target groups
     SHIFT = "shift"  # weighted: green's share of the traffic, on every listener; the rest is blue's
     GROW_GREEN = "grow_green"  # blue grew during the overlap
@@ -105,6 +106,7 @@ class Verb(StrEnum):
     RESUME_GREEN = "resume_green"
     CATCH_UP = "catch_up"  # what scheduled actions would have set while they were suspended
     MAKE_WARM_POOL = "make_warm_pool"  # blue's, for green
+    RUN_AFTER_LIVE = "run_after_live"  # the hook `after_live`, on one instance of green
     SET_DEFAULT_VERSION = "set_default_version"
     DROP_GROUP = "drop_group"  # delete one group that an earlier release kept empty
     DROP_VERSIONS = "drop_versions"  # delete old versions of the launch template that earlier releases made
@@ -138,6 +140,7 @@ class Reason(StrEnum):
     BUILDER_RUNNING = "builder_running"  # the builder ran and it was not us who started it
     BUILDER_LOST = "builder_lost"  # the builder is gone, or was stopped during the build
     IMAGE_FAILED = "image_failed"  # AWS could not make the image
+    HOOK_FAILED = "hook_failed"  # the hook `before_switch` failed, or did not end in time
     LAUNCH_LATE = "launch_late"  # green's instances did not come up in time
     LAUNCH_REFUSED = "launch_refused"  # AWS refused every launch of green for the same reason, which does not pass
     HOLD_EXPIRED = "hold_expired"  # nobody promoted in time
@@ -169,6 +172,7 @@ class Awaited(StrEnum):
     BUILDER_STOPPED = "builder_stopped"
     IMAGE = "image"  # the AMI becomes available
     GREEN_UP = "green_up"  # green's instances come in service
+    HOOK = "hook"  # a hook runs on green
     CHECKS = "checks"  # every check holds
     STEP = "step"  # green's share is to rise; this part of the overlap passes
     OVERLAP = "overlap"  # the overlap time passes
@@ -201,6 +205,11 @@ PARKED, HELD = "parked", "held"
 
 #: Subjects of who was detached from a group and runs on.
 DETACHED: Mapping[str, str] = MappingProxyType({"blue": "detached", "green": "detached green"})
+
+#: Subjects of what became of the hooks, by the acts that send them.
+HOOKS: Mapping[Verb, str] = MappingProxyType(
+    {Verb.RUN_BEFORE_SWITCH: "hook before_switch", Verb.RUN_AFTER_LIVE: "hook after_live"}
+)
 
 #: The subject of the observation that AWS, or a person's hand, took instances of green; "" once they are replaced.
 TAKEN = "taken"
@@ -391,7 +400,7 @@ class Act(Recorded):
     preview: str = ""  # SHIFT: `blue` where listeners that show green are given back to blue
     groups: tuple[str, ...] = ()  # TAKE_REST_OUT: names
     processes: tuple[str, ...] = ()  # STILL_BLUE: scaling processes to suspend
-    instances: tuple[str, ...] = ()  # UNPROTECT_BLUE: ids
+    instances: tuple[str, ...] = ()  # UNPROTECT_BLUE: ids; RUN_BEFORE_SWITCH, RUN_AFTER_LIVE: the one id
     group: str = ""  # DROP_GROUP, CATCH_UP: name
     image: str = ""  # DROP_IMAGE: id
     versions: tuple[int, ...] = ()  # DROP_VERSIONS: numbers

@@ -166,7 +166,8 @@ class _Policy:
         self.config, self.account, self.table = config, account, table
         kinds = {type(check) for check in config.checks}
         self.names, self.pair = config.names, config.groups is not None
-        self.metrics, self.runs, self.builder = MetricCheck in kinds, RunCheck in kinds, config.image.builder
+        self.metrics, self.builder = MetricCheck in kinds, config.image.builder
+        self.runs = RunCheck in kinds or any((config.hooks.before_switch, config.hooks.after_live))
 
     def reading(self) -> Iterator[Statement]:
         """What `status`, `history` and `plan` read."""

@@ -216,6 +216,8 @@ class Observation:
 
     at: float
     builder: Builder | None = None
+    #: the hook's command on green, where one was sent and may still run
+    hook: Command | None = None
     image: Image | None = None
     template: Template | None = None
     delays: Delays | None = None  # looked at before blue is pinned

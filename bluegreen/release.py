@@ -85,6 +85,7 @@ OPTIONAL = frozenset(
         Verb.KEEP_GREEN,
         Verb.CATCH_UP,
         Verb.MAKE_WARM_POOL,
+        Verb.RUN_AFTER_LIVE,
     }
 )
 #: So long, in seconds, such an act is tried again when AWS refuses it for a passing reason.
@@ -147,6 +148,7 @@ class FailedAttempt:
     message: str
     transient: bool
     denied: bool
+    seq: int = 0  # number of the event that told the last one
 
 
 @dataclass(frozen=True)
@@ -705,6 +707,7 @@ def _after_failed_attempt(release: Release, event: Event, stumbled: Stumbled) ->
         message=stumbled.message,
         transient=stumbled.transient,
         denied=stumbled.denied,
+        seq=event.seq,
     )
     if not failed_attempt.transient:
         release = replace(release, refusals={**release.refusals, verb: release.refusals.get(verb, 0) + 1})

@@ -69,6 +69,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.CREATE_GREEN: ("create {green} with {servers}", "created {green} with {servers}"),
     Verb.SUSPEND_GREEN: ("suspend {processes} on {green}", "suspended {processes} on {green}"),
     Verb.ATTACH_GREEN: ("attach to {green} what is attached to {blue}", "attached to {green}: {attached}"),
+    Verb.RUN_BEFORE_SWITCH: ("run the hook before_switch on {instance}", "sent the hook before_switch to {instance}"),
     Verb.JOIN_GREEN: ("join {green} to {green_targets}", "joined {green} to {green_targets}"),
     Verb.SHIFT: ("give {given}", "gave {given}"),
     Verb.GROW_GREEN: ("grow {green} to {servers}", "told {green} to grow to {servers}"),
@@ -97,6 +98,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
         "caught up on the scheduled actions of {group}: {caught_up}",
     ),
     Verb.MAKE_WARM_POOL: ("give {green} the warm pool that {blue} had", "gave {green} the warm pool that {blue} had"),
+    Verb.RUN_AFTER_LIVE: ("run the hook after_live on {instance}", "sent the hook after_live to {instance}"),
     Verb.SET_DEFAULT_VERSION: (
         "make {version} the default of launch template {template}",
         "made {version} the default of launch template {template}",
@@ -146,6 +148,7 @@ _REASONS: Mapping[Reason, str] = {
     Reason.BUILDER_RUNNING: "the builder was already running, and this release had not started it",
     Reason.BUILDER_LOST: "the builder is gone or was stopped during the build",
     Reason.IMAGE_FAILED: "AWS could not make the image",
+    Reason.HOOK_FAILED: "a hook failed",
     Reason.LAUNCH_LATE: "green's instances did not come up in time",
     Reason.LAUNCH_REFUSED: "green could not be launched",
     Reason.HOLD_EXPIRED: "nobody promoted in time",
@@ -181,6 +184,7 @@ _ALONE = frozenset(
         Reason.BUILDER_RUNNING,
         Reason.BUILDER_LOST,
         Reason.IMAGE_FAILED,
+        Reason.HOOK_FAILED,
         Reason.HOLD_EXPIRED,
         Reason.LAUNCH_REFUSED,
         Reason.BLUE_UNSETTLED,
@@ -212,6 +216,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.BUILDER_STOPPED: "{builder} to stop",
     Awaited.IMAGE: "image {image_name} to become available",
     Awaited.GREEN_UP: "green's instances to come in service{green_count}{green_in_the_way}",
+    Awaited.HOOK: "the hook on green to end",
     Awaited.CHECKS: "every check to hold{open_checks}{green_in_the_way}",
     Awaited.STEP: "the next step of green's share{open_checks}",
     Awaited.OVERLAP: "the overlap to pass{open_checks}",
@@ -367,6 +372,8 @@ def _seen(seen: SubjectState, at: float, release: Release) -> str:
             return f"image {release.image or release.image_name} is {value}"
         case "build" | "build check":
             return f"the {subject} on builder {release.builder}: {value}"
+        case "hook before_switch" | "hook after_live":
+            return f"the {subject} on green: {value}"
         case "sight":
             return value
         case "held blue" | "held green":
@@ -709,6 +716,7 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "until": moment(release.kept_until, MINUTE) if release.kept_until is not None else "later",
         "old_versions": _versions(told.versions if told else ()),
         "group": (told.group if told else "") or "the group",
+        "instance": _instance(act or (release.act(told.verb) if told else None)),
         **_attached(did),
         "rest": " and ".join(act.groups if act else ()) or "what was left",
         "processes": ", ".join(act.processes if act else ()) or "the scaling processes",
@@ -718,6 +726,11 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "given": _given(release.share if act is None or act.share is None else act.share),
         **_targets(release, short),
     }
+
+
+def _instance(act: Act | None) -> str:
+    """Where a hook runs."""
+    return act.instances[0] if act and act.instances else "one instance of green"
 
 
 def _versions(numbers: Sequence[int]) -> str:

@@ -1,7 +1,7 @@
 """All access to AWS: `baseline` before a release, then `observe` and `perform`, each at once and repeatable.
 
     preflight   what a release may start from          builder    the instance that makes images
-    inventory   what earlier releases left             commands   scripts on instances, by SSM
+    inventory   what earlier releases left             commands   scripts on instances, by SSM; `hooks` run once
     observer    what a phase observes                  images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
     probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy,
@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import boto3
 
-from bluegreen.aws import attachments, builder, groups, images, inventory, pair, preflight, templates, traffic
+from bluegreen.aws import attachments, builder, groups, hooks, images, inventory, pair, preflight, templates, traffic
 from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, web_identity_session
 from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
@@ -193,6 +193,7 @@ _ACTS: Mapping[Verb, _Act] = {
     ),
     Verb.SUSPEND_GREEN: lambda calls, config, release, act: groups.suspend_green(calls, release),
     Verb.ATTACH_GREEN: lambda calls, config, release, act: attachments.attach(calls, release),
+    Verb.RUN_BEFORE_SWITCH: lambda calls, config, release, act: hooks.run(calls, release, config, act),
     Verb.JOIN_GREEN: lambda calls, config, release, act: traffic.join(calls, release, release.green_group),
     Verb.SHIFT: lambda calls, config, release, act: traffic.shift(calls, release, act),
     Verb.GROW_GREEN: lambda calls, config, release, act: groups.grow(calls, release, act.size or 0),
@@ -212,6 +213,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.RESUME_GREEN: lambda calls, config, release, act: groups.resume(calls, release, release.green_group),
     Verb.CATCH_UP: lambda calls, config, release, act: attachments.catch_up(calls, release, act.group),
     Verb.MAKE_WARM_POOL: lambda calls, config, release, act: attachments.make_warm_pool(calls, release),
+    Verb.RUN_AFTER_LIVE: lambda calls, config, release, act: hooks.run(calls, release, config, act),
     Verb.SET_DEFAULT_VERSION: lambda calls, config, release, act: templates.set_default(calls, release),
     Verb.DROP_GROUP: lambda calls, config, release, act: groups.drop(calls, config, release, act.group),
     Verb.DROP_VERSIONS: lambda calls, config, release, act: templates.drop(calls, release, act.versions),

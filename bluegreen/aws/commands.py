@@ -138,11 +138,14 @@ def send_once(
     A driver that died, or heard no answer, may have sent it. `what` names it in its comment; it runs for so many
     `seconds` at most.
     """
-    said = comment(release, what)
-    known = sent(calls, instance, said, since=since)
-    if known:
-        return str(known[-1]["CommandId"])
-    return send(calls.once, [instance], said, script(release, text), seconds)
+    known = find(calls, release, instance, what, since=since)
+    return known or send(calls.once, [instance], comment(release, what), script(release, text), seconds)
+
+
+def find(calls: Calls, release: Release, instance: str, what: str, *, since: float) -> str:
+    """Id of the command that was sent to the instance since then (epoch seconds), the first one; "" without one."""
+    known = sent(calls, instance, comment(release, what), since=since)
+    return str(known[-1]["CommandId"]) if known else ""
 
 
 def sent(calls: Calls, instance: str, said: str, *, since: float) -> list[Answer]:

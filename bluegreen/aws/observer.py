@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bluegreen.aws import attachments, builder, groups, images, pair, surroundings, tags, templates, traffic
+from bluegreen.aws import attachments, builder, groups, hooks, images, pair, surroundings, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
@@ -112,7 +112,8 @@ class Observer:
     def _launching(self, release: Release, seen: Observation) -> Observation:
         seen = self._groups(release, seen, why_not=True)
         if Verb.PIN_BLUE in release.did:
-            return self._routed(release, self._refreshes(seen, seen.blue))
+            seen = self._routed(release, self._refreshes(seen, seen.blue))
+            return self._hooked(release, seen, Verb.RUN_BEFORE_SWITCH)
         if blue := seen.blue:
             seen = replace(
                 seen,
@@ -154,7 +155,7 @@ class Observer:
             seen = self._detached(release, self._refreshes(seen, blue, seen.green), blue, seen.green)
         elif done:
             seen = self._still_outside(release, seen)
-        seen = self._beside(release, seen)
+        seen = self._hooked(release, self._beside(release, seen), Verb.RUN_AFTER_LIVE)
         return seen if release.emptying else self._checked(release, seen, seen)
 
     def _rolling_back(self, release: Release, seen: Observation) -> Observation:
@@ -162,6 +163,8 @@ class Observer:
             return self._baking(release, seen)
         seen = self._traffic(release, self._groups(release, seen))
         green = seen.green
+        if release.left is Phase.LAUNCHING and green is not None:
+            seen = self._hooked(release, seen, Verb.RUN_BEFORE_SWITCH)
         gone = green is None or not release.owns(green.release, green.token)
         if not (gone or seen.registered(green) or seen.draining(green) or Verb.DELETE_GREEN in release.began):
             seen = self._detached(release, seen, seen.blue, green)  # AWS forgets with the group who left it
@@ -197,6 +200,10 @@ class Observer:
         ways = traffic.routes_of(self._calls, wanted, self._balancers_of(release))
         self._ways_at[release.id] = (now, ways)
         return ways
+
+    def _hooked(self, release: Release, seen: Observation, verb: Verb) -> Observation:
+        """With what becomes of the hook that the act sends."""
+        return replace(seen, hook=hooks.look(self._calls, release, verb, self._mask))
 
     def _refreshes(self, seen: Observation, *moved: Group | None) -> Observation:
         """Somebody's instance refresh of these groups: it replaces instances, so it is looked for while some move."""

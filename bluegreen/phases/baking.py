@@ -102,9 +102,7 @@ def _run_commands(s: Situation, builder: Builder) -> Decision:
 
 def _may_have_been_sent(s: Situation, verb: Verb) -> bool:
     """Begun so lately by a driver that died, or that heard no answer, that AWS may not list it yet."""
-    failed_attempt = s.release.failed_attempt
-    refused = failed_attempt is not None and failed_attempt.verb is verb and failed_attempt.code in NOT_TAKEN
-    return s.fresh(verb) and not refused
+    return s.fresh(verb) and not s.not_taken(verb, NOT_TAKEN)
 
 
 def _builder_moving(s: Situation, builder: Builder) -> Decision:

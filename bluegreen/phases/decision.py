@@ -30,6 +30,7 @@ AWS_WORKS = frozenset(
         Awaited.BUILDER_STOPPED,
         Awaited.BLUE_SETTLED,
         Awaited.GREEN_UP,
+        Awaited.HOOK,
         Awaited.BLUE_EMPTY,
         Awaited.WARM_POOL,
         Awaited.GROUP_GONE,
@@ -156,6 +157,11 @@ class Situation:
     def settled(self, verb: Verb) -> bool:
         """The act was done so long ago that AWS must show it."""
         return self.did(verb) and not self.fresh(verb)
+
+    def not_taken(self, verb: Verb, codes: frozenset[str]) -> bool:
+        """Whether AWS surely did not take the last attempt: it answered with one of these codes."""
+        failed, begun = self.release.failed_attempt, self.release.began.get(verb)
+        return bool(failed and begun and failed.verb is verb and failed.seq > begun.seq and failed.code in codes)
 
     def wait(self, awaited: Awaited, deadline: float | None = None, *, calm: bool = False) -> Wait:
         """Look again after `poll`; when calm and all is well, less often; never past the deadline.

@@ -7,6 +7,7 @@ from bluegreen.observation import Group, busy, unsettled
 from bluegreen.phases.checks import check_failed, checks_pending
 from bluegreen.phases.decision import SETTLING, TRIES, Decision, Enter, RollBack, Situation, rest_out, woken
 from bluegreen.phases.drift import intruded, rerouted
+from bluegreen.phases.hooks import before_switch, time_for, under_way
 from bluegreen.phases.obstacles import in_the_way
 from bluegreen.release import duration, holder_of, listed
 from bluegreen.schedules import Schedule
@@ -16,8 +17,16 @@ COPY_AGAIN = 10.0
 
 
 def launching(s: Situation) -> Decision:
-    """Pin blue, make the template version and green, and wait until green is in service."""
-    return _pin_blue(s) or intruded(s) or _make_green(s) or _attach_to_green(s) or Enter(Phase.CHECKING)
+    """Pin blue, make the template version and green, wait until green is in service, and run the hook."""
+    return (
+        _pin_blue(s)
+        or intruded(s)
+        or under_way(s)
+        or _make_green(s)
+        or _attach_to_green(s)
+        or before_switch(s)
+        or Enter(Phase.CHECKING)
+    )
 
 
 def _pin_blue(s: Situation) -> Decision | None:
@@ -132,7 +141,7 @@ def _make_green(s: Situation) -> Decision | None:
             return Act(verb)
     green = s.seen.green
     up = len(green.in_service) if green else 0
-    since = max(s.watched_since, s.release.began[Verb.PIN_BLUE].at)  # what was waited for before is no delay
+    since = max(s.watched_since, s.release.began[Verb.PIN_BLUE].at, time_for(s))  # what was waited for is no delay
     deadline = since + s.config.timeouts.launch
     if up >= s.release.size:
         return None if s.did(Verb.SUSPEND_GREEN) else Act(Verb.SUSPEND_GREEN)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bluegreen.events import (
     DETACHED,
+    HOOKS,
     PARKED,
     REACHABLE,
     TAKEN,
@@ -44,6 +45,7 @@ def noticed(release: Release, seen: Observation, config: Config) -> list[Observe
     changed: list[SubjectState] = [
         *fleets,
         *_baked(seen),
+        *_hooked(release, seen),
         *_traffic(seen),
         *_others(release, seen),
         *_expiring(release, seen, config),
@@ -161,6 +163,11 @@ def _baked(seen: Observation) -> list[SubjectState]:
     image = [ImageState("image", seen.image.state, seen.image.id)] if seen.image else []
     commands = (("build", seen.builder.build), ("build check", seen.builder.check)) if seen.builder else ()
     return [*image, *(SubjectState(name, command.state) for name, command in commands if command)]
+
+
+def _hooked(release: Release, seen: Observation) -> list[SubjectState]:
+    verb = Verb.RUN_AFTER_LIVE if release.phase is Phase.RETIRING else Verb.RUN_BEFORE_SWITCH
+    return [SubjectState(HOOKS[verb], seen.hook.state)] if seen.hook else []
 
 
 def _expiring(release: Release, seen: Observation, config: Config) -> list[SubjectState]:

@@ -22,6 +22,7 @@ from bluegreen.phases.decision import (
     woken,
 )
 from bluegreen.phases.drift import beside, displaced
+from bluegreen.phases.hooks import after_live, failure, skipped_hooks
 from bluegreen.phases.losses import loss
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way, with_who_is_unhealthy
 from bluegreen.phases.takeover import remaining
@@ -50,6 +51,7 @@ def retiring(s: Situation) -> Decision:
         or _blue_gone(s)
         or _make_warm_pool(s)
         or _tidy(s)
+        or after_live(s)
         or Rest(Outcome.LIVE, Reason.COMPLETED, _told(s), _kept(s))
     )
 
@@ -210,8 +212,10 @@ def _told(s: Situation) -> str:
     if s.release.idle:
         skipped = f"; skipped checks: {', '.join(check.name for check in s.config.checks)}" if s.config.checks else ""
         serves = f"nothing served: {s.release.green_group} is at size 0, as {s.release.blue_group} was{skipped}"
-    told = [serves, f"deleted, because earlier releases had kept them empty: {dropped}"]
-    return "; ".join(told if dropped else told[:1])
+    told = [serves, f"deleted, because earlier releases had kept them empty: {dropped}" if dropped else ""]
+    without = skipped_hooks(s.release, s.config)
+    told += [f"did not run its hook {' and '.join(without)}" if without else "", failure(s)]
+    return "; ".join(filter(None, told))
 
 
 def _kept(s: Situation) -> tuple[str, ...]:

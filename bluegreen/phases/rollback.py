@@ -11,6 +11,7 @@ from bluegreen.observation import Group, Image
 from bluegreen.phases.baking import free_builder
 from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, catch_up, drained, halt, not_done
 from bluegreen.phases.drift import held_by_another, not_ours
+from bluegreen.phases.hooks import still_runs
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way, with_who_is_unhealthy
 from bluegreen.phases.takeover import remaining
 from bluegreen.release import MINUTE, duration, holder_of, moment
@@ -41,7 +42,7 @@ def undo_launching(s: Situation) -> Decision:
         return _blue_serves_no_more(s) or _rolled_back(s)
     gave_nothing = s.release.weighted and not s.began(Verb.SHIFT)  # whoever has the weights has them of another release
     out = None if gave_nothing else _take_green_out(s)
-    return out or _remove_what_was_made(s) or _rolled_back(s)
+    return out or still_runs(s) or _remove_what_was_made(s) or _rolled_back(s)
 
 
 def _blue_serves_no_more(s: Situation) -> Rest | None:

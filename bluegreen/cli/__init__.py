@@ -276,8 +276,9 @@ def explain(at: Invocation, who: str) -> None:
     show_default=True,
     help="Whose role gets it; a reader gives no orders.",
 )
-@click.option("--terraform", is_flag=True, help="Print it as a data source of Terraform.")
-def iam_policy(at: Invocation, holder: str, terraform: bool) -> None:
+@click.option("--terraform", "form", flag_value="terraform", help="Print it as a data source of Terraform.")
+@click.option("--cloudformation", "form", flag_value="cloudformation", help="Print a CloudFormation template of it.")
+def iam_policy(at: Invocation, holder: str, form: str | None) -> None:
     """Print the IAM policy for a role that releases this service.
 
     It names what the configuration and AWS show: the group, its template, roles and alarms.
@@ -293,7 +294,10 @@ def iam_policy(at: Invocation, holder: str, terraform: bool) -> None:
         told = {"service": config.id, "policy": document, "doubts": list(facts.doubts)}
         output.echo_json({"schema_version": entry_points.SCHEMA_VERSION, **told})
         return
-    _say_lines(iam_policy.terraform(made, "bluegreen") if terraform else json.dumps(document, indent=2))
+    written = (
+        iam_policy.cloudformation(made, config, iam_policy.Holder(holder)) if form == "cloudformation" else document
+    )
+    _say_lines(iam_policy.terraform(made, "bluegreen") if form == "terraform" else json.dumps(written, indent=2))
     for doubt in facts.doubts:
         output.say(f"warning: {doubt}", err=True)
 

@@ -20,6 +20,8 @@ carries an id of the call that wrote it; meeting that is success:
     us        put event 17, write=a ── taken ──X (answer lost)    put again ── refused, write=a is there: ours
     another                                    put event 17, write=b ── refused, write=a is there: Conflict
 
+The two kinds of answers may go after 90 days: their `ttl` says when. All else stays.
+
 Neither clock nor `sleep` is used here: both come in as arguments. `records` has the values and their
 items, `dynamodb` the wire to the table. `log` says what is read and written, in which order, and on which condition.
 """

@@ -26,6 +26,7 @@ from bluegreen.journal.records import (
     event_item,
     event_key,
     event_of,
+    expiring,
     kept_item,
     live_after,
     new_event,
@@ -130,7 +131,7 @@ class Journal:
     def _request(self, service: str, request: str, event: Event) -> Item:
         key = {"pk": service, "sk": f"request/{request}"}
         item = {**key, "release": event.release, "seq": event.seq, "at": event.at}
-        return {"Put": self._db.new_item(item)}
+        return {"Put": self._db.new_item(expiring(item, event.at))}
 
     def refuse_second(self, record: ServiceRecord) -> None:
         """Refused when a release is under way: there is one at a time."""
@@ -411,7 +412,7 @@ class Journal:
         """Record the answer to a request, unless it has one; returns the first answer."""
         item = {"pk": f"answer/{request}", "sk": "answer", "facts": as_json(facts), "at": now}
         try:
-            self._db.call("put_item", **self._db.new_item(item))
+            self._db.call("put_item", **self._db.new_item(expiring(item, now)))
         except UnmetError as unmet:
             return dict(json.loads(plain(unmet.found[0] or {})["facts"]))
         return dict(json.loads(as_json(facts)))

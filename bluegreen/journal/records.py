@@ -17,6 +17,12 @@ SKEW = 2.0
 #: Facts larger than this are refused; DynamoDB's own limit is 400 KB for an item.
 LARGEST = 100_000
 
+#: Answers to requests say in this attribute when they may go (epoch, in full seconds): DynamoDB removes them where its
+#: time to live is on. Nothing else has it: a release is read at any age, and only as long as all its events are there.
+TTL = "ttl"
+#: GitHub runs a workflow again for 30 days (GitHub's documentation, re-running workflows), Slack repeats for minutes.
+ANSWERS_KEPT = 90 * 86_400
+
 #: So many bad commits and images of a service are remembered, the newest.
 BAD_ONES = 50
 
@@ -165,6 +171,11 @@ def event_of(item: Item) -> Event:
         hint = "A newer bluegreen wrote it: update this one."
         raise ConfigError(f"cannot read an event `{item['kind']}`", where=item["pk"], hint=hint) from error
     return Event(item["pk"], item["seq"], float(item["at"]), kind, json.loads(item["facts"]))
+
+
+def expiring(item: Item, now: float) -> Item:
+    """The item of an answer, with the time from which on nobody asks for it."""
+    return {**item, TTL: int(now) + ANSWERS_KEPT}
 
 
 # --- summaries and records ---------------------------------------------------------------------------

@@ -11,15 +11,11 @@ import parliament
 import pytest
 
 from bluegreen.config import parse
-from bluegreen.iam_policy import MARKS, Holder, Statement, document, policy, terraform
+from bluegreen.iam_policy import LONGEST, MARKS, Holder, Statement, cloudformation, document, policy, terraform
 from bluegreen.observation import AccountFacts
-from tests.worlds.account import FACTS
+from tests.worlds.account import BUILDER, FACTS, LISTENER, METRIC, RULE, full
 from tests.worlds.release import small
 
-LISTENER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/0123456789abcdef/1123456789abcdef"
-RULE = LISTENER.replace(":listener/", ":listener-rule/") + "/2123456789abcdef"
-BUILDER = {"builder": {"tag": "web-builder", "run": "./install"}}
-METRIC = {"name": "slow", "metric": "TargetResponseTime", "statistic": "p99", "at_most": 1.5}
 #: Actions on several kinds of resources, of which other statements have the others, or the service has but one.
 SPLIT = {
     *("ec2:CreateImage", "ssm:SendCommand"),
@@ -131,19 +127,39 @@ def test_a_reader_changes_nothing() -> None:
     assert all(action.startswith(("Describe", "Get", "Query")) for action in actions)
 
 
-def full() -> tuple[Statement, ...]:
-    """A configuration that needs everything."""
-    traffic = {"target_groups": ["a", "b"], "listeners": [LISTENER, RULE], "steps": [0, 50]}
-    checks = [METRIC, {"name": "unit", "run": "true"}]
-    return policy(parse(small(image=BUILDER, traffic=traffic, checks=checks)), FACTS, "bluegreen", Holder.BOT)
-
-
 def test_terraform_says_the_same() -> None:
     """Its document has the statements of the JSON, one by one."""
     (data,) = hcl2.loads(terraform(full(), "bluegreen") + "\n")["data"]
     ((_, named),) = data.items()
     ((_, body),) = named.items()
     assert [_said(block) for block in body["statement"]] == document(full())["Statement"]
+
+
+def test_cloudformation_makes_policies_as_large_as_may_be() -> None:
+    """All statements in their order, in no more managed policies than needed; their ARNs are what roles ask for."""
+    config = parse(small())
+    template = cloudformation(full(), config)
+    documents = [one["Properties"]["PolicyDocument"] for one in template["Resources"].values()]
+    assert [said for one in documents for said in one["Statement"]] == document(full())["Statement"]
+    sizes = [len(json.dumps(one, separators=(",", ":"))) for one in documents]
+    assert max(sizes) <= LONGEST < sum(sizes)
+    assert len(sizes) == 2
+    assert [one["Properties"]["ManagedPolicyName"] for one in template["Resources"].values()] == [
+        "bluegreen-web-production-1",
+        "bluegreen-web-production-2",
+    ]
+    arns = {"Fn::Join": [",", [{"Ref": "Policy1"}, {"Ref": "Policy2"}]]}
+    assert template["Outputs"]["PolicyArns"]["Value"] == arns
+
+
+def test_a_policy_of_a_reader_is_one_and_has_another_name() -> None:
+    """So that both stand side by side; a statement that is too long for any policy stays alone."""
+    config = parse(small())
+    template = cloudformation(policy(config, FACTS, "bluegreen", Holder.READER), config, Holder.READER)
+    (made,) = template["Resources"].values()
+    assert made["Properties"]["ManagedPolicyName"] == "bluegreen-web-production-reader-1"
+    long = Statement("Long", ["ec2:CreateTags"] * 500)
+    assert len(cloudformation([long, long], config)["Resources"]) == 2
 
 
 def _said(block: dict[str, Any]) -> dict[str, Any]:

@@ -1257,6 +1257,24 @@ def test_layout_of_the_table(journal: Journal) -> None:
     }
 
 
+def test_only_answers_to_requests_may_ever_go(journal: Journal) -> None:
+    """DynamoDB removes what has the attribute, and a release needs all its events: whoever reads it later, and when."""
+    release = journal.open(WEB, started(), T, request="run-7").release
+    journal.append(release, 2, EventKind.ENTERED, {"phase": Phase.BAKING}, T)
+    journal.order(release, EventKind.HOLD_ORDERED, {"who": "ann", "request": "r-1"}, T + 1.5, lambda found: None)
+    journal.answer("r-2", {"text": "Held."}, T + 2)
+    journal.take_lease(release, "ann", T)
+    journal.note(release, "card", {"ts": "1"}, 1)
+    journal.settle(journal.load(release), 4, outcome(Outcome.LIVE), T + 60)
+    going = {item["sk"]["S"]: item["ttl"]["N"] for item in table_of(journal) if "ttl" in item}
+    ninety = 90 * 24 * 60 * 60
+    assert going == {
+        "request/run-7": str(int(T) + ninety),
+        "request/r-1": str(int(T) + 1 + ninety),
+        "answer": str(int(T) + 2 + ninety),
+    }
+
+
 # --- orders that come twice --------------------------------------------------------------------------
 
 

@@ -286,7 +286,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_a_policy_is_printed(engine: type[_Engine]) -> None:
-    """To standard output, and what is doubted beside it; as JSON with both, as Terraform."""
+    """To standard output, and what is doubted beside it; as JSON with both, as Terraform, as CloudFormation."""
     shown = run("iam-policy")
     statements = {one["Sid"]: one for one in json.loads(shown.stdout)["Statement"]}
     assert statements["InstanceProfile"]["Resource"] == "arn:aws:iam::123456789012:role/web"
@@ -295,6 +295,9 @@ def test_a_policy_is_printed(engine: type[_Engine]) -> None:
     assert (told["service"], told["doubts"]) == ("web/production", ["a guess"])
     assert [one["Sid"] for one in told["policy"]["Statement"]] == ["Look", "ReadImageParameters", "Journal"]
     assert run("iam-policy", "--terraform").stdout.startswith('data "aws_iam_policy_document" "bluegreen" {')
+    template = json.loads(run("iam-policy", "--for", "reader", "--cloudformation").stdout)
+    (policy,) = template["Resources"].values()
+    assert policy["Properties"]["ManagedPolicyName"] == "bluegreen-web-production-reader-1"
 
 
 def test_the_schema_is_printed(engine: type[_Engine]) -> None:

@@ -39,6 +39,13 @@ DECLARED = sorted(
 NOT_OURS = {"/invite", "/metrics", "/healthz"}
 #: Named as `key: value` too: GitHub's permissions, lines of a log, and how YAML is written.
 OTHERS_KEYS = {"actions", "contents", "deployment", "deployments", "file", "id-token", "pull-requests", "ready", "key"}
+#: Commands of AWS's command line that are no operations of the API, with their options; and options of every command.
+OF_ITS_OWN = {
+    ("cloudformation", "deploy"): {"stack-name", "template-file", "capabilities", "parameter-overrides"},
+    ("ecr", "get-login-password"): set[str](),
+    ("logs", "tail"): {"follow"},
+}
+EVERYWHERE = {"region", "query", "output"}
 Text = tuple[str, str]
 
 
@@ -178,10 +185,10 @@ def _aws(said: str) -> str | None:
     found = re.match(r"aws ([a-z0-9]+) ([a-z-]+)(.*)", said)
     if not found:
         return None
-    if (members := _members(found[1]).get(found[2])) is None:
+    if (members := OF_ITS_OWN.get((found[1], found[2]), _members(found[1]).get(found[2]))) is None:
         return f"no such operation: {found[1]} {found[2]}"
-    options = re.findall(r"(?<!\S)--(?:no-)?([a-z-]+)", found[3])
-    return "".join(f"no such option: {option}" for option in options if option not in {*members, "region"})
+    options = re.findall(r"(?<!\S)--(?:no-)?([a-z-]+)", found[3].partition(" | ")[0])
+    return "".join(f"no such option: {option}" for option in options if option not in {*members, *EVERYWHERE})
 
 
 @cache

@@ -8,12 +8,14 @@ from bluegreen import phases
 from bluegreen.aws import Cloud
 from bluegreen.config import Config, parse
 from bluegreen.events import Act, Did, Event, EventKind, Made, Observed, Phase, Verb
+from bluegreen.iam_policy import Holder, Statement, policy
 from bluegreen.observation import AccountFacts, Baseline, Observation
 from bluegreen.release import Release, apply, fold, names
 from lab.aws import FakeAws
 from lab.clock import VirtualClock
 from lab.machines import FakeMachines
 from lab.world import World
+from tests.worlds.release import small
 
 COMMIT = "abcdef1234567890"
 JOURNAL = (Verb.CLAIM_BUILDER, Verb.FREE_BUILDER)
@@ -24,6 +26,17 @@ FACTS = AccountFacts(
     roles=("arn:aws:iam::123456789012:role/web-instance",),
     alarms=("web-high",),
 )
+LISTENER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/0123456789abcdef/1123456789abcdef"
+RULE = LISTENER.replace(":listener/", ":listener-rule/") + "/2123456789abcdef"
+BUILDER = {"builder": {"tag": "web-builder", "run": "./install"}}
+METRIC = {"name": "slow", "metric": "TargetResponseTime", "statistic": "p99", "at_most": 1.5}
+
+
+def full() -> tuple[Statement, ...]:
+    """The policy of a configuration that needs everything."""
+    traffic = {"target_groups": ["a", "b"], "listeners": [LISTENER, RULE], "steps": [0, 50]}
+    checks = [METRIC, {"name": "unit", "run": "true"}]
+    return policy(parse(small(image=BUILDER, traffic=traffic, checks=checks)), FACTS, "bluegreen", Holder.BOT)
 
 
 class AwsStage:

@@ -864,7 +864,9 @@ class HooksConfig(_Model):
     before_switch: HookConfig | None = Field(
         default=None, description="once green runs, before it gets any traffic; a failure rolls back"
     )
-    after_live: HookConfig | None = Field(default=None, description="once blue is gone; the last event reports a failure")
+    after_live: HookConfig | None = Field(
+        default=None, description="once blue is gone; the last event reports a failure"
+    )
 
 
 class Timeouts(_Model):

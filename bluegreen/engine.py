@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -73,7 +74,9 @@ from bluegreen.wording import (
 if TYPE_CHECKING:
     from bluegreen.adoption import Adoption, Orphan, Standing
     from bluegreen.aws import Beside, Cloud, Fetch
+    from bluegreen.aws.calls import Calls
     from bluegreen.config import Config
+    from bluegreen.doctor import Diagnosis, Topic
     from bluegreen.driver import Clock, TableClock, Tell
     from bluegreen.dry_run import Step
     from bluegreen.github import Run
@@ -210,11 +213,7 @@ class Engine:
         from bluegreen.dry_run import steps_of_release, steps_of_rollback
 
         record = self._record(config.id)
-        standing, baseline = self._ground(config, record, commit, ami)
-        hindrances = self._hindrances(config, record, commit, baseline)
-        judged = let_pass_by(baseline.findings, config, Order.RELEASE)
-        awaited = also_found(baseline)
-        baseline = replace(baseline, findings=(*hindrances, *awaited, *self._soon(config, record), *judged))
+        standing, baseline = self._found(config, record, commit, ami)
         begun = self._started(_asked(config, commit), baseline, record, standing)
         facts = begun(standing.number)
         release = _unrecorded(release_id(config.id, standing.number), facts, self.clock.now())
@@ -768,6 +767,24 @@ class Engine:
 
         return account(config, self._region, self._session)
 
+    def examine(self, config: Config, *, role: str = "") -> list[Diagnosis]:
+        """Every precondition of a release, a line each, in the order to read them. Changes nothing.
+
+        `role`: name or ARN of the role whose permissions count; "": the caller's. What cannot be examined, or does not
+        answer within a minute, is a line, too.
+        """
+        from bluegreen import doctor, tokens
+        from bluegreen.aws import examination
+
+        who = partial(self._caller_of, config)
+        found = examination.side_by_side([(doctor.Topic.CREDENTIALS, who), *tokens.examinations(os.environ, config)])
+        if not doctor.is_known(found):
+            return doctor.in_order([*found, doctor.NOTHING_ELSE])
+        once = copy.copy(self)
+        vars(once).update(_given_session=examination.OneReading(self._session), _made_journal=None)
+        found += examination.side_by_side(once._examinations(config, role))  # noqa: SLF001 - an engine as this one
+        return doctor.in_order(found)
+
     def who(self) -> str:
         """The AWS principal that calls, as an ARN; an assumed role's session is part of it (STS API)."""
         from bluegreen.aws import caller
@@ -809,6 +826,41 @@ class Engine:
             beside=self._beside,
             clock=self.clock.now,
         )
+
+    def _calls(self, config: Config) -> Calls:
+        from bluegreen.aws.calls import Calls
+
+        return Calls(config.region, self._session, attempts=2)
+
+    def _caller_of(self, config: Config) -> Iterator[Diagnosis]:
+        """The client is made when the line is: what is wrong with this process's settings is said there."""
+        from bluegreen.aws import examination
+
+        yield from examination.caller(self._calls(config), self.clock.now)
+
+    def _examinations(self, config: Config, role: str) -> list[tuple[Topic, Callable[[], Iterable[Diagnosis]]]]:
+        from bluegreen.aws import examination
+        from bluegreen.doctor import Topic
+
+        serving = partial(self._serving, config)
+        aws = examination.of_service(self._calls(config), config, self.table, role, serving)
+        return [*aws, (Topic.GROUP, partial(self._preflight, config))]
+
+    def _serving(self, config: Config) -> tuple[str, str]:
+        """The group that serves, by the journal, and the release that is under way; "" when none is."""
+        record = self._record(config.id)
+        live = record.live.group if record and record.live else config.names[0]
+        return live, release_id(config.id, record.under_way) if record and record.under_way else ""
+
+    def _preflight(self, config: Config) -> Iterator[Diagnosis]:
+        from bluegreen import doctor
+
+        try:
+            _, baseline = self._found(config, self._record(config.id))
+        except BlueGreenError as error:
+            yield from doctor.no_plan(error)
+        else:
+            yield from doctor.plan(baseline)
 
     def _kept(self, release: Release, images: Sequence[str]) -> Kept:
         """Which of these images are there, asked once, where the release was made."""
@@ -873,6 +925,16 @@ class Engine:
         standing = stand(config.id, recorded, known, traces, journaled=journaled, pair=config.groups or ())
         baseline = cloud.baseline(standing.blue, commit, ami, rest)
         return standing, replace(baseline, findings=(*standing.findings, *baseline.findings))
+
+    def _found(
+        self, config: Config, record: ServiceRecord | None, commit: str = "", ami: str = ""
+    ) -> tuple[Standing, Baseline]:
+        """The same, with everything that would refuse a release now, and all that was found."""
+        standing, baseline = self._ground(config, record, commit, ami)
+        hindrances = self._hindrances(config, record, commit, baseline)
+        judged = let_pass_by(baseline.findings, config, Order.RELEASE)
+        found = (*hindrances, *also_found(baseline), *self._soon(config, record), *judged)
+        return standing, replace(baseline, findings=found)
 
     def _begun(self, asked: _Start) -> Event:
         """The first event of what is asked for, written unless something is in the way."""

@@ -28,7 +28,7 @@ class Holder(StrEnum):
 
     ACTION = "action"
     BOT = "bot"
-    READER = "reader"  # status, history and plan, and no order
+    READER = "reader"  # status, history, plan and doctor, and no order
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,11 @@ LOOKS = (
     "ssm:ListCommands",
     "sts:GetCallerIdentity",
 )
+#: What `doctor` reads, and nobody else: AWS knows no resource for these, either.
+EXAMINES = ("ec2:DescribeSubnets", "elasticloadbalancing:DescribeAccountLimits", "servicequotas:GetServiceQuota")
+ROLES = ("iam:GetInstanceProfile", "iam:GetRole", "iam:SimulatePrincipalPolicy")
+#: Asked of the builder's agent.
+AGENTS = "ssm:DescribeInstanceInformation"
 _COMMANDS = frozenset(action for action in LOOKS if action.startswith("ssm:"))
 
 
@@ -210,10 +215,15 @@ class _Policy:
         self.runs = RunCheck in kinds or any((config.hooks.before_switch, config.hooks.after_live))
 
     def reading(self) -> Iterator[Statement]:
-        """What `status`, `history` and `plan` read."""
-        yield Statement("Look", [one for one in LOOKS if one not in _COMMANDS and one != "cloudwatch:GetMetricData"])
+        """What `status`, `history`, `plan`, `iam-policy` and `doctor` read."""
+        seldom = {*_COMMANDS, "cloudwatch:GetMetricData"} - ({AGENTS} if self.builder else set())
+        yield Statement("Look", [one for one in LOOKS if one not in seldom])
+        yield Statement("Examine", EXAMINES)
+        yield Statement(
+            "ExamineRoles", ROLES, [self._iam(f"{kind}/*") for kind in ("instance-profile", "role", "user")]
+        )
         yield self.parameters()
-        yield self._journal("DescribeTable", "GetItem", "Query")
+        yield self._journal("DescribeContinuousBackups", "DescribeTable", "GetItem", "Query")
 
     def releasing(self) -> Iterator[Statement]:
         """What orders and drivers need; a statement without an action or a resource stands for nothing."""
@@ -336,6 +346,9 @@ class _Policy:
 
     def _group(self, name: str) -> str:
         return self._arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
+
+    def _iam(self, resource: str) -> str:
+        return f"arn:{self.account.partition}:iam::{self.account.id}:{resource}"
 
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:{self.account.partition}:{service}:*:{self.account.id}:{resource}"

@@ -43,7 +43,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
 #: A session may not make clients in two threads at once (boto3 guide, multithreading); a bot drives in many.
 _MAKING = threading.Lock()
 
-_READING = re.compile(r"(Describe|List|Get)[A-Z]")
+_READING = re.compile(r"(Describe|List|Get|Simulate)[A-Z]")
 
 #: The reading of groups, of which each is kept by its name.
 GROUPS = "autoscaling:DescribeAutoScalingGroups"
@@ -216,6 +216,16 @@ class Calls:
         return self._client("iam")
 
     @cached_property
+    def quotas(self) -> Any:
+        """Service Quotas."""
+        return self._client("service-quotas")
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        """DynamoDB, for what is read of the table itself; its items are the journal's."""
+        return self._client("dynamodb")
+
+    @cached_property
     def _caller(self) -> Answer:
         """STS API, GetCallerIdentity needs no permission."""
         answer: Answer = self.sts.get_caller_identity()
@@ -227,9 +237,14 @@ class Calls:
         return str(self._caller["Account"]), str(self.sts.meta.region_name)
 
     @property
+    def caller(self) -> str:
+        """ARN of the principal that calls; of an assumed role without the role's path."""
+        return str(self._caller["Arn"])
+
+    @property
     def partition(self) -> str:
         """`aws`, or that of other regions, such as `aws-cn`."""
-        return str(self._caller["Arn"]).split(":")[1]
+        return self.caller.split(":")[1]
 
     @cached_property
     def place(self) -> str:

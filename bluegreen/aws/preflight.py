@@ -19,6 +19,7 @@ from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.events import Reason
 from bluegreen.observation import HEALTHY, INITIAL, Baseline, Finding, FindingKey, Group, Idle, Template, unsettled
+from bluegreen.release import duration
 
 #: Processes without which a group cannot be launched, joined or emptied.
 NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")
@@ -221,6 +222,7 @@ def _target_groups(calls: Calls, config: Config) -> list[tuple[str, Answer]]:
             known = [group[member] for group in _described(calls, [], "Names", member, every=True).values()]
             raise ConfigError(f"there is no target group `{name}` {calls.place}", where=where, hint=_like(name, known))
         _must_hold_instances(found[name], name, where)
+        _must_be_healthy_in_time(found[name], name, config)
         if not config.traffic.listeners:  # with weights the idle one may be named by none yet
             _must_route(found[name], name, where)
     shown = [(str(found[name]["TargetGroupArn"]), found[name]) for name in named]
@@ -249,6 +251,16 @@ def _must_hold_instances(group: Answer, name: str, where: str) -> None:
     if group.get("TargetType", "instance") != "instance":
         hint = "Auto Scaling groups register instances: use a target group of that type."
         raise ConfigError(f"`{name}` has targets of type {group['TargetType']}", where=where, hint=hint)
+
+
+def _must_be_healthy_in_time(group: Answer, name: str, config: Config) -> None:
+    """A target is healthy after so many checks that passed (ELBv2 API, CreateTargetGroup); else none of green is."""
+    least = group.get("HealthCheckIntervalSeconds", 0) * group.get("HealthyThresholdCount", 0)
+    if least >= config.timeouts.healthy:
+        what = f"a target of `{name}` is healthy after {duration(least)} at the earliest"
+        hint = "Lower the interval or the threshold of its health check, or raise `timeouts.healthy`."
+        within = f"the release waits {duration(config.timeouts.healthy)}"
+        raise ConfigError(f"{what}, and {within}", where="timeouts.healthy", hint=hint)
 
 
 def _must_route(group: Answer, name: str, where: str) -> None:

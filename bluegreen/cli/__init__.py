@@ -267,6 +267,18 @@ def explain(at: Invocation, who: str) -> None:
     explaining.explain(at, who)
 
 
+@command()
+@click.option("--role", metavar="NAME", default="", help="Whose permissions count.  [default: the caller's]")
+def doctor(at: Invocation, role: str) -> int:
+    """Show every precondition of a release, and what to do about it.
+
+    It changes nothing. Exits with 0 when nothing is in the way.
+    """
+    from bluegreen.cli import doctoring
+
+    return doctoring.examine(at, role)
+
+
 @command(name="iam-policy")
 @click.option(
     "--for",

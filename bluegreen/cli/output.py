@@ -167,9 +167,9 @@ def failure(error: BlueGreenError, release: Release | None = None, *, as_json: b
         echo_json(entry_points.failed_result(error, release))
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print, with control characters escaped: names and answers come from others."""
-    click.echo(wording.visible(text), err=err)
+def say(text: str, *, err: bool = False, colour: str | None = None) -> None:
+    """Print, with control characters escaped: names and answers come from others. A colour is for terminals alone."""
+    click.echo(click.style(wording.visible(text), fg=colour), err=err)
 
 
 def hint(text: str, *, err: bool = False) -> None:

@@ -103,7 +103,7 @@ class SsmCommands:
         """The agents: online `ssm` seconds after the machine has booted, else ConnectionLost or not there at all."""
         wanted = self._wanted(params)
         instances = [i for i in self.engine.state.instances.values() if wanted is None or i.id in wanted]
-        rows = [self._agent(i.id) for i in instances if self._online(i.id)]
+        rows = [self._agent(i.id) for i in instances if self._online(i.id) or i.heard is not None]
         shown, more = page(rows, params, "MaxResults", 50, 50, "ValidationException")
         return {"InstanceInformationList": shown, **more}
 
@@ -114,11 +114,11 @@ class SsmCommands:
         return set.intersection(*map(set, named)) if named else None
 
     def _agent(self, instance_id: str) -> Params:
-        instance = self.engine.state.instances[instance_id]
+        instance, online = self.engine.state.instances[instance_id], self._online(instance_id)
         return {
             "InstanceId": instance_id,
-            "PingStatus": "Online",
-            "LastPingDateTime": self.engine.now,
+            "PingStatus": "Online" if online else "ConnectionLost",
+            "LastPingDateTime": self.engine.now if online else instance.heard,
             "AgentVersion": "3.3.0.0",
             "PlatformType": "Linux",
             "PlatformName": "Amazon Linux",

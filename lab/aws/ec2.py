@@ -40,9 +40,9 @@ class ElsewhereError(Exception):
 class Ec2:
     """The EC2 service."""
 
-    def __init__(self, engine: Timeline, subnets: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, engine: Timeline, subnets: Callable[[], dict[str, str]], account: str) -> None:
         """Work on the engine's state; `subnets` tells the zone of each subnet there is."""
-        self.engine, self.subnets = engine, subnets
+        self.engine, self.subnets, self._account = engine, subnets, account
         self.on_change: list[Callable[[FakeInstance], None]] = []
 
     def operations(self) -> dict[str, Handler]:
@@ -127,7 +127,7 @@ class Ec2:
         for instance in self._instances(params):
             self.engine.machines.stop(instance.id)
             instance.start += 1
-            instance.booted = None
+            self._unplug(instance)
             self.engine.after(self.engine.timings.boot, self._boot, instance.id, instance.start)
         return {}
 
@@ -141,7 +141,7 @@ class Ec2:
         if instance is None or instance.state in ("shutting-down", "terminated"):
             return
         instance.start += 1
-        instance.booted = None
+        self._unplug(instance)
         self.engine.machines.terminate(instance_id)
         self._become(instance, "shutting-down", why)
         self.engine.after(self.engine.timings.terminate, self._terminated, instance_id)
@@ -201,8 +201,18 @@ class Ec2:
             "Architecture": "x86_64",
             "RootDeviceName": "/dev/xvda",
             "RootDeviceType": "ebs",
+            "CpuOptions": _cpus(str(launch.get("InstanceType", "t3.micro"))),
+            "InstanceLifecycle": launch.get("InstanceMarketOptions", {}).get("MarketType"),
+            "IamInstanceProfile": self._profile(launch.get("IamInstanceProfile")),
             "Tags": tag_list(self.engine.state.tags.get(instance.id, {})),
         }
+
+    def _profile(self, given: Params | None) -> Params | None:
+        """As it is shown, whichever way it was given."""
+        if not given:
+            return None
+        name = given.get("Name") or given["Arn"].rpartition("/")[2]
+        return {"Arn": given.get("Arn") or f"arn:aws:iam::{self._account}:instance-profile/{name}", "Id": "AIPALAB"}
 
     def _values(self, instance: FakeInstance, name: str) -> list[str] | None:
         tags = tag_values(name, self.engine.state.tags.get(instance.id, {}))
@@ -240,10 +250,17 @@ class Ec2:
         if instance.state in ("stopping", "stopped"):
             return
         instance.start += 1
-        instance.booted = None
+        self._unplug(instance)
         self.engine.machines.stop(instance.id)
         self._become(instance, "stopping", "User initiated")
         self.engine.after(self.engine.timings.stop, self._stopped, instance.id, instance.start)
+
+    def _unplug(self, instance: FakeInstance) -> None:
+        """Whoever was online is remembered by SSM."""
+        up = instance.booted is not None and self.engine.now >= instance.booted + self.engine.timings.ssm
+        if up and not self.engine.faults.agent_failure(instance.id):
+            instance.heard = self.engine.now
+        instance.booted = None
 
     def _running(self, instance_id: str, start: int) -> None:
         if instance := self._still(instance_id, start):
@@ -677,6 +694,13 @@ def _known(wanted: Iterable[str] | None, have: dict[str, Any]) -> list[str]:
 
 def _prefix(resource: str) -> str:
     return resource.rpartition("-")[0]
+
+
+def _cpus(kind: str) -> Params:
+    """Cores and threads of an instance type, as most families have them: two vCPUs up to large, then four a step."""
+    size = kind.partition(".")[2].removesuffix("xlarge")
+    cores = 2 * int(size or 1) if kind.endswith("xlarge") else 1
+    return {"CoreCount": cores, "ThreadsPerCore": 2}
 
 
 def _specified(params: Params, kind: str) -> dict[str, str]:

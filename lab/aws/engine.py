@@ -63,6 +63,7 @@ class FakeInstance:
     state: str = "pending"
     reason: str = ""
     booted: float | None = None  # since when the machine is on
+    heard: float | None = None  # when its SSM agent was online last, before it went off
     start: int = 0  # which start of it this is: what was due for an earlier one is void
 
     @property

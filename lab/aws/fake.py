@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -25,9 +26,11 @@ from lab.aws.engine import Timeline, Timings
 from lab.aws.faults import Faults, HtmlAnswer, LostAnswer, Swallowed
 from lab.aws.fleets import Fleets
 from lab.aws.groups import Groups
+from lab.aws.identity import CallerIdentity
 from lab.aws.listeners import Listeners
 from lab.aws.metrics import Metrics
 from lab.aws.policies import Policies
+from lab.aws.quotas import Quotas
 from lab.aws.refreshes import Refreshes
 from lab.aws.scaling import Scaling
 from lab.aws.schedules import Schedules
@@ -43,6 +46,7 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of imag
 
 BOUNDED = ("autoscaling", "cloudwatch")
 """Services whose requests are compared with the bounds of their model; what is asked of others is not checked so."""
+DRY_RUN = "Request would have succeeded, but DryRun flag is set."
 _accounts = itertools.count(100_000_000_001)
 _free: list[str] = []
 
@@ -91,7 +95,7 @@ class FakeAws:
         self._forget = weakref.finalize(self, _forget, self.account)
 
     def _build(self) -> None:
-        ec2, templates = Ec2(self.engine, self._zones), Templates(self.engine)
+        ec2, templates = Ec2(self.engine, self._zones, self.account), Templates(self.engine)
         self._ec2 = ec2
         self._targets = Targets(self.engine, lambda: self._moto("elbv2"))
         self._listeners = Listeners(lambda: self._moto("elbv2"), self._balancing_changed)
@@ -99,6 +103,7 @@ class FakeAws:
         self._scaling = scaling
         groups = Groups(self.engine, scaling, templates, self.region, self.account)
         self.metrics = Metrics(self.engine)
+        self.identity, self.quotas = CallerIdentity(lambda: _backends("iam")[self.account]["aws"]), Quotas()
         self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
         self._policies = Policies(groups, self.alarms)
         self.traffic = Traffic(self.engine, self.metrics, self._targets, self.weights)
@@ -111,8 +116,15 @@ class FakeAws:
                 **Attached(groups, self.metrics).operations(),
                 **Refreshes(groups).operations(),
             },
-            "elbv2": {**self._targets.operations(), **self._listeners.operations()},
+            "elbv2": {
+                **self._targets.operations(),
+                **self._listeners.operations(),
+                **self.quotas.of_balancers(),
+            },
             "ssm": SsmCommands(self.engine).operations(),
+            "sts": self.identity.sts(),
+            "iam": self.identity.operations(),
+            "service-quotas": self.quotas.operations(),
             "cloudwatch": {**self.metrics.operations(), **self.alarms.operations()},
         }
         tables = _backends("dynamodb")
@@ -170,7 +182,8 @@ class FakeAws:
                 raise
             finally:
                 where = (request.service, request.operation, request.region)
-                self.calls.append(Call(*where, self.engine.now, request.mutating, error or None))
+                mutating = request.mutating and not self._is_dry(request)
+                self.calls.append(Call(*where, self.engine.now, mutating, error or None))
             return answer
 
     def _struck(self, request: Incoming, number: int) -> Answer:
@@ -194,6 +207,8 @@ class FakeAws:
             return refuse(request, ErrorAnswer("InvalidAction", f"The lab does not know {request.name}"))
         if request.service == "dynamodb" and (answer := self._tables.answer(request)):
             return as_read(request, answer)
+        if self._is_dry(request):
+            return refuse(request, ErrorAnswer("DryRunOperation", DRY_RUN, 412))
         if handler is None:
             return self._by_moto(request)
         try:
@@ -202,6 +217,10 @@ class FakeAws:
             return refuse(request, error)
         except ElsewhereError:
             return self._by_moto(request)
+
+    def _is_dry(self, request: Incoming) -> bool:
+        """Whether EC2 is only asked whether it would do that."""
+        return request.service == "ec2" and request.mutating and bool(parse(request).get("DryRun"))
 
     def _ours(self, request: Incoming, handler: Handler) -> dict[str, Any]:
         if not request.mutating:
@@ -217,6 +236,8 @@ class FakeAws:
     # -- moto --------------------------------------------------------------------------------------------------------
 
     def _by_moto(self, request: Incoming) -> Answer:
+        if request.name == "ec2:DescribeSubnets":
+            self._count_addresses()
         asked = for_moto(request, self.account)
         handler = _moto_handler(request.service, asked.path)
         status, headers, body = handler(asked, asked.url, asked.headers)
@@ -238,6 +259,12 @@ class FakeAws:
             zones = self._moto("ec2").subnets.values()
             self._subnets = {s.id: s.availability_zone for zone in zones for s in zone.values()}
         return self._subnets
+
+    def _count_addresses(self) -> None:
+        """Moto knows nothing of our instances, which have an address each; AWS keeps five of a subnet for itself."""
+        taken = Counter(i.subnet for i in self.engine.state.instances.values() if i.state != "terminated")
+        for subnet in (one for zone in self._moto("ec2").subnets.values() for one in zone.values()):
+            subnet._available_ip_addresses = subnet.cidr.num_addresses - 5 - taken[subnet.id]
 
     def network(self) -> tuple[str, list[str]]:
         """The default network that every account begins with: its VPC and that one's subnets."""

@@ -24,10 +24,10 @@ from moto.core.utils import get_service_model
 from lab.aws import direct
 from lab.aws.direct import Params, Reader
 
-SIGNED_AS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
+SIGNED_AS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 """Services whose name in a signature is not the one boto3 uses."""
 SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
-READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet", "Lookup")
+READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet", "Lookup", "Simulate")
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
 

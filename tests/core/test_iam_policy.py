@@ -120,11 +120,14 @@ def test_parameters_of_images_are_named(ami: str, resource: str) -> None:
 
 
 def test_a_reader_changes_nothing() -> None:
-    """It reads AWS and the journal."""
+    """It reads AWS and the journal, and asks IAM's simulator; the agent is only that of a builder."""
     found = made(Holder.READER, image=BUILDER, checks=[{"name": "unit", "run": "true"}])
-    assert list(found) == ["Look", "ReadImageParameters", "Journal"]
+    assert list(found) == ["Look", "Examine", "ExamineRoles", "ReadImageParameters", "Journal"]
     actions = {action.partition(":")[2] for one in found.values() for action in one.actions}
-    assert all(action.startswith(("Describe", "Get", "Query")) for action in actions)
+    assert all(action.startswith(("Describe", "Get", "Query", "Simulate")) for action in actions)
+    assert "arn:aws:iam::123456789012:role/*" in found["ExamineRoles"].resources
+    assert "ssm:DescribeInstanceInformation" in found["Look"].actions
+    assert "ssm:DescribeInstanceInformation" not in made(Holder.READER)["Look"].actions
 
 
 def test_terraform_says_the_same() -> None:
@@ -186,6 +189,9 @@ def _one_or_many(values: list[str]) -> str | list[str]:
 
 def test_the_linter_of_policies_has_nothing_to_say() -> None:
     """Parliament knows each action's resources and condition keys (Service Authorization Reference)."""
+    config = parse(small(image=BUILDER))
+    reading = parliament.analyze_policy_string(json.dumps(document(policy(config, FACTS, "t", Holder.READER))))
+    assert {one.issue for one in reading.findings} <= {"RESOURCE_STAR", "RESOURCE_MISMATCH"}
     found = parliament.analyze_policy_string(json.dumps(document(full()))).findings
     assert [one for one in found if one.issue not in ("RESOURCE_STAR", "RESOURCE_MISMATCH")] == []
     wide = {action for one in found if one.issue == "RESOURCE_STAR" for action in one.detail}

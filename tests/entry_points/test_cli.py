@@ -38,6 +38,7 @@ from bluegreen import (
 from bluegreen.adoption import Adoption, Orphan
 from bluegreen.aws_commands import kept_group
 from bluegreen.cli import cli, listing, output, picture
+from bluegreen.doctor import Diagnosis, Rating, Topic
 from bluegreen.driver import Tell
 from bluegreen.dry_run import Step
 from bluegreen.engine import Removal
@@ -100,6 +101,7 @@ class _Engine:
         (),
     )
 
+    lines: list[Diagnosis] = []  # noqa: RUF012
     images = Kept({})
     removed: list[Removal] = []  # noqa: RUF012
     left: list[Orphan] = []  # noqa: RUF012
@@ -115,6 +117,10 @@ class _Engine:
 
     def account(self, config: Any) -> AccountFacts:
         return AccountFacts("123456789012", ("lt-1",), ("arn:aws:iam::123456789012:role/web",), doubts=("a guess",))
+
+    def examine(self, config: Any, *, role: str = "") -> list[Diagnosis]:
+        self._ask("examine", config.id, role)
+        return self.lines
 
     def _ask(self, *what: Any) -> None:
         self.asked.append(what)
@@ -280,7 +286,19 @@ def test_help_names_every_command() -> None:
     text = run("--help").stdout
     listed = {line.split()[0] for line in text[text.index("Commands:") :].splitlines()[1:]}
     assert listed == {
-        *("adopt", "demo", "explain", "freeze", "history", "hold", "iam-policy", "plan", "promote", "reconcile"),
+        *(
+            "adopt",
+            "demo",
+            "doctor",
+            "explain",
+            "freeze",
+            "history",
+            "hold",
+            "iam-policy",
+            "plan",
+            "promote",
+            "reconcile",
+        ),
         *("release", "resume", "rollback", "schema", "status", "unfreeze"),
     }
 
@@ -293,11 +311,36 @@ def test_a_policy_is_printed(engine: type[_Engine]) -> None:
     assert shown.stderr == "warning: a guess\n"
     told = json.loads(run("iam-policy", "--for", "reader", "--json").stdout)
     assert (told["service"], told["doubts"]) == ("web/production", ["a guess"])
-    assert [one["Sid"] for one in told["policy"]["Statement"]] == ["Look", "ReadImageParameters", "Journal"]
+    assert [one["Sid"] for one in told["policy"]["Statement"]] == [
+        *("Look", "Examine", "ExamineRoles", "ReadImageParameters", "Journal")
+    ]
     assert run("iam-policy", "--terraform").stdout.startswith('data "aws_iam_policy_document" "bluegreen" {')
     template = json.loads(run("iam-policy", "--for", "reader", "--cloudformation").stdout)
     (policy,) = template["Resources"].values()
     assert policy["Properties"]["ManagedPolicyName"] == "bluegreen-web-production-reader-1"
+
+
+def test_a_doctor_says_what_is_in_the_way(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line each, what to do below it, and how many; as JSON a line an object, then the result."""
+    slow = Diagnosis(Topic.CLOCK, Rating.BLOCKS, "is 10m behind", "Correct it.")
+    good = Diagnosis(Topic.GROUP, Rating.GOOD, "web-asg")
+    monkeypatch.setattr(engine, "lines", [slow, good])
+    shown = run("doctor", "--role", "releaser")
+    assert shown.exit_code == entry_points.FAILED
+    assert engine.asked[-1] == ("examine", "web/production", "releaser")
+    assert [line.split() for line in shown.stdout.splitlines()] == [
+        ["in", "the", "way", "clock", "is", "10m", "behind"],
+        ["Correct", "it."],
+        ["ok", "group", "web-asg"],
+        [],
+        ["web/production:", "1", "in", "the", "way,", "1", "ok"],
+    ]
+    told = [json.loads(line) for line in run("doctor", "--json").stdout.splitlines()]
+    assert told[0] == {"topic": "clock", "verdict": "in the way", "said": "is 10m behind", "fix": "Correct it."}
+    assert (told[-1]["decision"], told[-1]["verdicts"]) == ("in_the_way", {"in the way": 1, "ok": 1})
+    monkeypatch.setattr(engine, "lines", [good])
+    assert run("doctor").exit_code == entry_points.OK
+    assert json.loads(run("doctor", "--json").stdout.splitlines()[-1])["decision"] == "ready"
 
 
 def test_the_schema_is_printed(engine: type[_Engine]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -42,7 +43,11 @@ SERVICE = "web/production"
 #: How the ARN of any group begins.
 GROUPS = "arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroupName/"
 #: IAM's name of a client, where it is another.
-IAM = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
+IAM = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing", "quotas": "servicequotas"}
+#: boto3's name of a client, where it is another.
+BOTO = {"elb": "elbv2", "quotas": "service-quotas"}
+#: What `doctor` asks, and no release.
+DOCTOR = ROOT / "bluegreen" / "aws" / "examination.py"
 #: No calls of ours, but asked for beside them (EC2 Auto Scaling user guide, launch templates; EC2 API, CreateImage
 #: and DeregisterImage with tags and snapshots; CloudWatch API, PutMetricAlarm with tags): who makes a group must be
 #: allowed what the group then does.
@@ -59,9 +64,17 @@ def allowed() -> list[str]:
 
 
 def called() -> Iterator[str]:
-    """Every operation that the source names, by a method or as what is paged through."""
-    clients = r"(autoscaling|ec2|elb|iam|kms|ssm|cloudwatch|sts)"
-    for path in (ROOT / "bluegreen" / "aws").glob("*.py"):
+    """Every operation that the source of a release names."""
+    yield from named_in(path for path in (ROOT / "bluegreen" / "aws").glob("*.py") if path != DOCTOR)
+    journal = (path.read_text() for path in (ROOT / "bluegreen" / "journal").glob("*.py"))
+    for plain in re.findall(r"\.call\(\s*\"(\w+)\"", "".join(journal)):
+        yield action("dynamodb", plain)
+
+
+def named_in(paths: Iterable[Path]) -> Iterator[str]:
+    """Operations, by a method or as what is paged through."""
+    clients = r"(autoscaling|ec2|elb|iam|kms|ssm|cloudwatch|sts|dynamodb|quotas)"
+    for path in paths:
         source = path.read_text()
         for client, method in re.findall(rf"[. ]{clients}\.(\w+)", source):
             if not method.startswith("get_paginator") and method not in ("meta", "exceptions"):
@@ -69,14 +82,11 @@ def called() -> Iterator[str]:
         yield from (action("ec2", paged) for paged in re.findall(r"_pages\(calls, \"(\w+)\"", source))
         for client, paged in re.findall(rf"\.{clients}\.get_paginator\(\s*\"(\w+)\"", source):
             yield action(client, paged)
-    journal = (path.read_text() for path in (ROOT / "bluegreen" / "journal").glob("*.py"))
-    for plain in re.findall(r"\.call\(\s*\"(\w+)\"", "".join(journal)):
-        yield action("dynamodb", plain)
 
 
 def action(client: str, method: str) -> str:
     """The method of a client as IAM names it."""
-    return f"{IAM.get(client, client)}:{operations({'elb': 'elbv2'}.get(client, client))[method]}"
+    return f"{IAM.get(client, client)}:{operations(BOTO.get(client, client))[method]}"
 
 
 @cache
@@ -89,6 +99,16 @@ def operations(service: str) -> dict[str, str]:
 def test_the_policy_is_what_the_code_calls() -> None:
     """No permission too few, for a release at night; none too many."""
     assert set(allowed()) - BESIDE == set(called()) - PARTS - MAKING
+
+
+def test_a_reader_may_what_doctor_asks() -> None:
+    """Its own reads and no more; EC2's DryRun asks for what the role may change, if it may."""
+    config = yaml.safe_load((ROOT / "examples" / "bluegreen.yml").read_text())
+    made = iam_policy.policy(parse({**config, **EXAMPLE}), FACTS, "bluegreen", iam_policy.Holder.READER)
+    granted = {one for statement in made for one in statement.actions}
+    asked = set(named_in([DOCTOR]))
+    assert asked <= granted
+    assert granted - set(called()) - BESIDE == asked - set(called())
 
 
 def test_the_example_is_what_the_command_prints() -> None:

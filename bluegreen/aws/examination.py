@@ -1,0 +1,418 @@
+"""What `doctor` reads of AWS: settings, permissions, quotas. It changes nothing, and every examination stands alone.
+
+Requests to change something have EC2's DryRun: EC2 says whether they are permitted, and does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bluegreen import doctor, iam_policy
+from bluegreen.aws import builder, groups, inventory, tags, traffic
+from bluegreen.aws.calls import Answer, Calls, started
+from bluegreen.aws_errors import code, lacking, translate
+from bluegreen.config import Config
+from bluegreen.doctor import (
+    BuilderSettings,
+    Diagnosis,
+    GroupSettings,
+    Permission,
+    QuotaUse,
+    Simulation,
+    TableSettings,
+    TargetGroupSettings,
+    Topic,
+)
+from bluegreen.errors import BlueGreenError, ConfigError
+
+#: Instances and images are counted so many a call, and on so many pages at most.
+PAGE, PAGES = 1000, 5
+#: Code of the quota of a region's images (Service Quotas, ec2).
+IMAGES_QUOTA = "L-B665C33B"
+#: How Elastic Load Balancing calls the quota of targets, by the kind of the balancer (DescribeAccountLimits).
+_TARGETS = {"app": "targets-per-application-load-balancer", "net": "targets-per-network-load-balancer"}
+_SIMULATE = "iam:SimulatePrincipalPolicy"
+
+#: Seconds until a line is given up; a call is sent twice at most, and each time ends within eleven.
+LIMIT = 30.0
+
+Examination = Callable[[], Iterable[Diagnosis]]
+
+
+def side_by_side(examinations: Iterable[tuple[Topic, Examination]]) -> list[Diagnosis]:
+    """The lines of all, each in a thread of its own. What has not come after LIMIT seconds is a line that says so."""
+    seconds = LIMIT
+    running = [(topic, _started(examine)) for topic, examine in examinations]
+    wait_for([future for _, future in running], timeout=seconds)
+    return [line for topic, future in running for line in _lines(topic, future, seconds)]
+
+
+def _started(examine: Examination) -> Future[list[Diagnosis]]:
+    try:
+        return started(lambda: list(examine()))
+    except RuntimeError as error:  # no more threads
+        future: Future[list[Diagnosis]] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _lines(topic: Topic, future: Future[list[Diagnosis]], seconds: float) -> list[Diagnosis]:
+    if not future.done():
+        return [doctor.failed(topic, TimeoutError(), seconds)]
+    error = future.exception()
+    if isinstance(error, ClientError | BotoCoreError):
+        error = translate(error)
+    return future.result() if error is None else [doctor.failed(topic, error, seconds)]
+
+
+def of_service(
+    calls: Calls, config: Config, table: str, role: str, serving: Callable[[], tuple[str, str]]
+) -> Iterator[tuple[Topic, Examination]]:
+    """Everything but the preflight. `serving` gives the name of blue, and the id of a release that is under way."""
+    blue = started(lambda: group(calls, serving()[0]))
+    yield Topic.PERMISSIONS, partial(permissions, calls, config, table, role)
+    yield Topic.JOURNAL, lambda: journal(calls, table, lambda: serving()[1])
+    yield Topic.HEALTH, _with(blue, Topic.HEALTH, lambda it: health(calls, it, config))
+    yield Topic.QUOTAS, _with(blue, Topic.QUOTAS, partial(vcpus, calls))
+    yield Topic.QUOTAS, _with(blue, Topic.QUOTAS, partial(balancer, calls))
+    yield Topic.ADDRESSES, _with(blue, Topic.ADDRESSES, partial(addresses, calls))
+    if config.image.builder is not None:
+        yield Topic.BUILDER, partial(the_builder, calls, config)
+        yield Topic.QUOTAS, partial(images, calls)
+
+
+def _with(
+    blue: Future[GroupSettings], topic: Topic, examine: Callable[[GroupSettings], Iterable[Diagnosis]]
+) -> Examination:
+    """An examination that needs the group; of a group that cannot be read another line tells why."""
+
+    def examined() -> Iterator[Diagnosis]:
+        try:
+            known = blue.result()
+        except (ClientError, BotoCoreError, BlueGreenError):
+            yield doctor.without_group(topic)
+        else:
+            yield from examine(known)
+
+    return examined
+
+
+class OneReading:
+    """A session whose clients ask AWS once for what several examinations read, from any thread.
+
+    Each answer stays: within one examination of a service nothing is read again.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._answers: dict[str, Future[Any]] = {}
+
+    def client(self, service: str, region_name: str | None = None, **options: Any) -> Any:
+        """As boto3's session makes it."""
+        client = self._session.client(service, region_name=region_name, **options)
+        asked = f"{service} {client.meta.region_name}"
+        client._make_api_call = partial(self._once, asked, client._make_api_call)  # noqa: SLF001 - as in Calls
+        return client
+
+    def _once(self, asked: str, call: Callable[[str, Answer], Any], operation: str, arguments: Answer) -> Any:
+        key = f"{asked} {operation} {json.dumps(arguments, sort_keys=True, default=str)}"
+        with self._lock:
+            first = key not in self._answers
+            answer = self._answers.setdefault(key, Future())
+        if first:
+            try:
+                answer.set_result(call(operation, arguments))
+            except BaseException as error:  # whoever waits for it gets it, too
+                answer.set_exception(error)
+        return answer.result()
+
+
+# --- who calls -----------------------------------------------------------------------------------
+
+
+def caller(calls: Calls, now: Callable[[], float]) -> Iterator[Diagnosis]:
+    """Who calls, where, and how far this machine's clock is off: an answer tells the time, be it a refusal."""
+    try:
+        answer = calls.sts.get_caller_identity()
+    except ClientError as error:
+        yield doctor.failed(Topic.CREDENTIALS, translate(error, "sts"))
+        yield doctor.clock(_ahead(error.response, now()))
+        return
+    yield from doctor.credentials(str(answer["Arn"]), str(calls.sts.meta.region_name))
+    yield doctor.clock(_ahead(answer, now()))
+
+
+def _ahead(answer: Mapping[str, Any], now: float) -> float | None:
+    """AWS says its time in full seconds, a little before the answer is here (HTTP, Date)."""
+    said = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    with suppress(TypeError, ValueError):
+        return now - parsedate_to_datetime(said).timestamp() - 0.5
+    return None
+
+
+# --- permissions ---------------------------------------------------------------------------------
+
+
+def permissions(calls: Calls, config: Config, table: str, role: str) -> Iterator[Diagnosis]:
+    """Whether the role may do what releases do, by IAM's simulator, else EC2's DryRun. `role`: "" for the caller."""
+    facts = inventory.account(calls, config)
+    statements = iam_policy.policy(config, facts, table)
+    asked = doctor.simulations(statements, calls.account[1])
+    try:
+        principal = _principal(calls, role)
+        if not principal:
+            yield doctor.unseen(Topic.PERMISSIONS, f"{calls.caller} has no policy of its own that IAM could simulate")
+            return
+        found = [one for question in asked for one in _simulated(calls, principal, question)]
+    except ClientError as error:
+        needs = lacking(error)
+        if not needs or role:
+            raise
+        yield from doctor.dry_runs(list(_dry_runs(calls, config, facts.templates)), needs)
+        return
+    yield from doctor.permissions(found, asked, principal)
+
+
+def _principal(calls: Calls, role: str) -> str:
+    """ARN of the role or user whose policies count; "" for root and for what IAM does not know as either."""
+    if role:
+        return str(calls.iam.get_role(RoleName=role.rpartition("/")[2])["Role"]["Arn"])
+    kind, _, name = calls.caller.split(":", 5)[5].partition("/")
+    if kind == "assumed-role":  # without the path that the simulator wants
+        return str(calls.iam.get_role(RoleName=name.partition("/")[0])["Role"]["Arn"])
+    return calls.caller if kind == "user" and ":iam:" in calls.caller else ""
+
+
+def _simulated(calls: Calls, principal: str, asked: Simulation) -> Iterator[Permission]:
+    context = [
+        {"ContextKeyName": key, "ContextKeyValues": list(values), "ContextKeyType": "stringList"}
+        for key, values in asked.context.items()
+    ]
+    pages = calls.iam.get_paginator("simulate_principal_policy").paginate(
+        PolicySourceArn=principal,
+        ActionNames=asked.actions,
+        ResourceArns=asked.resources,
+        ContextEntries=context,
+        PaginationConfig={"PageSize": PAGE},
+    )
+    for result in (one for page in pages for one in page["EvaluationResults"]):
+        for said in result.get("ResourceSpecificResults") or [result]:
+            pair = (result["EvalActionName"], said["EvalResourceName"])
+            decision = said.get("EvalResourceDecision") or result["EvalDecision"]
+            if pair in asked.wanted:
+                why = _why(result, decision)
+                yield Permission(asked.wanted[pair], pair[0], decision == "allowed", why)
+
+
+def _why(result: Answer, decision: str) -> str:
+    """By whom it is denied, though the role's own policies may allow it."""
+    if not result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True):
+        return "by a policy of the organization"
+    if not result.get("PermissionsBoundaryDecisionDetail", {}).get("AllowedByPermissionsBoundary", True):
+        return "by the role's permissions boundary"
+    return "by an explicit deny" if decision == "explicitDeny" else ""
+
+
+def _dry_runs(calls: Calls, config: Config, known: Sequence[str]) -> Iterator[Permission]:
+    """What EC2 can be asked without a change; on the builder only what it is named for."""
+    for template in known:
+        named = {"LaunchTemplateId": template}
+        launch = {"LaunchTemplate": {**named, "Version": "$Default"}, "MinCount": 1, "MaxCount": 1}
+        yield from _dry_run(calls, "LaunchGreen", "run_instances", **launch)
+        versions = "VersionsOfTheTemplate"
+        yield from _dry_run(
+            calls, versions, "create_launch_template_version", **named, SourceVersion="$Default", LaunchTemplateData={}
+        )
+        yield from _dry_run(calls, versions, "modify_launch_template", **named, DefaultVersion="1")
+    if config.image.builder is None:
+        return
+    id_ = builder.find(calls, config)
+    marked = [{"ResourceType": "image", "Tags": tags.as_list({tags.SERVICE: config.id})}]
+    yield from _dry_run(
+        calls, "MakeImages", "create_image", InstanceId=id_, Name="bluegreen-doctor", TagSpecifications=marked
+    )
+    for method in ("start_instances", "stop_instances"):
+        yield from _dry_run(calls, "UseTheBuilder", method, InstanceIds=[id_])
+
+
+def _dry_run(calls: Calls, statement: str, method: str, **arguments: Any) -> Iterator[Permission]:
+    """Nothing when EC2 says something else than yes or no."""
+    operation = str(calls.ec2.meta.method_to_api_mapping[method])
+    try:
+        getattr(calls.ec2, method)(DryRun=True, **arguments)
+    except ClientError as error:
+        if code(error) == "DryRunOperation" or lacking(error):
+            yield Permission(statement, f"ec2:{operation}", code(error) == "DryRunOperation")
+
+
+# --- the journal's table ---------------------------------------------------------------------------
+
+
+def journal(calls: Calls, table: str, under_way: Callable[[], str]) -> Iterator[Diagnosis]:
+    """Whether the table is there, has the journal's keys, and can be restored."""
+    try:
+        shown = calls.dynamodb.describe_table(TableName=table)["Table"]
+    except ClientError as error:
+        if code(error) != "ResourceNotFoundException":
+            raise
+        yield from doctor.journal(TableSettings(table, "", {}))
+        return
+    keys = {one["AttributeName"]: one["KeyType"] for one in shown["KeySchema"]}
+    recovery, needs = _recovery(calls, table)
+    settings = TableSettings(table, shown["TableStatus"], keys, recovery, needs)
+    yield from doctor.journal(settings, under_way() if doctor.is_usable(settings) else "")
+
+
+def _recovery(calls: Calls, table: str) -> tuple[bool | None, str]:
+    """Whether point-in-time recovery is on; None with the action that is needed to see it."""
+    try:
+        shown = calls.dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    except ClientError as error:
+        if needs := lacking(error):
+            return None, needs
+        raise
+    recovery = shown.get("PointInTimeRecoveryDescription", {})
+    return recovery.get("PointInTimeRecoveryStatus") == "ENABLED", ""
+
+
+# --- the group and its target groups -------------------------------------------------------------
+
+
+def group(calls: Calls, name: str) -> GroupSettings:
+    """Blue's settings. ConfigError when there is no such group."""
+    shown = groups.describe(calls, name).get(name)
+    if shown is None:
+        raise ConfigError(f"there is no Auto Scaling group `{name}` {calls.place}", where="group")
+    return GroupSettings(
+        name=name,
+        size=shown["DesiredCapacity"],
+        elb="ELB" in shown.get("HealthCheckType", ""),
+        grace=float(shown.get("HealthCheckGracePeriod", 0)),
+        subnets=tuple(filter(None, shown.get("VPCZoneIdentifier", "").split(","))),
+        target_groups=tuple(sorted(groups.target_groups(shown))),
+    )
+
+
+def health(calls: Calls, blue: GroupSettings, config: Config) -> Iterator[Diagnosis]:
+    """What of the health checks and attributes will hurt."""
+    if blue.target_groups:
+        shown = calls.elb.describe_target_groups(TargetGroupArns=list(blue.target_groups))["TargetGroups"]
+        yield from doctor.health(blue, [_target_group(calls, one) for one in shown], config)
+
+
+def _target_group(calls: Calls, shown: Answer) -> TargetGroupSettings:
+    answer = calls.elb.describe_target_group_attributes(TargetGroupArn=shown["TargetGroupArn"])
+    said = {one["Key"]: one["Value"] for one in answer["Attributes"]}
+    lasts = f"stickiness.{said.get('stickiness.type', 'lb_cookie')}.duration_seconds"
+    return TargetGroupSettings(
+        name=shown["TargetGroupName"],
+        interval=float(shown.get("HealthCheckIntervalSeconds", 30)),
+        rises=int(shown.get("HealthyThresholdCount", 5)),
+        falls=int(shown.get("UnhealthyThresholdCount", 2)),
+        drain=float(said.get("deregistration_delay.timeout_seconds", 300)),
+        slow_start=float(said.get("slow_start.duration_seconds", 0)),
+        sticky=float(said.get(lasts, 0)) if said.get("stickiness.enabled") == "true" else 0.0,
+    )
+
+
+# --- the builder ---------------------------------------------------------------------------------
+
+
+def the_builder(calls: Calls, config: Config) -> Iterator[Diagnosis]:
+    """Whether it is there, stopped, and known to Systems Manager."""
+    id_ = builder.find(calls, config)
+    shown = calls.ec2.describe_instances(InstanceIds=[id_])["Reservations"][0]["Instances"][0]
+    filters = [{"Key": "InstanceIds", "Values": [id_]}]
+    agents = calls.ssm.describe_instance_information(Filters=filters)["InstanceInformationList"]
+    agent = agents[0] if agents else {}
+    heard = agent.get("LastPingDateTime")
+    yield from doctor.builder(
+        BuilderSettings(
+            id=id_,
+            profile=shown.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
+            agent=agent.get("PingStatus", ""),
+            heard=f"{heard:%Y-%m-%d}" if heard else "",
+        )
+    )
+
+
+# --- quotas and addresses ------------------------------------------------------------------------
+
+
+def vcpus(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
+    """Whether the quotas of vCPUs that blue's instances count against let as many run again."""
+    states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    pages = calls.ec2.get_paginator("describe_instances").paginate(
+        Filters=states, PaginationConfig={"PageSize": PAGE, "MaxItems": PAGE * PAGES}
+    )
+    used, more = defaultdict[str, float](float), defaultdict[str, float](float)
+    for one in (one for page in pages for row in page["Reservations"] for one in row["Instances"]):
+        quota = doctor.vcpu_quota(one["InstanceType"], spot=one.get("InstanceLifecycle") == "spot")
+        options = one.get("CpuOptions", {})
+        cpus = options.get("CoreCount", 0) * options.get("ThreadsPerCore", 0)
+        used[quota] += cpus
+        if tags.as_dict(one.get("Tags")).get("aws:autoscaling:groupName") == blue.name:
+            more[quota] += cpus
+    for quota in sorted(more):
+        yield _vcpus(calls, quota, used[quota], more[quota])
+
+
+def _vcpus(calls: Calls, quota: str, used: float, more: float) -> Diagnosis:
+    if not quota or not more:
+        return doctor.unseen(Topic.QUOTAS, "vCPUs: EC2 does not tell which quota blue's instances count against")
+    said = _quota(calls, quota)
+    return doctor.quota(QuotaUse(f"vCPUs ({said['QuotaName']})", used, more, float(said["Value"]), quota))
+
+
+def _quota(calls: Calls, quota: str) -> Answer:
+    said: Answer = calls.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=quota)["Quota"]
+    return said
+
+
+def images(calls: Calls) -> Iterator[Diagnosis]:
+    """Whether the region's quota lets another image be made; all images of the account count."""
+    pages = calls.ec2.get_paginator("describe_images").paginate(
+        Owners=["self"], IncludeDeprecated=True, PaginationConfig={"PageSize": PAGE}
+    )
+    used = sum(len(page["Images"]) for page in islice(pages, PAGES))
+    said = _quota(calls, IMAGES_QUOTA)
+    yield doctor.quota(QuotaUse("images", used, 1, float(said["Value"]), IMAGES_QUOTA))
+
+
+def balancer(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
+    """Whether the load balancers take both groups' targets: those of our target groups, the others are not counted."""
+    shown = calls.elb.describe_target_groups(TargetGroupArns=list(blue.target_groups))["TargetGroups"]
+    behind = defaultdict[str, list[str]](list)
+    for one in shown:
+        for arn in one.get("LoadBalancerArns", []):
+            behind[arn].append(one["TargetGroupArn"])
+    limits = {one["Name"]: float(one["Max"]) for one in calls.elb.describe_account_limits()["Limits"]}
+    targets = traffic.targets(calls, blue.target_groups)
+    for arn, ours in sorted(behind.items()):
+        kind, name = arn.rpartition(":loadbalancer/")[2].split("/")[:2]
+        most = limits.get(_TARGETS.get(kind, ""))
+        if most:
+            used = sum(len(targets[one]) for one in ours)
+            yield doctor.quota(QuotaUse(f"targets of {name}", used, blue.size * len(ours), most))
+
+
+def addresses(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
+    """Whether blue's subnets have addresses for as many instances again."""
+    if not blue.subnets:
+        yield doctor.unseen(Topic.ADDRESSES, f"{blue.name} names no subnets")
+        return
+    shown = calls.ec2.describe_subnets(SubnetIds=list(blue.subnets))["Subnets"]
+    yield doctor.addresses(blue, {one["SubnetId"]: one["AvailableIpAddressCount"] for one in shown})

@@ -1,0 +1,498 @@
+"""What is in the way of a release: broken set-ups, each named with its fix, before anything is changed."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bluegreen import iam_policy
+from bluegreen.aws import account, examination
+from bluegreen.doctor import Diagnosis, Rating, Topic
+from bluegreen.errors import BlueGreenError
+from lab.aws.client import Answers
+from lab.aws.wire import Answer, Incoming
+from tests.worlds import Ops, fast
+
+BLOCKS, WARNS, UNSEEN = Rating.BLOCKS, Rating.WARNS, Rating.UNSEEN
+#: Variables that name tokens: what the machine of a test has is not examined.
+TOKENS = ("SLACK_BOT_TOKEN", "GITHUB_TOKEN", "GITHUB_REPOSITORY")
+
+
+@pytest.fixture(autouse=True)
+def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what a test sets."""
+    for name in TOKENS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def well(**changes: Any) -> Ops:
+    """A service that nothing is in the way of; what a release takes long for is short, but its soak."""
+    return fast(checks=[], soak=60, **changes)
+
+
+def examined(o: Ops, **options: Any) -> list[Diagnosis]:
+    """The lines; nothing may be changed for them."""
+    begun = len(o.aws.calls)
+    found = o.engine().examine(o.config, **options)
+    assert changes(o, begun) == []
+    return found
+
+
+def changes(o: Ops, begun: int) -> list[str]:
+    """Calls since then that change something of a service; the journal's table is a release's own."""
+    return [call.name for call in o.aws.calls[begun:] if call.mutating and call.service != "dynamodb"]
+
+
+def begins(o: Ops) -> bool:
+    """Whether a release begins; one that is refused has changed nothing."""
+    begun = len(o.aws.calls)
+    try:
+        o.start()
+    except BlueGreenError:
+        assert changes(o, begun) == []
+        return False
+    return True
+
+
+# --- how a set-up can be broken --------------------------------------------------------------------------
+
+
+def expire(o: Ops) -> None:
+    """The credentials are over."""
+    o.aws.faults.fail("*", "ExpiredToken", "The security token included in the request is expired", None, status=403)
+
+
+def lag(o: Ops) -> None:
+    """This machine's clock is wrong, and AWS refuses what it signs."""
+    o.skews = iter([-600.0] * 9)
+    o.aws.faults.fail("*", "RequestExpired", "Request has expired.", None, status=403)
+
+
+def drift(o: Ops) -> None:
+    """It is a little wrong."""
+    o.skews = iter([45.0] * 9)
+
+
+def role(o: Ops, without: str = "", denies: str = "", boundary: str = "") -> None:
+    """The caller is a role with the policy that is printed, less a statement, under others."""
+    facts = account(o.config, None, o.aws.session())
+    made = iam_policy.document(iam_policy.policy(o.config, facts, "bluegreen"))
+    rows = [one for one in made["Statement"] if one["Sid"] != without]
+    rows += [{"Effect": "Deny", "Action": denies, "Resource": "*"}] if denies else []
+    iam, limits = o.world.client("iam"), {}
+    if boundary:
+        only = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
+        only = only.replace('"Action": "*"', f'"NotAction": "{boundary}"')
+        arn = iam.create_policy(PolicyName="boundary", PolicyDocument=only)["Policy"]["Arn"]
+        limits = {"PermissionsBoundary": arn}
+    iam.create_role(RoleName="bluegreen", Path="/ci/", AssumeRolePolicyDocument="{}", **limits)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": rows})
+    iam.put_role_policy(RoleName="bluegreen", PolicyName="releases", PolicyDocument=policy)
+    o.aws.identity.arn = f"arn:aws:sts::{o.aws.account}:assumed-role/bluegreen/session"
+
+
+def lack(o: Ops) -> None:
+    """A statement is missing."""
+    role(o, without="LaunchGreen")
+
+
+def lack_a_read(o: Ops) -> None:
+    """One that a release can do without."""
+    role(o, denies="kms:DescribeKey")
+
+
+def forbid(o: Ops) -> None:
+    """Another policy denies it."""
+    role(o, denies="autoscaling:CreateAutoScalingGroup")
+
+
+def bound(o: Ops) -> None:
+    """The permissions boundary does not have it."""
+    role(o, boundary="elasticloadbalancing:*")
+
+
+def may_not_ask(o: Ops) -> None:
+    """The simulator may not be asked, and EC2 says no to a dry run."""
+    role(o)
+    o.aws.faults.deny("iam:SimulatePrincipalPolicy")
+    o.aws.faults.deny("ec2:RunInstances")
+
+
+def table(o: Ops, *keys: str, **more: Any) -> None:
+    """A table with these keys."""
+    o.world.client("dynamodb").create_table(
+        TableName="bluegreen",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],
+    )
+
+
+def foreign_table(o: Ops) -> None:
+    """Somebody else's."""
+    table(o, "id")
+
+
+def plain_table(o: Ops) -> None:
+    """Ours, without a way back."""
+    table(o, "pk", "sk")
+
+
+def configured(**changes: Any) -> Callable[[Ops], None]:
+    """The configuration says something else."""
+
+    def change(o: Ops) -> None:
+        o.config = o.config.model_validate({**o.config.to_dict(), **changes})
+
+    return change
+
+
+def groups(o: Ops, method: str, **arguments: Any) -> None:
+    """Somebody changes blue."""
+    getattr(o.world.client("autoscaling"), method)(AutoScalingGroupName=o.world.group, **arguments)
+
+
+def suspend(o: Ops) -> None:
+    """Somebody suspended what a release needs."""
+    groups(o, "suspend_processes", ScalingProcesses=["Launch"])
+
+
+def fall_ill(o: Ops) -> None:
+    """An instance of blue no longer answers."""
+    o.machines.kill(next(iter(o.aws.members(o.world.group))))
+    o.clock.sleep(25)
+
+
+def detach(o: Ops) -> None:
+    """The load balancer sends blue nothing."""
+    groups(o, "detach_load_balancer_target_groups", TargetGroupARNs=[o.world.target_group])
+
+
+def second_target_group(o: Ops) -> str:
+    """The ARN of another one."""
+    made = o.world.client("elbv2").create_target_group(Name="more", Protocol="HTTP", Port=80, VpcId=o.world.vpc)
+    return str(made["TargetGroups"][0]["TargetGroupArn"])
+
+
+def attach_another(o: Ops) -> None:
+    """Blue serves where the configuration does not say."""
+    groups(o, "attach_load_balancer_target_groups", TargetGroupARNs=[second_target_group(o)])
+
+
+def follow(o: Ops) -> None:
+    """Another group launches whatever is latest."""
+    o.world.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName="worker",
+        MinSize=0,
+        MaxSize=1,
+        VPCZoneIdentifier=o.world.subnets[0],
+        LaunchTemplate={"LaunchTemplateId": o.world.template, "Version": "$Latest"},
+    )
+
+
+def refresh(o: Ops) -> None:
+    """Somebody replaces blue's instances."""
+    groups(o, "start_instance_refresh")
+
+
+def keep(o: Ops) -> None:
+    """Another tool of AWS's made the group."""
+    tag = {"Key": "elasticbeanstalk:environment-name", "Value": "web", "PropagateAtLaunch": False}
+    rows = [{**tag, "ResourceId": o.world.group, "ResourceType": "auto-scaling-group"}]
+    o.world.client("autoscaling").create_or_update_tags(Tags=rows)
+
+
+def no_more_groups(o: Ops) -> None:
+    """The account has as many as it may."""
+    o.aws.engine.state.most_groups = 1
+
+
+def start_builder(o: Ops) -> None:
+    """Somebody works on it."""
+    o.world.client("ec2").start_instances(InstanceIds=[o.world.builder])
+    o.clock.sleep(60)
+
+
+def rename_builder(o: Ops) -> None:
+    """Nobody finds it any more."""
+    o.world.client("ec2").create_tags(Resources=[o.world.builder], Tags=[{"Key": "Name", "Value": "other"}])
+
+
+def serve_with_builder(o: Ops) -> None:
+    """It is stopped, and registered."""
+    start_builder(o)
+    targets = [{"Id": o.world.builder}]
+    o.world.client("elbv2").register_targets(TargetGroupArn=o.world.target_group, Targets=targets)
+    o.world.client("ec2").stop_instances(InstanceIds=[o.world.builder])
+    o.clock.sleep(60)
+
+
+def elb(o: Ops) -> None:
+    """ELB health checks from the first second."""
+    groups(o, "update_auto_scaling_group", HealthCheckType="ELB", HealthCheckGracePeriod=0)
+
+
+def attribute(key: str, value: str) -> Callable[[Ops], None]:
+    """An attribute of the target group."""
+
+    def change(o: Ops) -> None:
+        said = [{"Key": key, "Value": value}]
+        if key.startswith("stickiness"):
+            said += [{"Key": "stickiness.enabled", "Value": "true"}, {"Key": "stickiness.type", "Value": "lb_cookie"}]
+        arn = o.world.target_group
+        o.world.client("elbv2").modify_target_group_attributes(TargetGroupArn=arn, Attributes=said)
+
+    return change
+
+
+def check_slowly(o: Ops) -> None:
+    """A target is healthy after most of an hour."""
+    settings = {"HealthCheckIntervalSeconds": 300, "HealthyThresholdCount": 10, "HealthCheckTimeoutSeconds": 60}
+    o.world.client("elbv2").modify_target_group(TargetGroupArn=o.world.target_group, **settings)
+
+
+def few(code: str, value: float) -> Callable[[Ops], None]:
+    """A quota of EC2."""
+    return lambda o: o.aws.quotas.values.update({code: value})
+
+
+def few_targets(o: Ops) -> None:
+    """The load balancer takes fewer than both groups have."""
+    o.aws.quotas.balancing["targets-per-application-load-balancer"] = 3
+
+
+def crowd(o: Ops) -> None:
+    """Blue's subnet is small and nearly full."""
+    ec2 = o.world.client("ec2")
+    made = ec2.create_subnet(VpcId=o.world.vpc, CidrBlock="172.31.240.0/28")["Subnet"]["SubnetId"]
+    ec2.run_instances(ImageId=o.world.image, MinCount=10, MaxCount=10, SubnetId=made)
+    groups(o, "update_auto_scaling_group", VPCZoneIdentifier=made)
+
+
+def deny(operation: str) -> Callable[[Ops], None]:
+    """A read is not permitted."""
+    return lambda o: o.aws.faults.deny(operation)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A set-up: which line names it, in which words, and whether a release begins nevertheless."""
+
+    how: Callable[[Ops], object]
+    topic: Topic
+    rating: Rating
+    said: str
+    fix: str
+    begins: bool = False
+
+
+CREDENTIALS, CLOCK, PERMISSIONS, JOURNAL = Topic.CREDENTIALS, Topic.CLOCK, Topic.PERMISSIONS, Topic.JOURNAL
+SET_UPS = {
+    "expired credentials": Broken(
+        expire, CREDENTIALS, BLOCKS, "token included in the request is expired", "Renew the AWS"
+    ),
+    "a clock that AWS refuses": Broken(lag, CLOCK, BLOCKS, "10m behind AWS's, and AWS refuses", "Correct it"),
+    "a clock that is off": Broken(drift, CLOCK, WARNS, r"4\ds ahead of AWS's", "Correct it", begins=True),
+    "a missing statement": Broken(
+        lack,
+        PERMISSIONS,
+        BLOCKS,
+        "ec2:RunInstances is not allowed",
+        "statement that is missing: LaunchGreen",
+        begins=True,
+    ),
+    "a denied read": Broken(
+        lack_a_read, PERMISSIONS, WARNS, "kms:DescribeKey is not allowed", "Ask who keeps", begins=True
+    ),
+    "an explicit deny": Broken(
+        forbid,
+        PERMISSIONS,
+        BLOCKS,
+        "CreateAutoScalingGroup is not allowed, by an explicit deny",
+        "Ask who",
+        begins=True,
+    ),
+    "a permissions boundary": Broken(
+        bound, PERMISSIONS, BLOCKS, "not allowed, by the role's permissions boundary", "Ask who keeps", begins=True
+    ),
+    "no simulator": Broken(
+        may_not_ask, PERMISSIONS, BLOCKS, r"ec2:RunInstances is not allowed \(EC2 DryRun\)", "LaunchGreen", begins=True
+    ),
+    "a table of others": Broken(foreign_table, JOURNAL, BLOCKS, "other keys than `pk` and `sk`", "BLUEGREEN_TABLE"),
+    "a table without recovery": Broken(
+        plain_table, JOURNAL, WARNS, "no point-in-time recovery", "update-continuous-backups", begins=True
+    ),
+    "no such group": Broken(
+        configured(group="wbe-asg"), Topic.GROUP, BLOCKS, "no Auto Scaling group `wbe-asg`", "web-asg"
+    ),
+    "a suspended process": Broken(suspend, Topic.GROUP, BLOCKS, "web-asg has Launch suspended", "Resume it"),
+    "an unhealthy group": Broken(fall_ill, Topic.GROUP, BLOCKS, "not completely healthy", "--cure"),
+    "no such target group": Broken(
+        configured(traffic={"target_groups": ["wbe"]}),
+        Topic.TRAFFIC,
+        BLOCKS,
+        "no target group `wbe`",
+        "Did you mean `web`",
+    ),
+    "a detached group": Broken(detach, Topic.TRAFFIC, BLOCKS, "web-asg is not attached to web", "Attach the group"),
+    "a target group too few": Broken(attach_another, Topic.TRAFFIC, BLOCKS, "also attached to more", "List it too"),
+    "a shared template": Broken(follow, Topic.FINDINGS, BLOCKS, r"worker launches by \$Latest", "Put it on a version"),
+    "an instance refresh": Broken(refresh, Topic.FINDINGS, BLOCKS, "refresh", "cancel"),
+    "a group of Elastic Beanstalk": Broken(
+        keep, Topic.FINDINGS, BLOCKS, "Elastic Beanstalk environment", "Release it with"
+    ),
+    "no group more": Broken(
+        no_more_groups, Topic.QUOTAS, BLOCKS, "the account has 1 Auto Scaling groups", "raise the quota"
+    ),
+    "few vCPUs": Broken(
+        few("L-1216C47A", 6),
+        Topic.QUOTAS,
+        WARNS,
+        "4 used, 4 more for green, quota 6",
+        "quota-code L-1216C47A",
+        begins=True,
+    ),
+    "few images": Broken(few("L-B665C33B", 1), Topic.QUOTAS, WARNS, "images: 1 used", "L-B665C33B", begins=True),
+    "few targets": Broken(
+        few_targets, Topic.QUOTAS, WARNS, "targets of web-lb: 2 used", "Ask AWS to raise", begins=True
+    ),
+    "no address": Broken(
+        crowd, Topic.ADDRESSES, WARNS, "has 1 free, and green needs about 2", "another subnet", begins=True
+    ),
+    "a running builder": Broken(start_builder, Topic.BUILDER, BLOCKS, "is running", "stop it, then release again"),
+    "no builder": Broken(
+        rename_builder, Topic.BUILDER, BLOCKS, "no instance with the Name `web-builder`", "Correct it"
+    ),
+    "a builder that serves": Broken(
+        serve_with_builder, Topic.BUILDER, BLOCKS, "is in the target group web", "Deregister it"
+    ),
+    "a builder without SSM": Broken(
+        lambda o: None,
+        Topic.BUILDER,
+        WARNS,
+        "SSM has never heard an agent",
+        "AmazonSSMManagedInstanceCore",
+        begins=True,
+    ),
+    "no grace": Broken(elb, Topic.HEALTH, WARNS, "no grace period", "--health-check-grace-period 60", begins=True),
+    "a long delay": Broken(
+        attribute("deregistration_delay.timeout_seconds", "1800"),
+        Topic.HEALTH,
+        WARNS,
+        "keeps leaving targets for 30m",
+        "Lower its deregistration delay",
+        begins=True,
+    ),
+    "clients that stick": Broken(
+        attribute("stickiness.lb_cookie.duration_seconds", "86400"),
+        Topic.HEALTH,
+        WARNS,
+        "stay with one instance for 1d, the soak is 1m",
+        "Lower the duration of its stickiness",
+        begins=True,
+    ),
+    "a slow start": Broken(
+        attribute("slow_start.duration_seconds", "300"),
+        Topic.HEALTH,
+        WARNS,
+        "over 5m, but the overlap is 4s",
+        "Raise `traffic.overlap`",
+        begins=True,
+    ),
+    "slow health checks": Broken(
+        check_slowly, Topic.HEALTH, BLOCKS, "healthy after 50m at the earliest", "raise `timeouts.healthy`"
+    ),
+    "a read that doctor may not": Broken(
+        deny("ec2:DescribeSubnets"),
+        Topic.ADDRESSES,
+        UNSEEN,
+        "needs ec2:DescribeSubnets",
+        "Add ec2:DescribeSubnets",
+        begins=True,
+    ),
+}
+
+
+def test_nothing_is_in_the_way_of_a_good_set_up() -> None:
+    """Every line is good, but for a table that the first release makes, and for what this world lacks."""
+    o = well()
+    start_builder(o)
+    o.world.client("ec2").stop_instances(InstanceIds=[o.world.builder])
+    o.clock.sleep(60)
+    role(o)
+    plain_table(o)
+    backups = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
+    o.world.client("dynamodb").update_continuous_backups(TableName="bluegreen", **backups)
+    found = examined(o)
+    assert [one for one in found if one.rating in (BLOCKS, WARNS)] == []
+    assert {one.topic for one in found if one.rating is UNSEEN} == {Topic.SLACK, Topic.GITHUB}
+    assert {one.topic for one in found} == set(Topic) - {Topic.POLICY}
+    assert begins(o)
+
+
+@pytest.mark.parametrize("broken", SET_UPS.values(), ids=SET_UPS)
+def test_a_broken_set_up_is_named(broken: Broken) -> None:
+    """With its fix, by its line; and a release is refused before it changes anything, if it can be known then."""
+    o = well()
+    broken.how(o)
+    found = examined(o)
+    named = [one for one in found if one.topic is broken.topic and re.search(broken.said, one.said)]
+    assert [one.rating for one in named] == [broken.rating], found
+    assert broken.fix in named[0].fix
+    assert begins(o) is broken.begins
+
+
+def test_what_a_group_of_a_hundred_costs() -> None:
+    """In calls: whoever waits at night waits for them, though most go side by side. Prints the seconds of its own."""
+    o = Ops(instances=100, weighted=True, rules=True, changes={"checks": [{"name": "unit", "run": "true", "needs": 1}]})
+    role(o)
+    begun, clock = len(o.aws.calls), time.perf_counter()
+    found = examined(o)
+    print(f"{len(o.aws.calls) - begun} calls, {time.perf_counter() - clock:.1f} s")
+    assert len(o.aws.calls) - begun <= 60
+    assert any("200 used, 200 more for green" in one.said for one in found), found
+
+
+class Hanging:
+    """An operation that is never answered, in earnest: no timeout ends it."""
+
+    def __init__(self, operation: str) -> None:
+        self.operation, self.over = operation, threading.Event()
+
+    def watch(self, answers: Answers) -> Answers:
+        """Answers to all others."""
+
+        def answer(request: Incoming, recorded: bool) -> Answer:
+            if request.name == self.operation:
+                self.over.wait(60)
+            return answers(request, recorded)
+
+        return answer
+
+
+def test_an_endpoint_that_hangs_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others come meanwhile, and nobody waits for it."""
+    o, hanging = well(), Hanging("ec2:DescribeSubnets")
+    monkeypatch.setattr(examination, "LIMIT", 0.5)
+    try:
+        found = o.engine(hanging).examine(o.config)
+    finally:
+        hanging.over.set()
+    hung = [one for one in found if one.topic is Topic.ADDRESSES]
+    assert [(one.rating, one.said) for one in hung] == [(UNSEEN, "no answer within 0.5 s")]
+    assert "VPC endpoints" in hung[0].fix
+    assert any(one.topic is Topic.GROUP and one.rating is Rating.GOOD for one in found)
+
+
+def test_every_line_has_a_broken_set_up() -> None:
+    """Those about tokens have tests of their own."""
+    tokens = {Topic.SLACK, Topic.GITHUB}
+    assert len(SET_UPS) >= 30
+    assert {one.topic for one in SET_UPS.values()} == set(Topic) - tokens - {Topic.POLICY}

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "unfreeze": "/freeze",
     "adopt": "",
     "reconcile": "",
+    "init": "",
 }
 #: What only a terminal can do, as the other entry points say.
 _ELSEWHERE = "in a terminal"

@@ -99,6 +99,8 @@ environments:                      # keys here replace those above
 """
 
 DEFAULT_ENVIRONMENT = "production"
+#: The draft that editors know best, which SchemaStore asks for, and the address of a schema there.
+DRAFT, SCHEMA_ID = "http://json-schema.org/draft-07/schema#", "https://www.schemastore.org/bluegreen.json"
 LONGEST_NAME = 60  # of service and environment together: the names of groups and images are made of them
 #: Bounds, each of a kind; docs/configuration.md tells them. In seconds: what a release waits for, which whoever waits
 #: longer than a month forgot; a freeze window; from one look to the next.
@@ -1190,7 +1192,7 @@ def _text(where: str) -> str:
     try:
         return Path(where).read_text(encoding="utf-8")
     except FileNotFoundError:
-        hint = "Copy examples/bluegreen.yml, or name another file with `--config`."
+        hint = "`bluegreen init` writes one; or name another file with `--config`."
         raise ConfigError("there is no such file", where=where, hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError("is not UTF-8 text", where=where, hint="Save it as UTF-8.") from None
@@ -1293,8 +1295,8 @@ def _line_of(node: yaml.Node | None, loc: Loc) -> int | None:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of `bluegreen.yml`, for editors; `parse` knows more, and says it better."""
-    schema = Config.model_json_schema()
+    """The JSON Schema of `bluegreen.yml`, for editors and SchemaStore; `parse` knows more, and says it better."""
+    schema = Config.model_json_schema(ref_template="#/definitions/{model}")
     replaced = {key: value for key, value in schema["properties"].items() if key != "environment"}
     any_environment = {"type": ["object", "null"], "properties": replaced, "additionalProperties": False}
     schema["properties"]["environments"] = {
@@ -1302,6 +1304,5 @@ def json_schema() -> dict[str, Any]:
         "description": "per environment, the keys that replace those above",
         "additionalProperties": any_environment,
     }
-    schema |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bluegreen.yml"}
-    schema["required"] = ["service"]
-    return schema
+    schema |= {"title": "bluegreen.yml", "definitions": schema.pop("$defs"), "required": ["service"]}
+    return {"$schema": DRAFT, "$id": SCHEMA_ID, **schema}

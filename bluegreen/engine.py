@@ -81,7 +81,15 @@ if TYPE_CHECKING:
     from bluegreen.dry_run import Step
     from bluegreen.github import Run
     from bluegreen.journal import Journal, KeptGreen, Lease, Live, ServiceRecord, Summary
-    from bluegreen.observation import AccountFacts, Baseline, Finding, Footprint, Observation
+    from bluegreen.observation import (
+        AccountFacts,
+        Baseline,
+        Candidates,
+        Finding,
+        Footprint,
+        GroupDetails,
+        Observation,
+    )
 
 #: Asked of a service whether a commit or an image may start: facts to record, or Refused.
 Admit = Callable[["ServiceRecord", str, str], Facts]
@@ -784,6 +792,18 @@ class Engine:
         vars(once).update(_given_session=examination.OneReading(self._session), _made_journal=None)
         found += examination.side_by_side(once._examinations(config, role))  # noqa: SLF001 - an engine as this one
         return doctor.in_order(found)
+
+    def candidates(self) -> Candidates:
+        """The groups of the region that a first release could start from, and why others cannot be released."""
+        from bluegreen.aws import candidates
+
+        return candidates(self._region, self._session)
+
+    def details(self, group: str) -> GroupDetails:
+        """What a first release of the group would find around it: traffic, template, builders."""
+        from bluegreen.aws import details
+
+        return details(self._region, self._session, group)
 
     def who(self) -> str:
         """The AWS principal that calls, as an ARN; an assumed role's session is part of it (STS API)."""

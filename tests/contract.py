@@ -117,7 +117,7 @@ def _parameter(one: click.Parameter) -> str:
 def configuration() -> Any:
     """The JSON Schema, without names of classes and without sentences."""
     schema = config.json_schema()
-    return _plain(schema, schema.get("$defs", {}))
+    return _plain(schema, schema["definitions"])
 
 
 def _plain(schema: Any, classes: Mapping[str, Any]) -> Any:
@@ -132,7 +132,7 @@ def _plain(schema: Any, classes: Mapping[str, Any]) -> Any:
         return "anything" if name == "JsonValue" else _plain({**classes[name], **rest}, classes)
     said = ("title", "description", "examples")
     kept = {key: value for key, value in schema.items() if not (key in said and isinstance(value, str | list))}
-    return {key: _plain(value, classes) for key, value in kept.items() if key not in ("$defs", "discriminator")}
+    return {key: _plain(value, classes) for key, value in kept.items() if key not in ("definitions", "discriminator")}
 
 
 def action() -> Any:

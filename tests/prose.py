@@ -23,7 +23,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/*.
 CODE = ("bluegreen", "bot", "lab")
 #: Where strings are ours; what the lab's services answer is in the words of AWS, GitHub and Slack.
 OURS = ("bluegreen/", "bot/", "lab/demo")
-SETTINGS = ("action.yml", "bot/manifest.yml", ".github/workflows/*.yml", "examples/.github/workflows/*.yml", "Makefile")
+SETTINGS = ("action.yml", "bot/manifest.yml", ".github/workflows/*.yml", "bluegreen/workflows/*.yml", "Makefile")
 #: proselint's checks that do not fit: terminals and Markdown have straight quotes, `resume` is a command of ours, two
 #: values in a sentence look like a word said twice, and it takes `for every` for the archaic `for ever`.
 OFF = ("typography.symbols", "typography.diacritical_marks", "lexical_illusions", "archaism")

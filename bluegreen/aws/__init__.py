@@ -2,6 +2,7 @@
 
     preflight   what a release may start from          builder    the instance that makes images
     inventory   what earlier releases left             commands   scripts on instances, by SSM; `hooks` run once
+    survey      the account before a first release
     observer    what a phase observes                  images     found, made, dropped
     calls       clients, counts, permits, errors       templates  our one launch template version
     probes      the config's checks                    groups     pinned, made, emptied; `copy` is the copy,
@@ -19,13 +20,35 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import boto3
 
-from bluegreen.aws import attachments, builder, groups, hooks, images, inventory, pair, preflight, templates, traffic
+from bluegreen.aws import (
+    attachments,
+    builder,
+    groups,
+    hooks,
+    images,
+    inventory,
+    pair,
+    preflight,
+    survey,
+    templates,
+    traffic,
+)
 from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, web_identity_session
 from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
 from bluegreen.events import Act, Made, Outcome, Verb
-from bluegreen.observation import AccountFacts, Baseline, Footprint, Image, Observation, Remains, Traces
+from bluegreen.observation import (
+    AccountFacts,
+    Baseline,
+    Candidates,
+    Footprint,
+    GroupDetails,
+    Image,
+    Observation,
+    Remains,
+    Traces,
+)
 from bluegreen.release import Release
 
 #: What was read so many seconds ago, and not changed by us since, is not read again: half a poll at most.
@@ -40,6 +63,8 @@ __all__ = [
     "HttpRequest",
     "account",
     "caller",
+    "candidates",
+    "details",
     "left_groups",
     "remains",
     "session",
@@ -66,6 +91,20 @@ def account(config: Config, region: str | None, session: boto3.Session | None) -
     calls = Calls(region, session)
     with calls.translate_errors():
         return inventory.account(calls, config)
+
+
+def candidates(region: str | None, session: boto3.Session | None) -> Candidates:
+    """Every group of the region, as a first release sees it."""
+    calls = Calls(region, session)
+    with calls.translate_errors():
+        return survey.candidates(calls)
+
+
+def details(region: str | None, session: boto3.Session | None, group: str) -> GroupDetails:
+    """What a first release of the group finds around it; AwsError when the group is gone."""
+    calls = Calls(region, session)
+    with calls.translate_errors():
+        return survey.details(calls, group)
 
 
 class Cloud:

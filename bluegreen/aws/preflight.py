@@ -149,8 +149,13 @@ def _left(calls: Calls, names: Collection[str]) -> tuple[Group, ...]:
 
 def _must_be_plain(blue: Answer, config: Config) -> None:
     """Nothing about the group that this way of releasing cannot keep whole."""
-    for what, hint in (*_odd(blue), *_odd_overrides(blue), *_protected(blue, config)):
+    for what, hint in (*unfit(blue), *_protected(blue, config)):
         _unfit(blue["AutoScalingGroupName"], what, hint, config)
+
+
+def unfit(blue: Answer) -> Iterator[tuple[str, str]]:
+    """Why the group, as AWS shows it, cannot be released in any way: a clause, and what to do."""
+    yield from (*_odd(blue), *_odd_overrides(blue))
 
 
 def _odd(blue: Answer) -> Iterator[tuple[str, str]]:
@@ -193,8 +198,13 @@ def _odd_overrides(blue: Answer) -> Iterator[tuple[str, str]]:
 
 def _protected(blue: Answer, config: Config) -> Iterator[tuple[str, str]]:
     """Blue is never deleted by force, so only the strictest protection is in the way."""
-    if blue.get("DeletionProtection") == "prevent-all-deletion" and config.retire == "delete":
+    if is_locked(blue) and config.retire == "delete":
         yield "is protected from all deletion", "Set `retire: empty`, or lower its deletion protection."
+
+
+def is_locked(blue: Answer) -> bool:
+    """Whether AWS refuses every deletion of the group."""
+    return bool(blue.get("DeletionProtection") == "prevent-all-deletion")
 
 
 def _unfit(name: str, what: str, hint: str, config: Config) -> NoReturn:
@@ -221,10 +231,9 @@ def _target_groups(calls: Calls, config: Config) -> list[tuple[str, Answer]]:
             member = "TargetGroupArn" if name.startswith(_ARN) else "TargetGroupName"
             known = [group[member] for group in _described(calls, [], "Names", member, every=True).values()]
             raise ConfigError(f"there is no target group `{name}` {calls.place}", where=where, hint=_like(name, known))
-        _must_hold_instances(found[name], name, where)
+        for what, hint in odd_target_group(found[name], name, idle=bool(config.traffic.listeners)):
+            raise ConfigError(what, where=where, hint=hint)
         _must_be_healthy_in_time(found[name], name, config)
-        if not config.traffic.listeners:  # with weights the idle one may be named by none yet
-            _must_route(found[name], name, where)
     shown = [(str(found[name]["TargetGroupArn"]), found[name]) for name in named]
     if len({arn for arn, _ in shown}) < len(shown):
         raise ConfigError("one target group is named twice", where="traffic.target_groups", hint="Remove one.")
@@ -247,10 +256,16 @@ def _described(calls: Calls, named: list[str], key: str, member: str, *, every: 
     return {group[member]: group for page in pages for group in page}
 
 
-def _must_hold_instances(group: Answer, name: str, where: str) -> None:
+def odd_target_group(group: Answer, name: str, *, idle: bool) -> Iterator[tuple[str, str]]:
+    """Why no release can use the target group, as AWS shows it, and what to do.
+
+    `idle`: it may be one that waits, to which no listener forwards yet.
+    """
     if group.get("TargetType", "instance") != "instance":
         hint = "Auto Scaling groups register instances: use a target group of that type."
-        raise ConfigError(f"`{name}` has targets of type {group['TargetType']}", where=where, hint=hint)
+        yield f"`{name}` has targets of type {group['TargetType']}", hint
+    if not idle and not group.get("LoadBalancerArns"):
+        yield f"no load balancer forwards to `{name}`", "Let a listener or rule forward to it, or remove it here."
 
 
 def _must_be_healthy_in_time(group: Answer, name: str, config: Config) -> None:
@@ -261,12 +276,6 @@ def _must_be_healthy_in_time(group: Answer, name: str, config: Config) -> None:
         hint = "Lower the interval or the threshold of its health check, or raise `timeouts.healthy`."
         within = f"the release waits {duration(config.timeouts.healthy)}"
         raise ConfigError(f"{what}, and {within}", where="timeouts.healthy", hint=hint)
-
-
-def _must_route(group: Answer, name: str, where: str) -> None:
-    if not group.get("LoadBalancerArns"):
-        hint = "Let a listener or rule forward to it, or remove it here."
-        raise ConfigError(f"no load balancer forwards to `{name}`", where=where, hint=hint)
 
 
 def _must_be_attached(blue: Answer, arns: Sequence[str], config: Config) -> None:

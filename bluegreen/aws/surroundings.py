@@ -610,14 +610,13 @@ def _kept_by(at: Beside) -> Iterator[Finding]:
     said = tags.as_dict(at.shown.get("Tags"))
     if tags.SERVICE in said and (at.config.groups or is_name_of(at.config.id, at.blue.name)):
         return
-    owner = next((key for key in OWNED if key in said), "")
-    keeper = f"{OWNED[owner][0]} {said[owner]}".rstrip() if owner else _keeper(said)
+    keeper, instead = kept_by(said)
     if not keeper:
         return
     found = f"{at.blue.name} seems to be managed by {keeper}"
-    if owner:
+    if instead:
         harm = "it does not know green, and goes on with this group, or makes it again"
-        yield Finding(FindingKey.KEPT_ELSEWHERE, found, harm, Verdict.REFUSED, OWNED[owner][1])
+        yield Finding(FindingKey.KEPT_ELSEWHERE, found, harm, Verdict.REFUSED, instead)
         return
     if at.config.groups:
         harm = "its next run may restore sizes, target groups and template version of either group of the pair"
@@ -629,6 +628,12 @@ def _kept_by(at: Beside) -> Iterator[Finding]:
         harm = "after the deletion it will make the group again, with the old version"
         hint = f"Set `retire: empty`, or remove {at.blue.name} from it before the release."
     yield Finding(FindingKey.KEPT_ELSEWHERE, found, harm, hint=hint)
+
+
+def kept_by(said: Mapping[str, str]) -> tuple[str, str]:
+    """What keeps a group with these tags, and what to do instead of releasing it; "" where it may be released."""
+    owner = next((key for key in OWNED if key in said), "")
+    return (f"{OWNED[owner][0]} {said[owner]}".rstrip(), OWNED[owner][1]) if owner else (_keeper(said), "")
 
 
 def _keeper(said: Mapping[str, str]) -> str:

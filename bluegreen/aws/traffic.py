@@ -27,8 +27,6 @@ BATCH = 10
 _NOT_ATTACHED = "not part of the group"
 #: Protocols whose listeners have rules of their own; the others have their default action only.
 WITH_RULES = frozenset({"HTTP", "HTTPS"})
-#: A forward action names so many target groups at most (Elastic Load Balancing quotas, not adjustable).
-GROUPS_MAX = 5
 #: Members of AuthenticateOidcConfig that are written and not shown.
 _UNSHOWN = frozenset({"ClientSecret", "UseExistingClientSecret"})
 #: States that keep a target from being trusted although it may get requests, gravest first.

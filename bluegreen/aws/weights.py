@@ -16,7 +16,7 @@ from bluegreen.aws.traffic import Route
 from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.events import Reason
-from bluegreen.observation import Finding, FindingKey, Verdict
+from bluegreen.observation import GROUPS_MAX, Finding, FindingKey, Verdict
 from bluegreen.release import LONGEST_STAY, duration
 
 _LISTENERS, _PREVIEW = "traffic.listeners", "traffic.preview"
@@ -84,8 +84,8 @@ def _must_forward(actions: list[Answer] | None, arn: str, arns: Sequence[str], w
         hint = f"Let its action forward to both, {_short(missing[0])} with weight 0; or share the target groups."
         what = f"{_name(arn)} has no weights: a Network Load Balancer needs them in its action"
         raise ConfigError(what, where=where, hint=hint)
-    if len(weights) + len(missing) > traffic.GROUPS_MAX:
-        what = f"{_name(arn)} forwards to {len(weights)} target groups, and {traffic.GROUPS_MAX} are the most"
+    if len(weights) + len(missing) > GROUPS_MAX:
+        what = f"{_name(arn)} forwards to {len(weights)} target groups, and {GROUPS_MAX} are the most"
         raise ConfigError(what, where=where, hint=f"Make room for {_short(missing[0])}.")
     others = sorted(_short(one) for one, weight in weights.items() if weight and one not in arns)
     if others:

@@ -96,6 +96,32 @@ _override = click.option(
 )
 
 
+# --- setting up --------------------------------------------------------------------------------------------
+
+
+@command()
+@click.option("--group", metavar="NAME", default="", help="The group that serves, if several could be released.")
+@click.option("--service", metavar="NAME", default="", help="The service's name.  [default: by the group's]")
+@click.option("--builder", metavar="NAME", default="", help="The stopped instance that makes images: id, or tag Name.")
+@click.option("--run", metavar="COMMANDS", default="", help="The commands that bring the builder to $BLUEGREEN_COMMIT.")
+@click.option("--ami", metavar="AMI", default="", help="The image to release.  [default: the one that serves]")
+@click.option("--overlap", metavar="TIME", default="", help="How long blue and green both serve.  [default: 5m]")
+@click.option("--soak", metavar="TIME", default="", help="How long blue keeps running afterwards.  [default: 15m]")
+@click.option("--action", metavar="REPOSITORY@REF", default="", help="Where workflows get the Action from.")
+@click.option("--no-workflows", is_flag=True, help="Write no workflows for GitHub.")
+@click.option("--yes", is_flag=True, help="Ask nothing, and write the files.")
+@click.option("--print", "show", is_flag=True, help="Print the files, and write none.")
+def init(at: Invocation, action: str, no_workflows: bool, yes: bool, show: bool, **said: str) -> None:
+    """Write bluegreen.yml and workflows from what AWS shows.
+
+    It overwrites no file, and changes nothing in AWS.
+    """
+    from bluegreen.cli import initializing
+    from bluegreen.proposal import Wishes
+
+    initializing.initialize(at, initializing.InitOptions(Wishes(**said), action, not no_workflows, yes, show))
+
+
 # --- releasing ---------------------------------------------------------------------------------------------
 
 

@@ -112,20 +112,18 @@ def _as_given(commit: str) -> str:
 
 def source_of(commit: str, folder: Path) -> dict[str, str]:
     """Title and author of the commit, for display; empty where git does not know it."""
-    said = (
-        _said_by_git(folder, "show", "--no-patch", "--format=%s%x00%an", "--end-of-options", commit) if commit else ""
-    )
+    said = told_by_git(folder, "show", "--no-patch", "--format=%s%x00%an", "--end-of-options", commit) if commit else ""
     title, _, author = said.partition("\0")
     return {"title": one_line(title)[:300], "author": one_line(author)[:100]} if title else {}
 
 
 def _git(folder: Path, revision: str) -> str:
     """The revision's full SHA; empty when there is no git, no repository or no such commit."""
-    return _said_by_git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return told_by_git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
-def _said_by_git(folder: Path, *words: str) -> str:
-    """Empty when it fails."""
+def told_by_git(folder: Path, *words: str) -> str:
+    """What git says there; empty when it fails."""
     command = ["git", "-C", str(folder), *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -605,9 +605,9 @@ RIGHT: list[tuple[dict[str, Any], Any]] = [
 
 
 @cache
-def editors() -> jsonschema.Draft202012Validator:
+def editors() -> jsonschema.Draft7Validator:
     """What an editor checks a file with; that the schema is one is checked by a test of its own."""
-    return jsonschema.Draft202012Validator(json_schema())
+    return jsonschema.Draft7Validator(json_schema())
 
 
 @pytest.mark.parametrize(("mapping", "means"), RIGHT)
@@ -859,7 +859,7 @@ def test_journal_of_an_older_version() -> None:
 def test_schema_accepts_the_example_and_refuses_unknown_keys() -> None:
     """Editors can judge the file as it is typed."""
     example = yaml.safe_load(EXAMPLE)
-    jsonschema.Draft202012Validator.check_schema(json_schema())
+    jsonschema.Draft7Validator.check_schema(json_schema())
     editors().validate(example)
     for wrong in ({**example, "trafic": 1}, {**example, "environments": {"a": {"grup": 1}}}, {**example, "soak": "x"}):
         with pytest.raises(jsonschema.ValidationError):
@@ -1003,7 +1003,7 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path}: there is no such file. Copy examples/bluegreen.yml, or name another file with `--config`."
+        f"{path}: there is no such file. `bluegreen init` writes one; or name another file with `--config`."
     )
     with pytest.raises(ConfigError, match=r"cannot be read: Is a directory\. Name a file to read\."):
         load(tmp_path)

@@ -295,6 +295,7 @@ def test_help_names_every_command() -> None:
             "history",
             "hold",
             "iam-policy",
+            "init",
             "plan",
             "promote",
             "reconcile",

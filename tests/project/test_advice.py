@@ -29,8 +29,8 @@ SERVICE, NUMBER = "web/production", "41"
 #: A command in a sentence of ours, whether `advice` knows it or not.
 _NAMED = re.compile(r"`bluegreen ([a-z-]+)|: bluegreen ([a-z-]+)")
 #: Whose texts only a terminal shows: so they may name every command there is.
-IN_TERMINALS = ("bluegreen/cli", "bluegreen/doctor.py")
-WORKFLOWS = ROOT / "examples" / ".github" / "workflows"
+IN_TERMINALS = ("bluegreen/cli", "bluegreen/doctor.py", "bluegreen/proposal.py", "bluegreen/iam_policy.py")
+WORKFLOWS = ROOT / "bluegreen" / "workflows"
 
 
 def sentences() -> Iterator[tuple[str, str]]:
@@ -86,7 +86,7 @@ def test_slack_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become one of Slack's, with words that the desk understands."""
     if where.startswith(IN_TERMINALS):
         return
-    there = re.sub(r"`bluegreen (?:adopt|reconcile)[^`]*` in a terminal", "", advised(text, EntryPoint.SLACK))
+    there = re.sub(r"`bluegreen (?:adopt|reconcile|init)[^`]*` in a terminal", "", advised(text, EntryPoint.SLACK))
     assert "bluegreen" not in re.sub(
         r"`bluegreen`|bluegreen\.yml|run of bluegreen|in a terminal `bluegreen.*", "", there
     )
@@ -112,7 +112,7 @@ def test_github_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become a run by hand, of inputs that the workflow has and the Action takes together."""
     if where.startswith((*IN_TERMINALS, "bot/")):
         return
-    there = re.sub(r"`bluegreen (?:adopt|reconcile)[^`]*` in a terminal", "", advised(text, EntryPoint.GITHUB))
+    there = re.sub(r"`bluegreen (?:adopt|reconcile|init)[^`]*` in a terminal", "", advised(text, EntryPoint.GITHUB))
     assert not list(commands_in(re.sub(r"in a terminal `[^`]*`", "", there))), where
     for asked in runs(there):
         given = {name: {"N": NUMBER, "AMI": "ami-0123"}.get(value, value) for name, value in asked.items()}

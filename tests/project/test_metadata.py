@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bluegreen import config
+from bluegreen import workflows as texts
 from bluegreen.action import OUTPUTS
 from bluegreen.action.inputs import COMMANDS, INPUTS
 from bluegreen.events import Reason
@@ -18,9 +19,8 @@ from tests.worlds.files import ROOT
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 DOCS = (ROOT / "docs" / "action.md").read_text()
-README = (ROOT / "README.md").read_text()
-#: A placeholder for whoever publishes this repository, in what users copy.
-OURS = ("./", "OWNER/bluegreen@v1")
+#: Our own Action, in workflows of ours and in the texts that `bluegreen init` writes with an address.
+OURS = "./"
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -57,23 +57,15 @@ def test_commands_and_reasons_are_documented() -> None:
     assert set(table("Reasons")) == {str(reason) for reason in Reason}
 
 
-def test_the_readme_shows_inputs_that_there_are() -> None:
-    """The first thing that is copied."""
-    shown = re.findall(r"uses: OWNER/bluegreen@v1\n\s+with:\n((?:\s+[\w-]+: .*\n)+)", README)
-    assert shown
-    names = set(re.findall(r"(?m)^\s+([\w-]+):", "".join(shown)))
-    assert names <= set(ACTION["inputs"])
-
-
 @pytest.mark.parametrize("path", workflows())
 def test_what_is_used_is_pinned_and_called_rightly(path: str) -> None:
     """By a whole SHA with its version beside it; our own Action with inputs that it has."""
     text = (ROOT / path).read_text()
     for used in re.findall(r"uses: (.*)", text):
-        if used.split(" ")[0] not in OURS:
+        if used != OURS:
             assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
     for step in steps(path):
-        if step.get("uses") in OURS:
+        if step.get("uses") == OURS:
             assert set(step["with"]) <= set(ACTION["inputs"])
         assert "${{" not in step.get("run", ""), "an expression in a shell's text"
 
@@ -89,13 +81,11 @@ def test_a_release_is_never_cancelled_for_a_newer_one(path: str) -> None:
     assert job["permissions"] == needed
 
 
-def test_the_examples_are_ours_but_for_the_placeholder() -> None:
-    """What is copied is what we use ourselves."""
-    for name in ("release.yml", "reconcile.yml"):
-        ours, theirs = (list(steps(f"{folder}.github/workflows/{name}")) for folder in ("", "examples/"))
-        for step in theirs:
-            step["uses"] = step["uses"].replace("OWNER/bluegreen@v1", "./")
-        assert theirs == ours
+def test_what_init_writes_is_what_we_use_ourselves() -> None:
+    """Step for step; only the address is another."""
+    for name in texts.NAMES:
+        theirs = yaml.safe_load(texts.rendered(name, "./"))["jobs"].values()
+        assert [step for job in theirs for step in job["steps"]] == list(steps(f".github/workflows/{name}"))
 
 
 def test_the_example_configuration_is_valid() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from botocore import xform_name
 
-from bluegreen import iam_policy
+from bluegreen import iam_policy, workflows
 from bluegreen.aws import account, tags
 from bluegreen.config import parse
 from bluegreen.release import names
@@ -293,8 +293,8 @@ def test_who_may_take_the_role_is_told(page: str) -> None:
 
 @pytest.mark.parametrize("name", ["release.yml", "reconcile.yml"])
 def test_the_workflows_say_it_where_the_environment_is(name: str) -> None:
-    """Whoever copies them reads it."""
-    text = (ROOT / "examples" / ".github" / "workflows" / name).read_text()
+    """Whoever has `bluegreen init` write them reads it."""
+    text = workflows.template(name)
     assert "Restrict this environment to the branch main" in text
 
 

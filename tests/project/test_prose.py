@@ -41,7 +41,7 @@ def test_what_is_not_ours_has_its_own_words() -> None:
 def test_settings_describe_themselves() -> None:
     """Inputs of the Action and of workflows, commands of the manifest, targets of make."""
     files = {text.path for text in settings()}
-    assert {"action.yml", "bot/manifest.yml", "Makefile", "examples/.github/workflows/release.yml"} <= files
+    assert {"action.yml", "bot/manifest.yml", "Makefile", "bluegreen/workflows/release.yml"} <= files
 
 
 def test_a_word_of_ours_is_found_where_it_stands_with_the_word_of_the_field() -> None:

@@ -30,6 +30,7 @@ FILES = (".md", ".yml", ".html")
 DECLARED = sorted(
     [
         *ROOT.glob("examples/**/*.yml"),
+        *ROOT.glob("bluegreen/workflows/*.yml"),
         *ROOT.glob("lab/page/*.html"),
         ROOT / "action.yml",
         ROOT / "bot" / "manifest.yml",
@@ -160,7 +161,7 @@ def _variables() -> frozenset[str]:
     """What the code, the Makefile and the workflows read."""
     source = [path.read_text() for top in ("bluegreen", "bot", "tests") for path in ROOT.glob(f"{top}/**/*.py")]
     found = re.findall(r"""["'](BLUEGREEN_[A-Z_]+)["']""", "".join(source))
-    others = [path.read_text() for path in [ROOT / "Makefile", *ROOT.glob("examples/.github/workflows/*.yml")]]
+    others = [path.read_text() for path in [ROOT / "Makefile", *ROOT.glob("bluegreen/workflows/*.yml")]]
     return frozenset([*found, *re.findall(r"(?:vars\.|\$\()(BLUEGREEN_[A-Z_]+)", "".join(others))])
 
 
@@ -277,8 +278,8 @@ def test_steps_in_the_documents_give_inputs_that_there_are() -> None:
 
 
 def _steps(read: Any) -> Iterator[dict[str, Any]]:
-    """Every step that uses the Action."""
-    if isinstance(read, dict) and "bluegreen@" in str(read.get("uses", "")):
+    """Every step that uses the Action, of which the documents show what changes in the workflow."""
+    if isinstance(read, dict) and "with" in read and read.get("uses", "./") == "./":
         yield read
     for part in read.values() if isinstance(read, dict) else read if isinstance(read, list) else ():
         yield from _steps(part)

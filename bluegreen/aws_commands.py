@@ -21,6 +21,11 @@ def empty_group(name: str) -> str:
     return f"aws autoscaling update-auto-scaling-group {sizes} --auto-scaling-group-name {name}"
 
 
+def remove_object(uri: str) -> str:
+    """Deletes one object of an S3 bucket."""
+    return f"aws s3 rm {uri}"
+
+
 def attach(name: str, target_groups: Iterable[str]) -> str:
     """Puts a group into target groups (ARNs)."""
     return f"aws autoscaling attach-load-balancer-target-groups {_between(name, target_groups)}"

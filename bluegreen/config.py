@@ -66,6 +66,7 @@ image:                             # exactly one of builder, ami
     run: |                         # as root; BLUEGREEN_COMMIT, BLUEGREEN_SERVICE, BLUEGREEN_RELEASE are set
       cd /srv/web && git fetch origin && git checkout --force "$BLUEGREEN_COMMIT" && ./install
     check: systemctl is-active web # must pass before the image is made
+    # source: {bucket: web-sources}  # the commit, packed, in S3: run then has its URL in BLUEGREEN_SOURCE_URL
   # ami: ami-0123                  # or resolve:ssm:/path/to/parameter
   keep: 5                          # images and template versions kept per service; never one in use
 checks:                            # target health is always checked
@@ -497,6 +498,12 @@ Ami = Annotated[
     _matching(r"ami-[0-9a-f]+|resolve:ssm:\S+", "an AMI", "Write ami-0123… or resolve:ssm:/path/to/parameter."),
 ]
 InstanceId = Annotated[str, _matching(r"i-[0-9a-f]+", "an instance id", "Write i-0123…, or use `tag` for its Name.")]
+BucketName = Annotated[
+    str,
+    _matching(
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket", "Write its name alone, without s3:// and path."
+    ),
+]
 Channel = Annotated[
     str,
     _matching(r"[CGD][A-Z0-9]+", "a channel's id", "Write C0123…, from the channel's About page: names can change."),
@@ -677,6 +684,12 @@ class TrafficConfig(_Model):
                 yield ("preview", n), _Wrong("is also in `listeners`", hint)
 
 
+class SourceConfig(_Model):
+    """How the builder gets the source without a key to the repository."""
+
+    bucket: BucketName = Field(description="the S3 bucket for the packed commit, in the service's region")
+
+
 class BuilderConfig(_Model):
     """The instance that makes images: its id, or its Name tag."""
 
@@ -684,6 +697,9 @@ class BuilderConfig(_Model):
     tag: Text | None = Field(default=None, description="the builder's Name tag")
     run: Text = Field(description="the commands that bring the builder to $BLUEGREEN_COMMIT, as root")
     check: Text | None = Field(default=None, description="a command that must pass before the image is made")
+    source: SourceConfig | None = Field(
+        default=None, description="where the packed commit is put; `run` gets its URL in $BLUEGREEN_SOURCE_URL"
+    )
 
     @classmethod
     def _conflicts(cls, data: Mapping[str, Any]) -> Iterator[tuple[Loc, _Wrong]]:

@@ -6,15 +6,18 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from tempfile import TemporaryFile
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from bluegreen.errors import (
     AwsError,
     BlueGreenError,
     ConfigError,
+    Conflict,
     Interrupted,
     LeaseLost,
     Refused,
@@ -94,6 +97,9 @@ if TYPE_CHECKING:
 #: Asked of a service whether a commit or an image may start: facts to record, or Refused.
 Admit = Callable[["ServiceRecord", str, str], Facts]
 
+#: Writes the packed source of the commit; see `checkout.pack`.
+Pack = Callable[[IO[bytes]], None]
+
 #: A boto3 Session; its type stays behind the door to AWS.
 Session = Any
 
@@ -120,6 +126,7 @@ class _Start:
     request: str = ""  # a repeated call with it gets the first release
     cure: bool = False  # it goes on over a blue that is not whole
     stop: Callable[[], bool] = lambda: False  # asked before it is recorded
+    pack: Pack | None = None  # where the caller has the commit checked out
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,9 @@ class Engine:
 
         record = self._record(config.id)
         standing, baseline = self._found(config, record, commit, ami)
-        begun = self._started(_asked(config, commit), baseline, record, standing)
+        first = _asked(config, commit)
+        first = replace(first, source_key=self._source_key(first, baseline))
+        begun = self._started(first, baseline, record, standing)
         facts = begun(standing.number)
         release = _unrecorded(release_id(config.id, standing.number), facts, self.clock.now())
         phases = [phase for phase in Phase if phase.can_roll_back]
@@ -244,13 +253,15 @@ class Engine:
         override: str = "",
         cure: bool = False,
         stop: Callable[[], bool] = lambda: False,
+        pack: Pack | None = None,
     ) -> Release:
         """Record a new release; it changes nothing in AWS until someone drives it.
 
         This configuration decides about `who`, for an earlier image as RELEASE_AGAIN. `request` makes a repeated call
         return the first release. `source` says where it comes from, for display: repository, server, run_id, run_url,
         ref, event, actor, title, author, pull, workflow. Its `author_login`, GitHub logins separated by blanks, decides
-        who may not promote.
+        who may not promote. `pack` writes the packed commit where the configuration says that the builder gets it from
+        S3 (`checkout.pack`); ConfigError without one.
 
         Refused when the caller lacks permission, another release is under way, blue is unhealthy, a finding is in the
         way, the service is frozen or this commit was rolled back. `override` is the reason to start despite the last
@@ -271,7 +282,7 @@ class Engine:
             again=made.number if made else None,
         )
         admit = self._admission(config, by, order, override, hold=hold)
-        first = self._begun(_Start(config, asked, order, admit, ami, request, cure or again, stop))
+        first = self._begun(_Start(config, asked, order, admit, ami, request, cure or again, stop, pack))
         return self._journal.load(first.release)
 
     def drive(
@@ -971,20 +982,69 @@ class Engine:
         judged = let_pass_by(baseline.findings, config, asked.order)
         baseline = replace(baseline, findings=(*also_found(baseline), *self._soon(config, record), *judged))
         refuse_what_is_in_the_way(baseline.findings, config.id)
-        facts = self._started(first, baseline, record, standing)
         if asked.stop():
             raise Interrupted("stopped before anything began", where=config.id)
         if record is not None:
             self.remove_kept(record)  # whoever finds it still there later says so
-        return self._journal.open(
-            config.id,
-            facts,
-            self.clock.now(),
-            request=asked.request,
-            admit=lambda then: asked.admit(then, commit, baseline.image),
-            least=standing.number,
-            live=_live_of(standing, baseline),
+        key = self._source_key(asked.first, baseline)
+        self._put_source(asked, key)
+        facts = self._started(replace(first, source_key=key), baseline, record, standing)
+        return self._opened(
+            asked, facts, key, lambda then: asked.admit(then, commit, baseline.image), standing, baseline
         )
+
+    def _opened(
+        self,
+        asked: _Start,
+        facts: Callable[[int], Facts],
+        key: str,
+        admit: Callable[[ServiceRecord], Facts],
+        standing: Standing,
+        baseline: Baseline,
+    ) -> Event:
+        """The first event, written; what was packed for a release that is refused, or began before, goes again."""
+        try:
+            begun = self._journal.open(
+                asked.config.id,
+                facts,
+                self.clock.now(),
+                request=asked.request,
+                admit=admit,
+                least=standing.number,
+                live=_live_of(standing, baseline),
+            )
+        except (Refused, ConfigError, Conflict):
+            self._take_source_back(asked.config, key)
+            raise
+        if isinstance(begun.payload, Started) and begun.payload.source_key != key:
+            self._take_source_back(asked.config, key)
+        return begun
+
+    @staticmethod
+    def _source_key(first: Started, baseline: Baseline) -> str:
+        """Where the packed source is put, of a release that builds from one; "" of any other."""
+        builder = (first.config.get("image") or {}).get("builder") or {}
+        if baseline.image or not (baseline.builder and builder.get("source")):
+            return ""
+        return f"bluegreen/{first.service}/{first.commit[:12]}-{_token()}.tar.gz"
+
+    def _put_source(self, asked: _Start, key: str) -> None:
+        """Into the bucket, before anything is recorded: without it the bake would fail."""
+        if not key:
+            return
+        if asked.pack is None:
+            hint = "Release it where its commit is checked out: from its workflow, or in its folder."
+            what = "needs the checkout of the commit"
+            raise ConfigError(what, where="image.builder.source", hint=hint)
+        with TemporaryFile() as packed:
+            asked.pack(packed)
+            packed.seek(0)
+            self._cloud(asked.config).put_source(key, packed)
+
+    def _take_source_back(self, config: Config, key: str) -> None:
+        with suppress(BlueGreenError):  # the bucket's own rule removes what this cannot
+            if key:
+                self._cloud(config).remove_source(key)
 
     def _started(
         self, asked: Started, baseline: Baseline, record: ServiceRecord | None, standing: Standing

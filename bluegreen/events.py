@@ -78,6 +78,7 @@ class Verb(StrEnum):
     STOP_BUILDER = "stop_builder"
     MAKE_IMAGE = "make_image"
     FREE_BUILDER = "free_builder"
+    DROP_SOURCE = "drop_source"  # delete the packed source from its bucket
     MARK_IMAGE = "mark_image"  # tag the image as one that went live
     DROP_IMAGE = "drop_image"  # deregister one old or failed image and its snapshots
     PIN_BLUE = "pin_blue"  # template version to a number, minimum to the desired size
@@ -308,7 +309,7 @@ def _defaults(kind: type[Any]) -> Mapping[str, Any]:
 class Started(Recorded):
     """What the first event of a release records. The fields mean what `Release` says of those with the same names."""
 
-    seldom = ("goes_back", "takes", "cure", "borne", "wanted", "override", "despite")
+    seldom = ("goes_back", "takes", "cure", "borne", "wanted", "source_key", "override", "despite")
 
     service: str
     number: int
@@ -344,6 +345,7 @@ class Started(Recorded):
     borne: int = 0
     wanted: int = 0
     token: str = ""
+    source_key: str = ""
     override: str = ""  # why it was started despite a refusal
     despite: tuple[str, ...] = ()  # what that was: reasons, as `Reason` has them
 

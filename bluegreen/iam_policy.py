@@ -230,6 +230,7 @@ class _Policy:
         yield Statement("Look", [action for action in LOOKS if self._is_read(action)])
         yield self.parameters()
         yield from self._images()
+        yield from self._source()
         yield from self._commands()
         yield from self._groups()
         yield from self._alarms()
@@ -273,6 +274,16 @@ class _Policy:
             yield Statement("TagImagesThatWentLive", ["ec2:CreateTags"], kinds[:1], live)
             drops = ("ec2:DeleteSnapshot", "ec2:DeregisterImage", "ec2:DescribeImageAttribute")
             yield Statement("DropOldImages", drops, kinds, self._tagged("aws:ResourceTag"))
+
+    def _source(self) -> Iterator[Statement]:
+        """Whoever signs a URL for the builder must be allowed to read there. HeadBucket is asked for as ListBucket."""
+        source = self.builder.source if self.builder else None
+        if source is None:
+            return
+        bucket = f"arn:{self.account.partition}:s3:::{source.bucket}"
+        packed = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
+        yield Statement("PackedSource", packed, [f"{bucket}/bluegreen/{self.config.id}/*"])
+        yield Statement("LookAtTheBucket", ["s3:ListBucket"], [bucket])
 
     def _commands(self) -> Iterator[Statement]:
         send = ["ssm:SendCommand"]

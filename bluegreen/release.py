@@ -86,6 +86,7 @@ OPTIONAL = frozenset(
         Verb.CATCH_UP,
         Verb.MAKE_WARM_POOL,
         Verb.RUN_AFTER_LIVE,
+        Verb.DROP_SOURCE,
     }
 )
 #: So long, in seconds, such an act is tried again when AWS refuses it for a passing reason.
@@ -205,6 +206,7 @@ class Release:
     wanted: int = 0  # of a cure: how many instances green gets at least, where blue is at size 0
     goes_back_for: tuple[Reason, str] | None = None  # why it is rolled back; what stops that has a reason of its own
     left_whole: bool | None = None  # whether blue was whole when the switch began; None before that
+    source_key: str = ""  # of the packed source in its bucket; "" when the builder fetches the source itself
     token: str = ""  # random, borne by everything that it makes; "" in journals of old
     seq: int = 1
     last_at: float = 0.0
@@ -279,6 +281,14 @@ class Release:
     def never_done(self, verb: Verb) -> bool:
         """Whether it was never begun, or AWS refused it for good each time: it has changed nothing."""
         return self.tries.get(verb, 0) == self.refusals.get(verb, 0)
+
+    @property
+    def source_uri(self) -> str:
+        """`s3://…` of the packed source as long as it is there; "" without one."""
+        if not self.source_key or Verb.DROP_SOURCE in self.did:
+            return ""
+        source = ((self.config.get("image") or {}).get("builder") or {}).get("source") or {}
+        return f"s3://{source.get('bucket', '')}/{self.source_key}"
 
     @property
     def mark(self) -> str:

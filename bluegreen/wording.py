@@ -55,6 +55,7 @@ _ACTS: Mapping[Verb, tuple[str, str]] = {
     Verb.STOP_BUILDER: ("stop {builder}", "told {builder} to stop"),
     Verb.MAKE_IMAGE: ("make image {image_name} of {builder}", "ordered image {image_name} of {builder}{made_image}"),
     Verb.FREE_BUILDER: ("free {builder} for other releases", "freed {builder} for other releases"),
+    Verb.DROP_SOURCE: ("delete the packed source {source} from S3", "deleted the packed source {source} from S3"),
     Verb.MARK_IMAGE: ("mark image {image} as good", "marked image {image} as good"),
     Verb.DROP_IMAGE: ("drop the old image {image}", "dropped the old image {image}"),
     Verb.PIN_BLUE: (
@@ -706,6 +707,7 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
         "green": release.green_group,
         "builder": f"builder {release.builder}" if release.builder else "the builder",
         "commit": release.commit[:8] or "the source",
+        "source": release.source_key or "of the commit",
         "image": image or release.image or release.image_name,
         "made_image": f" ({image})" if image else "",
         "image_name": release.image_name,

@@ -17,9 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import entry_points, wording
+from bluegreen import checkout, entry_points, wording
 from bluegreen.action import credentials, inputs, summary
 from bluegreen.action.reporter import OUTPUTS, Reporter
 from bluegreen.action.request import Request
@@ -188,6 +190,7 @@ class ActionStep:
             override=self._override,
             cure=self.inputs.cures,
             stop=stop,
+            pack=partial(checkout.pack, Path(self.request.github("WORKSPACE") or "."), commit),
         )
 
     def _cancelled_before(self, service: str) -> Release | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import IO
 
 import boto3
 
@@ -29,6 +30,7 @@ from bluegreen.aws import (
     inventory,
     pair,
     preflight,
+    sources,
     survey,
     templates,
     traffic,
@@ -153,6 +155,16 @@ class Cloud:
         with self._calls.translate_errors():
             return preflight.baseline(self._calls, self._config, blue_group, commit, ami, rest)
 
+    def put_source(self, key: str, packed: IO[bytes]) -> None:
+        """Put the packed source into the configured bucket; ConfigError when it cannot be used."""
+        with self._calls.translate_errors():
+            sources.put(self._calls, self._config, key, packed)
+
+    def remove_source(self, key: str) -> None:
+        """Delete it again."""
+        with self._calls.translate_errors():
+            sources.remove(self._calls, self._config, key)
+
     def images(self, ids: Iterable[str]) -> dict[str, Image]:
         """Those of these images that exist and can be launched, by id; `Image.good` says which went live."""
         with self._calls.translate_errors():
@@ -222,6 +234,7 @@ _ACTS: Mapping[Verb, _Act] = {
     Verb.RUN_BUILD_CHECK: lambda calls, config, release, act: builder.check(calls, release, config),
     Verb.STOP_BUILDER: lambda calls, config, release, act: builder.stop(calls, release),
     Verb.MAKE_IMAGE: lambda calls, config, release, act: images.make(calls, release),
+    Verb.DROP_SOURCE: lambda calls, config, release, act: sources.drop(calls, release, config),
     Verb.MARK_IMAGE: lambda calls, config, release, act: images.mark_live(calls, release),
     Verb.DROP_IMAGE: lambda calls, config, release, act: images.drop(calls, release, act.image),
     Verb.PIN_BLUE: lambda calls, config, release, act: groups.pin(calls, release, act),

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws import commands
+from bluegreen.aws import commands, sources
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.commands import Mask
 from bluegreen.aws_errors import code
@@ -154,7 +154,9 @@ def check(calls: Calls, release: Release, config: Config) -> Made:
 
 def _once(calls: Calls, release: Release, config: Config, what: str, script: str) -> Made:
     since, seconds = release.entered[Phase.BAKING], config.timeouts.bake
-    return {"command": commands.send_once(calls, release, release.builder, what, script, since=since, seconds=seconds)}
+    more = {"BLUEGREEN_SOURCE_URL": sources.url(calls, release, config)} if release.source_key else {}
+    text = commands.script(release, script, more=more)
+    return {"command": commands.send_once(calls, release, release.builder, what, text, since=since, seconds=seconds)}
 
 
 def must_be_stopped(calls: Calls, release: Release) -> None:

@@ -43,7 +43,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 8, 3
 #: A session may not make clients in two threads at once (boto3 guide, multithreading); a bot drives in many.
 _MAKING = threading.Lock()
 
-_READING = re.compile(r"(Describe|List|Get|Simulate)[A-Z]")
+_READING = re.compile(r"(Describe|List|Get|Head|Simulate)[A-Z]")
 
 #: The reading of groups, of which each is kept by its name.
 GROUPS = "autoscaling:DescribeAutoScalingGroups"
@@ -196,6 +196,11 @@ class Calls:
         return self._client("ssm", attempts=1)
 
     @cached_property
+    def s3(self) -> Any:
+        """S3. Its older signature is not good for presigned URLs of every region."""
+        return self._client("s3", signature_version="s3v4")
+
+    @cached_property
     def cloudwatch(self) -> Any:
         """CloudWatch."""
         return self._client("cloudwatch")
@@ -252,13 +257,14 @@ class Calls:
         account, region = self.account
         return f"in {region} of account {account}"
 
-    def _client(self, service: str, attempts: int | None = None) -> Any:
+    def _client(self, service: str, attempts: int | None = None, **options: Any) -> Any:
         config = BotoConfig(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             # Not adaptive: that sleeps between our permit and the sending, for as long as it likes.
             retries={"mode": "standard", "total_max_attempts": attempts or self._attempts},
             user_agent_extra="bluegreen",
+            **options,
         )
         with _MAKING:
             client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -139,7 +140,7 @@ def send_once(
     `seconds` at most.
     """
     known = find(calls, release, instance, what, since=since)
-    return known or send(calls.once, [instance], comment(release, what), script(release, text), seconds)
+    return known or send(calls.once, [instance], comment(release, what), text, seconds)
 
 
 def find(calls: Calls, release: Release, instance: str, what: str, *, since: float) -> str:
@@ -203,8 +204,8 @@ def _unreached(ssm: Any, ids: list[str]) -> list[str]:
     return [id_ for id_ in ids if id_ not in online] or ids
 
 
-def script(release: Release, commands: str, kept: int = KEPT) -> str:
-    """The commands with their environment, in a shell of their own that stops at the first failure.
+def script(release: Release, commands: str, kept: int = KEPT, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The commands with their environment and `more` of it, in a shell of their own that stops at the first failure.
 
     SSM keeps the beginning of what is printed, and a build fails at its end: so this prints the end, in complete
     lines of at most `kept` bytes.
@@ -213,6 +214,7 @@ def script(release: Release, commands: str, kept: int = KEPT) -> str:
         "BLUEGREEN_COMMIT": release.commit,
         "BLUEGREEN_SERVICE": release.service,
         "BLUEGREEN_RELEASE": release.id,
+        **more,
     }
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
     body = commands.rstrip("\n")

@@ -21,7 +21,8 @@ def run(calls: Calls, release: Release, config: Config, act: Act) -> Made:
     """Send the hook to the instance that the act names, unless it was sent there already."""
     hook, (instance,), (what, phase) = _configured(config, act.verb), act.instances, _HOOKS[act.verb]
     since, seconds = release.entered[phase], hook.timeout
-    return {"command": commands.send_once(calls, release, instance, what, hook.run, since=since, seconds=seconds)}
+    text = commands.script(release, hook.run)
+    return {"command": commands.send_once(calls, release, instance, what, text, since=since, seconds=seconds)}
 
 
 def look(calls: Calls, release: Release, verb: Verb, mask: Mask) -> Command | None:

@@ -10,12 +10,13 @@ import importlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import __version__, entry_points
+from bluegreen import __version__, checkout, entry_points
 from bluegreen.cli import invocation, output
 from bluegreen.cli.invocation import CommandGroup, Invocation
 from bluegreen.errors import BlueGreenError, ConfigError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bluegreen.adoption import Orphan
     from bluegreen.config import Config
     from bluegreen.driver import Tell
-    from bluegreen.engine import Engine
+    from bluegreen.engine import Engine, Pack
 
 Show = Callable[["Tell", entry_points.Stop], Release]
 
@@ -137,7 +138,8 @@ def release(at: Invocation, commit: str, ami: str, until: str | None, override: 
     engine = at.engine(config)
     sha = invocation.commit_of(config, commit, ami, _folder(at))
     source = invocation.source_of(sha, _folder(at))
-    return _watch(at, _begin(engine, config, sha, ami, until, source=source, override=override, cure=cure))
+    pack = partial(checkout.pack, _folder(at), sha)
+    return _watch(at, _begin(engine, config, sha, ami, until, source=source, override=override, cure=cure, pack=pack))
 
 
 @command()
@@ -418,6 +420,7 @@ def _begin(
     source: Mapping[str, str] | None = None,
     override: str = "",
     cure: bool = False,
+    pack: Pack | None = None,
 ) -> Show:
     """Start a release, then show it."""
 
@@ -431,6 +434,7 @@ def _begin(
             source=source,
             override=override,
             cure=cure,
+            pack=pack,
         )
 
     return _shown(engine, start, until)

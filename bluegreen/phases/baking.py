@@ -17,7 +17,7 @@ def baking(s: Situation) -> Decision:
     """Come by an AMI: given, found, or made on the builder, which is always stopped again."""
     image = s.seen.image
     if image is not None:
-        return free_builder(s) or _judge_image(s, image)
+        return free_builder(s) or drop_source(s) or _judge_image(s, image)
     if s.release.image_given:
         return RollBack(Reason.IMAGE_FAILED, f"the image {s.release.image} does not exist or is not shared with us")
     if s.phase_age >= s.config.timeouts.bake:
@@ -53,6 +53,11 @@ def free_builder(s: Situation) -> Decision | None:
     """Let other releases bake, once we need the builder no more."""
     claimed = s.began(Verb.CLAIM_BUILDER) and not s.did(Verb.FREE_BUILDER)
     return Act(Verb.FREE_BUILDER) if claimed else None
+
+
+def drop_source(s: Situation) -> Decision | None:
+    """Once the builder is done with it."""
+    return Act(Verb.DROP_SOURCE) if s.release.source_key and not s.over(Verb.DROP_SOURCE) else None
 
 
 def _build(s: Situation) -> Decision:

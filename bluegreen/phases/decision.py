@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bluegreen.aws_commands import delete_alarms, delete_group, delete_version, empty_group
+from bluegreen.aws_commands import delete_alarms, delete_group, delete_version, empty_group, remove_object
 from bluegreen.events import Act, Awaited, BlueBefore, CheckState, Outcome, Phase, Reason, Verb
 from bluegreen.observation import TARGETS, Group, Observation, in_target_groups
 from bluegreen.phases.obstacles import left_outside
@@ -276,7 +276,14 @@ def not_done(release: Release) -> tuple[str, ...]:
         Verb.DROP_ALARMS: f"alarms whose names end in -{release.green_group}, which act on nothing",
     }
     gave_up = release.gave_up
-    return tuple(f"{text} ({gave_up[verb].rstrip('.')})" for verb, text in said.items() if verb in gave_up)
+    told = [f"{text} ({gave_up[verb].rstrip('.')})" for verb, text in said.items() if verb in gave_up]
+    return (*told, *packed_source(release))
+
+
+def packed_source(release: Release) -> tuple[str, ...]:
+    """The packed source that is still in its bucket, with the command that deletes it."""
+    uri = release.source_uri
+    return (f"the packed source: {remove_object(uri)}",) if uri else ()
 
 
 def halt(s: Situation, reason: Reason, message: str) -> Rest:
@@ -300,6 +307,7 @@ def leftovers(release: Release, seen: Observation | None = None) -> tuple[str, .
     else:
         left += _made(release, seen)
     left += left_outside(release, seen, *_staying(release, seen))
+    left += packed_source(release)
     if Verb.START_BUILDER in release.began and Verb.STOP_BUILDER not in release.did:
         stop = f"aws ec2 stop-instances --instance-ids {release.builder}"
         left.append(f"builder {release.builder}, perhaps running: {stop}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from bluegreen.aws_commands import attach, kept_group
 from bluegreen.events import Act, Awaited, Outcome, Phase, Reason, Verb
 from bluegreen.observation import Group, Image
-from bluegreen.phases.baking import free_builder
+from bluegreen.phases.baking import drop_source, free_builder
 from bluegreen.phases.decision import SETTLING, Decision, Rest, Situation, catch_up, drained, halt, not_done
 from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.hooks import still_runs
@@ -33,7 +33,14 @@ def _blue_of_another(s: Situation) -> str:
 
 def undo_baking(s: Situation) -> Decision:
     """Stop the builder if we started it; nothing else was touched."""
-    return _stop_builder(s) or _image_unseen(s) or _drop_failed_image(s) or free_builder(s) or _rolled_back(s)
+    return (
+        _stop_builder(s)
+        or _image_unseen(s)
+        or _drop_failed_image(s)
+        or free_builder(s)
+        or drop_source(s)
+        or _rolled_back(s)
+    )
 
 
 def undo_launching(s: Situation) -> Decision:

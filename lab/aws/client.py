@@ -103,8 +103,10 @@ class Asking:
 
     def _incoming(self, model: Any, params: Params) -> Incoming:
         def write() -> Written:
-            made = self._client._convert_to_request_dict(params, model, self._url)
+            url = self._url if self._service != "s3" else self._client._resolve_endpoint_ruleset(model, params, {})[0]
+            made = self._client._convert_to_request_dict(params, model, url)
             body = made["body"]
+            body = body.read() if hasattr(body, "read") else body
             sent = urlencode(body) if isinstance(body, dict) else body or b""
             headers = {name.lower(): str(value) for name, value in made["headers"].items()}
             return Written(made["method"], made["url"], headers, sent.encode() if isinstance(sent, str) else sent)
@@ -163,7 +165,9 @@ class Asking:
 
 
 def _direct(service: str, model: Any, params: Params) -> Params | None:
-    """The parameters, if they need no writing."""
+    """The parameters, if they need no writing. S3 has them in path and headers."""
+    if service == "s3":
+        return None
     with suppress(UnsureError):
         return dict(_reader(service, model)(params))
     return None

@@ -19,6 +19,7 @@ import moto.backends
 from lab.aws.alarms import Alarms
 from lab.aws.attached import Attached
 from lab.aws.bounds import check_bounds
+from lab.aws.buckets import Buckets
 from lab.aws.client import FakeSession
 from lab.aws.commands import SsmCommands
 from lab.aws.ec2 import Ec2, ElsewhereError, Handler, Templates
@@ -106,6 +107,7 @@ class FakeAws:
         self.identity, self.quotas = CallerIdentity(lambda: _backends("iam")[self.account]["aws"]), Quotas()
         self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
         self._policies = Policies(groups, self.alarms)
+        self.buckets = Buckets(self.region, self.account, self.clock.now)
         self.traffic = Traffic(self.engine, self.metrics, self._targets, self.weights)
         self._operations: dict[str, dict[str, Handler]] = {
             "ec2": {**ec2.operations(), **templates.operations(), **Fleets(self.engine, templates).operations()},
@@ -203,6 +205,8 @@ class FakeAws:
     def _effect(self, request: Incoming) -> Answer:
         ours = self._operations.get(request.service, {})
         handler = ours.get(request.operation)
+        if request.service == "s3":
+            return self.buckets.answer(request)
         if handler is None and request.service in ("autoscaling", "cloudwatch"):
             return refuse(request, ErrorAnswer("InvalidAction", f"The lab does not know {request.name}"))
         if request.service == "dynamodb" and (answer := self._tables.answer(request)):

@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self._reply(status, dict(headers), content)
 
-    do_GET = do_POST  # noqa: N815 - the base class's naming
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST  # noqa: N815 - the base class's naming
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The lab's time, which is not the computer's in every world."""
@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(b"" if self.command == "HEAD" else content)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

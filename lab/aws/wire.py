@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property, lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from moto.core.parse import PROTOCOL_PARSERS
@@ -27,7 +27,16 @@ from lab.aws.direct import Params, Reader
 SIGNED_AS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 """Services whose name in a signature is not the one boto3 uses."""
 SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
-READS = ("Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet", "Lookup", "Simulate")
+_BY_HOST = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.s3[.-]")
+#: The method, and whether a key is named -> the operation (Amazon S3 API).
+_S3_OPERATIONS = {
+    ("PUT", False): "CreateBucket",
+    ("HEAD", False): "HeadBucket",
+    ("PUT", True): "PutObject",
+    ("GET", True): "GetObject",
+    ("DELETE", True): "DeleteObject",
+}
+READS = ("Describe", "List", "Get", "Head", "Query", "Scan", "BatchGet", "TransactGet", "Lookup", "Simulate")
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -109,10 +118,35 @@ def incoming(
 ) -> Incoming:
     """Understand a request as far as needed to know whom to ask; its signature tells the service."""
     lower = {key.lower(): _text(value) for key, value in headers.items()}
+    if service is None and (signed := _presigned(url)):
+        service, region = signed
     if service is None or region is None:
         service, region = _signed_for(lower.get("authorization", ""), _operation(lower, url, body))
     written = Written(method, url, lower, body)
+    if service == "s3":
+        return Incoming(service, _s3_operation(method, url, lower.get("host", "")), region, lambda: written)
     return Incoming(service, _operation(lower, url, body), region, lambda: written)
+
+
+def place_in_s3(url: str, host: str = "") -> tuple[str, str]:
+    """Bucket and key of a URL, by its host or by its path; "" for what it does not name."""
+    parts = urlsplit(url)
+    found, path = _BY_HOST.match(parts.netloc or host), unquote(parts.path).lstrip("/")
+    if found:
+        return found["bucket"], path
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+def _s3_operation(method: str, url: str, host: str = "") -> str:
+    """What is asked; "" for what the lab does not know."""
+    return _S3_OPERATIONS.get((method, bool(place_in_s3(url, host)[1])), "")
+
+
+def _presigned(url: str) -> tuple[str, str] | None:
+    """Service and region of a URL that is signed itself."""
+    scope = re.search(r"X-Amz-Credential=[^&]*%2F(?P<region>[^&]+)%2F(?P<service>[^&]+)%2Faws4_request", url)
+    return (scope["service"], scope["region"]) if scope else None
 
 
 def _signed_for(authorization: str, operation: str) -> tuple[str, str]:

@@ -882,8 +882,8 @@ def test_lines_of_problems(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig) as caught:
         load(path)
     assert [(p.line, p.path) for p in caught.value.problems] == [
-        (1, "group"), (15, "image.builder.run"), (17, "image.builder.rn"), (25, "checks.2.metric"),
-        (25, "checks.2.statistic"), (25, "checks.2.at_most"), (33, "soak"), (49, "environments.staging.retire"),
+        (1, "group"), (15, "image.builder.run"), (17, "image.builder.rn"), (26, "checks.2.metric"),
+        (26, "checks.2.statistic"), (26, "checks.2.at_most"), (34, "soak"), (50, "environments.staging.retire"),
     ]  # fmt: skip
     assert f"{path}: 8 things are wrong\n  line 1, group: is missing." in str(caught.value)
 

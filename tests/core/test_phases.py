@@ -75,6 +75,38 @@ def test_a_command_that_may_run_is_not_sent_again(verb: Verb) -> None:
     assert s.told(EventKind.BEGAN, verb=verb).decision == Wait(Awaited.BUILD, 5.0)  # that refusal was of the one before
 
 
+KEY = "bluegreen/web/production/abcdef1234-9f86.tar.gz"
+SOURCE = {"builder": {"tag": "b", "run": "make", "source": {"bucket": "web-sources"}}}
+
+
+def packed() -> Stage:
+    """The builder gets the source from S3, and is claimed."""
+    return Stage(image=SOURCE, started={"source_key": KEY}).did(Verb.CLAIM_BUILDER)
+
+
+def test_the_packed_source_goes_as_soon_as_the_builder_is_free() -> None:
+    """The image has it; the image itself is waited for without it."""
+    s = packed().image("pending").did(Verb.FREE_BUILDER)
+    assert s.verb is Verb.DROP_SOURCE
+    assert s.did(Verb.DROP_SOURCE).decision == Wait(Awaited.IMAGE, 30.0, 1000.0 + 7200)
+    back = packed().builder("stopped").rolls_back().did(Verb.FREE_BUILDER)
+    assert back.verb is Verb.DROP_SOURCE
+    assert back.did(Verb.DROP_SOURCE).sees(builder=None).decision == Rest(
+        Outcome.ROLLED_BACK, Reason.ORDERED, "because"
+    )
+
+
+def test_a_packed_source_that_stays_is_named_with_the_command() -> None:
+    """AWS refuses to delete it, or the release fails before."""
+    named = f"the packed source: aws s3 rm s3://web-sources/{KEY}"
+    s = packed().builder("stopped").rolls_back().did(Verb.FREE_BUILDER)
+    s.told(EventKind.BEGAN, verb=Verb.DROP_SOURCE)
+    s.told(EventKind.STUMBLED, verb=Verb.DROP_SOURCE, code="AccessDenied", message="no", transient=False, denied=True)
+    assert s.sees(builder=None).decision == Rest(Outcome.ROLLED_BACK, Reason.ORDERED, "because", (named,))
+    assert named in phases.decision.leftovers(packed().release)
+    assert named not in phases.decision.leftovers(packed().did(Verb.DROP_SOURCE).release)
+
+
 def test_a_build_without_check_is_stopped_after_the_build() -> None:
     """`check` is optional."""
     s = Stage(image={"builder": {"tag": "b", "run": "make"}})

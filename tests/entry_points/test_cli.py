@@ -138,6 +138,7 @@ class _Engine:
         source: Any = None,
         override: str = "",
         cure: bool = False,
+        pack: object = None,
     ) -> Release:
         more = ["cure"] if cure else []
         self._ask("start", config.id, commit, ami, hold, *more, *([override] if override else []))

@@ -13,6 +13,7 @@ from tests.worlds.files import ROOT
 #: What each part of `bluegreen` may import of `bluegreen`; itself always.
 MAY_IMPORT = {
     "errors": set[str](),
+    "checkout": {"errors"},
     "advice": set[str](),
     "aws_commands": set[str](),
     "aws_errors": {"errors"},

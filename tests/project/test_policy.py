@@ -34,6 +34,13 @@ EXAMPLE = {
         "listeners": ["arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:listener/app/web/0123abcd/4567abcd"],
         "steps": [0, 50],
     },
+    "image": {
+        "builder": {
+            "tag": "web-builder",
+            "run": 'curl -fsS "$BLUEGREEN_SOURCE_URL" | tar -xz',
+            "source": {"bucket": "web-sources"},
+        }
+    },
     "checks": [
         {"name": "unit", "run": "curl -fsS localhost/healthz"},
         {"name": "slow", "metric": "TargetResponseTime", "statistic": "p99", "at_most": 1.2},
@@ -51,9 +58,12 @@ DOCTOR = ROOT / "bluegreen" / "aws" / "examination.py"
 #: No calls of ours, but asked for beside them (EC2 Auto Scaling user guide, launch templates; EC2 API, CreateImage
 #: and DeregisterImage with tags and snapshots; CloudWatch API, PutMetricAlarm with tags): who makes a group must be
 #: allowed what the group then does.
-BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole", "cloudwatch:TagResource"}
+#: A presigned URL is good for what its signer may do (S3 user guide).
+BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole", "cloudwatch:TagResource", "s3:GetObject"}
 #: Asked for by `bluegreen iam-policy` alone, with the rights of whoever makes the role.
 MAKING = {"iam:GetInstanceProfile"}
+#: Operations that IAM knows by another name (Amazon S3 API, HeadBucket).
+ASKED_AS = {"s3:HeadBucket": "s3:ListBucket"}
 #: A transaction needs the permissions of its parts (DynamoDB API).
 PARTS = {"dynamodb:TransactWriteItems"}
 
@@ -73,11 +83,11 @@ def called() -> Iterator[str]:
 
 def named_in(paths: Iterable[Path]) -> Iterator[str]:
     """Operations, by a method or as what is paged through."""
-    clients = r"(autoscaling|ec2|elb|iam|kms|ssm|cloudwatch|sts|dynamodb|quotas)"
+    clients = r"(autoscaling|ec2|elb|iam|kms|s3|ssm|cloudwatch|sts|dynamodb|quotas)"
     for path in paths:
         source = path.read_text()
         for client, method in re.findall(rf"[. ]{clients}\.(\w+)", source):
-            if not method.startswith("get_paginator") and method not in ("meta", "exceptions"):
+            if not method.startswith(("get_paginator", "generate_")) and method not in ("meta", "exceptions"):
                 yield action(client, method)
         yield from (action("ec2", paged) for paged in re.findall(r"_pages\(calls, \"(\w+)\"", source))
         for client, paged in re.findall(rf"\.{clients}\.get_paginator\(\s*\"(\w+)\"", source):
@@ -86,7 +96,8 @@ def named_in(paths: Iterable[Path]) -> Iterator[str]:
 
 def action(client: str, method: str) -> str:
     """The method of a client as IAM names it."""
-    return f"{IAM.get(client, client)}:{operations(BOTO.get(client, client))[method]}"
+    named = f"{IAM.get(client, client)}:{operations(BOTO.get(client, client))[method]}"
+    return ASKED_AS.get(named, named)
 
 
 @cache

@@ -151,6 +151,8 @@ class FakeGitHub:
     def _routes(self) -> Iterator[tuple[str, str, Callable[..., Answer]]]:
         """Method, path as in the description, and what answers it."""
         repo = "/repos/{owner}/{repo}"
+        yield "get", "/rate_limit", self._rate_limit
+        yield "get", repo, self._repository
         yield "get", f"{repo}/deployments", self._list_deployments
         yield "post", f"{repo}/deployments", self._create_deployment
         yield "get", f"{repo}/deployments/{{deployment_id}}/statuses", self._list_statuses
@@ -162,6 +164,13 @@ class FakeGitHub:
         yield "patch", f"{repo}/issues/comments/{{comment_id}}", self._edit_comment
         yield "post", f"{repo}/actions/workflows/{{workflow_id}}/dispatches", self._dispatch
         yield "get", "/orgs/{org}/teams/{team_slug}/memberships/{username}", self._membership
+
+    def _rate_limit(self, query: Mapping[str, str], body: Json) -> Answer:
+        return 200, {}
+
+    def _repository(self, query: Mapping[str, str], body: Json) -> Answer:
+        owner, _, name = self.repository.partition("/")
+        return 200, {"name": name, "full_name": self.repository, "owner": {"login": owner}}
 
     def _list_deployments(self, query: Mapping[str, str], body: Json) -> Answer:
         found = [

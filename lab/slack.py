@@ -408,7 +408,7 @@ class FakeSlack:
         answer = self._answer(method, arguments, request.headers.get("Authorization", "").removeprefix("Bearer "))
         self.watch(method, "after")
         self.calls.append(Called(method, arguments, time.time(), str(answer.get("error", ""))))
-        return web.json_response(answer)
+        return web.json_response(answer, headers={"X-OAuth-Scopes": ",".join(sorted(self.scopes))})
 
     def _failed(self, method: str, arguments: Mapping[str, Json], trouble: MethodFailure) -> web.Response:
         code = trouble.error or ("ratelimited" if trouble.status == 429 else str(trouble.status))

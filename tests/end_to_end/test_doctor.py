@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from bluegreen import iam_policy
+from bluegreen import doctor, iam_policy
 from bluegreen.aws import account, examination
+from bluegreen.config import parse
 from bluegreen.doctor import Diagnosis, Rating, Topic
 from bluegreen.errors import BlueGreenError
+from bluegreen.tokens import examinations as asked_of_tokens
 from lab.aws.client import Answers
 from lab.aws.wire import Answer, Incoming
+from lab.github import FakeGitHub
+from lab.slack import FakeSlack
 from tests.worlds import Ops, fast
+from tests.worlds.github_description import description
+from tests.worlds.release import small
 
 BLOCKS, WARNS, UNSEEN = Rating.BLOCKS, Rating.WARNS, Rating.UNSEEN
 #: Variables that name tokens: what the machine of a test has is not examined.
-TOKENS = ("SLACK_BOT_TOKEN", "GITHUB_TOKEN", "GITHUB_REPOSITORY")
+TOKENS = ("SLACK_BOT_TOKEN", "SLACK_API_URL", "GITHUB_TOKEN", "GITHUB_API_URL", "GITHUB_REPOSITORY")
 
 
 @pytest.fixture(autouse=True)
@@ -458,6 +465,84 @@ def test_what_a_group_of_a_hundred_costs() -> None:
     print(f"{len(o.aws.calls) - begun} calls, {time.perf_counter() - clock:.1f} s")
     assert len(o.aws.calls) - begun <= 60
     assert any("200 used, 200 more for green" in one.said for one in found), found
+
+
+@pytest.fixture(scope="module")
+def chat() -> Iterator[FakeSlack]:
+    """A workspace where the bot has its manifest's scopes, and is in its channel."""
+    made = FakeSlack(scopes=doctor.SCOPES, channels={"C0DEPLOYS": "deploys", "C0OTHER": "other"})
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[FakeGitHub]:
+    """A repository, and the token that sees it."""
+    made = FakeGitHub(description(), token="ghs_lab")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tokens(chat: FakeSlack, forge: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Variables that name both, as they are well."""
+    given = {
+        "SLACK_BOT_TOKEN": chat.bot_token,
+        "SLACK_API_URL": chat.url,
+        "GITHUB_TOKEN": "ghs_lab",
+        "GITHUB_API_URL": forge.url,
+        "GITHUB_REPOSITORY": "acme/web",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    yield given
+    chat.well()
+    chat.scopes, chat.members = set(doctor.SCOPES), set(chat.channels)
+    assert (chat.violations, forge.violations) == ([], [])
+
+
+def of_tokens(channel: str = "C0DEPLOYS") -> list[tuple[Topic, Rating, str]]:
+    """The lines about tokens, without AWS."""
+    config = parse(small(slack={"channel": channel}))
+    found = examination.side_by_side(asked_of_tokens(os.environ, config))
+    return [(one.topic, one.rating, one.said) for one in found]
+
+
+def test_tokens_that_are_well(tokens: dict[str, str], chat: FakeSlack) -> None:
+    """With every scope, in the channel, and with access to the repository; nothing is posted."""
+    assert {rating for _, rating, _ in of_tokens()} == {Rating.GOOD}
+    assert (Topic.GITHUB, Rating.GOOD, "GitHub takes the token and reads acme/web") in of_tokens()
+    assert chat.messages == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "line"),
+    [
+        ({"SLACK_BOT_TOKEN": "xoxb-other"}, (Topic.SLACK, BLOCKS, "refuses SLACK_BOT_TOKEN: invalid_auth")),
+        ({"scopes": {"chat:write", "channels:history"}}, (Topic.SLACK, BLOCKS, "lacks the scope commands")),
+        ({"scopes": {*doctor.SCOPES, "users:read"}}, (Topic.SLACK, WARNS, "does not ask for: users:read")),
+        ({"members": {"C0OTHER"}}, (Topic.SLACK, BLOCKS, "the bot is not in the channel C0DEPLOYS")),
+        ({"SLACK_API_URL": "http://127.0.0.1:9/"}, (Topic.SLACK, UNSEEN, "Slack: no answer")),
+        ({"GITHUB_TOKEN": "ghs_other"}, (Topic.GITHUB, BLOCKS, "GitHub refuses GITHUB_TOKEN")),
+        ({"GITHUB_REPOSITORY": "acme/other"}, (Topic.GITHUB, BLOCKS, "does not see acme/other")),
+        ({"GITHUB_REPOSITORY": ""}, (Topic.GITHUB, Rating.GOOD, "GitHub takes the token")),
+        ({"GITHUB_TOKEN": ""}, (Topic.GITHUB, UNSEEN, "GITHUB_TOKEN is not set")),
+    ],
+)
+def test_tokens_that_are_not(
+    broken: dict[str, Any],
+    line: tuple[Topic, Rating, str],
+    tokens: dict[str, str],
+    chat: FakeSlack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is a line; a release begins, and only Slack or GitHub shows nothing."""
+    for name, value in broken.items():
+        if name.isupper():
+            monkeypatch.setenv(name, value)
+        else:
+            setattr(chat, name, value)
+    assert [one for one in of_tokens() if one[:2] == line[:2] and line[2] in one[2]]
 
 
 class Hanging:

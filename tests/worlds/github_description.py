@@ -18,6 +18,8 @@ from tests.worlds.files import ROOT
 FILE = ROOT / "tests" / "data" / "github" / "openapi.json"
 REPO = "/repos/{owner}/{repo}"
 USED = {
+    "/rate_limit": ("get",),
+    REPO: ("get",),
     f"{REPO}/deployments": ("get", "post"),
     f"{REPO}/deployments/{{deployment_id}}/statuses": ("get", "post"),
     f"{REPO}/commits/{{commit_sha}}/pulls": ("get",),

@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from itertools import groupby, takewhile
+from typing import Any
 
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Refused
@@ -273,6 +275,59 @@ def dry_runs(found: Sequence[Permission], needs: str) -> Iterator[Diagnosis]:
     yield unseen(Topic.PERMISSIONS, f"{said}; the other lines tried the reads", fix)
 
 
+# --- the policy in force -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What one statement of a policy in force allows: a pattern of actions on a pattern of resources.
+
+    `keys`: condition keys that it asks for. A statement with NotAction or NotResource has `*` in its place.
+    """
+
+    action: str
+    resource: str
+    keys: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        """For people: where it holds is said only if it is not everywhere."""
+        return self.action if self.resource == "*" else f"{self.action} on {self.resource}"
+
+
+def grants(document: Mapping[str, Any]) -> Iterator[Grant]:
+    """What a policy document allows, statement by statement; denials narrow it, and are the simulator's to judge."""
+    for one in _many(document.get("Statement", [])):
+        if one.get("Effect") == "Allow":
+            keys = frozenset(key.lower() for asked in one.get("Condition", {}).values() for key in asked)
+            actions, resources = _many(one.get("Action", "*")), _many(one.get("Resource", "*"))
+            yield from (Grant(action, resource, keys) for action in actions for resource in resources)
+
+
+def _many(said: Any) -> list[Any]:
+    """A policy says one thing plainly, several as a list."""
+    return said if isinstance(said, list) else [said]
+
+
+def policy_in_force(principal: str, found: Iterable[Grant], wanted: Iterable[Statement], *, own: bool) -> Diagnosis:
+    """Whether a role may more than its releases need. `own`: it is the caller's, whom a person may be."""
+    known = [one for statement in wanted for one in grants({"Statement": statement.as_json()})]
+    more = sorted({str(one) for one in found if not any(_covers(ours, one) for ours in known)})
+    if not more:
+        return _good(Topic.POLICY, f"{principal} has nothing that `bluegreen iam-policy` does not print")
+    said = f"{principal} has more than a release needs: {listed(more, MOST_NAMED)}"
+    if own:
+        return _good(Topic.POLICY, f"{said}; `--role` examines the role of the Action or the bot")
+    return _warns(
+        Topic.POLICY, said, "Give it the policy that `bluegreen iam-policy` prints, and take the others away."
+    )
+
+
+def _covers(ours: Grant, theirs: Grant) -> bool:
+    """Whether a statement of ours allows all that theirs does."""
+    same = ours.action.lower() == theirs.action.lower()
+    return same and fnmatchcase(theirs.resource, ours.resource) and ours.keys <= theirs.keys
+
+
 # --- the journal's table -------------------------------------------------------------------------
 
 
@@ -284,6 +339,7 @@ class TableSettings:
     status: str  # "" when there is none
     keys: Mapping[str, str]
     recovery: bool | None = None
+    expires: bool | None = None  # whether it has time to live
     needs: str = ""
 
 
@@ -318,11 +374,11 @@ def journal(table: TableSettings, under_way: str = "") -> Iterator[Diagnosis]:
 
 def _kept(table: TableSettings) -> Iterator[Diagnosis]:
     name = f"the table `{table.name}`"
-    if table.recovery is None:
-        yield _good(Topic.JOURNAL, f"{name} is there")
-        yield unseen(Topic.JOURNAL, f"point-in-time recovery: needs {table.needs}")
-    elif table.recovery:
-        yield _good(Topic.JOURNAL, f"{name} is there, with point-in-time recovery")
+    stays = "" if table.expires is not False else "; without time to live, old answers to requests stay in it"
+    if table.needs:
+        yield unseen(Topic.JOURNAL, f"point-in-time recovery or time to live: needs {table.needs}")
+    if table.recovery is not False:
+        yield _good(Topic.JOURNAL, f"{name} is there{', with point-in-time recovery' if table.recovery else ''}{stays}")
     else:
         fix = (
             f"`aws dynamodb update-continuous-backups --table-name {table.name} "

@@ -167,7 +167,16 @@ LOOKS = (
 )
 #: What `doctor` reads, and nobody else: AWS knows no resource for these, either.
 EXAMINES = ("ec2:DescribeSubnets", "elasticloadbalancing:DescribeAccountLimits", "servicequotas:GetServiceQuota")
-ROLES = ("iam:GetInstanceProfile", "iam:GetRole", "iam:SimulatePrincipalPolicy")
+ROLES = (
+    "iam:GetInstanceProfile",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+    "iam:SimulatePrincipalPolicy",
+)
 #: Asked of the builder's agent.
 AGENTS = "ssm:DescribeInstanceInformation"
 _COMMANDS = frozenset(action for action in LOOKS if action.startswith("ssm:"))
@@ -219,11 +228,12 @@ class _Policy:
         seldom = {*_COMMANDS, "cloudwatch:GetMetricData"} - ({AGENTS} if self.builder else set())
         yield Statement("Look", [one for one in LOOKS if one not in seldom])
         yield Statement("Examine", EXAMINES)
-        yield Statement(
-            "ExamineRoles", ROLES, [self._iam(f"{kind}/*") for kind in ("instance-profile", "role", "user")]
-        )
+        policies = f"arn:{self.account.partition}:iam::*:policy/*"  # AWS's own, too
+        kinds = ("instance-profile", "role", "user")
+        yield Statement("ExamineRoles", ROLES, [*(self._iam(f"{kind}/*") for kind in kinds), policies])
         yield self.parameters()
-        yield self._journal("DescribeContinuousBackups", "DescribeTable", "GetItem", "Query")
+        seen = ("DescribeContinuousBackups", "DescribeTable", "DescribeTimeToLive")
+        yield self._journal(*seen, "GetItem", "Query")
 
     def releasing(self) -> Iterator[Statement]:
         """What orders and drivers need; a statement without an action or a resource stands for nothing."""

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -83,6 +84,7 @@ def of_service(
     """Everything but the preflight. `serving` gives the name of blue, and the id of a release that is under way."""
     blue = started(lambda: group(calls, serving()[0]))
     yield Topic.PERMISSIONS, partial(permissions, calls, config, table, role)
+    yield Topic.POLICY, partial(policy, calls, config, table, role)
     yield Topic.JOURNAL, lambda: journal(calls, table, lambda: serving()[1])
     yield Topic.HEALTH, _with(blue, Topic.HEALTH, lambda it: health(calls, it, config))
     yield Topic.QUOTAS, _with(blue, Topic.QUOTAS, partial(vcpus, calls))
@@ -186,6 +188,35 @@ def permissions(calls: Calls, config: Config, table: str, role: str) -> Iterator
     yield from doctor.permissions(found, asked, principal)
 
 
+def policy(calls: Calls, config: Config, table: str, role: str) -> Iterator[Diagnosis]:
+    """Whether the role has more than `iam-policy` prints, by the documents of its policies."""
+    principal = _principal(calls, role)
+    if ":role/" not in principal:
+        yield doctor.unseen(Topic.POLICY, "bluegreen compares the policies of roles, with `--role`")
+        return
+    wanted = iam_policy.policy(config, inventory.account(calls, config), table)
+    found = [one for document in _documents(calls, principal.rpartition("/")[2]) for one in doctor.grants(document)]
+    yield doctor.policy_in_force(principal, found, wanted, own=not role)
+
+
+def _documents(calls: Calls, role: str) -> Iterator[Answer]:
+    """Its inline policies, and the versions in force of those that are attached."""
+    for page in calls.iam.get_paginator("list_role_policies").paginate(RoleName=role):
+        for name in page["PolicyNames"]:
+            yield _read(calls.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+    for page in calls.iam.get_paginator("list_attached_role_policies").paginate(RoleName=role):
+        for one in page["AttachedPolicies"]:
+            arn = one["PolicyArn"]
+            version = calls.iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            shown = calls.iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
+            yield _read(shown["Document"])
+
+
+def _read(document: Any) -> Answer:
+    """IAM sends JSON in the form of a URL, which boto3 reads (IAM API, GetRolePolicy)."""
+    return dict(json.loads(unquote(document)) if isinstance(document, str) else document)
+
+
 def _principal(calls: Calls, role: str) -> str:
     """ARN of the role or user whose policies count; "" for root and for what IAM does not know as either."""
     if role:
@@ -271,21 +302,28 @@ def journal(calls: Calls, table: str, under_way: Callable[[], str]) -> Iterator[
         yield from doctor.journal(TableSettings(table, "", {}))
         return
     keys = {one["AttributeName"]: one["KeyType"] for one in shown["KeySchema"]}
-    recovery, needs = _recovery(calls, table)
-    settings = TableSettings(table, shown["TableStatus"], keys, recovery, needs)
+    backups, lacks = _if_permitted(lambda: calls.dynamodb.describe_continuous_backups(TableName=table))
+    living, lacks_too = _if_permitted(lambda: calls.dynamodb.describe_time_to_live(TableName=table))
+    recovery = backups.get("ContinuousBackupsDescription", {}).get("PointInTimeRecoveryDescription", {})
+    settings = TableSettings(
+        table,
+        shown["TableStatus"],
+        keys,
+        recovery=None if lacks else recovery.get("PointInTimeRecoveryStatus") == "ENABLED",
+        expires=None if lacks_too else living["TimeToLiveDescription"].get("TimeToLiveStatus") == "ENABLED",
+        needs=lacks or lacks_too,
+    )
     yield from doctor.journal(settings, under_way() if doctor.is_usable(settings) else "")
 
 
-def _recovery(calls: Calls, table: str) -> tuple[bool | None, str]:
-    """Whether point-in-time recovery is on; None with the action that is needed to see it."""
+def _if_permitted(read: Callable[[], Answer]) -> tuple[Answer, str]:
+    """The answer; {} with the action that is needed for it."""
     try:
-        shown = calls.dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+        return read(), ""
     except ClientError as error:
         if needs := lacking(error):
-            return None, needs
+            return {}, needs
         raise
-    recovery = shown.get("PointInTimeRecoveryDescription", {})
-    return recovery.get("PointInTimeRecoveryStatus") == "ENABLED", ""
 
 
 # --- the group and its target groups -------------------------------------------------------------

@@ -43,6 +43,7 @@ _NOT_A_NAME = "Table names have 3 to 255 characters, of a-z, A-Z, 0-9, '_', '-' 
 _TABLES = {
     "CreateTable", "DescribeTable", "DeleteTable", "ListTables", "UpdateTable", "TagResource", "UntagResource",
     "ListTagsOfResource", "DescribeContinuousBackups", "UpdateContinuousBackups", "DescribeLimits",
+    "DescribeTimeToLive", "UpdateTimeToLive",
 }  # fmt: skip
 
 _WORDS = {"ExpressionAttributeNames", "ExpressionAttributeValues"}

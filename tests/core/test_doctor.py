@@ -178,6 +178,60 @@ def test_dry_runs_tell_of_ec2_alone() -> None:
     assert only(doctor.dry_runs([], "iam:GetRole"), UNSEEN).fix
 
 
+# --- the policy in force ---
+
+GROUPS = "arn:aws:autoscaling:*:1:autoScalingGroup:*:autoScalingGroupName/web-v*"
+OURS = [
+    Statement("Look", ["ec2:DescribeImages"]),
+    Statement("Own", ["autoscaling:DeleteTags"], [GROUPS], {"StringEquals": {"aws:TagKeys": "a"}}),
+]
+
+
+def in_force(*statements: dict[str, Any], own: bool = False) -> Diagnosis:
+    """The line of a role with these statements."""
+    found = list(doctor.grants({"Statement": [{"Effect": "Allow", **one} for one in statements]}))
+    return doctor.policy_in_force(ROLE, found, OURS, own=own)
+
+
+NARROW = {
+    "Action": "autoscaling:deletetags",
+    "Resource": GROUPS.replace("*", "1"),
+    "Condition": {"StringLike": {"AWS:TagKeys": "a", "aws:RequestedRegion": "r"}},
+}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Action": ["ec2:DescribeImages"], "Resource": "*"},
+        NARROW,
+        {"Effect": "Deny", "Action": "*", "Resource": "*"},
+    ],
+)
+def test_a_role_that_has_no_more(statement: dict[str, Any]) -> None:
+    """The same, narrower resources, more conditions; a denial gives nothing."""
+    assert in_force(statement).rating is GOOD
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ({"Action": "ec2:Describe*", "Resource": "*"}, "ec2:Describe*"),
+        ({"Action": "s3:GetObject", "Resource": "arn:aws:s3:::x"}, "s3:GetObject on arn:aws:s3:::x"),
+        ({**NARROW, "Resource": "*"}, "autoscaling:deletetags"),
+        ({**NARROW, "Condition": {}}, f"autoscaling:deletetags on {NARROW['Resource']}"),
+        ({"NotAction": "iam:*", "Resource": "*"}, "*"),
+        ({"Action": "ec2:DescribeImages", "NotResource": "*"}, ""),
+    ],
+)
+def test_a_role_that_has_more(statement: dict[str, Any], said: str) -> None:
+    """Other actions, patterns of them, wider resources, a condition less; of a person that is no fault."""
+    line = in_force(statement)
+    assert line.rating is (WARNS if said else GOOD)
+    assert line.said.endswith(f"than a release needs: {said}") or not said
+    assert in_force(statement, own=True).rating is GOOD
+
+
 # --- the journal ---
 
 
@@ -194,6 +248,7 @@ def test_the_key_of_the_table_is_the_journal_s() -> None:
         (TableSettings("t", "DELETING", KEYS), BLOCKS, "the table `t` is DELETING"),
         (TableSettings("t", "ACTIVE", KEYS, recovery=False), WARNS, "the table `t` has no point-in-time recovery"),
         (TableSettings("t", "UPDATING", KEYS, recovery=True), GOOD, "the table `t` is there, with point-in-time"),
+        (TableSettings("t", "ACTIVE", KEYS, recovery=True, expires=False), GOOD, "old answers to requests stay in it"),
     ],
 )
 def test_tables(table: TableSettings, rating: Rating, said: str) -> None:
@@ -204,7 +259,7 @@ def test_tables(table: TableSettings, rating: Rating, said: str) -> None:
 def test_what_may_not_be_read_of_the_table() -> None:
     """It is there, and its recovery unknown; a release under way explains what is in the way."""
     table = TableSettings("t", "ACTIVE", KEYS, needs="dynamodb:DescribeContinuousBackups")
-    there, recovery, busy = doctor.journal(table, "web/production#4")
+    recovery, there, busy = doctor.journal(table, "web/production#4")
     assert (there.rating, recovery.rating, busy.rating) == (GOOD, UNSEEN, WARNS)
     assert "needs dynamodb:DescribeContinuousBackups" in recovery.said
     assert busy.said == "web/production#4 is under way"

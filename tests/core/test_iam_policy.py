@@ -124,7 +124,7 @@ def test_a_reader_changes_nothing() -> None:
     found = made(Holder.READER, image=BUILDER, checks=[{"name": "unit", "run": "true"}])
     assert list(found) == ["Look", "Examine", "ExamineRoles", "ReadImageParameters", "Journal"]
     actions = {action.partition(":")[2] for one in found.values() for action in one.actions}
-    assert all(action.startswith(("Describe", "Get", "Query", "Simulate")) for action in actions)
+    assert all(action.startswith(("Describe", "Get", "List", "Query", "Simulate")) for action in actions)
     assert "arn:aws:iam::123456789012:role/*" in found["ExamineRoles"].resources
     assert "ssm:DescribeInstanceInformation" in found["Look"].actions
     assert "ssm:DescribeInstanceInformation" not in made(Holder.READER)["Look"].actions

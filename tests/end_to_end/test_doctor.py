@@ -440,7 +440,7 @@ def test_nothing_is_in_the_way_of_a_good_set_up() -> None:
     found = examined(o)
     assert [one for one in found if one.rating in (BLOCKS, WARNS)] == []
     assert {one.topic for one in found if one.rating is UNSEEN} == {Topic.SLACK, Topic.GITHUB}
-    assert {one.topic for one in found} == set(Topic) - {Topic.POLICY}
+    assert {one.topic for one in found} == set(Topic)
     assert begins(o)
 
 
@@ -454,6 +454,22 @@ def test_a_broken_set_up_is_named(broken: Broken) -> None:
     assert [one.rating for one in named] == [broken.rating], found
     assert broken.fix in named[0].fix
     assert begins(o) is broken.begins
+
+
+def test_a_role_that_may_more_than_it_needs() -> None:
+    """Of somebody else's role it is warned; one's own may be a person's. Attached policies count, too."""
+    o = well()
+    role(o)
+    assert [one.rating for one in examined(o, role="bluegreen") if one.topic is Topic.POLICY] == [Rating.GOOD]
+    iam = o.world.client("iam")
+    wide = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}})
+    iam.attach_role_policy(
+        RoleName="bluegreen", PolicyArn=iam.create_policy(PolicyName="more", PolicyDocument=wide)["Policy"]["Arn"]
+    )
+    arn = f"arn:aws:iam::{o.aws.account}:role/ci/bluegreen"
+    line = next(one for one in examined(o, role=arn) if one.topic is Topic.POLICY)
+    assert (line.rating, line.said) == (WARNS, f"{arn} has more than a release needs: s3:*")
+    assert [one.rating for one in examined(o) if one.topic is Topic.POLICY] == [Rating.GOOD]
 
 
 def test_what_a_group_of_a_hundred_costs() -> None:

@@ -187,7 +187,7 @@ UNKNOWN: dict[str, Request] = {
     "batches": ("BatchWriteItem", {"RequestItems": {TABLE: [{"PutRequest": {"Item": at("e")}}]}}),
     "reads together": ("TransactGetItems", {"TransactItems": [{"Get": {"TableName": TABLE, "Key": at("e")}}]}),
     "statements": ("ExecuteStatement", {"Statement": f'SELECT * FROM "{TABLE}"'}),
-    "the end of an item's life": ("DescribeTimeToLive", {"TableName": TABLE}),
+    "a copy of all": ("CreateBackup", {"TableName": TABLE, "BackupName": "all"}),
 }
 
 

@@ -196,6 +196,30 @@ def test_what_instances_show_of_their_type(aws: FakeAws) -> None:
     assert {"InstanceLifecycle", "IamInstanceProfile"}.isdisjoint(small)
 
 
+def test_a_table_says_whether_it_can_be_restored_and_forgets(aws: FakeAws) -> None:
+    """Neither, until somebody says so."""
+    table, key = aws.session().client("dynamodb"), {"AttributeName": "pk"}
+    table.create_table(
+        TableName="bluegreen",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{**key, "AttributeType": "S"}],
+        KeySchema=[{**key, "KeyType": "HASH"}],
+    )
+
+    def said() -> tuple[str, str]:
+        backups = table.describe_continuous_backups(TableName="bluegreen")["ContinuousBackupsDescription"]
+        living = table.describe_time_to_live(TableName="bluegreen")["TimeToLiveDescription"]
+        return backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"], living["TimeToLiveStatus"]
+
+    assert said() == ("DISABLED", "DISABLED")
+    table.update_continuous_backups(
+        TableName="bluegreen", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    specified = {"AttributeName": "ttl", "Enabled": True}
+    table.update_time_to_live(TableName="bluegreen", TimeToLiveSpecification=specified)
+    assert said() == ("ENABLED", "ENABLED")
+
+
 def test_ssm_remembers_an_agent(aws: FakeAws) -> None:
     """An instance that is stopped stays listed, as ConnectionLost; one that was never heard is not."""
     world = World.standard(aws, instances=1)

@@ -7,12 +7,14 @@ one: the group, the launch template, the builder, the listeners. Pure: `AccountF
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from bluegreen.config import Config, MetricCheck, RunCheck
+from bluegreen.errors import ConfigError
 from bluegreen.observation import AccountFacts
 from bluegreen.release import prefixes
 
@@ -79,6 +81,31 @@ def cloudformation(statements: Iterable[Statement], config: Config, holder: Hold
         "Resources": {one: _managed(f"{name}-{one.removeprefix('Policy')}", part) for one, part in parts.items()},
         "Outputs": {"PolicyArns": {"Description": "For the parameter PolicyArns of roles", "Value": arns}},
     }
+
+
+#: GitHub's provider of OpenID Connect tokens, and whom its tokens for AWS are for (GitHub docs, OpenID Connect).
+GITHUB, AUDIENCE = "token.actions.githubusercontent.com", "sts.amazonaws.com"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[\w.-]+", re.ASCII)
+
+
+def trust(caller: str, repository: str, environment: str) -> dict[str, Any]:
+    """The trust policy of the workflows' role: only jobs of that environment of the repository may take it.
+
+    `caller`: an ARN of the account. `repository`: OWNER/NAME; ConfigError when it is another text, such as a pattern.
+    """
+    if not _REPOSITORY.fullmatch(repository):
+        hint = "Name the repository of the workflows as GitHub does, as in octocat/web."
+        what = f"is no repository: {repository}" if repository else "nothing here tells which repository it is"
+        raise ConfigError(what, where="--repository", hint=hint)
+    _, partition, _, _, account, _ = caller.split(":", 5)
+    said = {f"{GITHUB}:aud": AUDIENCE, f"{GITHUB}:sub": f"repo:{repository}:environment:{environment}"}
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": f"arn:{partition}:iam::{account}:oidc-provider/{GITHUB}"},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": said},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def _managed(name: str, part: Sequence[Statement]) -> dict[str, Any]:

@@ -510,7 +510,7 @@ class GroupDetails:
     `pools`: ARN -> name of the target groups of instances behind its load balancers. `members`: how many targets those
     have that share a forward with the group's own. `image`: the AMI of its launch template now, or the SSM parameter
     that the template names; "" when it cannot be launched any more. `page`: URL of the instances' own health check.
-    `doubts`: what could not be read, in clauses.
+    `earliest`: seconds until a new target is healthy, at the earliest. `doubts`: what could not be read, in clauses.
     """
 
     forwards: tuple[Forward, ...] = ()
@@ -521,6 +521,7 @@ class GroupDetails:
     version: str = ""  # as the group names it
     image: str = ""
     page: str = ""
+    earliest: float = 0.0
     doubts: tuple[str, ...] = ()
 
 

@@ -11,15 +11,17 @@ comment: a release of the file as it is takes the image that serves already.
 from __future__ import annotations
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from bluegreen.config import DEFAULT_ENVIRONMENT, LONGEST_NAME
+from bluegreen.config import DEFAULT_ENVIRONMENT, LONGEST_NAME, Timeouts
 from bluegreen.errors import ConfigError
 from bluegreen.observation import GROUPS_MAX, Candidate, Candidates, Forward, GroupDetails, StoppedInstance
+from bluegreen.release import duration
 
 #: The schema that the first line of the file names, beside the file.
 SCHEMA = "bluegreen.schema.json"
@@ -437,6 +439,9 @@ def _rest(made: Proposal) -> Iterator[str]:
     yield _line("checks: []", "beside target health, which is always checked; for example, over Systems Manager:")
     yield f"#  - {{name: unit, run: {json.dumps(f'curl -fsS {page}')}}}"
     yield _line(f"soak: {scalar(made.soak)}", "how long blue keeps running, for a rollback in seconds")
+    if (least := made.details.earliest) >= Timeouts().healthy:
+        why = f"a new target is healthy after {duration(least)}, at the earliest"
+        yield _line(f"timeouts: {{healthy: {math.ceil(2 * least / 60)}m}}", why)
     if made.keeps_blue:
         yield from _comment(f"Blue stays, at size 0: {made.keeps_blue}.")
         yield "retire: empty"

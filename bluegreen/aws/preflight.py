@@ -268,9 +268,14 @@ def odd_target_group(group: Answer, name: str, *, idle: bool) -> Iterator[tuple[
         yield f"no load balancer forwards to `{name}`", "Let a listener or rule forward to it, or remove it here."
 
 
+def earliest_health(group: Answer) -> float:
+    """After how many seconds a new target of the target group, as AWS shows it, is healthy at the earliest."""
+    return float(group.get("HealthCheckIntervalSeconds", 0) * group.get("HealthyThresholdCount", 0))
+
+
 def _must_be_healthy_in_time(group: Answer, name: str, config: Config) -> None:
     """A target is healthy after so many checks that passed (ELBv2 API, CreateTargetGroup); else none of green is."""
-    least = group.get("HealthCheckIntervalSeconds", 0) * group.get("HealthyThresholdCount", 0)
+    least = earliest_health(group)
     if least >= config.timeouts.healthy:
         what = f"a target of `{name}` is healthy after {duration(least)} at the earliest"
         hint = "Lower the interval or the threshold of its health check, or raise `timeouts.healthy`."

@@ -90,12 +90,14 @@ def details(calls: Calls, name: str) -> GroupDetails:
     mine = groups.target_groups(group)
     through = traffic.balancers_of(pools[arn] for arn in mine if arn in pools)
     forwards = _forwards(traffic.routes_of(calls, set(pools), through))
+    members = _members(calls, mine, forwards)
     doubts: list[str] = []
     machines = _permitted(lambda: _machines(calls), (), "which instances may be a builder", doubts)
     return GroupDetails(
         forwards=forwards,
         pools={arn: str(pool["TargetGroupName"]) for arn, pool in pools.items() if _behind(pool, through)},
-        members=_members(calls, mine, forwards),
+        members=members,
+        earliest=max((preflight.earliest_health(pools[arn]) for arn in pools.keys() & {*mine, *members}), default=0.0),
         machines=machines,
         page=_page(pools[min(mine)]) if mine and min(mine) in pools else "",
         **_launched(calls, group, doubts),

@@ -318,7 +318,9 @@ def doctor(at: Invocation, role: str) -> int:
 )
 @click.option("--terraform", "form", flag_value="terraform", help="Print it as a data source of Terraform.")
 @click.option("--cloudformation", "form", flag_value="cloudformation", help="Print a CloudFormation template of it.")
-def iam_policy(at: Invocation, holder: str, form: str | None) -> None:
+@click.option("--trust", "form", flag_value="trust", help="Print the trust policy of the workflows' role instead.")
+@click.option("--repository", metavar="OWNER/NAME", default="", help="With --trust: whose.  [default: by git's origin]")
+def iam_policy(at: Invocation, holder: str, form: str | None, repository: str) -> None:
     """Print the IAM policy for a role that releases this service.
 
     It names what the configuration and AWS show: the group, its template, roles and alarms.
@@ -327,6 +329,10 @@ def iam_policy(at: Invocation, holder: str, form: str | None) -> None:
 
     config = at.config()
     engine = at.engine(config)
+    if form == "trust":
+        named = repository or invocation.repository_of(_folder(at))
+        _say_lines(json.dumps(iam_policy.trust(engine.who(), named, config.environment), indent=2))
+        return
     facts = engine.account(config)
     made = iam_policy.policy(config, facts, engine.table, iam_policy.Holder(holder))
     document = iam_policy.document(made)

@@ -117,6 +117,14 @@ def source_of(commit: str, folder: Path) -> dict[str, str]:
     return {"title": one_line(title)[:300], "author": one_line(author)[:100]} if title else {}
 
 
+def repository_of(folder: Path) -> str:
+    """OWNER/NAME of the folder's origin on GitHub or a server like it; empty where git names none."""
+    from bluegreen import workflows
+
+    found = workflows.repository_of(told_by_git(folder, "remote", "get-url", "origin"))
+    return found[1] if found else ""
+
+
 def _git(folder: Path, revision: str) -> str:
     """The revision's full SHA; empty when there is no git, no repository or no such commit."""
     return told_by_git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")

@@ -97,7 +97,7 @@ def test_what_reaches_the_group(aws: FakeAws) -> None:
         **{arn: {own: 100, idle: 0} for arn in world.listeners},
         **{arn: {own: 0, idle: 100} for arn in world.previews},
     }
-    assert found.page == "http://localhost:80/healthz"
+    assert (found.page, found.earliest) == ("http://localhost:80/healthz", 30.0)
 
 
 def test_stopped_instances_may_be_builders(aws: FakeAws) -> None:

@@ -11,9 +11,11 @@ import parliament
 import pytest
 
 from bluegreen.config import parse
-from bluegreen.iam_policy import LONGEST, MARKS, Holder, Statement, cloudformation, document, policy, terraform
+from bluegreen.errors import ConfigError
+from bluegreen.iam_policy import LONGEST, MARKS, Holder, Statement, cloudformation, document, policy, terraform, trust
 from bluegreen.observation import AccountFacts
 from tests.worlds.account import BUILDER, FACTS, LISTENER, METRIC, RULE, full
+from tests.worlds.files import ROOT
 from tests.worlds.release import small
 
 #: Actions on several kinds of resources, of which other statements have the others, or the service has but one.
@@ -197,3 +199,23 @@ def test_the_linter_of_policies_has_nothing_to_say() -> None:
     wide = {action for one in found if one.issue == "RESOURCE_STAR" for action in one.detail}
     assert wide == WIDE
     assert {row["action"] for one in found if one.issue == "RESOURCE_MISMATCH" for row in one.detail} == SPLIT
+
+
+# --- who may take the role -------------------------------------------------------------------------------
+
+
+def test_the_trust_policy_names_the_repository_and_its_environment() -> None:
+    """The example is what is printed for the sample service."""
+    shown = trust("arn:aws:sts::123456789012:assumed-role/ann/ann", "acme/web", "production")
+    assert shown == json.loads((ROOT / "examples" / "trust-policy.json").read_text())
+    chinese = trust("arn:aws-cn:iam::123456789012:user/ann", "acme/web", "qa")["Statement"][0]
+    assert chinese["Principal"]["Federated"].startswith("arn:aws-cn:iam::123456789012:oidc-provider/")
+    assert "repo:acme/web:environment:qa" in str(chinese)
+
+
+@pytest.mark.parametrize("named", ["", "web", "acme/*", "https://github.com/acme/web"])
+def test_a_trust_policy_for_no_one_repository_is_refused(named: str) -> None:
+    """A pattern would let others in."""
+    with pytest.raises(ConfigError) as error:
+        trust("arn:aws:iam::123456789012:user/ann", named, "production")
+    assert (error.value.where, "octocat/web" in error.value.hint) == ("--repository", True)

@@ -345,6 +345,14 @@ def test_a_group_that_must_not_be_deleted_is_kept(one: Candidate, why: str) -> N
     assert why in " ".join(text(it).split())
 
 
+def test_slow_health_checks_get_the_time_that_they_need() -> None:
+    """Or a release would be refused: its targets could not be healthy in time."""
+    assert "timeouts" not in read(made(replace(DETAILS, earliest=599.0)))
+    it = made(replace(DETAILS, earliest=610.0))
+    assert parse(read(it)).timeouts.healthy == 21 * 60
+    assert "timeouts: {healthy: 21m}           # a new target is healthy after 10m 10s, at the earliest" in text(it)
+
+
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1), st.sampled_from(["", " ", "#", ": "]))
 @example("1:30", "")
 @example("0x1f", "")

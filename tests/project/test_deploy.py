@@ -295,7 +295,7 @@ def test_the_example_is_the_trust_policy_of_the_template() -> None:
     text = json.dumps(said["AssumeRolePolicyDocument"])
     names = {
         "{makes_provider}": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
-        "{var.repository}": "OWNER/web",
+        "{var.repository}": "acme/web",
         "{var.github_environment}": template("github")["Parameters"]["GitHubEnvironment"]["Default"],
     }
     for mark, name in names.items():

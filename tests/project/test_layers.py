@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "iam_policy": {"events", "release", "observation", "config", "errors"},
     "doctor": {"iam_policy", "release", "observation", "config", "errors"},
     "tokens": {"doctor", "config", "errors"},
-    "proposal": {"observation", "config", "errors"},
+    "proposal": {"events", "release", "observation", "config", "errors"},
     "workflows": {"config", "errors"},
     "phases": {"aws_commands", "events", "release", "observation", "schedules", "config", "errors"},
     "dry_run": {"phases", "schedules", "events", "release", "observation", "config", "errors"},

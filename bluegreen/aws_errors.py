@@ -73,7 +73,9 @@ def translate(error: ClientError | BotoCoreError, service: str = "", *, on: str 
     if isinstance(error, ClientError):
         return _refused(error, service, on)
     if isinstance(error, NoRegionError):
-        return ConfigError("no AWS region is set", hint="Set `region` in bluegreen.yml, or AWS_REGION.")
+        return ConfigError(
+            "no AWS region is set", hint="Set AWS_REGION, or `region` in bluegreen.yml, or give `--region`."
+        )
     if isinstance(error, _SETTINGS):
         hint = "Check the AWS settings of this process (AWS_PROFILE, AWS_REGION, AWS_CONFIG_FILE)."
         return ConfigError(_words(error), where="AWS", hint=hint)

@@ -199,7 +199,7 @@ def propose(found: Candidates, one: Candidate, details: GroupDetails, wishes: Wi
     """What the file will say; ConfigError where nobody can know it."""
     service, environment = named_after(one, wishes.environment)
     traffic = _traffic(found, one, details)
-    builder, ami, source = _image(details, wishes)
+    builder, ami, source = _image(details, wishes, service)
     made = Proposal(
         candidate=one,
         details=details,
@@ -214,7 +214,7 @@ def propose(found: Candidates, one: Candidate, details: GroupDetails, wishes: Wi
         ami=ami,
         listeners=traffic.listeners,
         previews=traffic.previews,
-        likely=likely(details),
+        likely=likely(details, service),
     )
     said = {key: value for key in ("overlap", "soak") if (value := getattr(wishes, key))}
     return replace(made, **said)
@@ -301,20 +301,21 @@ def _odd_way(way: Forward, own: str, idle: str) -> str:
 # --- the image -----------------------------------------------------------------------------------
 
 
-def likely(details: GroupDetails) -> StoppedInstance | None:
-    """The only stopped instance whose name or tags are about building."""
+def likely(details: GroupDetails, service: str) -> StoppedInstance | None:
+    """The stopped instance whose name or tags are about building; of several the one with the name of the service."""
     hinted = [one for one in details.machines if one.hinted]
-    return hinted[0] if len(hinted) == 1 else None
+    own = [one for one in hinted if service in one.name.lower()]
+    return next((some[0] for some in (hinted, own) if len(some) == 1), None)
 
 
-def _image(details: GroupDetails, wishes: Wishes) -> tuple[dict[str, str], str, str]:
+def _image(details: GroupDetails, wishes: Wishes, service: str) -> tuple[dict[str, str], str, str]:
     """Builder, AMI and why. A build needs commands that nobody but its owner knows: none is guessed and run as root."""
     if wishes.ami and (wishes.run or wishes.builder):
         raise ConfigError(
             "stands beside a builder", where="--ami", hint="Give either `--ami`, or `--builder` and `--run`."
         )
     if wishes.run:
-        machine = _builder(details, wishes.builder)
+        machine = _builder(details, wishes.builder, service)
         return {**_as_key(details, machine), "run": wishes.run}, "", f"the stopped instance {_told(machine)}"
     if wishes.builder:
         hint = "Say with `--run` which commands bring it to $BLUEGREEN_COMMIT; it runs them as root."
@@ -326,9 +327,9 @@ def _image(details: GroupDetails, wishes: Wishes) -> tuple[dict[str, str], str, 
     raise ConfigError(f"there is no image to release{gone}", where="image", hint=hint)
 
 
-def _builder(details: GroupDetails, named: str) -> StoppedInstance:
+def _builder(details: GroupDetails, named: str, service: str) -> StoppedInstance:
     """The stopped instance that is meant."""
-    if not named and (one := likely(details)):
+    if not named and (one := likely(details, service)):
         return one
     meant = [one for one in details.machines if named in (one.id, one.name)] if named else []
     if len(meant) == 1:

@@ -265,7 +265,7 @@ def _show(files: Sequence[File]) -> None:
     """The files as they would be; of the schema there is a command for."""
     for one in files:
         if one.path.name == proposal.SCHEMA or one.state == LEFT_OUT:
-            why = one.why or "`bluegreen schema` prints it"
+            why = f"{one.why}: give it with `--action`" if one.why else "`bluegreen schema` prints it"
             output.say(f"\n# --- {_shown(one.path)}: {why}")
             continue
         output.say(f"\n# --- {_shown(one.path)}{f' ({one.why})' if one.why else ''}")
@@ -278,6 +278,7 @@ def _next_steps(at: Invocation, files: Sequence[File]) -> list[str]:
     more = "".join(f" --{name} {value}" for name in ("config", "table") if (value := _given(at, name)))
     table = at.table or "bluegreen"
     steps = [
+        f"bluegreen doctor{more}: every precondition of a release, with what to do",
         f"bluegreen plan{more}: every change of a release, in order; it changes nothing",
         f"bluegreen release{more}: it makes the DynamoDB table {table}, the journal, if that is missing",
     ]
@@ -299,7 +300,7 @@ def _given(at: Invocation, option: str) -> str | None:
 def _as_object(made: Proposal | None, files: Sequence[File], steps: list[str], *, texts: bool) -> dict[str, Any]:
     told = {"service": f"{made.service}/{made.environment}", **_known(made)} if made else {}
     listed = [
-        {"path": str(one.path), "state": one.state, "why": one.why, **({"text": one.text} if texts else {})}
+        {"path": _shown(one.path), "state": one.state, "why": one.why, **({"text": one.text} if texts else {})}
         for one in files
     ]
     return {"schema_version": entry_points.SCHEMA_VERSION, **told, "files": listed, "next": steps}

@@ -261,6 +261,15 @@ def test_an_image_that_is_named_is_taken() -> None:
     assert read(made(replace(DETAILS, image="resolve:ssm:/web")))["image"] == {"ami": "resolve:ssm:/web"}
 
 
+def test_of_several_builders_the_one_of_the_service_is_shown() -> None:
+    """By its name; else none is."""
+    others = (StoppedInstance("i-0c", "api-builder", hinted=True), StoppedInstance("i-0d", "web-old"))
+    it = made(replace(DETAILS, machines=(*others, BUILDER)))
+    assert it.likely == BUILDER
+    assert made(replace(DETAILS, machines=(*others, BUILDER)), service="shop").likely == BUILDER
+    assert made(replace(DETAILS, machines=(*others, replace(BUILDER, name="builder")))).likely is None
+
+
 @pytest.mark.parametrize(
     ("machines", "named", "key"),
     [

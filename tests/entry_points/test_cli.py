@@ -555,7 +555,7 @@ def _asked_by(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> list[Split
     result = run("status", *options)
     if not asked:
         assert result.exit_code == 2
-        assert "Set `region` in bluegreen.yml, or AWS_REGION." in result.stderr
+        assert "Set AWS_REGION, or `region` in bluegreen.yml, or give `--region`." in result.stderr
     return asked
 
 

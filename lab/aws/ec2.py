@@ -7,6 +7,7 @@ image     pending --image--> available | failed
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 from collections.abc import Callable, Iterable
@@ -270,6 +271,8 @@ class Ec2:
         if instance := self._still(instance_id, start):
             instance.booted = self.engine.now
             self.engine.machines.start(instance_id, instance.image)
+            if instance.start == 1 and _ends_itself(instance.launch):  # cloud-init runs user data once
+                self._switch_off(instance)
 
     def _stopped(self, instance_id: str, start: int) -> None:
         if instance := self._still(instance_id, start):
@@ -714,6 +717,12 @@ def _tag_row(row: Params, name: str) -> list[str] | None:
         return [row["Value"]] if row["Key"] == name[4:] else []
     key = {"resource-id": "ResourceId", "resource-type": "ResourceType", "key": "Key", "value": "Value"}.get(name)
     return [row[key]] if key else None
+
+
+def _ends_itself(launch: Params) -> bool:
+    """Whether its user data shuts the machine down; `shutdown` in it is a command at the beginning of a line."""
+    told = base64.b64decode(launch.get("UserData") or "").decode(errors="replace")
+    return any(line.startswith("shutdown ") for line in told.splitlines())
 
 
 def _wrong_state(instance: FakeInstance, verb: str) -> ErrorAnswer:

@@ -36,6 +36,7 @@ from lab.aws.refreshes import Refreshes
 from lab.aws.scaling import Scaling
 from lab.aws.schedules import Schedules
 from lab.aws.server import FakeAwsServer
+from lab.aws.stacks import Stacks
 from lab.aws.tables import Tables
 from lab.aws.targets import Targets
 from lab.aws.traffic import Traffic
@@ -98,6 +99,7 @@ class FakeAws:
     def _build(self) -> None:
         ec2, templates = Ec2(self.engine, self._zones, self.account), Templates(self.engine)
         self._ec2 = ec2
+        self._stacks = Stacks(ec2, lambda: self._moto("cloudformation"))
         self._targets = Targets(self.engine, lambda: self._moto("elbv2"))
         self._listeners = Listeners(lambda: self._moto("elbv2"), self._balancing_changed)
         scaling = Scaling(self.engine, ec2, templates, self._targets)
@@ -247,6 +249,8 @@ class FakeAws:
         status, headers, body = handler(asked, asked.url, asked.headers)
         if request.mutating and request.service == "ec2":
             self._subnets = None
+        if request.mutating and request.service == "cloudformation":
+            self._stacks.changed()
         if request.mutating and request.service == "elbv2":
             self._balancing_changed()
         return Answer(int(status), dict(headers), body if isinstance(body, bytes) else str(body).encode())

@@ -26,7 +26,7 @@ from tests.project.test_references import PAGES
 from tests.worlds.files import ROOT
 
 #: Programs of others that the pages use.
-PROGRAMS = {"aws", "cd", "cp", "docker", "gh", "make", "pip", "zip", ".venv/bin/python"}
+PROGRAMS = {"aws", "cd", "cp", "docker", "gh", "git", "make", "pip", "zip", ".venv/bin/python"}
 #: What stands for something that the reader has to know, and fails where it is not replaced. Names of the sample
 #: service and of its host, web.example.com, are none: `bluegreen doctor` says which of them do not exist.
 PLACEHOLDER = re.compile(

@@ -43,6 +43,7 @@ OTHERS_KEYS = {"actions", "contents", "deployment", "deployments", "file", "id-t
 #: Commands of AWS's command line that are no operations of the API, with their options; and options of every command.
 OF_ITS_OWN = {
     ("cloudformation", "deploy"): {"stack-name", "template-file", "capabilities", "parameter-overrides"},
+    ("ec2", "wait"): {"instance-ids"},
     ("ecr", "get-login-password"): set[str](),
     ("logs", "tail"): {"follow"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -114,21 +115,30 @@ def _which_group(found: Candidates) -> str:
 
 def _answers(details: GroupDetails, wishes: Wishes, service: str) -> Wishes:
     """What only a person knows: the service's name, and how an image is built."""
-    wishes = replace(wishes, service=wishes.service or click.prompt("The service's name", default=service))
+    named = wishes.service or click.prompt("The service's name", default=service, value_proc=_name)
+    wishes = replace(wishes, service=named)
     if wishes.ami or wishes.run or not details.machines:
         return wishes
-    machine = wishes.builder or _which_builder(details)
+    machine = wishes.builder or _which_builder(details, service)
     if not machine:
         return wishes
     output.say("Which commands bring it to the commit $BLUEGREEN_COMMIT? They run as root, at each release.")
     return replace(wishes, builder=machine, run=click.prompt("Commands"))
 
 
-def _which_builder(details: GroupDetails) -> str:
+def _name(said: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", said.strip()):
+        raise click.BadParameter(config.NAMES)
+    return said.strip()
+
+
+def _which_builder(details: GroupDetails, service: str) -> str:
     rows = [(str(n), one.id, one.name, "yes" if one.managed else "no") for n, one in enumerate(details.machines, 1)]
     output.table(("", "stopped instance", "name", "in Systems Manager"), rows)
     text = "Which one makes your images? (0: none, releases take an image that is there)"
-    number: int = click.prompt(text, type=click.IntRange(0, len(rows)), default=0)
+    likely = proposal.likely(details, service)
+    usual = details.machines.index(likely) + 1 if likely else 0
+    number: int = click.prompt(text, type=click.IntRange(0, len(rows)), default=usual)
     return details.machines[number - 1].id if number else ""
 
 
@@ -226,8 +236,16 @@ def _checkout(folder: Path) -> workflows.Origin | None:
 
 def _which_action() -> str:
     output.say("Which repository has the Action, and which tag or commit of it? As in octocat/bluegreen@v1.")
-    said: str = click.prompt("The Action (leave it empty to write no workflows)", default="", show_default=False)
-    return workflows.checked(said.strip()) if said.strip() else ""
+    text = "The Action (leave it empty to write no workflows)"
+    said: str = click.prompt(text, default="", show_default=False, value_proc=_action)
+    return said
+
+
+def _action(said: str) -> str:
+    try:
+        return workflows.checked(said.strip()) if said.strip() else ""
+    except ConfigError as error:
+        raise click.BadParameter(error.hint) from None
 
 
 # --- what is said ----------------------------------------------------------------------------------------

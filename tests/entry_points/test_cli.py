@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -349,8 +350,14 @@ def test_a_doctor_says_what_is_in_the_way(engine: type[_Engine], monkeypatch: py
 
 
 def test_the_schema_is_printed(engine: type[_Engine]) -> None:
-    """What editors read; no configuration is needed for it."""
-    assert json.loads(run("schema").stdout)["properties"]["service"]["description"]
+    """What editors read, as SchemaStore and the entry for its catalog have it; no configuration is needed for it."""
+    schema = json.loads(run("schema").stdout)
+    assert schema["properties"]["service"]["description"]
+    entry = re.search(r"(?s)```json\n(.*?)```", (ROOT / "docs" / "configuration.md").read_text())
+    assert entry
+    catalog = json.loads(entry[1])
+    assert (schema["$id"], schema["title"]) == (catalog["url"], catalog["name"])
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
 
 
 def test_help_tells_what_every_command_does_in_a_whole_sentence() -> None:

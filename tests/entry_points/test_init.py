@@ -269,7 +269,7 @@ def test_a_person_is_asked_for_what_nobody_else_knows(build: Build, terminal: No
     """Which group, its service's name, the builder and its commands; then whether to write."""
     build()
     build(service="api")
-    result = run("init", typed="2\nshop\n2\nmake install\n\n")
+    result = run("init", typed="2\nThe Shop\nshop\n\nmake install\n\n")
     assert result.exit_code == 0, result.output
     made = config.load("bluegreen.yml")
     assert (made.id, made.group) == ("shop/production", "web-asg")
@@ -281,9 +281,9 @@ def test_a_person_is_asked_for_what_nobody_else_knows(build: Build, terminal: No
 def test_who_says_no_gets_no_files(build: Build, terminal: None, folder: Path) -> None:
     """Nor does who wants none for GitHub get any."""
     build()
-    assert run("init", typed="\n\nn\n").exit_code == 1
+    assert run("init", typed="\n0\nn\n").exit_code == 1
     assert [path.name for path in folder.iterdir()] == [".git"]
-    assert run("init", "--no-workflows", typed="\n\ny\n").exit_code == 0
+    assert run("init", "--no-workflows", typed="\n0\ny\n").exit_code == 0
     assert sorted(path.name for path in folder.iterdir()) == [".git", "bluegreen.schema.json", "bluegreen.yml"]
 
 
@@ -291,7 +291,7 @@ def test_the_address_is_asked_for(build: Build, terminal: None, folder: Path, mo
     """Where nothing tells it."""
     build()
     monkeypatch.setattr(initializing, "_source", lambda: None)
-    assert run("init", typed="\n\noctocat/bluegreen@v1\ny\n").exit_code == 0
+    assert run("init", typed="\n0\noctocat\noctocat/bluegreen@v1\ny\n").exit_code == 0
     assert "uses: octocat/bluegreen@v1\n" in (folder / ".github/workflows/release.yml").read_text()
 
 

@@ -201,6 +201,15 @@ def test_the_linter_of_policies_has_nothing_to_say() -> None:
     assert {row["action"] for one in found if one.issue == "RESOURCE_MISMATCH" for row in one.detail} == SPLIT
 
 
+def test_a_packed_source_is_of_this_service_in_its_bucket() -> None:
+    """Nobody packs without a builder that fetches it from there."""
+    builder = {"tag": "web-builder", "run": "make", "source": {"bucket": "sources"}}
+    found = made(image={"builder": builder})
+    assert found["PackedSource"].resources == ["arn:aws:s3:::sources/bluegreen/web/production/*"]
+    assert found["LookAtTheBucket"].resources == ["arn:aws:s3:::sources"]
+    assert "PackedSource" not in made()
+
+
 # --- who may take the role -------------------------------------------------------------------------------
 
 

@@ -251,7 +251,9 @@ def _statement_and_why(one: Permission) -> tuple[str, str]:
 
 
 def _denied(statement: str, why: str, actions: Sequence[str]) -> Diagnosis:
-    said = f"{listed(actions)} {'is' if len(actions) == 1 else 'are'} not allowed{f', {why}' if why else ''}"
+    said = (
+        f"{listed(actions, MOST_NAMED)} {'is' if len(actions) == 1 else 'are'} not allowed{f', {why}' if why else ''}"
+    )
     fix = f"`bluegreen iam-policy` prints the statement that is missing: {statement}."
     if why:
         fix = "Ask who keeps that policy: to add the action to the role's own is not enough."
@@ -433,12 +435,18 @@ def _finding(one: Finding) -> Diagnosis:
 
 def no_plan(error: BlueGreenError) -> Iterator[Diagnosis]:
     """The line of a preflight that was refused; what comes behind it was not examined."""
-    of_builder = error.where.startswith("image.builder")
-    topic = Topic.BUILDER if of_builder else _PLACES.get(error.where.partition(".")[0], Topic.FINDINGS)
-    if not of_builder:  # which has lines of its own
-        yield failed(topic, error)
+    topic = _PLACES.get(error.where.partition(".")[0], Topic.FINDINGS)
+    yield failed(topic, error)
+    fix = f"First do what the line `{topic}` says."
+    if topic is Topic.GROUP:
+        yield unseen(Topic.TRAFFIC, "needs the group", fix)
     if topic is not Topic.FINDINGS:
-        yield unseen(Topic.FINDINGS, "what else `bluegreen plan` finds", f"First do what the line `{topic}` says.")
+        yield unseen(Topic.FINDINGS, "what else `bluegreen plan` finds", fix)
+
+
+def is_of_builder(error: BlueGreenError) -> bool:
+    """Whether a preflight was refused for the builder, which has lines of its own."""
+    return error.where.startswith("image.builder")
 
 
 # --- health checks -------------------------------------------------------------------------------
@@ -544,6 +552,11 @@ def builder(found: BuilderSettings) -> Iterator[Diagnosis]:
         "policy AmazonSSMManagedInstanceCore, and the instance the SSM agent and a way to SSM's endpoints."
     )
     yield _warns(Topic.BUILDER, said, fix)
+
+
+def bucket(name: str) -> Diagnosis:
+    """The bucket of the packed commit, which was found."""
+    return _good(Topic.BUILDER, f"the bucket {name} of the packed commit is in this account and region")
 
 
 # --- quotas and addresses ------------------------------------------------------------------------

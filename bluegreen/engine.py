@@ -887,11 +887,23 @@ class Engine:
         from bluegreen import doctor
 
         try:
-            _, baseline = self._found(config, self._record(config.id))
+            yield from doctor.plan(self._examinable(config))
         except BlueGreenError as error:
             yield from doctor.no_plan(error)
-        else:
-            yield from doctor.plan(baseline)
+
+    def _examinable(self, config: Config) -> Baseline:
+        """What a release would start from. A builder that is not ready hides nothing that comes behind it."""
+        from bluegreen import doctor
+        from bluegreen.aws import examination
+
+        record = self._record(config.id)
+        try:
+            return self._found(config, record)[1]
+        except BlueGreenError as error:
+            image = doctor.is_of_builder(error) and examination.image_of(self._calls(config), self._serving(config)[0])
+            if not image:
+                raise
+        return self._found(config, record, ami=image)[1]
 
     def _kept(self, release: Release, images: Sequence[str]) -> Kept:
         """Which of these images are there, asked once, where the release was made."""

@@ -259,6 +259,7 @@ class _Policy:
         kinds = ("instance-profile", "role", "user")
         yield Statement("ExamineRoles", ROLES, [*(self._iam(f"{kind}/*") for kind in kinds), policies])
         yield self.parameters()
+        yield self._bucket()
         seen = ("DescribeContinuousBackups", "DescribeTable", "DescribeTimeToLive")
         yield self._journal(*seen, "GetItem", "Query")
 
@@ -314,13 +315,16 @@ class _Policy:
 
     def _source(self) -> Iterator[Statement]:
         """Whoever signs a URL for the builder must be allowed to read there. HeadBucket is asked for as ListBucket."""
-        source = self.builder.source if self.builder else None
-        if source is None:
-            return
-        bucket = f"arn:{self.account.partition}:s3:::{source.bucket}"
         packed = ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")
-        yield Statement("PackedSource", packed, [f"{bucket}/bluegreen/{self.config.id}/*"])
-        yield Statement("LookAtTheBucket", ["s3:ListBucket"], [bucket])
+        yield Statement("PackedSource", packed, [f"{one}/bluegreen/{self.config.id}/*" for one in self._buckets()])
+        yield self._bucket()
+
+    def _bucket(self) -> Statement:
+        return Statement("LookAtTheBucket", ["s3:ListBucket"], self._buckets())
+
+    def _buckets(self) -> list[str]:
+        source = self.builder.source if self.builder else None
+        return [f"arn:{self.account.partition}:s3:::{source.bucket}"] if source else []
 
     def _commands(self) -> Iterator[Statement]:
         send = ["ssm:SendCommand"]

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bluegreen import doctor, iam_policy
-from bluegreen.aws import builder, groups, inventory, tags, traffic
+from bluegreen.aws import builder, groups, inventory, sources, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls, started
 from bluegreen.aws_errors import code, lacking, translate
 from bluegreen.config import Config
@@ -93,6 +93,8 @@ def of_service(
     if config.image.builder is not None:
         yield Topic.BUILDER, partial(the_builder, calls, config)
         yield Topic.QUOTAS, partial(images, calls)
+        if config.image.builder.source is not None:
+            yield Topic.BUILDER, partial(bucket, calls, config, config.image.builder.source.bucket)
 
 
 def _with(
@@ -220,11 +222,22 @@ def _read(document: Any) -> Answer:
 def _principal(calls: Calls, role: str) -> str:
     """ARN of the role or user whose policies count; "" for root and for what IAM does not know as either."""
     if role:
-        return str(calls.iam.get_role(RoleName=role.rpartition("/")[2])["Role"]["Arn"])
+        return _role(calls, role.rpartition("/")[2])
     kind, _, name = calls.caller.split(":", 5)[5].partition("/")
     if kind == "assumed-role":  # without the path that the simulator wants
-        return str(calls.iam.get_role(RoleName=name.partition("/")[0])["Role"]["Arn"])
+        return _role(calls, name.partition("/")[0])
     return calls.caller if kind == "user" and ":iam:" in calls.caller else ""
+
+
+def _role(calls: Calls, name: str) -> str:
+    """Its ARN; ConfigError when there is none of this name."""
+    try:
+        return str(calls.iam.get_role(RoleName=name)["Role"]["Arn"])
+    except ClientError as error:
+        if code(error) != "NoSuchEntity":
+            raise
+        what = f"there is no role `{name}` in account {calls.account[0]}"
+        raise ConfigError(what, where="--role", hint="Correct the name; a role has it without its path.") from None
 
 
 def _simulated(calls: Calls, principal: str, asked: Simulation) -> Iterator[Permission]:
@@ -367,6 +380,19 @@ def _target_group(calls: Calls, shown: Answer) -> TargetGroupSettings:
 
 
 # --- the builder ---------------------------------------------------------------------------------
+
+
+def image_of(calls: Calls, blue: str) -> str:
+    """The image that a group launches from its template; "" when it does not say."""
+    found = groups.known(groups.describe(calls, blue)[blue])
+    version = templates.resolved(templates.look(calls, found.template), found.template_version)
+    return str(templates.data(calls, found.template, version).get("ImageId", ""))
+
+
+def bucket(calls: Calls, config: Config, name: str) -> Iterator[Diagnosis]:
+    """Whether the bucket from which the builder gets the packed commit is there."""
+    sources.must_be_here(calls, config)
+    yield doctor.bucket(name)
 
 
 def the_builder(calls: Calls, config: Config) -> Iterator[Diagnosis]:

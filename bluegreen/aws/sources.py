@@ -20,14 +20,14 @@ WHERE = "image.builder.source.bucket"
 
 def put(calls: Calls, config: Config, key: str, packed: IO[bytes]) -> None:
     """Put the archive there (S3 API, PutObject). ConfigError when the bucket is missing, elsewhere, or another's."""
+    must_be_here(calls, config)
+    calls.s3.put_object(Bucket=_bucket(config), Key=key, Body=packed, ExpectedBucketOwner=calls.account[0])
+
+
+def must_be_here(calls: Calls, config: Config) -> None:
+    """ConfigError otherwise: a presigned URL is good in one region, and the source is for nobody else's bucket."""
     bucket = _bucket(config)
     account, region = calls.account
-    _must_be_here(calls, bucket, account, region)
-    calls.s3.put_object(Bucket=bucket, Key=key, Body=packed, ExpectedBucketOwner=account)
-
-
-def _must_be_here(calls: Calls, bucket: str, account: str, region: str) -> None:
-    """A presigned URL is good in one region alone, and the source is for nobody else's bucket."""
     try:
         shown = calls.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
     except ClientError as error:

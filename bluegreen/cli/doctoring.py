@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +15,8 @@ from bluegreen.cli.invocation import Invocation
 from bluegreen.doctor import Diagnosis, Rating
 
 _COLOURS = {Rating.BLOCKS: "red", Rating.WARNS: "yellow", Rating.UNSEEN: "cyan"}
+#: A column of text that is narrower is not worth reading.
+_NARROWEST = 30
 _RATING, _TOPIC = (max(map(len, words)) for words in (Rating, doctor.Topic))
 
 
@@ -34,9 +39,26 @@ def examine(at: Invocation, role: str) -> int:
 
 def _print(one: Diagnosis) -> None:
     """What to do stands below, where the eye looks for it."""
-    output.say(f"{one.rating:<{_RATING}}  {one.topic:<{_TOPIC}}  {one.said}", colour=_COLOURS.get(one.rating))
-    if one.fix:
-        output.say(f"{'':<{_RATING + _TOPIC + 4}}{one.fix}")
+    head = f"{one.rating:<{_RATING}}  {one.topic:<{_TOPIC}}  "
+    for line in _wrapped(head, one.said):
+        output.say(line, colour=_COLOURS.get(one.rating))
+    for line in _wrapped(" " * len(head), one.fix) if one.fix else ():
+        output.say(line)
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    """On a terminal lines end with it, and keep the column; elsewhere a line is whole, for grep."""
+    if not sys.stdout.isatty():
+        return [f"{head}{text}"]
+    width = max(shutil.get_terminal_size().columns, len(head) + _NARROWEST)
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,  # a command is copied whole
+    )
 
 
 def _counts(found: Sequence[Diagnosis]) -> Iterator[str]:

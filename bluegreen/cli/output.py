@@ -169,7 +169,8 @@ def failure(error: BlueGreenError, release: Release | None = None, *, as_json: b
 
 def say(text: str, *, err: bool = False, colour: str | None = None) -> None:
     """Print, with control characters escaped: names and answers come from others. A colour is for terminals alone."""
-    click.echo(click.style(wording.visible(text), fg=colour), err=err)
+    shown = wording.visible(text)
+    click.echo(click.style(shown, fg=colour) if colour else shown, err=err)
 
 
 def hint(text: str, *, err: bool = False) -> None:

@@ -315,17 +315,18 @@ def test_findings_stand_where_they_belong(
 @pytest.mark.parametrize(
     ("error", "topics"),
     [
-        (ConfigError("x", where="group"), {Topic.GROUP: BLOCKS, Topic.FINDINGS: UNSEEN}),
-        (ConfigError("x", where="groups"), {Topic.GROUP: BLOCKS, Topic.FINDINGS: UNSEEN}),
+        (ConfigError("x", where="group"), {Topic.GROUP: BLOCKS, Topic.TRAFFIC: UNSEEN, Topic.FINDINGS: UNSEEN}),
+        (ConfigError("x", where="groups"), {Topic.GROUP: BLOCKS, Topic.TRAFFIC: UNSEEN, Topic.FINDINGS: UNSEEN}),
         (ConfigError("x", where="traffic.target_groups.0"), {Topic.TRAFFIC: BLOCKS, Topic.FINDINGS: UNSEEN}),
         (ConfigError("x", where="timeouts.healthy"), {Topic.HEALTH: BLOCKS, Topic.FINDINGS: UNSEEN}),
-        (ConfigError("x", where="image.builder.tag"), {Topic.FINDINGS: UNSEEN}),
         (ConfigError("x", where="image.ami"), {Topic.FINDINGS: BLOCKS}),
         (AwsError("x", code="x", operation="DescribeListeners"), {Topic.FINDINGS: UNSEEN}),
     ],
 )
 def test_a_preflight_that_ends_early(error: BlueGreenError, topics: dict[Topic, Rating]) -> None:
-    """Its line is that of what is wrong; a builder has lines of its own; the rest was not examined."""
+    """Its line is that of what is wrong; the rest was not examined. A builder has lines of its own."""
+    assert not doctor.is_of_builder(error)
+    assert doctor.is_of_builder(ConfigError("x", where="image.builder.tag"))
     assert {one.topic: one.rating for one in doctor.no_plan(error)} == topics
 
 
@@ -380,6 +381,11 @@ def test_a_builder_that_ssm_knows() -> None:
     assert "was heard before" in only(doctor.builder(replace(known, heard="")), GOOD).said
     assert "role of builder needs" in only(doctor.builder(replace(known, agent="")), WARNS).fix
     assert "no instance profile" in only(doctor.builder(replace(known, agent="", profile="")), WARNS).said
+
+
+def test_a_bucket_that_is_here() -> None:
+    """It is named."""
+    assert doctor.bucket("packed").said == "the bucket packed of the packed commit is in this account and region"
 
 
 def test_quotas() -> None:

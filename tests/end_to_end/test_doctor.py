@@ -61,7 +61,7 @@ def begins(o: Ops) -> bool:
     """Whether a release begins; one that is refused has changed nothing."""
     begun = len(o.aws.calls)
     try:
-        o.start()
+        o.start(pack=lambda file: None)
     except BlueGreenError:
         assert changes(o, begun) == []
         return False
@@ -159,6 +159,12 @@ def configured(**changes: Any) -> Callable[[Ops], None]:
         o.config = o.config.model_validate({**o.config.to_dict(), **changes})
 
     return change
+
+
+def packed(o: Ops) -> dict[str, Any]:
+    """The builder gets the commit from a bucket."""
+    builder = o.config.to_dict()["image"]["builder"]
+    return {"builder": {**builder, "source": {"bucket": "packed"}}}
 
 
 def groups(o: Ops, method: str, **arguments: Any) -> None:
@@ -377,6 +383,9 @@ SET_UPS = {
     "no builder": Broken(
         rename_builder, Topic.BUILDER, BLOCKS, "no instance with the Name `web-builder`", "Correct it"
     ),
+    "no bucket": Broken(
+        lambda o: configured(image=packed(o))(o), Topic.BUILDER, BLOCKS, "there is no bucket `packed`", "Create it"
+    ),
     "a builder that serves": Broken(
         serve_with_builder, Topic.BUILDER, BLOCKS, "is in the target group web", "Deregister it"
     ),
@@ -590,6 +599,23 @@ def test_an_endpoint_that_hangs_is_a_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert [(one.rating, one.said) for one in hung] == [(UNSEEN, "no answer within 0.5 s")]
     assert "VPC endpoints" in hung[0].fix
     assert any(one.topic is Topic.GROUP and one.rating is Rating.GOOD for one in found)
+
+
+def test_a_builder_that_runs_hides_nothing_else() -> None:
+    """What comes behind it in the preflight is examined all the same."""
+    o = well()
+    start_builder(o)
+    follow(o)
+    found = {(one.topic, one.rating) for one in examined(o)}
+    assert {(Topic.BUILDER, BLOCKS), (Topic.FINDINGS, BLOCKS), (Topic.GROUP, Rating.GOOD)} <= found
+    assert (Topic.FINDINGS, UNSEEN) not in found
+
+
+def test_a_role_that_does_not_exist() -> None:
+    """It is named as it was given."""
+    found = [one for one in examined(well(), role="nobody") if one.rating is BLOCKS]
+    assert {one.topic for one in found} == {Topic.PERMISSIONS, Topic.POLICY}
+    assert all(one.said.startswith("--role: there is no role `nobody` in account") for one in found)
 
 
 def test_every_line_has_a_broken_set_up() -> None:

@@ -1105,7 +1105,11 @@ def parse(mapping: object, environment: str | None = None, where: str = "bluegre
     Environments that are not asked for are checked too, but need not be complete.
     """
     if not isinstance(mapping, Mapping):
-        what = Problem((), f"must be keys with values, but is {_got(mapping)}", "Begin with examples/bluegreen.yml.")
+        what = Problem(
+            (),
+            f"must be keys with values, but is {_got(mapping)}",
+            "`bluegreen init` writes one, once this file is gone.",
+        )
         raise InvalidConfig([what], where=where)
     base, own = _said(mapping), _own(mapping)
     overrides, problems = _overrides(mapping)

@@ -153,7 +153,7 @@ def _launchable(calls: Calls, image: str, doubts: list[str]) -> str:
 
 
 def _machines(calls: Calls) -> tuple[StoppedInstance, ...]:
-    """Stopped instances of no group, by name; those of an instance store cannot be stopped."""
+    """Stopped instances of no group, by name, likely builders first; those of an instance store cannot be stopped."""
     filters = [{"Name": "instance-state-name", "Values": ["stopped"]}]
     pages = calls.ec2.get_paginator("describe_instances").paginate(Filters=filters)
     shown = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
@@ -161,7 +161,7 @@ def _machines(calls: Calls) -> tuple[StoppedInstance, ...]:
     alone = {id_: said for id_, said in alone.items() if _GROUP not in said}
     managed = _managed(calls, sorted(alone))
     found = [StoppedInstance(id_, said.get("Name", ""), id_ in managed, _hinted(said)) for id_, said in alone.items()]
-    return tuple(sorted(found, key=lambda one: (one.name, one.id)))
+    return tuple(sorted(found, key=lambda one: (not one.hinted, one.name, one.id)))
 
 
 def _hinted(said: Mapping[str, str]) -> bool:

@@ -23,6 +23,8 @@ from bluegreen.errors import ConfigError
 from bluegreen.observation import Candidates, GroupDetails
 from bluegreen.proposal import Proposal, Wishes
 
+#: So many stopped instances are offered; the likely builders come first.
+MOST_SHOWN = 20
 #: What became of a file.
 WROTE, KEPT, LEFT_OUT, SHOWN = "wrote", "kept", "left out", "shown"
 _NO_ADDRESS = "nothing here tells which repository has the Action"
@@ -133,11 +135,14 @@ def _name(said: str) -> str:
 
 
 def _which_builder(details: GroupDetails, service: str) -> str:
-    rows = [(str(n), one.id, one.name, "yes" if one.managed else "no") for n, one in enumerate(details.machines, 1)]
+    shown = details.machines[:MOST_SHOWN]
+    rows = [(str(n), one.id, one.name, "yes" if one.managed else "no") for n, one in enumerate(shown, 1)]
     output.table(("", "stopped instance", "name", "in Systems Manager"), rows)
+    if more := len(details.machines) - len(shown):
+        output.say(f"There are {more} more; `--builder` names any of them.")
     text = "Which one makes your images? (0: none, releases take an image that is there)"
     likely = proposal.likely(details, service)
-    usual = details.machines.index(likely) + 1 if likely else 0
+    usual = shown.index(likely) + 1 if likely in shown else 0
     number: int = click.prompt(text, type=click.IntRange(0, len(rows)), default=usual)
     return details.machines[number - 1].id if number else ""
 

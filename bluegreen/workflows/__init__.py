@@ -115,6 +115,7 @@ def rendered(
     said = template(name).replace(_INPUTS, f"{_INPUTS}{lines}").replace("uses: ./\n", f"uses: {action}\n")
     if not builds:
         said = said.replace(_PUSH, "").replace("when main moves, and by hand", "by hand")
-    for line in ("name: {}", "default: {}", "'{}'"):
-        said = said.replace(line.format(DEFAULT_ENVIRONMENT), line.format(environment))
+    if environment != DEFAULT_ENVIRONMENT:
+        for line, quoted in (("name: {}", 'name: "{}"'), ("default: {}", 'default: "{}"'), ("'{}'", "'{}'")):
+            said = said.replace(line.format(DEFAULT_ENVIRONMENT), quoted.format(environment))
     return said

@@ -407,7 +407,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
 @pytest.mark.parametrize(
     ("mapping", "line"),
     [
-        (None, "must be keys with values, but is empty. Begin with examples/bluegreen.yml."),
+        (None, "must be keys with values, but is empty. `bluegreen init` writes one, once this file is gone."),
         (small(service=False), f"service: must be text, but is false (to YAML, yes, no, on and off are truth values). {QUOTES}"),
         (small(service="Web"), "service: `Web` is not a name. Use small letters, digits and hyphens, as in web-2."),
         (small(service="-web"), "service: `-web` is not a name. Use small letters, digits and hyphens, as in web-2."),
@@ -980,8 +980,8 @@ def test_aliases_that_multiply(tmp_path: Path) -> None:
         ("a: \0\n", "is not YAML: unacceptable character #x0000: special characters are not allowed"),
         ("a: " + "{a: " * 900, "is not YAML: maximum recursion depth exceeded"),
         (b"\xff\xfe\xff", "is not UTF-8 text. Save it as UTF-8."),
-        ("", "1 thing is wrong\n  must be keys with values, but is empty. Begin with examples/bluegreen.yml."),
-        ("- a", "1 thing is wrong\n  line 1: must be keys with values, but is a list. Begin with examples/bluegreen.yml."),
+        ("", "1 thing is wrong\n  must be keys with values, but is empty. `bluegreen init` writes one, once this file is gone."),
+        ("- a", "1 thing is wrong\n  line 1: must be keys with values, but is a list. `bluegreen init` writes one, once this file is gone."),
     ],
 )  # fmt: skip
 def test_wrong_files(tmp_path: Path, text: str | bytes, said: str) -> None:

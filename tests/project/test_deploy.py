@@ -118,6 +118,25 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "network_configuration.assign_public_ip": "NetworkConfiguration.AwsvpcConfiguration.AssignPublicIp",
         },
     ),
+    "aws_s3_bucket": ("AWS::S3::Bucket", {"bucket": "BucketName"}),
+    "aws_s3_bucket_public_access_block": (
+        "AWS::S3::Bucket",
+        {
+            "block_public_acls": "PublicAccessBlockConfiguration.BlockPublicAcls",
+            "block_public_policy": "PublicAccessBlockConfiguration.BlockPublicPolicy",
+            "ignore_public_acls": "PublicAccessBlockConfiguration.IgnorePublicAcls",
+            "restrict_public_buckets": "PublicAccessBlockConfiguration.RestrictPublicBuckets",
+        },
+    ),
+    "aws_s3_bucket_lifecycle_configuration": (
+        "AWS::S3::Bucket",
+        {
+            "rule.id": "LifecycleConfiguration.Rules.*.Id",
+            "rule.status": "LifecycleConfiguration.Rules.*.Status",
+            "rule.filter.0.prefix": "LifecycleConfiguration.Rules.*.Prefix",
+            "rule.expiration.0.days": "LifecycleConfiguration.Rules.*.ExpirationInDays",
+        },
+    ),
     "aws_instance": (
         "AWS::EC2::Instance",
         {
@@ -136,8 +155,13 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
 }
-#: What Terraform has as resources of their own, CloudFormation within the role.
-WITHIN = ("aws_iam_role_policy_attachment", "aws_iam_role_policy")
+#: What Terraform has as resources of their own, CloudFormation within the role or the bucket.
+WITHIN = (
+    "aws_iam_role_policy_attachment",
+    "aws_iam_role_policy",
+    "aws_s3_bucket_public_access_block",
+    "aws_s3_bucket_lifecycle_configuration",
+)
 #: Properties that Terraform has no argument for, as it means just this.
 IMPLIED = {
     "KeySchema.0.KeyType": "HASH",
@@ -176,8 +200,13 @@ def of_terraform(stack: str) -> dict[str, tuple[str, dict[str, Any]]]:
         given = {key: one for key, one in arguments.items() if key not in ASIDE}
         found[name] = (kind, dict(_renamed(given, words)))
     for type_, arguments in within:
-        found[arguments["role"][5:-1]][1].update(_of_role(type_, arguments))
+        found[_owner(arguments)][1].update(_of_owner(type_, arguments))
     return found
+
+
+def _owner(arguments: Mapping[str, Any]) -> str:
+    """The resource whose property it is in CloudFormation: `{res.role}`."""
+    return str(arguments.get("role", arguments.get("bucket")))[5:-1]
 
 
 def _renamed(given: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -197,7 +226,10 @@ def _is_block(key: str, one: Any, words: Mapping[str, str]) -> bool:
     return isinstance(one, list) and key not in words and not repeated
 
 
-def _of_role(type_: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _of_owner(type_: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    if type_ in KINDS:
+        given = {key: one for key, one in arguments.items() if key != "bucket"}
+        return dict(_renamed(given, KINDS[type_][1]))
     if type_ == "aws_iam_role_policy":
         policy = {"PolicyName": arguments["name"], "PolicyDocument": _said(arguments["policy"])}
         return dict(leaves([policy], (), "Policies"))
@@ -397,6 +429,9 @@ def test_what_is_made_and_what_cannot_be(account: tuple[str, Client]) -> None:
     )
     if not _attached(client, role["RoleArn"]):
         cannot.add("`ManagedPolicyArns` of a role")
+    stacks.make_ours("source", BucketName="acme-web-sources")
+    if not _expires(client):
+        cannot.add("`LifecycleConfiguration`")
     if not stacks.makes("builder", ImageId="ami-12c6146b", VpcId=vpc, SubnetId=subnet, PublicIp="true"):
         cannot.add("`AWS::EC2::Instance`")
     stacks.make_ours("bot", PolicyArns=policies, Tag="1", VpcId=vpc, SubnetIds=subnet, PublicIp="ENABLED")
@@ -418,6 +453,13 @@ def _attached(client: Client, arn: str) -> bool:
     found = client("iam").list_attached_role_policies(RoleName=role["RoleName"])["AttachedPolicies"]
     assert len(found) in (0, 2)
     return bool(found)
+
+
+def _expires(client: Client) -> bool:
+    try:
+        return bool(client("s3").get_bucket_lifecycle_configuration(Bucket="acme-web-sources")["Rules"])
+    except ClientError:
+        return False
 
 
 def _runs(client: Client) -> None:

@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
+from bluegreen.costs import Extra, extra
 from bluegreen.errors import (
     AwsError,
     BlueGreenError,
@@ -137,6 +138,7 @@ class Plan:
     baseline: Baseline
     steps: tuple[Step, ...]
     rollback: tuple[tuple[Phase, tuple[Step, ...]], ...]
+    extra: Extra  # what it costs beside what serves
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,26 @@ class Engine:
         phases = [phase for phase in Phase if phase.can_roll_back]
         undone = [(phase, steps_of_rollback(release, baseline, config, phase)) for phase in phases]
         shown = tuple((phase, steps) for phase, steps in undone if steps)
-        return Plan(release, baseline, steps_of_release(release, baseline, config), shown)
+        prices, unpriced = self._cloud(config).prices(baseline.types)
+        short = {"at_once": release.short, "held": release.hold}
+        return Plan(
+            release,
+            baseline,
+            steps_of_release(release, baseline, config),
+            shown,
+            extra(config, baseline.types, prices, unpriced, **short),
+        )
+
+    def plan_next(self, service: str, *, who: str | Caller) -> Plan:
+        """The same of the service's next release, by the configuration of its last; the commit is not known.
+
+        Refused when the caller may not see the service, or no release of it is known.
+        """
+        by, last = _caller(who), self._last(self._record(service))
+        if last is None:
+            raise self._nothing_known(service, "no service has releases")
+        authorize(Order.LOOK, by.who, last.config, service, by.member)
+        return self.plan(_placed(last))
 
     def start(
         self,

@@ -211,6 +211,14 @@ class GitHub:
         openers = tuple(str((pull["user"] or {}).get("login", "")) for pull in merged)
         return Pull(int(merged[0]["number"]), str(merged[0]["title"]), openers[0], openers)
 
+    def comment_plan(self, pull: int, service: str, body: str) -> tuple[str, ...]:
+        """Comment a plan on a pull request, or edit the one of its service; returns what it could not send."""
+        try:
+            self._permitted("comments", lambda: self._comment_on(str(pull), f"plan:{service}", body))
+        except (GithubException, requests.RequestException) as error:
+            self._problems[f"the plan is not on the pull request: {_in_words(error)}"] = None
+        return tuple(self._problems)
+
     def tell(self, release: Release, event: Event | None, awaited: Awaited | None, deadline: float | None) -> None:
         """The driver's Tell."""
         state = "pending" if release.interrupted or release.phase is Phase.HOLDING else "in_progress"
@@ -369,17 +377,20 @@ class GitHub:
     # --- the comment -----------------------------------------------------------------------------
 
     def _write_comment(self, release: Release) -> None:
-        """One for each release, edited in place, found by a mark that nobody sees."""
-        mark = f"<!-- bluegreen:{release.id} -->"
-        body = f"{mark}\n{self._comment(release, self._commits(release))}"[:COMMENT]
-        comments = f"{self._at}/issues/{release.source['pull']}/comments"
-        if release.id not in self._comments:
+        """One for each release."""
+        self._comment_on(release.source["pull"], release.id, self._comment(release, self._commits(release)))
+
+    def _comment_on(self, pull: str, what: str, text: str) -> None:
+        """One for each thing that is told, edited in place, found by a mark that nobody sees."""
+        mark = f"<!-- bluegreen:{what} -->"
+        body, comments = f"{mark}\n{text}"[:COMMENT], f"{self._at}/issues/{pull}/comments"
+        if what not in self._comments:
             there = self._own_comment(comments, mark)
             made = there or self._post(comments, {"body": body})
-            self._comments[release.id] = int(made["id"])
+            self._comments[what] = int(made["id"])
             if not there:
                 return
-        where = f"{self._at}/issues/comments/{self._comments[release.id]}"
+        where = f"{self._at}/issues/comments/{self._comments[what]}"
         self._api.requestJsonAndCheck("PATCH", where, input={"body": body})
 
     def _own_comment(self, comments: str, mark: str) -> Any:

@@ -561,6 +561,7 @@ class Baseline:
     spare: Idle | None = None  # of a standing pair: the group that is to be green
     sets_default: bool = True  # whether the released version may become the template's default
     attached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # to blue: kind -> names
+    types: Mapping[str, int] = field(default_factory=dict)  # of blue's instances: instance type -> how many
     findings: tuple[Finding, ...] = ()  # what else is there; refused ones keep a release from beginning
 
     def to_start(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bluegreen import entry_points, wording
+from bluegreen import costs, entry_points, wording
 from bluegreen.engine import Plan
 from bluegreen.events import TERMINATING, Phase
 from bluegreen.observation import Verdict
@@ -29,6 +29,7 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  target group {wording.short(target_group)}: {target_group}"
     yield f"  {_leaving(plan.baseline.delays)}"
     yield from (f"  {line}" for line in _attached(plan))
+    yield from (f"  {line}" for line in costs.lines(plan.extra))
     for found in sorted(plan.baseline.findings, key=lambda one: list(Verdict).index(one.verdict)):
         yield f"  {_LABELS[found.verdict]}: {wording.finding(found.to_facts())}"
     yield from _steps(plan.steps, release)
@@ -38,6 +39,18 @@ def lines(plan: Plan) -> Iterator[str]:
         yield from _rollbacks(plan, release)
     yield ""
     yield _way_back(release)
+
+
+def steps(plan: Plan) -> Iterator[str]:
+    """Every step, under the phase in which it is done."""
+    yield from (line for line in _steps(plan.steps, _pinned(plan)) if line)
+
+
+def beside(plan: Plan) -> Iterator[str]:
+    """What was found beside the service, without mere notes, the gravest first."""
+    found = [one for one in plan.baseline.findings if one.verdict is not Verdict.NOTED]
+    for one in sorted(found, key=lambda one: list(Verdict).index(one.verdict)):
+        yield f"{_LABELS[one.verdict]}: {wording.finding(one.to_facts())}"
 
 
 def _way_back(release: Release) -> str:
@@ -107,6 +120,7 @@ def as_object(plan: Plan) -> dict[str, Any]:
         **entry_points.result(plan.release, "planned"),
         "message": f"{release.id} would replace {release.blue_group} by {release.green_group}",
         "attached": {kind: list(names) for kind, names in plan.baseline.attached.items()},
+        "extra": costs.as_object(plan.extra),
         "findings": [found.to_facts() for found in plan.baseline.findings],
         "steps": [_step(step, release) for step in plan.steps],
         "rollback": {phase: [_step(step, release) for step in steps] for phase, steps in plan.rollback},

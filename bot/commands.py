@@ -36,11 +36,12 @@ COMMANDS: Mapping[str, str] = {
     "/hold": "[service] [environment]",
     "/rollback": "[service] [environment] [to N [override REASON]]",
     "/resume": "[service] [environment]",
-    "/release": "service [branch, tag or commit]",
+    "/release": "service [branch, tag or commit], or: service plan",
     "/releases": "[service]",
     "/freeze": "service [4h | 2030-01-31 | forever] [reason], or: service off",
 }
 _HELP = frozenset({"help", "-h", "--help", "?"})
+_PLAN = "plan"
 _LIFT = frozenset({"off", "lift", "end"})
 
 
@@ -323,6 +324,8 @@ class Commands:
         service, rest = self._meant_first("/release", words)
         if isinstance(service, Reply):
             return service
+        if rest and rest[0].lower() == _PLAN:
+            return Reply(messages.plan(self._engine.plan_next(service, who=self._by(asked))))
         token, api = self._github
         if not token:
             raise ConfigError(

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bluegreen import costs, plan_text
 from bluegreen.advice import EntryPoint, advised
-from bluegreen.engine import Kept, Previous, ServiceStatus
+from bluegreen.engine import Kept, Plan, Previous, ServiceStatus
 from bluegreen.events import (
     Awaited,
     CheckState,
@@ -567,6 +568,29 @@ def choices(question: str, found: Sequence[tuple[str, str]]) -> Message:
     said = f"{question}{more}"
     listed = ", ".join(label for label, _ in found)
     return Message(quoted(f"{said} {listed}"), (section(quoted(said)), {"type": "actions", "elements": made}))
+
+
+def plan(made: Plan) -> Message:
+    """What a release would do now: what matters of it, then every step."""
+    release = made.release
+    line = quoted(
+        f"{release.id} would replace {release.blue_group} by {release.green_group}; bluegreen changed nothing."
+    )
+    told_ = [quoted(here(one), LINE) for one in (*plan_text.beside(made), *costs.lines(made.extra))]
+    steps = quoted_lines([here(one) for one in plan_text.steps(made)], SECTION - 10)
+    listed_ = _cut("\n".join(f"• {one}" for one in told_), SECTION)
+    blocks = [section(f"*{line}*"), *([section(listed_)] if listed_ else []), section(f"```{steps}```")]
+    return Message(_cut("\n".join([line, *told_]), SECTION), fitting(blocks))
+
+
+def quoted_lines(lines: Iterable[str], most: int) -> str:
+    """Lines for a block of code, as many as fit; how many are left out stands at the end."""
+    shown = [quoted(one, LINE).replace("`", "'") for one in lines]
+    for count in range(len(shown), 0, -1):
+        more = f"\n… and {len(shown) - count} more" if count < len(shown) else ""
+        if len(text := "\n".join(shown[:count]) + more) <= most:
+            return text
+    return ""
 
 
 def again(previous: Previous, value: str) -> Message:

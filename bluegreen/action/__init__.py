@@ -147,13 +147,26 @@ class ActionStep:
     def _plan(self) -> tuple[int, str]:
         from bluegreen import plan_text
 
-        made = self.engine.plan(self.request.config(), commit=self.request.commit(), ami=self.inputs.ami)
+        config = self.request.config()
+        try:
+            made = self.engine.plan(config, commit=self.request.commit(), ami=self.inputs.ami)
+        except BlueGreenError as error:
+            hint = entry_points.way_on(error, None, EntryPoint.GITHUB)
+            self._comment_plan(config.id, summary.failure(f"{config.id} cannot be released", str(error), hint))
+            raise
         lines = [advised(line, EntryPoint.GITHUB) for line in plan_text.lines(made)]
         for line in lines:
             self.workflow.say(line)
         self.workflow.summary(summary.plan(lines))
+        self._comment_plan(config.id, summary.plan_comment(made, lines))
         self.reporter.output(plan_text.as_object(made))
         return entry_points.OK, "planned"
+
+    def _comment_plan(self, service: str, body: str) -> None:
+        """On the open pull request that the run is for; what GitHub refuses is a warning, and the plan stands."""
+        github, pull = self.reporter.github, self.request.pull
+        for problem in github.comment_plan(pull, service, self.workflow.hide(body)) if github and pull else ():
+            self.workflow.annotate("warning", "plan", problem)
 
     def _release(self, stop: entry_points.Stop) -> tuple[int, str]:
         config = self.request.config()

@@ -112,6 +112,12 @@ class Request:
         merged = str(pull.get("merge_commit_sha") or "") if pull.get("merged") else ""
         return merged or self.github("SHA")
 
+    @property
+    def pull(self) -> int:
+        """The number of the open pull request that the run is for; 0 without one."""
+        pull = self._event().get("pull_request") or {}
+        return 0 if pull.get("merged") else int(pull.get("number") or 0)
+
     def source(self, commit: str, pull: Pull | None, hide: Callable[[str], str]) -> dict[str, str]:
         """Where the release comes from, for display; nothing in it is trusted."""
         head = self._event().get("head_commit") or {}

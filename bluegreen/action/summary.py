@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bluegreen import wording
+from bluegreen import costs, plan_text, wording
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.aws_commands import kept_group
-from bluegreen.engine import Kept, ServiceStatus
+from bluegreen.engine import Kept, Plan, ServiceStatus
 from bluegreen.events import Event, EventKind, Outcome, Phase
+from bluegreen.observation import Verdict
 from bluegreen.release import MINUTE, Release, apply, fold, moment
 
 if TYPE_CHECKING:
@@ -42,6 +43,19 @@ def plan(lines: Iterable[str]) -> str:
     fence = "~~~~~~"
     body = "\n".join(line.replace(fence, "") for line in lines)
     return f"### Dry run: no changes made\n\n{fence}text\n{body}\n{fence}"
+
+
+def plan_comment(made: Plan, lines: Iterable[str]) -> str:
+    """The comment of a plan on a pull request: what matters of it first, then all of it, folded."""
+    release = made.release
+    refused = any(one.verdict is Verdict.REFUSED for one in made.baseline.findings)
+    head = f"### {'⛔' if refused else '🔵'} Plan: {text(release.id)} would replace {text(release.blue_group)}"
+    found = [text(advised(one, EntryPoint.GITHUB)) for one in plan_text.beside(made)]
+    costs_ = [text(line) for line in costs.lines(made.extra)]
+    listed = "\n".join(f"- {line}" for line in (*found, *costs_))
+    steps = plan(lines).partition("\n\n")[2]
+    whole = f"<details><summary>Every step, and what a rollback would do</summary>\n\n{steps}\n\n</details>"
+    return "\n\n".join(part for part in (head, listed, whole) if part)
 
 
 def comment(release: Release, commits: Sequence[str] = ()) -> str:

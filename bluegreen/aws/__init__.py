@@ -30,6 +30,7 @@ from bluegreen.aws import (
     inventory,
     pair,
     preflight,
+    prices,
     sources,
     survey,
     templates,
@@ -39,6 +40,7 @@ from bluegreen.aws.calls import ATTEMPTS, Beside, Calls, Heed, caller, session, 
 from bluegreen.aws.observer import Observer
 from bluegreen.aws.probes import Fetch, HttpAnswer, HttpRequest, Mask, Probes, Stopwatch, fetcher
 from bluegreen.config import Config
+from bluegreen.costs import Price
 from bluegreen.events import Act, Made, Outcome, Verb
 from bluegreen.observation import (
     AccountFacts,
@@ -154,6 +156,10 @@ class Cloud:
         """
         with self._calls.translate_errors():
             return preflight.baseline(self._calls, self._config, blue_group, commit, ami, rest)
+
+    def prices(self, types: Iterable[str]) -> tuple[dict[str, Price], str]:
+        """The On-Demand price of each instance type, and why some are missing."""
+        return prices.of_types(self._calls, types)
 
     def put_source(self, key: str, packed: IO[bytes]) -> None:
         """Put the packed source into the configured bucket; ConfigError when it cannot be used."""

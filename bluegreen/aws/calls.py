@@ -45,6 +45,9 @@ _MAKING = threading.Lock()
 
 _READING = re.compile(r"(Describe|List|Get|Head|Simulate)[A-Z]")
 
+#: Where the Price List Query API is (Billing and Cost Management user guide, endpoints): of AWS, and of AWS China.
+PRICED_IN = {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
+
 #: The reading of groups, of which each is kept by its name.
 GROUPS = "autoscaling:DescribeAutoScalingGroups"
 _NAMED = "AutoScalingGroupName"
@@ -216,6 +219,11 @@ class Calls:
         return self._client("sts")
 
     @cached_property
+    def pricing(self) -> Any:
+        """The price list, which is in one region; it is asked once: nothing waits for a price."""
+        return self._client("pricing", attempts=1, region=PRICED_IN.get(self.partition, PRICED_IN["aws"]))
+
+    @cached_property
     def iam(self) -> Any:
         """Identity and Access Management."""
         return self._client("iam")
@@ -257,7 +265,7 @@ class Calls:
         account, region = self.account
         return f"in {region} of account {account}"
 
-    def _client(self, service: str, attempts: int | None = None, **options: Any) -> Any:
+    def _client(self, service: str, attempts: int | None = None, region: str | None = None, **options: Any) -> Any:
         config = BotoConfig(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
@@ -267,7 +275,7 @@ class Calls:
             **options,
         )
         with _MAKING:
-            client: Any = self._session.client(service, region_name=self._region, config=config)  # type: ignore[call-overload]
+            client: Any = self._session.client(service, region_name=region or self._region, config=config)  # type: ignore[call-overload]
         client.meta.events.register_first("before-call", self._before_call)
         client.meta.events.register_first("before-send", self._before_send)
         aws_errors.listen(client)

@@ -6,6 +6,7 @@ Refused here is what would go wrong later, when green is up or blue half gone.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -66,6 +67,7 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
         account=calls.account[0],
         region=calls.account[1],
         attached={} if green else attached.names,
+        types=Counter(one["InstanceType"] for one in blue.get("Instances", []) if one.get("InstanceType")),
         spare=spare,
         sets_default=own is None and surroundings.default_is_free(found),
         findings=tuple(found),

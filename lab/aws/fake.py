@@ -31,6 +31,7 @@ from lab.aws.identity import CallerIdentity
 from lab.aws.listeners import Listeners
 from lab.aws.metrics import Metrics
 from lab.aws.policies import Policies
+from lab.aws.prices import Prices
 from lab.aws.quotas import Quotas
 from lab.aws.refreshes import Refreshes
 from lab.aws.scaling import Scaling
@@ -107,6 +108,7 @@ class FakeAws:
         groups = Groups(self.engine, scaling, templates, self.region, self.account)
         self.metrics = Metrics(self.engine)
         self.identity, self.quotas = CallerIdentity(lambda: _backends("iam")[self.account]["aws"]), Quotas()
+        self.prices = Prices()
         self.alarms = Alarms(self.engine, self.metrics, self.region, self.account)
         self._policies = Policies(groups, self.alarms)
         self.buckets = Buckets(self.region, self.account, self.clock.now)
@@ -129,6 +131,7 @@ class FakeAws:
             "sts": self.identity.sts(),
             "iam": self.identity.operations(),
             "service-quotas": self.quotas.operations(),
+            "pricing": self.prices.operations(),
             "cloudwatch": {**self.metrics.operations(), **self.alarms.operations()},
         }
         tables = _backends("dynamodb")

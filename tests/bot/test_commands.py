@@ -713,6 +713,30 @@ def test_a_release_that_came_from_no_workflow(slack: FakeSlack) -> None:
     assert "once by hand" in told(said)
 
 
+def test_a_plan_shows_what_a_release_would_do_and_starts_nothing(slack: FakeSlack) -> None:
+    """By the configuration of the last one, for those who may see the service; without a token for GitHub, too."""
+    at = Reception(slack)
+    at.live()
+    said = at.asks("/release web plan", ON_CALL.id)
+    assert told(said).startswith("web/production#2 would replace web-production-v1 by web-production-v2")
+    shown = json.dumps(said, ensure_ascii=False)
+    assert "instance-hours" in shown
+    assert "create web-production-v2" in shown
+    assert aloud(said) == []
+    assert [one.number for one in at.engine.history(WEB)] == [1]
+    assert "you may not see it" in told(at.asks("/release web plan", GUEST.id))
+
+
+def test_a_plan_of_any_length_is_taken_by_slack(slack: FakeSlack) -> None:
+    """What does not fit is counted."""
+    assert messages.quoted_lines(["one", "`two`"], 99) == "one\n'two'"
+    lines = [f"step {n} {'x' * 40}" for n in range(99)]
+    shown = messages.quoted_lines(lines, 500)
+    assert len(shown) <= 500
+    assert shown.endswith(f"… and {99 - shown.count('step')} more")
+    assert messages.quoted_lines(["x" * 99], 9) == ""
+
+
 def test_releasing_one_of_two(slack: FakeSlack) -> None:
     """The button remembers the branch."""
     with hosted(slack) as (at, github):

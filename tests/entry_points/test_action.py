@@ -550,10 +550,17 @@ def test_a_release_goes_live(job: Job) -> None:
 
 
 def test_a_plan_changes_nothing(job: Job) -> None:
-    """And is shown on the page."""
-    code, log = job.step(dry_run="true")
+    """And is shown on the page, and on the open pull request that the run is for."""
+    github, event = FakeGitHub(description(), token="ghs_right"), job.folder / "event.json"
+    event.write_text(json.dumps({"pull_request": {"number": 7, "merged": False}}))
+    to = {"GITHUB_API_URL": github.url, "GITHUB_EVENT_PATH": str(event)}
+    code, log = job.step(dry_run="true", github_token=github.token, **to)
+    github.close()
     assert (code, job.file("OUTPUT")["decision"]) == (0, "planned"), log
     assert "bluegreen changed nothing" in job.summary()
+    (comment,) = github.comments.values()
+    assert "Plan: web/production" in comment["body"]
+    assert "instance-hours" in comment["body"]
     assert not [c for c in job.at.aws.calls if c.mutating]
     assert "No release began" in job.post()[1]
 

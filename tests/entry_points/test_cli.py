@@ -39,6 +39,7 @@ from bluegreen import (
 from bluegreen.adoption import Adoption, Orphan
 from bluegreen.aws_commands import kept_group
 from bluegreen.cli import cli, listing, output, picture
+from bluegreen.costs import Extra
 from bluegreen.doctor import Diagnosis, Rating, Topic
 from bluegreen.driver import Tell
 from bluegreen.dry_run import Step
@@ -1126,7 +1127,8 @@ def planned() -> bluegreen.Plan:
     template = Template("lt-0123456789abcdef0", 7, 7)
     blue, delays = Group("web-production-v41", 4, 2, 8), Delays(7200, 300, ("drain-jobs", "flush"))
     baseline = Baseline(blue, (ARN,), template, "7", (), delays, findings=(*FOUND, WORKER))
-    return bluegreen.Plan(Diary().release, baseline, steps, ((Phase.LAUNCHING, undo), (Phase.CHECKING, undo)))
+    rollback = ((Phase.LAUNCHING, undo), (Phase.CHECKING, undo))
+    return bluegreen.Plan(Diary().release, baseline, steps, rollback, Extra({"m5.large": 4}, 1200.0))
 
 
 def test_a_plan_names_everything_and_changes_nothing(engine: type[_Engine]) -> None:

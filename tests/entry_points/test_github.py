@@ -104,6 +104,24 @@ def test_a_whole_release(github: FakeGitHub) -> None:
     assert "is live" in comment["body"]
 
 
+def test_a_plan_has_one_comment_for_each_service(github: FakeGitHub) -> None:
+    """Edited in place by the next run; never a stranger's."""
+    github.remark(7, "<!-- bluegreen:plan:web/production -->\nall is well", "mallory")
+    for service, body in (("web/production", "one"), ("web/staging", "two"), ("web/production", "three")):
+        assert door(github).comment_plan(7, service, body) == ()
+    own = [one["body"] for one in github.comments.values() if one["user"] != "mallory"]
+    assert own == ["<!-- bluegreen:plan:web/production -->\nthree", "<!-- bluegreen:plan:web/staging -->\ntwo"]
+
+
+def test_a_plan_that_may_not_be_commented_says_what_is_missing(github: FakeGitHub) -> None:
+    """A pull request from a fork has a token that only reads; or GitHub does not answer."""
+    github.fail("/comments", 403, body={"message": "Resource not accessible by integration"})
+    told = door(github).comment_plan(7, "web/production", "one")
+    assert told == ("the token may not use comments: give the job the permission `pull-requests: write`",)
+    (problem,) = door(github, url="http://127.0.0.1:9").comment_plan(7, "web/production", "one")
+    assert problem.startswith("the plan is not on the pull request: ")
+
+
 def test_a_commits_words_ping_nobody(github: FakeGitHub) -> None:
     """Titles are somebody else's words."""
     told(door(github), stage().release)

@@ -14,6 +14,7 @@ from tests.worlds.files import ROOT
 MAY_IMPORT = {
     "errors": set[str](),
     "checkout": {"errors"},
+    "costs": {"config", "release"},
     "advice": set[str](),
     "aws_commands": set[str](),
     "aws_errors": {"errors"},
@@ -36,6 +37,7 @@ MAY_IMPORT = {
     "driver": {"phases", "events", "release", "observation", "config", "errors"},
     "journal": {"aws_errors", "events", "release", "observation", "config", "errors"},
     "aws": {
+        "costs",
         "aws_commands",
         "aws_errors",
         "events",
@@ -51,19 +53,31 @@ MAY_IMPORT = {
     "wording": {"events", "release", "observation", "config", "errors"},
     "orders": {"freezing", "permission", "wording", "events", "release", "observation", "config", "errors", "journal"},
     "entry_points": {"advice", "wording", "events", "release", "errors", "engine", "driver"},
-    "plan_text": {"entry_points", "wording", "dry_run", "observation", "events", "release", "errors", "engine"},
+    "plan_text": {
+        "costs",
+        "entry_points",
+        "wording",
+        "dry_run",
+        "observation",
+        "events",
+        "release",
+        "errors",
+        "engine",
+    },
     "github": {"events", "release", "observation", "config", "errors"},
 }
 #: What the bot may import of it: orders and values, neither journal nor AWS.
 BOT_MAY_IMPORT = {
     "__init__",
     "advice",
+    "costs",
     "engine",
     "errors",
     "events",
     "freezing",
     "orders",
     "permission",
+    "plan_text",
     "release",
     "wording",
 }

@@ -83,7 +83,7 @@ def called() -> Iterator[str]:
 
 def named_in(paths: Iterable[Path]) -> Iterator[str]:
     """Operations, by a method or as what is paged through."""
-    clients = r"(autoscaling|ec2|elb|iam|kms|s3|ssm|cloudwatch|sts|dynamodb|quotas)"
+    clients = r"(autoscaling|ec2|elb|iam|kms|pricing|s3|ssm|cloudwatch|sts|dynamodb|quotas)"
     for path in paths:
         source = path.read_text()
         for client, method in re.findall(rf"[. ]{clients}\.(\w+)", source):
@@ -154,6 +154,7 @@ UNNAMEABLE = {
     "elasticloadbalancing:DescribeTargetGroupAttributes",
     "elasticloadbalancing:DescribeTargetGroups",
     "elasticloadbalancing:DescribeTargetHealth",
+    "pricing:GetProducts",
     "ssm:DescribeInstanceInformation",
     "ssm:GetCommandInvocation",
     "ssm:ListCommandInvocations",

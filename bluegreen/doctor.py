@@ -178,10 +178,11 @@ def clock(ahead: float | None) -> Diagnosis:
 class Simulation:
     """One question to IAM's simulator, which judges every action on every resource, in this context.
 
-    `wanted`: the pairs of action and resource that matter -> the statement that allows them.
+    `context`: condition keys; one with several values at once, as the keys of tags, has a list. `wanted`: the pairs of
+    action and resource that matter -> the statement that allows them.
     """
 
-    context: Mapping[str, Sequence[str]]
+    context: Mapping[str, str | Sequence[str]]
     wanted: Mapping[tuple[str, str], str]
 
     @property
@@ -213,13 +214,20 @@ def simulations(statements: Iterable[Statement], region: str) -> list[Simulation
     """
     made: dict[tuple[str, bool], Simulation] = {}
     for one in statements:
-        asked = {key: values for test in one.condition.values() for key, values in test.items()}
-        context = {key: [values] if isinstance(values, str) else list(values) for key, values in asked.items()}
+        context = dict(_context(one))
         same = (repr(context), "*" in one.resources)
         pairs = {(action, example(arn, region)): one.sid for action in one.actions for arn in one.resources}
         before = made[same].wanted if same in made else {}
         made[same] = Simulation(context, {**before, **pairs})
     return list(made.values())
+
+
+def _context(statement: Statement) -> Iterator[tuple[str, str | list[str]]]:
+    """What satisfies its condition: of values that it compares with, one is enough, unless it asks for all of a set."""
+    for test, asked in statement.condition.items():
+        for key, values in asked.items():
+            allowed = [values] if isinstance(values, str) else list(values)
+            yield key, allowed if test.startswith("ForAllValues:") else allowed[0]
 
 
 def example(resource: str, region: str) -> str:
@@ -433,10 +441,17 @@ def _finding(one: Finding) -> Diagnosis:
     return Diagnosis(topic, _RATINGS.get(one.verdict, Rating.UNSEEN), one.said, one.hint)
 
 
-def no_plan(error: BlueGreenError) -> Iterator[Diagnosis]:
-    """The line of a preflight that was refused; what comes behind it was not examined."""
+def no_plan(error: BlueGreenError, *, own: bool) -> Iterator[Diagnosis]:
+    """The line of a preflight that was refused, or had no answer; what comes behind it was not examined.
+
+    `own`: it is the caller who releases, and would be denied the same.
+    """
     topic = _PLACES.get(error.where.partition(".")[0], Topic.FINDINGS)
-    yield failed(topic, error)
+    topic = Topic.GROUP if isinstance(error, AwsError) else topic
+    line = failed(topic, error)
+    if own and isinstance(error, AwsError) and error.denied:
+        line = replace(line, rating=Rating.BLOCKS, said=f"{line.said}, and so does a release")
+    yield line
     fix = f"First do what the line `{topic}` says."
     if topic is Topic.GROUP:
         yield unseen(Topic.TRAFFIC, "needs the group", fix)

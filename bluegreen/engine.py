@@ -896,7 +896,7 @@ class Engine:
 
         serving = partial(self._serving, config)
         aws = examination.of_service(self._calls(config), config, self.table, role, serving)
-        return [*aws, (Topic.GROUP, partial(self._preflight, config))]
+        return [*aws, (Topic.GROUP, partial(self._preflight, config, role))]
 
     def _serving(self, config: Config) -> tuple[str, str]:
         """The group that serves, by the journal, and the release that is under way; "" when none is."""
@@ -904,13 +904,13 @@ class Engine:
         live = record.live.group if record and record.live else config.names[0]
         return live, release_id(config.id, record.under_way) if record and record.under_way else ""
 
-    def _preflight(self, config: Config) -> Iterator[Diagnosis]:
+    def _preflight(self, config: Config, role: str) -> Iterator[Diagnosis]:
         from bluegreen import doctor
 
         try:
             yield from doctor.plan(self._examinable(config))
         except BlueGreenError as error:
-            yield from doctor.no_plan(error)
+            yield from doctor.no_plan(error, own=not role)
 
     def _examinable(self, config: Config) -> Baseline:
         """What a release would start from. A builder that is not ready hides nothing that comes behind it."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
-
-import urllib3
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from bluegreen import doctor
 from bluegreen.config import Config
@@ -37,7 +39,7 @@ def _slack(environment: Mapping[str, str], channel: str) -> Iterator[Diagnosis]:
 def _of_slack(token: str, url: str, channel: str) -> SlackToken:
     """`auth.test` names the scopes in a header; reading needs membership (Slack API, conversations.history)."""
     answer = _asked("Slack", f"{url}auth.test", token)
-    said = _json(answer)
+    said = answer.said
     if not said.get("ok"):
         return SlackToken(error=str(said.get("error") or f"status {answer.status}"))
     scopes = answer.headers.get("x-oauth-scopes")
@@ -46,7 +48,7 @@ def _of_slack(token: str, url: str, channel: str) -> SlackToken:
     if not channel:
         return SlackToken(team, scopes=known)
     query = urlencode({"channel": channel, "limit": 1})
-    read = _json(_asked("Slack", f"{url}conversations.history?{query}", token))
+    read = _asked("Slack", f"{url}conversations.history?{query}", token).said
     wrong = "" if read.get("ok") else str(read.get("error") or "nothing")
     return SlackToken(team, scopes=known, channel=channel, channel_error=wrong)
 
@@ -61,23 +63,42 @@ def _github(environment: Mapping[str, str]) -> Iterator[Diagnosis]:
     yield from doctor.github(GitHubToken(_asked("GitHub", f"{api}{path}", token).status, repository))
 
 
-def _asked(whom: str, url: str, token: str) -> urllib3.BaseHTTPResponse:
-    """Once, and without following redirects: the token is for whom it was asked for."""
-    headers = {"Authorization": f"Bearer {token}", "User-Agent": "bluegreen"}
-    timeout = urllib3.Timeout(connect=TIMEOUT, read=TIMEOUT)
+@dataclass(frozen=True)
+class TokenAnswer:
+    """What an API answered."""
+
+    status: int
+    headers: Mapping[str, str]  # by their names in lower case
+    said: Mapping[str, Any]  # {} for anything that is no JSON object
+
+
+class _Stays(HTTPRedirectHandler):
+    """A token is for whom it was asked for."""
+
+    def redirect_request(self, *_: object) -> None:
+        """None: the redirection itself is the answer."""
+
+
+def _asked(whom: str, url: str, token: str) -> TokenAnswer:
+    """Once, by the proxy of this environment if it has one."""
+    asked = Request(url, headers={"Authorization": f"Bearer {token}", "User-Agent": "bluegreen"})
     try:
-        return urllib3.PoolManager().request(
-            "GET", url, headers=headers, timeout=timeout, retries=False, redirect=False
-        )
-    except urllib3.exceptions.HTTPError as error:
-        what = f"no answer: {type(error).__name__}"
+        with build_opener(_Stays).open(asked, timeout=TIMEOUT) as answer:
+            return TokenAnswer(answer.status, _lower(answer.headers.items()), _json(answer.read()))
+    except HTTPError as error:
+        return TokenAnswer(error.code, _lower(error.headers.items()), {})
+    except (OSError, HTTPException) as error:
+        what = f"no answer: {getattr(error, 'reason', None) or str(error) or type(error).__name__}"
         raise BlueGreenError(what, where=whom, hint="Check the network and the proxy, then try again.") from None
 
 
-def _json(answer: urllib3.BaseHTTPResponse) -> Mapping[str, Any]:
-    """{} for anything that is no JSON object."""
+def _lower(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers}
+
+
+def _json(body: bytes) -> Mapping[str, Any]:
     try:
-        said = json.loads(answer.data)
+        said = json.loads(body)
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}

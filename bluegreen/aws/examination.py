@@ -241,15 +241,11 @@ def _role(calls: Calls, name: str) -> str:
 
 
 def _simulated(calls: Calls, principal: str, asked: Simulation) -> Iterator[Permission]:
-    context = [
-        {"ContextKeyName": key, "ContextKeyValues": list(values), "ContextKeyType": "stringList"}
-        for key, values in asked.context.items()
-    ]
     pages = calls.iam.get_paginator("simulate_principal_policy").paginate(
         PolicySourceArn=principal,
         ActionNames=asked.actions,
         ResourceArns=asked.resources,
-        ContextEntries=context,
+        ContextEntries=[_entry(key, value) for key, value in asked.context.items()],
         PaginationConfig={"PageSize": PAGE},
     )
     for result in (one for page in pages for one in page["EvaluationResults"]):
@@ -259,6 +255,12 @@ def _simulated(calls: Calls, principal: str, asked: Simulation) -> Iterator[Perm
             if pair in asked.wanted:
                 why = _why(result, decision)
                 yield Permission(asked.wanted[pair], pair[0], decision == "allowed", why)
+
+
+def _entry(key: str, value: str | Sequence[str]) -> Answer:
+    if isinstance(value, str):
+        return {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+    return {"ContextKeyName": key, "ContextKeyValues": list(value), "ContextKeyType": "stringList"}
 
 
 def _why(result: Answer, decision: str) -> str:

@@ -124,7 +124,9 @@ def test_every_statement_is_asked_of_the_simulator() -> None:
     assert wanted == {(one.sid, action) for one in statements for action in one.actions}
     assert len(asked) < len(statements) / 1.5
     by = {sid: one for one in asked for sid in one.wanted.values()}
-    assert by["MakeGroups"].context == {"aws:RequestTag/bluegreen:service": ["web/production"]}
+    assert by["MakeGroups"].context == {"aws:RequestTag/bluegreen:service": "web/production"}
+    assert by["MarkGroups"].context == {"aws:TagKeys": ["bluegreen:held-by"]}
+    assert by["TagWhatIsMade"].context == {"ec2:CreateAction": "CreateImage"}
     assert by["Look"].resources == ["*"]
     assert all("*" not in name for one in asked for name in one.resources if name != "*")
 
@@ -320,14 +322,25 @@ def test_findings_stand_where_they_belong(
         (ConfigError("x", where="traffic.target_groups.0"), {Topic.TRAFFIC: BLOCKS, Topic.FINDINGS: UNSEEN}),
         (ConfigError("x", where="timeouts.healthy"), {Topic.HEALTH: BLOCKS, Topic.FINDINGS: UNSEEN}),
         (ConfigError("x", where="image.ami"), {Topic.FINDINGS: BLOCKS}),
-        (AwsError("x", code="x", operation="DescribeListeners"), {Topic.FINDINGS: UNSEEN}),
+        (
+            AwsError("x", code="x", operation="DescribeListeners"),
+            {Topic.GROUP: UNSEEN, Topic.TRAFFIC: UNSEEN, Topic.FINDINGS: UNSEEN},
+        ),
     ],
 )
 def test_a_preflight_that_ends_early(error: BlueGreenError, topics: dict[Topic, Rating]) -> None:
     """Its line is that of what is wrong; the rest was not examined. A builder has lines of its own."""
     assert not doctor.is_of_builder(error)
     assert doctor.is_of_builder(ConfigError("x", where="image.builder.tag"))
-    assert {one.topic: one.rating for one in doctor.no_plan(error)} == topics
+    assert {one.topic: one.rating for one in doctor.no_plan(error, own=True)} == topics
+
+
+def test_a_preflight_that_is_denied_a_read() -> None:
+    """Who releases would be denied the same; who asks for another role only cannot look."""
+    error = AwsError("not allowed: ec2:DescribeImages", code="x", operation="x", denied=True, hint="Add it.")
+    own, other = (next(doctor.no_plan(error, own=own)) for own in (True, False))
+    assert (own.rating, own.said) == (BLOCKS, "needs ec2:DescribeImages, and so does a release")
+    assert (other.rating, other.said) == (UNSEEN, "needs ec2:DescribeImages")
 
 
 # --- health checks ---

@@ -425,6 +425,13 @@ SET_UPS = {
     "slow health checks": Broken(
         check_slowly, Topic.HEALTH, BLOCKS, "healthy after 50m at the earliest", "raise `timeouts.healthy`"
     ),
+    "a read that a release may not": Broken(
+        deny("elbv2:DescribeListeners"),
+        Topic.GROUP,
+        BLOCKS,
+        "needs elasticloadbalancing:DescribeListeners, and so does a release",
+        "Add elasticloadbalancing:DescribeListeners",
+    ),
     "a read that doctor may not": Broken(
         deny("ec2:DescribeSubnets"),
         Topic.ADDRESSES,
@@ -568,6 +575,17 @@ def test_tokens_that_are_not(
         else:
             setattr(chat, name, value)
     assert [one for one in of_tokens() if one[:2] == line[:2] and line[2] in one[2]]
+
+
+def test_a_token_follows_no_redirection(tokens: dict[str, str], forge: FakeGitHub) -> None:
+    """It is for whom it was asked for; a page in place of an answer is no answer, either."""
+    forge.fail("/repos", 302, Location=f"{forge.url}/rate_limit")
+    begun = len(forge.asked)
+    try:
+        assert (Topic.GITHUB, UNSEEN, "GitHub answers with status 302") in of_tokens()
+    finally:
+        forge.well()
+    assert len(forge.asked) == begun + 1
 
 
 class Hanging:

@@ -1,14 +1,18 @@
-"""The pictures of docs/getting-started.md: `python -m tests.pictures` writes them into docs/pictures; a test compares.
+"""The pictures of the pages: `python -m tests.pictures` writes them into docs/pictures; a test compares.
 
 A picture is SVG that shows on light and dark pages; nothing in it is loaded from elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+
+from bluegreen.config import parse
+from bluegreen.events import Event, EventKind, Fleet, Observed, Phase, Verb
+from tests.worlds import GOOD, Ops
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 _LINE = 18
@@ -17,12 +21,12 @@ text{font:14px system-ui,sans-serif;fill:#1f2328}.b{font-weight:600}.s{font-size
 rect{fill:#fff;stroke:#818b98;stroke-width:1.5}rect.page{stroke:none}
 .area rect{fill:#f6f8fa;stroke-dasharray:6 4}
 .ours rect,rect.ours{fill:#ddf4ff;stroke:#0969da}
-.green rect,rect.green{fill:#dafbe1;stroke:#1a7f37}
+.green rect,rect.green,polygon.green{fill:#dafbe1;stroke:#1a7f37}
 path{fill:none;stroke:#59636e;stroke-width:1.5}marker path{fill:#59636e}
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.s{fill:#9198a1}
 rect{fill:#151b23;stroke:#656c76}rect.page,.area rect{fill:#0d1117}
 .ours rect,rect.ours{fill:#0c2d6b;stroke:#4493f8}
-.green rect,rect.green{fill:#0f4822;stroke:#3fb950}
+.green rect,rect.green,polygon.green{fill:#0f4822;stroke:#3fb950}
 path{stroke:#9198a1}marker path{fill:#9198a1}}"""
 
 
@@ -179,7 +183,89 @@ def first_release() -> str:
     return _picture(980, bottom + 12, title, bars, [*ticks, _text(12, _TOP - 16, "minutes", "s")])
 
 
-PICTURES = {"setup.svg": setup, "first-release.svg": first_release}
+# --- a release -------------------------------------------------------------------------------------------
+
+#: Who it takes, where the chart is, and how many pixels a minute has.
+_CHART, _HIGH, _SIDE, _PER_MINUTE = 70, 110, 30, 33
+#: Phases that share a label, since they are short.
+_LABELS = {
+    Phase.BAKING: "baking the image",
+    Phase.LAUNCHING: "launching, checking",
+    Phase.OVERLAPPING: "both serve",
+    Phase.SOAKING: "soaking: green serves alone",
+    Phase.RETIRING: "retiring",
+}
+
+
+def played() -> list[Event]:
+    """The events of a real release with weights, on the lab's clock: overlap in steps, then a soak."""
+    world = Ops(instances=4, weighted=True)
+    known = {key: value for key, value in world.config.to_dict().items() if value is not None}
+    traffic = {key: value for key, value in known["traffic"].items() if value is not None}
+    world.config = parse({**known, "traffic": {**traffic, "overlap": "5m", "steps": [10, 50]}, "soak": "15m"})
+    release = world.start(GOOD)
+    world.drive(release.id)
+    return world.engine().events(release.id)
+
+
+def release() -> str:
+    """Who served at which moment of a release, and who was there."""
+    events = played()
+    began, end = events[0].at, events[-1].at + 90
+
+    def x(at: float) -> int:
+        return _SIDE + round((at - began) / 60 * _PER_MINUTE)
+
+    shares = [(one.at, fleet.share) for one in events if (fleet := _green(one)) and fleet.share is not None]
+    done = {one.verb: one.at for one in events if one.kind is EventKind.DID and one.verb}
+    steps = [(began, 0.0), *shares, (end, 100.0)]
+    back = (next(at for at, share in shares if share), done[Verb.EMPTY_BLUE])
+    title = "A release: green gets a tenth of the traffic, then half, then all; blue runs on until the soak has passed"
+    parts = [
+        f'<rect class="ours" x="{x(began)}" y="{_CHART}" width="{x(end) - x(began)}" height="{_HIGH}"/>',
+        f'<polygon class="green" points="{_area([(x(at), share) for at, share in steps])}"/>',
+        _text(x(began) + 12, _CHART + 60, "the traffic goes to blue", "b"),
+        _text(x(done[Verb.SHIFT]) + 60, _CHART + 60, "the traffic goes to green", "b"),
+        *_phases(events, x, _CHART + _HIGH),
+        *_lived("web-asg, blue: 4 instances", x(began), x(done[Verb.DELETE_BLUE]), 228, "ours"),
+        *_lived("web-production-v1, green: 4 instances", x(done[Verb.CREATE_GREEN]), x(end), 262, "green"),
+        f'<path d="M{x(back[0])} 306 L{x(back[1])} 306" marker-end="url(#head)"/>',
+        _text(x(back[0]), 326, "a rollback takes seconds: blue still runs, so only weights change", "s"),
+    ]
+    return _picture(2 * _SIDE + x(end) - x(began), 340, title, [], parts)
+
+
+def _green(event: Event) -> Fleet | None:
+    seen = event.payload.seen if isinstance(event.payload, Observed) else None
+    return seen if isinstance(seen, Fleet) and seen.subject == "green" else None
+
+
+def _area(steps: Sequence[tuple[int, float]]) -> str:
+    """Green's part of the chart: as high as its share, in steps."""
+    bottom = _CHART + _HIGH
+    points, share = [(steps[0][0], bottom)], 0.0
+    for at, after in steps:
+        points += [(at, bottom - round(share * _HIGH / 100)), (at, bottom - round(after * _HIGH / 100))]
+        share = after
+    return " ".join(f"{left},{top}" for left, top in [*points, (steps[-1][0], bottom)])
+
+
+def _phases(events: Sequence[Event], x: Callable[[float], int], bottom: int) -> Iterator[str]:
+    """Where each began, with its label above in two rows, so that short ones have room."""
+    entered = [(Phase.BAKING, events[0].at), *((one.phase, one.at) for one in events if one.phase)]
+    labelled = [(phase, at) for phase, at in entered if phase in _LABELS]
+    for number, (phase, at) in enumerate(labelled):
+        top = 34 if number % 2 else 54
+        yield f'<path d="M{x(at)} {top - 14} L{x(at)} {bottom}" stroke-dasharray="2 4"/>'
+        yield _text(x(at) + 5, top, _LABELS[phase or Phase.BAKING], "s")
+
+
+def _lived(words: str, start: int, end: int, top: int, kind: str) -> Iterator[str]:
+    yield f'<rect class="{kind}" x="{start}" y="{top}" width="{end - start}" height="26" rx="4"/>'
+    yield _text(start + 12, top + 18, words, "s")
+
+
+PICTURES = {"setup.svg": setup, "first-release.svg": first_release, "release.svg": release}
 
 
 def main() -> None:

@@ -87,9 +87,9 @@ def test_nothing_of_the_page_is_left_out() -> None:
 
 @pytest.mark.parametrize("name", pictures.PICTURES)
 def test_a_picture_is_what_its_script_draws(name: str) -> None:
-    """`python -m tests.pictures` writes them again; the page shows each."""
+    """`python -m tests.pictures` writes them again; a page shows each."""
     assert (pictures.FOLDER / name).read_text(encoding="utf-8") == pictures.PICTURES[name]()
-    assert f"](pictures/{name})" in PAGE
+    assert f"pictures/{name})" in PAGE + (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_picture_and_the_page_tell_the_same_minutes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from bluegreen.proposal import Proposal, Wishes
 
 #: So many stopped instances are offered; the likely builders come first.
 MOST_SHOWN = 20
+#: The journal's table where nobody names another: workflows do not mention it.
+USUAL_TABLE = "bluegreen"
 #: What became of a file.
 WROTE, KEPT, LEFT_OUT, SHOWN = "wrote", "kept", "left out", "shown"
 _NO_ADDRESS = "nothing here tells which repository has the Action"
@@ -164,7 +167,11 @@ def _files(at: Invocation, options: InitOptions, path: Path, made: Proposal | No
     if not action:
         return [*found, *(File(one, why=_NO_ADDRESS, state=LEFT_OUT) for one in where)]
     environment, builds = _what_is_released(at, made)
-    given = {"config": path.resolve().relative_to(top.resolve()).as_posix(), "table": at.table or ""}
+    table = at.engine().table
+    given = {
+        "config": path.resolve().relative_to(top.resolve()).as_posix(),
+        "table": table if table != USUAL_TABLE else "",
+    }
     texts = [
         workflows.rendered(name, action, environment=environment, builds=builds, **given) for name in workflows.NAMES
     ]
@@ -298,8 +305,9 @@ def _show(files: Sequence[File]) -> None:
 
 def _next_steps(at: Invocation, files: Sequence[File]) -> list[str]:
     """Commands, then what is to be done on GitHub."""
-    more = "".join(f" --{name} {value}" for name in ("config", "table") if (value := _given(at, name)))
-    table = at.table or "bluegreen"
+    given = {"config": at.config_path, "table": at.table}
+    more = "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items() if value)
+    table = at.engine().table
     steps = [
         f"bluegreen doctor{more}: every precondition of a release, with what to do",
         f"bluegreen plan{more}: every change of a release, in order; it changes nothing",
@@ -311,13 +319,12 @@ def _next_steps(at: Invocation, files: Sequence[File]) -> list[str]:
     elif states:
         steps.append(
             "on GitHub: make the environment of the workflows, for the branch main only, and put the role's ARN into "
-            "its variable BLUEGREEN_ROLE; `bluegreen iam-policy` prints the role's policy"
+            "its variable BLUEGREEN_ROLE. `bluegreen iam-policy` prints the role's policy, and with `--trust` who may "
+            "take it"
         )
+    if KEPT in states and at.config_path:
+        steps.append(f"in release.yml: give the step that uses the Action the input `config: {at.config_path}`")
     return steps
-
-
-def _given(at: Invocation, option: str) -> str | None:
-    return at.config_path if option == "config" else at.table
 
 
 def _as_object(made: Proposal | None, files: Sequence[File], steps: list[str], *, texts: bool) -> dict[str, Any]:

@@ -100,6 +100,19 @@ def test_what_reaches_the_group(aws: FakeAws) -> None:
     assert (found.page, found.earliest) == ("http://localhost:80/healthz", 30.0)
 
 
+def test_a_target_group_of_addresses_is_none_for_green(aws: FakeAws) -> None:
+    """Auto Scaling groups register instances."""
+    world = World.standard(aws, instances=1)
+    elb = world.client("elbv2")
+    made = elb.create_target_group(Name="ips", Protocol="HTTP", Port=80, VpcId=world.vpc, TargetType="ip")
+    arn = made["TargetGroups"][0]["TargetGroupArn"]
+    shares: Any = [{"TargetGroupArn": world.target_group, "Weight": 1}, {"TargetGroupArn": arn, "Weight": 0}]
+    action: Any = {"Type": "forward", "ForwardConfig": {"TargetGroups": shares}}
+    elb.modify_listener(ListenerArn=world.listener, DefaultActions=[action])
+    found = around(aws)
+    assert (set(found.pools), set(found.members)) == ({world.target_group}, {arn})
+
+
 def test_stopped_instances_may_be_builders(aws: FakeAws) -> None:
     """Those of no group; a name or a tag may say so."""
     world = World.standard(aws, instances=1)

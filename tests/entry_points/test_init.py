@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 import bluegreen
 from bluegreen import config
 from bluegreen.cli import cli, initializing
+from bluegreen.proposal import Wishes
 from bluegreen.workflows import NAMES, Origin
 from lab.aws import FakeAws
 from lab.clock import Clock
@@ -177,6 +178,14 @@ def test_every_file_is_written_and_none_overwritten(build: Build, folder: Path) 
     assert Path("bluegreen.yml").read_text().endswith("# mine\n")
 
 
+def test_a_file_that_comes_meanwhile_is_kept(tmp_path: Path) -> None:
+    """Between the look and the writing somebody else may have written it."""
+    path = tmp_path / "bluegreen.yml"
+    path.write_text("theirs")
+    done = initializing._done(initializing.File(path, "ours"), initializing.InitOptions(Wishes()))
+    assert (done.state, path.read_text()) == (initializing.KEPT, "theirs")
+
+
 def test_a_wish_for_a_file_that_is_there_is_refused(build: Build, folder: Path) -> None:
     """It could not be heard; `--print` shows what would be proposed."""
     (folder / "bluegreen.yml").write_text("service: web\n")
@@ -202,7 +211,7 @@ def test_print_writes_nothing(build: Build, folder: Path) -> None:
     assert config.parse(yaml.safe_load(files[0]["text"])).group == "web-asg"
 
 
-def test_a_service_below_the_top_of_the_repository(build: Build, folder: Path) -> None:
+def test_a_service_below_the_top_of_the_repository(build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its configuration stands where it is wanted, and the workflows at the top name it, and the table."""
     build()
     result = run(
@@ -215,6 +224,11 @@ def test_a_service_below_the_top_of_the_repository(build: Build, folder: Path) -
     given = jobs["release"]["steps"][1]["with"]
     assert (given["config"], given["table"]) == ("services/web/bluegreen.yml", "releases")
     assert config.load("services/web/bluegreen.yml").id == "web/qa"
+    monkeypatch.setenv("BLUEGREEN_TABLE", "shared")
+    another = run("init", "--yes", "--config", "services/my api/bluegreen.yml").stdout
+    assert "bluegreen plan --config 'services/my api/bluegreen.yml':" in another
+    assert "it makes the DynamoDB table shared" in another
+    assert "the input `config: services/my api/bluegreen.yml`" in another
 
 
 def test_without_an_address_no_workflow_is_written(build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,9 +123,9 @@ def _failed(topic: Topic, error: BaseException, seconds: float) -> Diagnosis:
 
 
 def in_order(found: Iterable[Diagnosis]) -> list[Diagnosis]:
-    """The lines in their order: by topic, and of one topic the gravest first."""
+    """The lines in their order, each once: by topic, and of one topic the gravest first."""
     topics, ratings = list(Topic), list(Rating)
-    return sorted(found, key=lambda one: (topics.index(one.topic), ratings.index(one.rating)))
+    return sorted(dict.fromkeys(found), key=lambda one: (topics.index(one.topic), ratings.index(one.rating)))
 
 
 def in_the_way(found: Iterable[Diagnosis]) -> bool:
@@ -378,8 +378,14 @@ def journal(table: TableSettings, under_way: str = "") -> Iterator[Diagnosis]:
         return
     yield from _kept(table)
     if under_way:
-        fix = "`bluegreen status` shows it; what it changed for now may be in the way below."
-        yield _warns(Topic.JOURNAL, f"{under_way} is under way", fix)
+        fix = "`bluegreen status` shows it."
+        yield _blocks(Topic.JOURNAL, f"{under_way} is under way: until it has settled, another release is refused", fix)
+
+
+def busy(under_way: str, *topics: Topic) -> Iterator[Diagnosis]:
+    """Lines about what a release under way uses and changes: what they would say now says nothing of the next one."""
+    for topic in topics:
+        yield unseen(topic, f"{under_way} uses it", "Run doctor again when that has settled.")
 
 
 def _kept(table: TableSettings) -> Iterator[Diagnosis]:

@@ -900,13 +900,23 @@ class Engine:
 
     def _serving(self, config: Config) -> tuple[str, str]:
         """The group that serves, by the journal, and the release that is under way; "" when none is."""
-        record = self._record(config.id)
+        record = self._readable_record(config)
         live = record.live.group if record and record.live else config.names[0]
         return live, release_id(config.id, record.under_way) if record and record.under_way else ""
+
+    def _readable_record(self, config: Config) -> ServiceRecord | None:
+        """None also of a journal that cannot be read: its own line says so, and all else is examined nevertheless."""
+        try:
+            return self._record(config.id)
+        except BlueGreenError:
+            return None
 
     def _preflight(self, config: Config, role: str) -> Iterator[Diagnosis]:
         from bluegreen import doctor
 
+        if under_way := self._serving(config)[1]:
+            yield from doctor.busy(under_way, doctor.Topic.GROUP, doctor.Topic.TRAFFIC, doctor.Topic.FINDINGS)
+            return
         try:
             yield from doctor.plan(self._examinable(config))
         except BlueGreenError as error:
@@ -917,7 +927,7 @@ class Engine:
         from bluegreen import doctor
         from bluegreen.aws import examination
 
-        record = self._record(config.id)
+        record = self._readable_record(config)
         try:
             return self._found(config, record)[1]
         except BlueGreenError as error:

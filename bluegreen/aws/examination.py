@@ -83,15 +83,15 @@ def of_service(
 ) -> Iterator[tuple[Topic, Examination]]:
     """Everything but the preflight. `serving` gives the name of blue, and the id of a release that is under way."""
     blue = started(lambda: group(calls, serving()[0]))
-    yield Topic.PERMISSIONS, partial(permissions, calls, config, table, role)
-    yield Topic.POLICY, partial(policy, calls, config, table, role)
+    yield Topic.PERMISSIONS, _with(blue, Topic.PERMISSIONS, lambda _: permissions(calls, config, table, role))
+    yield Topic.POLICY, _with(blue, Topic.POLICY, lambda _: policy(calls, config, table, role))
     yield Topic.JOURNAL, lambda: journal(calls, table, lambda: serving()[1])
     yield Topic.HEALTH, _with(blue, Topic.HEALTH, lambda it: health(calls, it, config))
     yield Topic.QUOTAS, _with(blue, Topic.QUOTAS, partial(vcpus, calls))
     yield Topic.QUOTAS, _with(blue, Topic.QUOTAS, partial(balancer, calls))
     yield Topic.ADDRESSES, _with(blue, Topic.ADDRESSES, partial(addresses, calls))
     if config.image.builder is not None:
-        yield Topic.BUILDER, partial(the_builder, calls, config)
+        yield Topic.BUILDER, partial(the_builder, calls, config, lambda: serving()[1])
         yield Topic.QUOTAS, partial(images, calls)
         if config.image.builder.source is not None:
             yield Topic.BUILDER, partial(bucket, calls, config, config.image.builder.source.bucket)
@@ -178,7 +178,8 @@ def permissions(calls: Calls, config: Config, table: str, role: str) -> Iterator
     try:
         principal = _principal(calls, role)
         if not principal:
-            yield doctor.unseen(Topic.PERMISSIONS, f"{calls.caller} has no policy of its own that IAM could simulate")
+            said = f"{calls.caller} has no policy of its own that IAM could simulate"
+            yield doctor.unseen(Topic.PERMISSIONS, said, "Name the role that releases with `--role`.")
             return
         found = [one for question in asked for one in _simulated(calls, principal, question)]
     except ClientError as error:
@@ -397,8 +398,11 @@ def bucket(calls: Calls, config: Config, name: str) -> Iterator[Diagnosis]:
     yield doctor.bucket(name)
 
 
-def the_builder(calls: Calls, config: Config) -> Iterator[Diagnosis]:
-    """Whether it is there, stopped, and known to Systems Manager."""
+def the_builder(calls: Calls, config: Config, under_way: Callable[[], str]) -> Iterator[Diagnosis]:
+    """Whether it is there, stopped, and known to Systems Manager; a release that is under way may have started it."""
+    if busy := under_way():
+        yield from doctor.busy(busy, Topic.BUILDER)
+        return
     id_ = builder.find(calls, config)
     shown = calls.ec2.describe_instances(InstanceIds=[id_])["Reservations"][0]["Instances"][0]
     filters = [{"Key": "InstanceIds", "Values": [id_]}]

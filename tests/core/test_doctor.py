@@ -81,7 +81,7 @@ def test_lines_have_an_order() -> None:
     """By topic, the gravest of a topic first; only what is in the way decides."""
     good, warns = Diagnosis(Topic.CLOCK, GOOD, "x"), Diagnosis(Topic.CLOCK, WARNS, "x", "Do.")
     blocks = Diagnosis(Topic.CREDENTIALS, BLOCKS, "x", "Do.")
-    assert doctor.in_order([good, warns, blocks]) == [blocks, warns, good]
+    assert doctor.in_order([good, warns, blocks, good]) == [blocks, warns, good]
     assert doctor.in_the_way([good, blocks])
     assert not doctor.in_the_way([good, warns, doctor.NOTHING_ELSE])
     assert doctor.is_known(doctor.credentials(ROLE, "eu-west-1"))
@@ -262,9 +262,10 @@ def test_what_may_not_be_read_of_the_table() -> None:
     """It is there, and its recovery unknown; a release under way explains what is in the way."""
     table = TableSettings("t", "ACTIVE", KEYS, needs="dynamodb:DescribeContinuousBackups")
     recovery, there, busy = doctor.journal(table, "web/production#4")
-    assert (there.rating, recovery.rating, busy.rating) == (GOOD, UNSEEN, WARNS)
+    assert (there.rating, recovery.rating, busy.rating) == (GOOD, UNSEEN, BLOCKS)
     assert "needs dynamodb:DescribeContinuousBackups" in recovery.said
-    assert busy.said == "web/production#4 is under way"
+    assert busy.said == "web/production#4 is under way: until it has settled, another release is refused"
+    assert only(doctor.busy("web/production#4", Topic.BUILDER), UNSEEN).said == "web/production#4 uses it"
 
 
 # --- what a release starts from ---

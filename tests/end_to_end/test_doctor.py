@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bluegreen import doctor, iam_policy
+from bluegreen import Until, doctor, iam_policy
 from bluegreen.aws import account, examination
 from bluegreen.config import parse
 from bluegreen.doctor import Diagnosis, Rating, Topic
@@ -467,6 +467,7 @@ def test_a_broken_set_up_is_named(broken: Broken) -> None:
     broken.how(o)
     found = examined(o)
     named = [one for one in found if one.topic is broken.topic and re.search(broken.said, one.said)]
+    assert len({(one.said, one.rating) for one in found if one.rating is BLOCKS}) <= 2  # one cause, few lines
     assert [one.rating for one in named] == [broken.rating], found
     assert broken.fix in named[0].fix
     assert begins(o) is broken.begins
@@ -627,6 +628,21 @@ def test_a_builder_that_runs_hides_nothing_else() -> None:
     found = {(one.topic, one.rating) for one in examined(o)}
     assert {(Topic.BUILDER, BLOCKS), (Topic.FINDINGS, BLOCKS), (Topic.GROUP, Rating.GOOD)} <= found
     assert (Topic.FINDINGS, UNSEEN) not in found
+
+
+def test_a_release_that_is_under_way_is_not_taken_for_a_fault() -> None:
+    """It has started the builder, or green serves beside blue: that says nothing of the next release."""
+    o = well()
+    release = o.start(hold=True)
+    o.drive(release.id, until=Until.HELD)
+    found = examined(o)
+    assert [(one.topic, one.rating) for one in found if one.rating is BLOCKS] == [(Topic.JOURNAL, BLOCKS)]
+    used = {one.topic for one in found if one.said == f"{release.id} uses it"}
+    assert used == {Topic.GROUP, Topic.TRAFFIC, Topic.FINDINGS, Topic.BUILDER}
+    assert not begins(o)
+    o.engine().promote("web/production", who="slack:U1")
+    o.drive(release.id)
+    assert [one for one in examined(o) if one.rating is BLOCKS] == []
 
 
 def test_a_role_that_does_not_exist() -> None:

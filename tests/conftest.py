@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = slow[:2]
     for number, item in enumerate(slow[2:]):
         items += [item, *quick[_part(quick, number, slow) : _part(quick, number + 1, slow)]]
-    items += quick[_part(quick, len(slow) - 2, slow) :]
+    items += quick[_part(quick, max(0, len(slow) - 2), slow) :]
 
 
 def _seconds(item: pytest.Item) -> float:

@@ -6,9 +6,14 @@ import ast
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import median
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from tests import conftest
 from tests.worlds.files import ROOT
 
 TOPS = ("bluegreen", "bot", "lab", "tests")
@@ -114,3 +119,17 @@ def named() -> Iterator[tuple[str, ast.ClassDef | Function]]:
         for node in itertools.chain(*bodies):
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name[0] != "_":
                 yield path, node
+
+
+@pytest.mark.parametrize("slow", range(5))
+def test_no_test_is_left_out_when_they_are_mixed(slow: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever part of them is run, on several workers: each is there once."""
+    items = [SimpleNamespace(name=n, get_closest_marker=_marker(n < slow)) for n in range(slow + 11)]
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    mixed: list[Any] = list(items)
+    conftest.pytest_collection_modifyitems(mixed)
+    assert sorted(one.name for one in mixed) == [one.name for one in items]
+
+
+def _marker(slow: bool) -> Callable[[str], object]:
+    return lambda name: SimpleNamespace(kwargs={}) if slow else None

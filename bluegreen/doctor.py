@@ -419,7 +419,7 @@ _TOPICS: Mapping[FindingKey, Topic] = {
 }
 _RATINGS = {Verdict.REFUSED: Rating.BLOCKS, Verdict.WARNED: Rating.WARNS}
 #: Keys of the configuration, by how they begin -> what they are about.
-_PLACES = {"group": Topic.GROUP, "groups": Topic.GROUP, "traffic": Topic.TRAFFIC, "timeouts": Topic.HEALTH}
+_PLACES = {"group": Topic.GROUP, "groups": Topic.GROUP, "traffic": Topic.TRAFFIC}
 
 
 def plan(baseline: Baseline) -> Iterator[Diagnosis]:
@@ -518,8 +518,12 @@ def _grace(group: GroupSettings, targets: Sequence[TargetGroupSettings]) -> Iter
 
 
 def _checked(one: TargetGroupSettings, config: Config) -> Iterator[Diagnosis]:
-    falls = one.interval * one.falls
+    rises, falls = one.interval * one.rises, one.interval * one.falls
     change = "Lower the interval or the threshold of the health check"
+    if rises >= config.timeouts.healthy:
+        said = f"a target of {one.name} that fails a check needs {duration(rises)} to be healthy, but a release waits"
+        fix = f"{change}, or raise `timeouts.healthy`."
+        yield _warns(Topic.HEALTH, f"{said} {duration(config.timeouts.healthy)}", fix)
     if config.soak and falls > config.soak:
         said = f"{one.name} takes {duration(falls)} to find a target unhealthy, but the soak ends after"
         yield _warns(Topic.HEALTH, f"{said} {duration(config.soak)}", f"{change}, or raise `soak`.")

@@ -20,7 +20,6 @@ from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.events import Reason
 from bluegreen.observation import HEALTHY, INITIAL, Baseline, Finding, FindingKey, Group, Idle, Template, unsettled
-from bluegreen.release import duration
 
 #: Processes without which a group cannot be launched, joined or emptied.
 NEEDED = ("AddToLoadBalancer", "Launch", "Terminate")
@@ -235,7 +234,6 @@ def _target_groups(calls: Calls, config: Config) -> list[tuple[str, Answer]]:
             raise ConfigError(f"there is no target group `{name}` {calls.place}", where=where, hint=_like(name, known))
         for what, hint in odd_target_group(found[name], name, idle=bool(config.traffic.listeners)):
             raise ConfigError(what, where=where, hint=hint)
-        _must_be_healthy_in_time(found[name], name, config)
     shown = [(str(found[name]["TargetGroupArn"]), found[name]) for name in named]
     if len({arn for arn, _ in shown}) < len(shown):
         raise ConfigError("one target group is named twice", where="traffic.target_groups", hint="Remove one.")
@@ -273,16 +271,6 @@ def odd_target_group(group: Answer, name: str, *, idle: bool) -> Iterator[tuple[
 def earliest_health(group: Answer) -> float:
     """After how many seconds a new target of the target group, as AWS shows it, is healthy at the earliest."""
     return float(group.get("HealthCheckIntervalSeconds", 0) * group.get("HealthyThresholdCount", 0))
-
-
-def _must_be_healthy_in_time(group: Answer, name: str, config: Config) -> None:
-    """A target is healthy after so many checks that passed (ELBv2 API, CreateTargetGroup); else none of green is."""
-    least = earliest_health(group)
-    if least >= config.timeouts.healthy:
-        what = f"a target of `{name}` is healthy after {duration(least)} at the earliest"
-        hint = "Lower the interval or the threshold of its health check, or raise `timeouts.healthy`."
-        within = f"the release waits {duration(config.timeouts.healthy)}"
-        raise ConfigError(f"{what}, and {within}", where="timeouts.healthy", hint=hint)
 
 
 def _must_be_attached(blue: Answer, arns: Sequence[str], config: Config) -> None:

@@ -423,7 +423,7 @@ SET_UPS = {
         begins=True,
     ),
     "slow health checks": Broken(
-        check_slowly, Topic.HEALTH, BLOCKS, "healthy after 50m at the earliest", "raise `timeouts.healthy`"
+        check_slowly, Topic.HEALTH, WARNS, "needs 50m to be healthy", "raise `timeouts.healthy`", begins=True
     ),
     "a read that a release may not": Broken(
         deny("elbv2:DescribeListeners"),

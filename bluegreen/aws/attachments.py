@@ -428,7 +428,7 @@ KINDS: Mapping[str, tuple[Put, Drop]] = {
 
 def attach(calls: Calls, release: Release) -> Made:
     """Green gets what blue has. Done again it finds nothing that differs: that is the proof."""
-    return {"attached": _sync(calls, release, _both(calls, release), None)}
+    return {"attached": _sync(calls, release, _both(calls, release), None, _given(release))}
 
 
 def follow(calls: Calls, release: Release) -> Made:
@@ -441,7 +441,7 @@ def follow(calls: Calls, release: Release) -> Made:
     sizes = {"minimum": blue["MinSize"], "maximum": blue["MaxSize"], "desired": blue["DesiredCapacity"]}
     if release.pair:  # what is attached to either is its owner's
         return {"attached": AttachedParts((), {}, (), **sizes)}
-    attached = _sync(calls, release, there, release.attached.parts if release.attached else None)
+    attached = _sync(calls, release, there, release.attached.parts if release.attached else None, _given(release))
     return {"attached": replace(attached, **sizes, warm_pool=_pool(blue))}
 
 
@@ -451,6 +451,11 @@ def _pool(group: Answer) -> Parts:
     return {} if pool.get("Status") else copy.shown(pool, WARM_POOL)
 
 
+def _given(release: Release) -> Collection[str]:
+    """What green was given until now, by name: if blue has it no more, its owner took it off."""
+    return release.attached.parts.keys() if release.attached else ()
+
+
 def _both(calls: Calls, release: Release) -> dict[str, Answer]:
     there = groups.described(calls, (release.blue_group, release.green_group), "PutScalingPolicy")
     groups.must_be_ours(there[release.green_group], release, "PutScalingPolicy")
@@ -458,9 +463,13 @@ def _both(calls: Calls, release: Release) -> dict[str, Answer]:
 
 
 def _sync(
-    calls: Calls, release: Release, there: Mapping[str, Answer], known: Mapping[str, str] | None
+    calls: Calls,
+    release: Release,
+    there: Mapping[str, Answer],
+    known: Mapping[str, str] | None,
+    given: Collection[str],
 ) -> AttachedParts:
-    """Put on green what it lacks of blue's, or what was changed.
+    """Put on green what it lacks of blue's, or what was changed; take off what was `given` and blue has no more.
 
     `known`: the fingerprints of what green was given before, None to compare everything. Of green only those kinds are
     read in which something may differ.
@@ -469,7 +478,7 @@ def _sync(
     now = {key: _fingerprint(part) for key, part in blue.parts()}
     later = {f"scaling policy {name}" for name in _early(blue, there[release.green_group], release)}
     news = {key for key in now if known is None or now[key] != known.get(key)} - later
-    gone = (known or {}).keys() - now.keys()
+    gone = set(given) - now.keys()
     kinds = [kind for kind in KINDS if any(key.startswith(f"{kind} ") for key in (*news, *gone))]
     green = look(calls, there[release.green_group], kinds=kinds)
     changed = [

@@ -88,10 +88,10 @@ def _result(
     resources: Sequence[str],
     context: Mapping[str, Sequence[str]],
 ) -> Params:
-    decisions = [_decision(own, action, resource, context) for resource in resources]
+    decisions = [decision(own, action, resource, context) for resource in resources]
     result: Params = {"EvalActionName": action, "EvalResourceName": resources[0]}
     if boundary is not None:
-        within = [_decision(boundary, action, resource, context) == "allowed" for resource in resources]
+        within = [decision(boundary, action, resource, context) == "allowed" for resource in resources]
         decisions = [one if fits else "implicitDeny" for one, fits in zip(decisions, within, strict=True)]
         result["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": all(within)}
     gravest = next((one for one in ("explicitDeny", "implicitDeny") if one in decisions), "allowed")
@@ -104,7 +104,11 @@ def _result(
     return result
 
 
-def _decision(statements: Sequence[Statement], action: str, resource: str, context: Mapping[str, Sequence[str]]) -> str:
+def decision(statements: Sequence[Statement], action: str, resource: str, context: Mapping[str, Sequence[str]]) -> str:
+    """What a policy says of an action on a resource: `allowed`, `implicitDeny` or `explicitDeny`.
+
+    `context`: keys in lower case, as conditions ask for them.
+    """
     effects = {one["Effect"] for one in statements if _is_about(one, action, resource, context)}
     return "explicitDeny" if "Deny" in effects else "allowed" if "Allow" in effects else "implicitDeny"
 

@@ -10,7 +10,7 @@ import pytest
 
 from bluegreen.events import Outcome, Phase, Verb
 from bluegreen.release import Release
-from tests.worlds.attachments import counted, differences, hang, hanging, schedule
+from tests.worlds.attachments import counted, differences, hang, hanging, schedule, strip
 from tests.worlds.crashes import die_everywhere, within
 from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, once
 
@@ -51,6 +51,18 @@ def test_everything_stays_attached(weighted: bool) -> None:
         group = done.green_group if outcome is Outcome.LIVE else group
         assert differences(before, hanging(o.world, group)) == []
         assert (counted(o.world), given_names(o)) == (count, alarms)
+
+
+@pytest.mark.parametrize("phase", [Phase.CHECKING, Phase.OVERLAPPING, Phase.SOAKING])
+def test_what_its_owner_takes_off_blue_goes_from_green_too(phase: Phase) -> None:
+    """Whenever they do: before green is given what waits for its target group, while it is, or after."""
+    o = service()
+    hang(o.world, "web-asg")
+    begun = o.start(GOOD)
+    done = o.drive(begun.id, when=once(lambda seen: seen.phase is phase, lambda: strip(o.world, "web-asg")))
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
+    assert list(hanging(o.world, done.green_group)) == ["warm pool"]
 
 
 #: The acts that carry over what hangs on a group, or take it off again.

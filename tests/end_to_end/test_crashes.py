@@ -109,7 +109,7 @@ def test_a_rollback_ordered_at_any_moment_leaves_blue_alone(weighted: bool) -> N
 @BOTH
 def test_dying_anywhere_with_a_sick_version(weighted: bool) -> None:
     """The rollback that nobody ordered; where weights are, green never got any traffic."""
-    world = fast(weighted=weighted, loose=True, checks=[], timeouts={"healthy": 10})
+    world = fast(weighted=weighted, loose=True, checks=[], timeouts={"healthy": 12})
     release = world.start(SICK)
     going_back: list[bool] = []
 

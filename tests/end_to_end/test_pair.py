@@ -87,7 +87,7 @@ def test_dying_at_every_call_of_its_acts(outcome: Outcome, weighted: bool) -> No
 
     It takes seconds, as each of these acts is several calls, and every death is a release that goes on.
     """
-    o = paired(weighted=weighted, checks=[], timeouts={"healthy": 10})
+    o = paired(weighted=weighted, checks=[], timeouts={"healthy": 12})
     idle = state(o, PAIR[1])
     release = o.start(GOOD if outcome is Outcome.LIVE else SICK)
     told = [release]

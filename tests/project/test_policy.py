@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from botocore import xform_name
 from bluegreen import iam_policy, workflows
 from bluegreen.aws import account, tags
 from bluegreen.config import parse
-from bluegreen.release import names
-from tests.worlds import SICK, Ops, fast
+from bluegreen.events import Phase
+from bluegreen.release import Release, names
+from tests.worlds import CHANGES, FAST, HEALTH, SICK, Ops, fast
 from tests.worlds.account import FACTS
-from tests.worlds.attachments import hang
+from tests.worlds.attachments import hang, strip
+from tests.worlds.authorizing import Authorizer
 from tests.worlds.files import ROOT
 from tests.worlds.pairs import paired
 
@@ -313,22 +315,108 @@ def test_the_workflows_say_it_where_the_environment_is(name: str) -> None:
 COMMANDS = [{"name": "unit", "run": "true", "needs": 1}]
 
 
-@pytest.mark.parametrize(
-    "world",
-    [fast, lambda: fast(weighted=True, checks=[]), lambda: hung(fast(checks=COMMANDS)), lambda: paired(checks=[])],
-    ids=["shared", "weighted", "with attachments and commands", "a standing pair"],
-)
-def test_the_policy_of_a_service_is_what_its_releases_call(world: Callable[[], Ops]) -> None:
-    """Seen from AWS: a good release, and one that is rolled back. What the policy lacks is not called."""
-    o = world()
-    facts = account(o.config, None, o.aws.session())
-    begun = len(o.aws.calls)
+def built_from_s3() -> Ops:
+    """A builder that gets the source by URL, and hooks; the first build of each kind fails."""
+    builder = {"tag": "web-builder", "run": "curl $BLUEGREEN_SOURCE_URL", "source": {"bucket": "web-sources"}}
+    o = fast(weighted=True, rules=True, image={"builder": builder, "keep": 1}, hooks={"before_switch": {"run": "true"}})
+    place: Any = {"LocationConstraint": o.aws.region}
+    o.aws.session(recorded=False).client("s3").create_bucket(Bucket="web-sources", CreateBucketConfiguration=place)
+    return o
+
+
+def protected() -> Ops:
+    """With everything that can hang on a group, attached as traffic sources, and protected from scale-in."""
+    group = {"NewInstancesProtectedFromScaleIn": True}
+    changes = {**CHANGES, "image": KEEPS_ONE, "checks": COMMANDS}
+    quick: dict[str, Any] = {"timings": FAST, "health": HEALTH, "drain": 5}
+    return hung(Ops(instances=2, traffic_source=True, group=group, changes=changes, **quick))
+
+
+KEEPS_ONE = {"builder": {"tag": "web-builder", "run": "git checkout $BLUEGREEN_COMMIT"}, "keep": 1}
+WORLDS: dict[str, Callable[[], Ops]] = {
+    "shared": lambda: fast(loose=True),
+    "weighted": lambda: fast(weighted=True, rules=True, checks=[], loose=True),
+    "with attachments and commands": lambda: hung(fast(checks=COMMANDS)),
+    "a standing pair": lambda: paired(checks=[]),
+    "built from S3": built_from_s3,
+    "protected": protected,
+}
+
+
+def judged(o: Ops) -> Authorizer:
+    """What the policy says to releases of the service: good, sick, rolled back, one whose build fails, and a plan."""
+    facts = account(o.config, None, o.aws.session(recorded=False))
+
+    def policy() -> list[dict[str, Any]]:
+        found = iam_policy.policy(o.config, account(o.config, None, o.aws.session(recorded=False)), "bluegreen")
+        return list(json.loads(json.dumps(iam_policy.document(found)))["Statement"])
+
+    judge = Authorizer(o.aws, policy, facts.roles)
+    engine = o.engine(judge)
+    engine.plan(o.config, commit="c0ffee00aaaa")
+
+    def release(commit: str, when: Callable[[Release], None] = lambda _: None) -> None:
+        begun = engine.start(o.config, commit=commit, who="slack:U1", pack=lambda into: None, override="for the proof")
+        o.drive(begun.id, death=judge, when=when)
+
     for commit in ("c0ffee01aaaa", SICK):
-        o.drive(o.start(commit).id)
-    seen = {c.name.replace("elbv2:", "elasticloadbalancing:") for c in o.aws.calls[begun:]}
-    granted = {action for one in iam_policy.policy(o.config, facts, "bluegreen") for action in one.actions}
-    assert len(seen) > 25
-    assert seen - PARTS <= granted
+        release(commit)
+    release("c0ffee02aaaa", take_off(o))
+    release("c0ffee03aaaa", o.order_back(Phase.SOAKING))
+    o.machines.fails("BLUEGREEN_COMMIT=c0ffee04aaaa", "no such file")
+    release("c0ffee04aaaa")
+    return judge
+
+
+def test_a_policy_that_lacks_something_is_found_out() -> None:
+    """The judge of the test before: by name, by tag, by what a tag may be called."""
+    o = fast()
+    facts = account(o.config, None, o.aws.session(recorded=False))
+    whole = json.loads(json.dumps(iam_policy.document(iam_policy.policy(o.config, facts, "bluegreen"))))["Statement"]
+    lacking = json.loads(json.dumps(whole).replace("autoScalingGroupName/web-asg", "autoScalingGroupName/api-asg"))
+    renamed = json.loads(json.dumps(whole).replace("bluegreen:held-by", "bluegreen:holder"))
+    retagged = json.loads(json.dumps(whole).replace('/bluegreen:service": "web/', '/bluegreen:service": "api/'))
+    for broken, said in ((lacking, "web-asg"), (renamed, "bluegreen:held-by"), (retagged, "CreateAutoScalingGroup")):
+        world = fast()
+        judge = Authorizer(world.aws, partial(list, broken))
+        world.drive(world.start("c0ffee01aaaa").id, death=judge)
+        assert any(said in one for one in judge.refused)
+
+
+#: Granted for what none of the worlds has: strangers among the targets, a launch configuration beside the group, a key
+#: of a customer's, a parameter that names the image; and what a presigned URL is good for.
+SELDOM = {
+    "autoscaling:DescribeAutoScalingInstances",
+    "s3:GetObject",
+    "autoscaling:DescribeLaunchConfigurations",
+    "kms:DescribeKey",
+    "ssm:GetParameter",
+}
+
+
+def take_off(o: Ops) -> Callable[[Release], None]:
+    """The owner takes everything off blue, and hangs a hook there, while both serve: green follows."""
+    done: list[str] = []
+
+    def when(seen: Release) -> None:
+        if seen.phase is Phase.OVERLAPPING and not seen.pair and not done:
+            done.append(seen.id)
+            strip(o.world, seen.blue_group)
+            hook = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "DefaultResult": "CONTINUE"}
+            named = {"AutoScalingGroupName": seen.blue_group, "LifecycleHookName": "new", "HeartbeatTimeout": 30}
+            o.world.client("autoscaling").put_lifecycle_hook(**named, **hook)
+
+    return when
+
+
+@pytest.mark.slow
+def test_iam_allows_what_releases_call_and_grants_nothing_else() -> None:
+    """Action, resource, tags and conditions, as AWS judges them, over all of these worlds."""
+    judges = {name: judged(make()) for name, make in WORLDS.items()}
+    assert {name: judge.refused for name, judge in judges.items()} == {key: [] for key in WORLDS}
+    needed = {action for judge in judges.values() for _, action in judge.needed}
+    granted = {action for judge in judges.values() for one in judge.statements for action in listed(one["Action"])}
+    assert granted - needed == SELDOM
 
 
 def hung(o: Ops) -> Ops:

@@ -40,6 +40,21 @@ def hang(world: World, group: str, kinds: Iterable[str] = ()) -> None:
         KINDS[kind](world, {"AutoScalingGroupName": group})
 
 
+def strip(world: World, group: str) -> None:
+    """Take off again what can be taken off a group that serves: all but its warm pool."""
+    client, named = world.client("autoscaling"), {"AutoScalingGroupName": group}
+    for one in client.describe_policies(**named)["ScalingPolicies"]:
+        client.delete_policy(**named, PolicyName=one["PolicyName"])
+    for one in client.describe_scheduled_actions(**named)["ScheduledUpdateGroupActions"]:
+        client.delete_scheduled_action(**named, ScheduledActionName=one["ScheduledActionName"])
+    sent = client.describe_notification_configurations(AutoScalingGroupNames=[group])["NotificationConfigurations"]
+    for topic in {one["TopicARN"] for one in sent}:
+        client.delete_notification_configuration(**named, TopicARN=topic)
+    for one in client.describe_lifecycle_hooks(**named)["LifecycleHooks"]:
+        client.delete_lifecycle_hook(**named, LifecycleHookName=one["LifecycleHookName"])
+    client.disable_metrics_collection(**named)
+
+
 def schedule(world: World, group: str, at: float, sizes: Mapping[str, int]) -> None:
     """An action that comes once, called `due`."""
     world.client("autoscaling").put_scheduled_update_group_action(

@@ -84,7 +84,7 @@ def lines(of: Extra) -> Iterator[str]:
 
 def _amount(of: Extra, seconds: float) -> str:
     hours, cost = of.hours(seconds), of.cost(seconds)
-    said = f"{hours:.3g} instance-hours"
+    said = f"{hours:.3g} instance-hour{'' if round(hours, 2) == 1 else 's'}"
     if cost is None:
         return said
     return f"{said}, {cost:.2f} {next(iter(of.prices.values())).currency}"

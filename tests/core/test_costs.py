@@ -51,6 +51,11 @@ def test_without_a_price_hours_are_told_and_why() -> None:
     assert len(list(lines(made({"m5.large": 3}, {})))) == 1
 
 
+def test_one_hour_is_no_plural() -> None:
+    """Three of them for twenty minutes."""
+    assert next(lines(made({"m5.large": 3}, {}))).endswith("3 × m5.large, 1 instance-hour")
+
+
 def test_of_nobody_nothing_is_told() -> None:
     """At size 0."""
     assert list(lines(made({}, {}, "whatever"))) == []

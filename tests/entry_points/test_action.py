@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bluegreen import Caller, Engine
 from bluegreen.action import OUTPUTS, ActionStep, credentials, inputs, summary
@@ -532,10 +534,27 @@ def job(tmp_path: Path) -> Iterator[Job]:
         yield Job(at, tmp_path / "place")
 
 
+def checked_out(job: Job) -> dict[str, str]:
+    """The workspace is a checkout, and the builder gets its commit from S3; what the runner says of it."""
+    path = job.folder / "bluegreen.yml"
+    config = yaml.safe_load(path.read_text())
+    config["image"]["builder"]["source"] = {"bucket": "web-sources"}
+    path.write_text(yaml.safe_dump(config))
+    place_: Any = {"LocationConstraint": job.at.aws.region}
+    client = job.at.aws.session(recorded=False).client("s3")
+    client.create_bucket(Bucket="web-sources", CreateBucketConfiguration=place_)
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    for words in (("init", "-q"), ("add", "bluegreen.yml"), (*who, "commit", "-qm", "one")):
+        subprocess.run(["git", *words], cwd=job.folder, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=job.folder, check=True, capture_output=True, text=True)
+    return {"GITHUB_SHA": head.stdout.strip(), "GITHUB_WORKSPACE": str(job.folder)}
+
+
 def test_a_release_goes_live(job: Job) -> None:
-    """Outputs, groups, page and exit code; the post step finds nothing to do."""
-    code, log = job.step()
+    """Outputs, groups, page and exit code; the post step finds nothing to do. The builder gets the commit from S3."""
+    code, log = job.step(**checked_out(job))
     assert code == 0, log
+    assert [c.operation for c in job.at.aws.calls if c.service == "s3"] == ["HeadBucket", "PutObject", "DeleteObject"]
     out = job.file("OUTPUT")
     assert tuple(out) == OUTPUTS
     assert (out["decision"], out["release"], out["phase"]) == ("live", "web/production#1", "retiring")

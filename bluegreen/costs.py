@@ -13,6 +13,7 @@ from bluegreen.release import duration
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
+    from bluegreen.release import Release
 
 HOUR = 3600.0
 
@@ -56,14 +57,14 @@ class Extra:
 
 
 def extra(
-    config: Config, types: Mapping[str, int], prices: Mapping[str, Price], unpriced: str, *, at_once: bool, held: bool
+    release: Release, config: Config, types: Mapping[str, int], prices: Mapping[str, Price], unpriced: str
 ) -> Extra:
-    """What a release of this configuration costs, of a blue with so many instances of each type.
+    """What the release costs beside a blue with so many instances of each type; `unpriced` says why prices are missing.
 
-    `at_once`: it skips the overlap. `held`: a person must promote it.
+    Sticky clients may make its soak longer than the configured one.
     """
-    least = (0.0 if at_once else config.traffic.overlap) + config.soak
-    return Extra(types, least, config.promotion.timeout if held and not at_once else 0.0, prices, unpriced)
+    overlap, hold = (0.0, 0.0) if release.short else (config.traffic.overlap, config.promotion.timeout)
+    return Extra(types, overlap + release.soak, hold if release.hold else 0.0, prices, unpriced)
 
 
 def lines(of: Extra) -> Iterator[str]:

@@ -240,13 +240,12 @@ class Engine:
         undone = [(phase, steps_of_rollback(release, baseline, config, phase)) for phase in phases]
         shown = tuple((phase, steps) for phase, steps in undone if steps)
         prices, unpriced = self._cloud(config).prices(baseline.types)
-        short = {"at_once": release.short, "held": release.hold}
         return Plan(
             release,
             baseline,
             steps_of_release(release, baseline, config),
             shown,
-            extra(config, baseline.types, prices, unpriced, **short),
+            extra(release, config, baseline.types, prices, unpriced),
         )
 
     def plan_next(self, service: str, *, who: str | Caller) -> Plan:

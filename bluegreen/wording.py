@@ -731,8 +731,9 @@ def _names(told: Act | Did | None, release: Release) -> dict[str, str]:
 
 
 def _instance(act: Act | None) -> str:
-    """Where a hook runs."""
-    return act.instances[0] if act and act.instances else "one instance of green"
+    """Where a hook runs; in a plan nobody knows the id yet."""
+    known = act.instances[0] if act and act.instances else ""
+    return known if known.startswith("i-") else "one instance of green"
 
 
 def _versions(numbers: Sequence[int]) -> str:

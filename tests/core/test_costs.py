@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 
 from bluegreen.costs import Extra, Price, as_object, extra, lines
-from tests.worlds.release import config
+from tests.worlds.release import Stage
 
 LARGE, MICRO = Price(0.118, "USD", "2026-11-01"), Price(0.013, "USD", "2026-10-01")
 BOTH = {"m5.large": LARGE, "t3.micro": MICRO}
 CONFIG: dict[str, Any] = {"traffic": {"target_groups": ["web"], "overlap": "5m"}, "soak": "15m"}
 
 
-def made(
-    types: dict[str, int], prices: dict[str, Price], unpriced: str = "", *, at_once: bool = False, held: bool = False
-) -> Extra:
-    """Of a release with 5 minutes of overlap and 15 of soak."""
-    return extra(config(**CONFIG), types, prices, unpriced, at_once=at_once, held=held)
+def made(types: dict[str, int], prices: dict[str, Price], unpriced: str = "", **started: Any) -> Extra:
+    """Of a release with 5 minutes of overlap and 15 of soak, and what else its first event says."""
+    stage = Stage(started=started, **CONFIG)
+    return extra(stage.release, stage.config, types, prices, unpriced)
 
 
 def test_green_costs_as_long_as_both_run() -> None:
@@ -31,15 +30,20 @@ def test_green_costs_as_long_as_both_run() -> None:
 
 def test_a_hold_costs_by_the_hour() -> None:
     """As long as nobody promotes, four hours at most."""
-    said = list(lines(made({"m5.large": 4}, BOTH, held=True)))
+    said = list(lines(made({"m5.large": 4}, BOTH, hold=True)))
     assert said[1] == "each hour that a hold lasts is 4 instance-hours, 0.47 USD more, 4h at most"
 
 
-@pytest.mark.parametrize("held", [False, True])
-def test_a_short_way_has_no_overlap_and_no_hold(held: bool) -> None:
-    """A cure, or an earlier image."""
-    of = made({"m5.large": 1}, {}, at_once=True, held=held)
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_short_way_has_no_overlap_and_no_hold(hold: bool) -> None:
+    """An earlier image, or a cure."""
+    of = made({"m5.large": 1}, {}, goes_back=True, hold=hold)
     assert (of.least, of.held) == (900, 0)
+
+
+def test_sticky_clients_make_the_soak_longer() -> None:
+    """Blue runs on until they have moved."""
+    assert made({"m5.large": 1}, {}, stickiness=3600.0).least == 300 + 3600
 
 
 def test_without_a_price_hours_are_told_and_why() -> None:
@@ -63,7 +67,7 @@ def test_of_nobody_nothing_is_told() -> None:
 
 def test_programs_get_least_and_most() -> None:
     """What is unknown is null."""
-    assert as_object(made({"m5.large": 4}, BOTH, held=True)) == {
+    assert as_object(made({"m5.large": 4}, BOTH, hold=True)) == {
         "instances": {"m5.large": 4},
         "instance_hours": {"least": 1.333, "most": 17.333},
         "cost": {"least": 0.16, "most": 2.05},

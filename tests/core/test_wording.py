@@ -510,3 +510,12 @@ def test_what_another_version_wrote_is_no_reason_to_fail() -> None:
     sizes = {"desired": 4, "in_service": 4, "serving": 4, "share": "most of it"}
     diary = Diary().happens(EventKind.OBSERVED, subject="green", value="in another form", **sizes)
     assert wording.sentence(diary.last, diary.release) == "event 2 (observed) is unknown to this version"
+
+
+def test_a_hook_is_told_with_its_instance_once_that_is_known() -> None:
+    """A plan knows none."""
+    stage = Stage()
+    act = Act(Verb.RUN_BEFORE_SWITCH, instances=("i-0123456789abcdef0",))
+    assert wording.intent(act, stage.release) == "run the hook before_switch on i-0123456789abcdef0"
+    modelled = Act(Verb.RUN_AFTER_LIVE, instances=("web-production-v42-0",))
+    assert wording.intent(modelled, stage.release) == "run the hook after_live on one instance of green"

@@ -70,7 +70,8 @@ class Request:
         if not Path(self.inputs.config).exists():
             hint = "Put actions/checkout before this step, or name the file with `config`."
             raise ConfigError("there is no such file in the workspace", where="config", hint=hint)
-        return load(self.inputs.config, self.inputs.environment or None)
+        config, named = load(self.inputs.config, self.inputs.environment or None), self.inputs.aws_region
+        return config.model_copy(update={"region": named}) if named else config
 
     def service(self) -> str:
         """The service that is meant, with its environment; a full name needs no configuration."""

@@ -33,10 +33,11 @@ class Invocation:
     region: str | None
 
     def config(self) -> Config:
-        """The configuration; ConfigError when it is missing or wrong."""
+        """The configuration, in the region that was named, if one was; ConfigError when it is missing or wrong."""
         from bluegreen.config import load
 
-        return load(self.config_path or CONFIG, self.environment)
+        config = load(self.config_path or CONFIG, self.environment)
+        return config.model_copy(update={"region": self.region}) if self.region else config
 
     def config_if_any(self) -> Config | None:
         """The configuration, by its name or from this folder; None if both are missing."""

@@ -239,6 +239,18 @@ def test_the_region_of_the_environment(
     assert Request(environment, read(command="reconcile", aws_region="eu-west-1")).region() == "eu-west-1"
 
 
+def test_a_region_that_is_named_has_the_group_and_not_the_journal_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A journal there of a group elsewhere would know of no release that is under way."""
+    (tmp_path / "bluegreen.yml").write_text(
+        "{service: web, group: web-asg, region: ap-northeast-2, traffic: {target_groups: [web]}, image: {ami: ami-0f}}"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert Request({}, read(command="release", aws_region="eu-west-1")).config().region == "eu-west-1"
+    assert Request({}, read(command="release")).config().region == "ap-northeast-2"
+
+
 # --- who runs it -------------------------------------------------------------------------------------------
 
 

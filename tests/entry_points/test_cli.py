@@ -39,6 +39,7 @@ from bluegreen import (
 from bluegreen.adoption import Adoption, Orphan
 from bluegreen.aws_commands import kept_group
 from bluegreen.cli import cli, listing, output, picture
+from bluegreen.cli.invocation import Invocation
 from bluegreen.costs import Extra
 from bluegreen.doctor import Diagnosis, Rating, Topic
 from bluegreen.driver import Tell
@@ -546,6 +547,13 @@ def test_who_says_which_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
         monkeypatch.delenv(name)
     (host,) = {server.netloc for server in _asked_by(monkeypatch, [one for one in said if one[0] != "!"])} or {"none"}
     assert host == (meant if meant == "none" else f"dynamodb.{meant}.amazonaws.com")
+
+
+def test_a_region_that_is_named_has_the_group_and_not_the_journal_alone(engine: type[_Engine]) -> None:
+    """A journal there of a group elsewhere would know of no release that is under way."""
+    at = Invocation(config_path=None, environment=None, as_json=False, table=None, region="eu-west-1")
+    assert at.config().region == "eu-west-1"
+    assert replace(at, region=None).config().region == "ap-northeast-2"
 
 
 def _asked_by(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> list[SplitResult]:

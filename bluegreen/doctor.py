@@ -429,7 +429,8 @@ def plan(baseline: Baseline) -> Iterator[Diagnosis]:
     if not any(one.topic is Topic.GROUP and one.rating is Rating.BLOCKS for one in found):
         size = f"{blue.desired} instance{'' if blue.desired == 1 else 's'}"
         yield _good(Topic.GROUP, f"{blue.name}, {size}, on version {baseline.resolved_version} of {blue.template}")
-    names = [arn.rpartition("targetgroup/")[2].partition("/")[0] for arn in baseline.target_groups]
+    serving = [arn for arn in baseline.target_groups if arn != baseline.idle_target_group]
+    names = [arn.rpartition("targetgroup/")[2].partition("/")[0] for arn in serving]
     yield _good(Topic.TRAFFIC, f"{blue.name} serves in {listed(names, len(names))}")
     if not any(one.topic is Topic.FINDINGS for one in found):
         yield _good(Topic.FINDINGS, "nothing else in the account is in the way")
@@ -454,15 +455,25 @@ def no_plan(error: BlueGreenError, *, own: bool) -> Iterator[Diagnosis]:
     """
     topic = _PLACES.get(error.where.partition(".")[0], Topic.FINDINGS)
     topic = Topic.GROUP if isinstance(error, AwsError) else topic
-    line = failed(topic, error)
-    if own and isinstance(error, AwsError) and error.denied:
-        line = replace(line, rating=Rating.BLOCKS, said=f"{line.said}, and so does a release")
-    yield line
+    yield _read_of_a_release(topic, error, own=own)
     fix = f"First do what the line `{topic}` says."
     if topic is Topic.GROUP:
         yield unseen(Topic.TRAFFIC, "needs the group", fix)
     if topic is not Topic.FINDINGS:
         yield unseen(Topic.FINDINGS, "what else `bluegreen plan` finds", fix)
+
+
+def no_record(error: BlueGreenError, *, own: bool) -> Iterator[Diagnosis]:
+    """The line of a journal whose items may not be read; what else is wrong with it, its table's line says."""
+    if isinstance(error, AwsError) and error.denied:
+        yield _read_of_a_release(Topic.JOURNAL, error, own=own)
+
+
+def _read_of_a_release(topic: Topic, error: BlueGreenError, *, own: bool) -> Diagnosis:
+    line = failed(topic, error)
+    if own and isinstance(error, AwsError) and error.denied:
+        return replace(line, rating=Rating.BLOCKS, said=f"{line.said}, and so does a release")
+    return line
 
 
 def is_of_builder(error: BlueGreenError) -> bool:

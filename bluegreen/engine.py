@@ -895,7 +895,11 @@ class Engine:
 
         serving = partial(self._serving, config)
         aws = examination.of_service(self._calls(config), config, self.table, role, serving)
-        return [*aws, (Topic.GROUP, partial(self._preflight, config, role))]
+        own = (
+            (Topic.JOURNAL, partial(self._journal_read, config, role)),
+            (Topic.GROUP, partial(self._preflight, config, role)),
+        )
+        return [*aws, *own]
 
     def _serving(self, config: Config) -> tuple[str, str]:
         """The group that serves, by the journal, and the release that is under way; "" when none is."""
@@ -909,6 +913,14 @@ class Engine:
             return self._record(config.id)
         except BlueGreenError:
             return None
+
+    def _journal_read(self, config: Config, role: str) -> Iterator[Diagnosis]:
+        from bluegreen import doctor
+
+        try:
+            self._record(config.id)
+        except BlueGreenError as error:
+            yield from doctor.no_record(error, own=not role)
 
     def _preflight(self, config: Config, role: str) -> Iterator[Diagnosis]:
         from bluegreen import doctor

@@ -432,6 +432,13 @@ SET_UPS = {
         "needs elasticloadbalancing:DescribeListeners, and so does a release",
         "Add elasticloadbalancing:DescribeListeners",
     ),
+    "a journal that a release may not read": Broken(
+        deny("dynamodb:GetItem"),
+        JOURNAL,
+        BLOCKS,
+        "needs dynamodb:GetItem on the table `bluegreen`, and so does a release",
+        "Add dynamodb:GetItem",
+    ),
     "a read that doctor may not": Broken(
         deny("ec2:DescribeSubnets"),
         Topic.ADDRESSES,
@@ -498,6 +505,7 @@ def test_what_a_group_of_a_hundred_costs() -> None:
     print(f"{len(o.aws.calls) - begun} calls, {time.perf_counter() - clock:.1f} s")
     assert len(o.aws.calls) - begun <= 60
     assert any("200 used, 200 more for green" in one.said for one in found), found
+    assert [one.said for one in found if one.topic is Topic.TRAFFIC] == ["web-asg serves in web"]  # not in the idle one
 
 
 @pytest.fixture(scope="module")

@@ -31,9 +31,7 @@ USUAL_TABLE = "bluegreen"
 #: What became of a file.
 WROTE, KEPT, LEFT_OUT, SHOWN = "wrote", "kept", "left out", "shown"
 _NO_ADDRESS = "nothing here tells which repository has the Action"
-_GIVE_IT = (
-    "bluegreen init --action REPOSITORY@TAG: it writes the workflows, which name the Action as in octocat/bluegreen@v1"
-)
+_GIVE_IT = "bluegreen init --action REPOSITORY@TAG{}: it writes the workflows, which name the Action as in octocat/bluegreen@v1"
 
 
 @dataclass(frozen=True)
@@ -315,12 +313,12 @@ def _next_steps(at: Invocation, files: Sequence[File]) -> list[str]:
     ]
     states = {one.state for one in files if one.path.name in workflows.NAMES}
     if LEFT_OUT in states:
-        steps.append(_GIVE_IT)
+        steps.append(_GIVE_IT.format(more))
     elif states:
         steps.append(
             "on GitHub: make the environment of the workflows, for the branch main only, and put the role's ARN into "
-            "its variable BLUEGREEN_ROLE. `bluegreen iam-policy` prints the role's policy, and with `--trust` who may "
-            "take it"
+            "its variable BLUEGREEN_ROLE. "
+            f"`bluegreen iam-policy{more}` prints the role's policy, and with `--trust` who may take it"
         )
     if KEPT in states and at.config_path:
         steps.append(f"in release.yml: give the step that uses the Action the input `config: {at.config_path}`")

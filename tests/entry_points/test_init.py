@@ -219,6 +219,7 @@ def test_a_service_below_the_top_of_the_repository(build: Build, folder: Path, m
     )
     assert result.exit_code == 0
     assert "bluegreen plan --config services/web/bluegreen.yml --table releases:" in result.stdout
+    assert "`bluegreen iam-policy --config services/web/bluegreen.yml --table releases`" in result.stdout
     assert (folder / "services/web/bluegreen.schema.json").exists()
     jobs = yaml.safe_load((folder / ".github/workflows/release.yml").read_text())["jobs"]
     given = jobs["release"]["steps"][1]["with"]
@@ -238,7 +239,9 @@ def test_without_an_address_no_workflow_is_written(build: Build, folder: Path, m
     result = run("init", "--yes")
     assert result.exit_code == 0
     assert "left out  .github/workflows/release.yml" in result.stdout
-    assert "  bluegreen init --action" in result.stdout
+    assert "  bluegreen init --action REPOSITORY@TAG: it writes" in result.stdout
+    apart = run("init", "--yes", "--config", "api/bluegreen.yml").stdout
+    assert "  bluegreen init --action REPOSITORY@TAG --config api/bluegreen.yml: it writes" in apart
     assert not (folder / ".github").exists()
     assert run("init", "--yes", "--action", "octocat").exit_code == 2
     assert run("init", "--yes", "--action", "octocat/bluegreen@v1").exit_code == 0

@@ -316,17 +316,21 @@ def doctor(at: Invocation, role: str) -> int:
     show_default=True,
     help="Whose role gets it; a reader gives no orders.",
 )
-@click.option("--terraform", "form", flag_value="terraform", help="Print it as a data source of Terraform.")
-@click.option("--cloudformation", "form", flag_value="cloudformation", help="Print a CloudFormation template of it.")
-@click.option("--trust", "form", flag_value="trust", help="Print the trust policy of the workflows' role instead.")
+@click.option("--terraform", is_flag=True, help="Print it as a data source of Terraform.")
+@click.option("--cloudformation", is_flag=True, help="Print a CloudFormation template of it.")
+@click.option("--trust", is_flag=True, help="Print the trust policy of the workflows' role instead.")
 @click.option("--repository", metavar="OWNER/NAME", default="", help="With --trust: whose.  [default: by git's origin]")
-def iam_policy(at: Invocation, holder: str, form: str | None, repository: str) -> None:
+def iam_policy(at: Invocation, holder: str, repository: str, **forms: bool) -> None:
     """Print the IAM policy for a role that releases this service.
 
     It names what the configuration and AWS show: the group, its template, roles and alarms.
     """
     from bluegreen import iam_policy
 
+    asked = [name for name, given in forms.items() if given]
+    if len(asked) > 1:
+        raise click.UsageError(f"{' and '.join(f'--{name}' for name in asked)} print different things: give one.")
+    form = "".join(asked)
     config = at.config()
     engine = at.engine(config)
     if form == "trust":

@@ -322,6 +322,8 @@ def test_a_policy_is_printed(engine: type[_Engine]) -> None:
     trust = json.loads(run("iam-policy", "--trust", "--repository", "acme/web").stdout)["Statement"][0]
     assert "repo:acme/web:environment:production" in str(trust)
     assert run("iam-policy", "--trust").exit_code == 2
+    both = run("iam-policy", "--trust", "--terraform", "--repository", "acme/web")
+    assert (both.exit_code, both.stdout) == (2, "")
     assert run("iam-policy", "--terraform").stdout.startswith('data "aws_iam_policy_document" "bluegreen" {')
     template = json.loads(run("iam-policy", "--for", "reader", "--cloudformation").stdout)
     (policy,) = template["Resources"].values()

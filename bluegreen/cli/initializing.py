@@ -31,7 +31,10 @@ USUAL_TABLE = "bluegreen"
 #: What became of a file.
 WROTE, KEPT, LEFT_OUT, SHOWN = "wrote", "kept", "left out", "shown"
 _NO_ADDRESS = "nothing here tells which repository has the Action"
-_GIVE_IT = "bluegreen init --action REPOSITORY@TAG{}: it writes the workflows, which name the Action as in octocat/bluegreen@v1"
+_GIVE_IT = (
+    "bluegreen init --action REPOSITORY@TAG{}: it writes the workflows, which name the Action "
+    "as in octocat/bluegreen@v1"
+)
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,7 @@ class Awaited(StrEnum):
     BUILDER_STOPPED = "builder_stopped"
     IMAGE = "image"  # the AMI becomes available
     GREEN_UP = "green_up"  # green's instances come in service
+    AGENT = "agent"  # the SSM agent of an instance of green answers
     HOOK = "hook"  # a hook runs on green
     CHECKS = "checks"  # every check holds
     STEP = "step"  # green's share is to rise; this part of the overlap passes

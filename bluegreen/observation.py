@@ -220,6 +220,8 @@ class Observation:
     builder: Builder | None = None
     #: the hook's command on green, where one was sent and may still run
     hook: Command | None = None
+    #: ids of green's instances whose SSM agent answers; looked for while a hook is to be sent, None: not looked for
+    agents: frozenset[str] | None = None
     image: Image | None = None
     template: Template | None = None
     delays: Delays | None = None  # looked at before blue is pinned

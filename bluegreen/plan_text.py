@@ -30,6 +30,8 @@ def lines(plan: Plan) -> Iterator[str]:
     yield f"  {_leaving(plan.baseline.delays)}"
     yield from (f"  {line}" for line in _attached(plan))
     yield from (f"  {line}" for line in costs.lines(plan.extra))
+    if uri := plan.release.source_uri:
+        yield f"  first it packs the commit, and puts it into {uri}"
     for found in sorted(plan.baseline.findings, key=lambda one: list(Verdict).index(one.verdict)):
         yield f"  {_LABELS[found.verdict]}: {wording.finding(found.to_facts())}"
     yield from _steps(plan.steps, release)

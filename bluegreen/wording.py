@@ -217,6 +217,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.BUILDER_STOPPED: "{builder} to stop",
     Awaited.IMAGE: "image {image_name} to become available",
     Awaited.GREEN_UP: "green's instances to come in service{green_count}{green_in_the_way}",
+    Awaited.AGENT: "an SSM agent on green to answer",
     Awaited.HOOK: "the hook on green to end",
     Awaited.CHECKS: "every check to hold{open_checks}{green_in_the_way}",
     Awaited.STEP: "the next step of green's share{open_checks}",

@@ -197,11 +197,16 @@ class UnreachableError(AwsError):
 
 def _unreached(ssm: Any, ids: list[str]) -> list[str]:
     """Those of the instances whose agent is not online; all of them when each is by now."""
+    reached = online(ssm, ids)
+    return [id_ for id_ in ids if id_ not in reached] or ids
+
+
+def online(ssm: Any, ids: list[str]) -> frozenset[str]:
+    """Those of the instances, 100 at most, whose agent answers (Systems Manager API, DescribeInstanceInformation)."""
     filters = [{"Key": "InstanceIds", "Values": ids}]
     pages = ssm.get_paginator("describe_instance_information").paginate(Filters=filters)
     shown = (agent for page in pages for agent in page["InstanceInformationList"])
-    online = {agent["InstanceId"] for agent in shown if agent["PingStatus"] == "Online"}
-    return [id_ for id_ in ids if id_ not in online] or ids
+    return frozenset(agent["InstanceId"] for agent in shown if agent["PingStatus"] == "Online")
 
 
 def script(release: Release, commands: str, kept: int = KEPT, more: Mapping[str, str] = MappingProxyType({})) -> str:

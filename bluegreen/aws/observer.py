@@ -6,7 +6,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bluegreen.aws import attachments, builder, groups, hooks, images, pair, surroundings, tags, templates, traffic
+from bluegreen.aws import (
+    attachments,
+    builder,
+    commands,
+    groups,
+    hooks,
+    images,
+    pair,
+    surroundings,
+    tags,
+    templates,
+    traffic,
+)
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
@@ -16,6 +28,9 @@ from bluegreen.release import Release
 
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
 ROUTES_EVERY, SPARE_EVERY, REFRESH_EVERY = 120.0, 60.0, 60.0
+
+#: A hook needs one agent; so many instances are asked for theirs (a filter takes 100 values).
+AGENTS = 50
 
 
 @dataclass(frozen=True)
@@ -202,8 +217,14 @@ class Observer:
         return ways
 
     def _hooked(self, release: Release, seen: Observation, verb: Verb) -> Observation:
-        """With what becomes of the hook that the act sends."""
-        return replace(seen, hook=hooks.look(self._calls, release, verb, self._mask))
+        """With what becomes of the hook that the act sends; before it was sent, with the agents that would take it."""
+        if verb in release.began:
+            return replace(seen, hook=hooks.look(self._calls, release, verb, self._mask))
+        up = sorted(seen.green.in_service) if seen.green else []
+        awaited = (
+            self._config.hooks.before_switch and verb is Verb.RUN_BEFORE_SWITCH and Verb.ATTACH_GREEN in release.did
+        )
+        return replace(seen, agents=commands.online(self._calls.ssm, up[:AGENTS])) if up and awaited else seen
 
     def _refreshes(self, seen: Observation, *moved: Group | None) -> Observation:
         """Somebody's instance refresh of these groups: it replaces instances, so it is looked for while some move."""

@@ -30,6 +30,7 @@ AWS_WORKS = frozenset(
         Awaited.BUILDER_STOPPED,
         Awaited.BLUE_SETTLED,
         Awaited.GREEN_UP,
+        Awaited.AGENT,
         Awaited.HOOK,
         Awaited.BLUE_EMPTY,
         Awaited.WARM_POOL,

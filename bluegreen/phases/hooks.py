@@ -115,8 +115,19 @@ def _to_send(s: Situation, verb: Verb) -> Act | Wait | str:
         return s.wait(Awaited.HOOK) if hidden else Act(verb, instances=(instance_of(s.release, verb),))
     if not up:
         return f"the hook {NAMES[verb]} found no instance of green in service"
+    if s.seen.agents is not None and not s.seen.agents:
+        return _no_agent(s, verb)
+    up = [id_ for id_ in up if s.seen.agents is None or id_ in s.seen.agents] or up
     before = instance_of(s.release, verb)
     return Act(verb, instances=(next((id_ for id_ in up if id_ > before), up[0]),))
+
+
+def _no_agent(s: Situation, verb: Verb) -> Wait | str:
+    """An instance is in service before its agent answers."""
+    ends = max(s.watched_since, s.release.did[Verb.ATTACH_GREEN].at) + s.config.timeouts.healthy
+    if s.now < ends:
+        return s.wait(Awaited.AGENT, ends)
+    return f"the hook {NAMES[verb]} could not be sent: SSM reaches no instance of green"
 
 
 def instance_of(release: Release, verb: Verb) -> str:

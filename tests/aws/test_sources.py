@@ -16,6 +16,7 @@ from bluegreen.aws.sources import url
 from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Refused
 from bluegreen.events import Outcome, Verb
 from bluegreen.masking import mask
+from bluegreen.plan_text import lines
 from bluegreen.release import Release
 from lab.aws import FakeAws
 from lab.clock import RealClock
@@ -117,6 +118,7 @@ def test_an_image_that_is_there_needs_no_source() -> None:
     world = with_source()
     plan = world.engine().plan(world.config, commit=GOOD)
     assert Verb.DROP_SOURCE in [step.act.verb for step in plan.steps if step.act]
+    assert f"  first it packs the commit, and puts it into {plan.release.source_uri}" in list(lines(plan))
     assert there(world) == []
     release = world.engine().start(world.config, ami=world.world.image, who="slack:U1")
     assert (release.source_key, there(world)) == ("", [])

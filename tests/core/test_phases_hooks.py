@@ -138,6 +138,15 @@ def test_of_a_green_that_nobody_is_in_it_says_so() -> None:
     )
 
 
+def test_it_waits_for_an_agent_that_answers() -> None:
+    """An instance is in service before; another one may be the first. For ever it does not wait."""
+    s = launched().sees(agents=frozenset())
+    assert s.decision == Wait(Awaited.AGENT, 5.0, 1000 + 600)
+    assert s.sees(agents=frozenset({SECOND})).decision == Act(BEFORE, instances=(SECOND,))
+    why = "the hook before_switch could not be sent: SSM reaches no instance of green"
+    assert s.sees(agents=frozenset()).passes(600).decision == RollBack(Reason.HOOK_FAILED, why)
+
+
 # --- going back ---
 
 

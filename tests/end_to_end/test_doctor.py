@@ -289,6 +289,44 @@ def crowd(o: Ops) -> None:
     groups(o, "update_auto_scaling_group", VPCZoneIdentifier=made)
 
 
+def instance(o: Ops) -> str:
+    """The id of an instance that stands beside the group."""
+    ec2 = o.world.client("ec2")
+    made = ec2.run_instances(ImageId=o.world.image, MinCount=1, MaxCount=1, SubnetId=o.world.subnets[0])
+    return str(made["Instances"][0]["InstanceId"])
+
+
+def second_builder(o: Ops) -> None:
+    """Two instances bear its name."""
+    o.world.client("ec2").create_tags(Resources=[instance(o)], Tags=[{"Key": "Name", "Value": "web-builder"}])
+
+
+def no_listener(o: Ops) -> None:
+    """Nothing leads to the target group any more."""
+    elbv2 = o.world.client("elbv2")
+    for one in elbv2.describe_listeners(LoadBalancerArn=o.world.balancer)["Listeners"]:
+        elbv2.delete_listener(ListenerArn=one["ListenerArn"])
+
+
+def addresses(o: Ops) -> None:
+    """A target group that Auto Scaling cannot register instances in."""
+    made = {"Protocol": "HTTP", "Port": 80, "VpcId": o.world.vpc, "TargetType": "ip"}
+    o.world.client("elbv2").create_target_group(Name="ips", **made)
+    configured(traffic={"target_groups": ["web", "ips"]})(o)
+
+
+def deploy(o: Ops) -> None:
+    """CodeDeploy deploys to the group."""
+    name = "CodeDeploy-managed-automatic-launch-deployment-hook-web-1"
+    hook = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING", "RoleARN": "arn:aws:iam::123456789012:role/x"}
+    groups(o, "put_lifecycle_hook", LifecycleHookName=name, **hook)
+
+
+def freeze(o: Ops) -> None:
+    """Somebody froze the service."""
+    o.engine().freeze(o.config.id, who="arn:aws:iam::1:user/ann", why="the sale")
+
+
 def deny(operation: str) -> Callable[[Ops], None]:
     """A read is not permitted."""
     return lambda o: o.aws.faults.deny(operation)
@@ -439,6 +477,62 @@ SET_UPS = {
         "needs dynamodb:GetItem on the table `bluegreen`, and so does a release",
         "Add dynamodb:GetItem",
     ),
+    "two builders": Broken(
+        second_builder, Topic.BUILDER, BLOCKS, "2 instances have the Name `web-builder`", "Name the builder by"
+    ),
+    "no listener": Broken(no_listener, Topic.TRAFFIC, BLOCKS, "no load balancer forwards to", "Let a listener or rule"),
+    "targets that are addresses": Broken(
+        addresses, Topic.TRAFFIC, BLOCKS, "`ips` has targets of type ip", "use a target group of that type"
+    ),
+    "a group of CodeDeploy": Broken(deploy, Topic.FINDINGS, BLOCKS, "CodeDeploy deploys to web-asg", ""),
+    "half a pair": Broken(
+        configured(group=None, groups=["web-asg", "web-b"], retire="empty"),
+        Topic.GROUP,
+        BLOCKS,
+        "no Auto Scaling group `web-b`",
+        "web-asg",
+    ),
+    "a group that is being deleted": Broken(
+        lambda o: groups(o, "delete_auto_scaling_group", ForceDelete=True),
+        Topic.GROUP,
+        BLOCKS,
+        "is being deleted",
+        "Set `group`",
+    ),
+    "a release under way": Broken(
+        begins, JOURNAL, BLOCKS, "web/production#1 is under way", "`bluegreen status` shows it"
+    ),
+    "a freeze": Broken(
+        freeze, Topic.FINDINGS, BLOCKS, "is frozen by arn:aws:iam::1:user/ann", "bluegreen unfreeze web/production"
+    ),
+    "no such image": Broken(
+        configured(image={"ami": "ami-0123456789abcdef0"}),
+        Topic.FINDINGS,
+        BLOCKS,
+        "there is no image `ami-0123456789abcdef0`",
+        "Correct the id",
+    ),
+    "no such parameter": Broken(
+        configured(image={"ami": "resolve:ssm:/web/image"}),
+        Topic.FINDINGS,
+        BLOCKS,
+        "there is no SSM parameter `/web/image`",
+        "Correct the name",
+    ),
+    "groups that may not be read": Broken(
+        deny("autoscaling:DescribeAutoScalingGroups"),
+        Topic.GROUP,
+        BLOCKS,
+        "needs autoscaling:DescribeAutoScalingGroups, and so does a release",
+        "Add autoscaling:DescribeAutoScalingGroups",
+    ),
+    "images that may not be read": Broken(
+        deny("ec2:DescribeImages"),
+        Topic.GROUP,
+        BLOCKS,
+        "needs ec2:DescribeImages, and so does a release",
+        "Add ec2:DescribeImages",
+    ),
     "a read that doctor may not": Broken(
         deny("ec2:DescribeSubnets"),
         Topic.ADDRESSES,
@@ -448,6 +542,13 @@ SET_UPS = {
         begins=True,
     ),
 }
+
+
+def test_of_thirty_broken_set_ups_a_release_knows_before_it_begins() -> None:
+    """Each line that AWS can be asked about has one; the rest only warn, or belong to Slack and GitHub."""
+    refused = [broken.topic for broken in SET_UPS.values() if not broken.begins]
+    assert len(refused) >= 30
+    assert {broken.topic for broken in SET_UPS.values()} == set(Topic) - {Topic.SLACK, Topic.GITHUB, Topic.POLICY}
 
 
 def test_nothing_is_in_the_way_of_a_good_set_up() -> None:

@@ -36,6 +36,7 @@ def test_each_runs_once_on_one_instance_at_its_time(weighted: bool) -> None:
     assert moment(events, Verb.RUN_BEFORE_SWITCH) < moment(events, Verb.JOIN_GREEN)
     assert moment(events, Verb.DELETE_BLUE) < moment(events, Verb.RUN_AFTER_LIVE)
     assert world.harm == []
+    assert [event for event in events if event.kind is EventKind.STUMBLED] == []
 
 
 def test_a_failed_migration_goes_back_and_may_be_tried_again() -> None:

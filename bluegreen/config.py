@@ -886,6 +886,11 @@ class HooksConfig(_Model):
         default=None, description="once blue is gone; the last event reports a failure"
     )
 
+    def named(self, key: str) -> HookConfig | None:
+        """The hook with this key, as `events.HOOKS` has it; None without one."""
+        hook: HookConfig | None = getattr(self, key)
+        return hook
+
 
 class Timeouts(_Model):
     """How long AWS may take for what a release waits for."""

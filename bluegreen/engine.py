@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
-from bluegreen.costs import Extra, extra
 from bluegreen.errors import (
     AwsError,
     BlueGreenError,
@@ -80,6 +78,7 @@ if TYPE_CHECKING:
     from bluegreen.aws import Beside, Cloud, Fetch
     from bluegreen.aws.calls import Calls
     from bluegreen.config import Config
+    from bluegreen.costs import Extra
     from bluegreen.doctor import Diagnosis, Topic
     from bluegreen.driver import Clock, TableClock, Tell
     from bluegreen.dry_run import Step
@@ -227,6 +226,7 @@ class Engine:
 
     def plan(self, config: Config, *, commit: str = "", ami: str = "") -> Plan:
         """Everything that a release would do, in order. Changes nothing, not even the journal."""
+        from bluegreen.costs import extra
         from bluegreen.dry_run import steps_of_release, steps_of_rollback
 
         record = self._record(config.id)
@@ -1042,36 +1042,27 @@ class Engine:
             self.remove_kept(record)  # whoever finds it still there later says so
         key = self._source_key(asked.first, baseline)
         self._put_source(asked, key)
-        facts = self._started(replace(first, source_key=key), baseline, record, standing)
-        return self._opened(
-            asked, facts, key, lambda then: asked.admit(then, commit, baseline.image), standing, baseline
+        write = partial(
+            self._journal.open,
+            config.id,
+            self._started(replace(first, source_key=key), baseline, record, standing),
+            self.clock.now(),
+            request=asked.request,
+            admit=lambda then: asked.admit(then, commit, baseline.image),
+            least=standing.number,
+            live=_live_of(standing, baseline),
         )
+        return self._opened(config, key, write)
 
-    def _opened(
-        self,
-        asked: _Start,
-        facts: Callable[[int], Facts],
-        key: str,
-        admit: Callable[[ServiceRecord], Facts],
-        standing: Standing,
-        baseline: Baseline,
-    ) -> Event:
+    def _opened(self, config: Config, key: str, write: Callable[[], Event]) -> Event:
         """The first event, written; what was packed for a release that is refused, or began before, goes again."""
         try:
-            begun = self._journal.open(
-                asked.config.id,
-                facts,
-                self.clock.now(),
-                request=asked.request,
-                admit=admit,
-                least=standing.number,
-                live=_live_of(standing, baseline),
-            )
+            begun = write()
         except (Refused, ConfigError, Conflict):
-            self._take_source_back(asked.config, key)
+            self._take_source_back(config, key)
             raise
         if isinstance(begun.payload, Started) and begun.payload.source_key != key:
-            self._take_source_back(asked.config, key)
+            self._take_source_back(config, key)
         return begun
 
     @staticmethod
@@ -1090,6 +1081,8 @@ class Engine:
             hint = "Release it where its commit is checked out: from its workflow, or in its folder."
             what = "needs the checkout of the commit"
             raise ConfigError(what, where="image.builder.source", hint=hint)
+        from tempfile import TemporaryFile
+
         with TemporaryFile() as packed:
             asked.pack(packed)
             packed.seek(0)

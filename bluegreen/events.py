@@ -208,10 +208,13 @@ PARKED, HELD = "parked", "held"
 #: Subjects of who was detached from a group and runs on.
 DETACHED: Mapping[str, str] = MappingProxyType({"blue": "detached", "green": "detached green"})
 
-#: Subjects of what became of the hooks, by the acts that send them.
+#: The acts that send hooks -> their keys in the configuration; what became of one is the subject `hook before_switch`.
 HOOKS: Mapping[Verb, str] = MappingProxyType(
-    {Verb.RUN_BEFORE_SWITCH: "hook before_switch", Verb.RUN_AFTER_LIVE: "hook after_live"}
+    {Verb.RUN_BEFORE_SWITCH: "before_switch", Verb.RUN_AFTER_LIVE: "after_live"}
 )
+
+#: How long, in seconds, a command may wait for SSM's agent to take it (SendCommand, TimeoutSeconds).
+DELIVERY = 120
 
 #: The subject of the observation that AWS, or a person's hand, took instances of green; "" once they are replaced.
 TAKEN = "taken"

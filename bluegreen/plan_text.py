@@ -32,8 +32,7 @@ def lines(plan: Plan) -> Iterator[str]:
     yield from (f"  {line}" for line in costs.lines(plan.extra))
     if uri := plan.release.source_uri:
         yield f"  first it packs the commit, and puts it into {uri}"
-    for found in sorted(plan.baseline.findings, key=lambda one: list(Verdict).index(one.verdict)):
-        yield f"  {_LABELS[found.verdict]}: {wording.finding(found.to_facts())}"
+    yield from (f"  {line}" for line in _findings(plan))
     yield from _steps(plan.steps, release)
     if plan.rollback:
         yield ""
@@ -48,11 +47,17 @@ def steps(plan: Plan) -> Iterator[str]:
     yield from (line for line in _steps(plan.steps, _pinned(plan)) if line)
 
 
-def beside(plan: Plan) -> Iterator[str]:
-    """What was found beside the service, without mere notes, the gravest first."""
-    found = [one for one in plan.baseline.findings if one.verdict is not Verdict.NOTED]
-    for one in sorted(found, key=lambda one: list(Verdict).index(one.verdict)):
-        yield f"{_LABELS[one.verdict]}: {wording.finding(one.to_facts())}"
+def gist(plan: Plan) -> Iterator[str]:
+    """What matters of it first: what was found beside the service, without mere notes, and what it costs."""
+    yield from _findings(plan, loud=True)
+    yield from costs.lines(plan.extra)
+
+
+def _findings(plan: Plan, *, loud: bool = False) -> Iterator[str]:
+    """What was found beside the service, the gravest first; `loud` leaves the notes out."""
+    for one in sorted(plan.baseline.findings, key=lambda one: list(Verdict).index(one.verdict)):
+        if not (loud and one.verdict is Verdict.NOTED):
+            yield f"{_LABELS[one.verdict]}: {wording.finding(one.to_facts())}"
 
 
 def _way_back(release: Release) -> str:

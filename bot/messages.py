@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bluegreen import costs, plan_text
+from bluegreen import plan_text
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.engine import Kept, Plan, Previous, ServiceStatus
 from bluegreen.events import (
@@ -576,7 +576,7 @@ def plan(made: Plan) -> Message:
     line = quoted(
         f"{release.id} would replace {release.blue_group} by {release.green_group}; bluegreen changed nothing."
     )
-    told_ = [quoted(here(one), LINE) for one in (*plan_text.beside(made), *costs.lines(made.extra))]
+    told_ = [quoted(here(one), LINE) for one in plan_text.gist(made)]
     steps = quoted_lines([here(one) for one in plan_text.steps(made)], SECTION - 10)
     listed_ = _cut("\n".join(f"• {one}" for one in told_), SECTION)
     blocks = [section(f"*{line}*"), *([section(listed_)] if listed_ else []), section(f"```{steps}```")]

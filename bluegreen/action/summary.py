@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bluegreen import costs, plan_text, wording
+from bluegreen import plan_text, wording
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.aws_commands import kept_group
 from bluegreen.engine import Kept, Plan, ServiceStatus
@@ -50,9 +50,7 @@ def plan_comment(made: Plan, lines: Iterable[str]) -> str:
     release = made.release
     refused = any(one.verdict is Verdict.REFUSED for one in made.baseline.findings)
     head = f"### {'⛔' if refused else '🔵'} Plan: {text(release.id)} would replace {text(release.blue_group)}"
-    found = [text(advised(one, EntryPoint.GITHUB)) for one in plan_text.beside(made)]
-    costs_ = [text(line) for line in costs.lines(made.extra)]
-    listed = "\n".join(f"- {line}" for line in (*found, *costs_))
+    listed = "\n".join(f"- {text(advised(line, EntryPoint.GITHUB))}" for line in plan_text.gist(made))
     steps = plan(lines).partition("\n\n")[2]
     whole = f"<details><summary>Every step, and what a rollback would do</summary>\n\n{steps}\n\n</details>"
     return "\n\n".join(part for part in (head, listed, whole) if part)

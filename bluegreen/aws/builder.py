@@ -82,7 +82,11 @@ def look(calls: Calls, release: Release, mask: Mask) -> Builder | None:
     build, check = (_command(calls, release, verb, mask) for verb in (Verb.RUN_BUILD, Verb.RUN_BUILD_CHECK))
     # A command under way is an agent that answers: one call less in each of many looks.
     busy = any(command is not None and command.state == "running" for command in (build, check))
-    online = state == "running" and not _is_done(release) and (busy or _online(calls, release.builder))
+    online = (
+        state == "running"
+        and not _is_done(release)
+        and (busy or release.builder in commands.online(calls.ssm, [release.builder]))
+    )
     return Builder(release.builder, state, online, build, check)
 
 
@@ -99,12 +103,6 @@ def _state(calls: Calls, id_: str) -> str | None:
             return None
         raise
     return str(found[0]["State"]["Name"]) if found else None
-
-
-def _online(calls: Calls, id_: str) -> bool:
-    """Whether its SSM agent answers (Systems Manager API, DescribeInstanceInformation)."""
-    answer = calls.ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [id_]}])
-    return any(i["InstanceId"] == id_ and i["PingStatus"] == "Online" for i in answer["InstanceInformationList"])
 
 
 def _command(calls: Calls, release: Release, verb: Verb, mask: Mask) -> Command | None:

@@ -15,7 +15,9 @@ from botocore.exceptions import ClientError
 
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import code
+from bluegreen.config import LONGEST_HOOK
 from bluegreen.errors import AwsError
+from bluegreen.events import DELIVERY
 from bluegreen.observation import Command
 from bluegreen.release import Release, second_of
 
@@ -25,10 +27,6 @@ SHELL = "AWS-RunShellScript"
 TAIL_LINES = 20
 #: What SSM takes at most as a comment (Systems Manager API, SendCommand).
 COMMENT_MAX = 100
-#: How long a command may wait for the agent to take it, in seconds.
-DELIVERY = 120
-#: The longest that AWS-RunShellScript may run, in seconds.
-EXECUTION_MAX = 172_800
 #: So many seconds AWS's clock and ours may differ at most; AWS refuses calls that come with more.
 SKEW = 900.0
 #: SSM's states of an invocation, in our words (Systems Manager API, ListCommandInvocations).
@@ -167,7 +165,7 @@ def send(ssm: Any, ids: list[str], said: str, text: str, seconds: float) -> str:
 
     UnreachableError when SSM does not reach some of them: then it was sent to nobody.
     """
-    parameters = {"commands": [text], "executionTimeout": [str(min(max(int(seconds), 1), EXECUTION_MAX))]}
+    parameters = {"commands": [text], "executionTimeout": [str(min(max(int(seconds), 1), int(LONGEST_HOOK)))]}
     try:
         answer = ssm.send_command(
             InstanceIds=ids,

@@ -5,22 +5,20 @@ from __future__ import annotations
 from bluegreen.aws import commands
 from bluegreen.aws.calls import Calls
 from bluegreen.aws.commands import Mask
-from bluegreen.config import Config, HookConfig
-from bluegreen.events import Act, Made, Phase, Verb
+from bluegreen.config import Config
+from bluegreen.events import HOOKS, Act, Made, Phase, Verb
 from bluegreen.observation import Command
 from bluegreen.release import Release
 
-#: The act that sends a hook -> what names it in its comment, and the phase in which it is sent.
-_HOOKS = {
-    Verb.RUN_BEFORE_SWITCH: ("hook before_switch", Phase.LAUNCHING),
-    Verb.RUN_AFTER_LIVE: ("hook after_live", Phase.RETIRING),
-}
+#: The phase in which an act sends its hook.
+_SENT_IN = {Verb.RUN_BEFORE_SWITCH: Phase.LAUNCHING, Verb.RUN_AFTER_LIVE: Phase.RETIRING}
 
 
 def run(calls: Calls, release: Release, config: Config, act: Act) -> Made:
     """Send the hook to the instance that the act names, unless it was sent there already."""
-    hook, (instance,), (what, phase) = _configured(config, act.verb), act.instances, _HOOKS[act.verb]
-    since, seconds = release.entered[phase], hook.timeout
+    hook, (instance,), what = config.hooks.named(HOOKS[act.verb]), act.instances, _name(act.verb)
+    assert hook is not None
+    since, seconds = release.entered[_SENT_IN[act.verb]], hook.timeout
     text = commands.script(release, hook.run)
     return {"command": commands.send_once(calls, release, instance, what, text, since=since, seconds=seconds)}
 
@@ -30,12 +28,11 @@ def look(calls: Calls, release: Release, verb: Verb, mask: Mask) -> Command | No
     act, made = release.act(verb), release.made(verb)
     if act is None:
         return None
-    (instance,), (what, phase) = act.instances, _HOOKS[verb]
-    id_ = made.command if made else commands.find(calls, release, instance, what, since=release.entered[phase])
+    (instance,), since = act.instances, release.entered[_SENT_IN[verb]]
+    id_ = made.command if made else commands.find(calls, release, instance, _name(verb), since=since)
     return commands.look(calls, id_, instance, mask) if id_ else None
 
 
-def _configured(config: Config, verb: Verb) -> HookConfig:
-    hook = config.hooks.before_switch if verb is Verb.RUN_BEFORE_SWITCH else config.hooks.after_live
-    assert hook is not None
-    return hook
+def _name(verb: Verb) -> str:
+    """What names it in its comment."""
+    return f"hook {HOOKS[verb]}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bluegreen import __version__, checkout, entry_points
+from bluegreen import __version__, entry_points
 from bluegreen.cli import invocation, output
 from bluegreen.cli.invocation import CommandGroup, Invocation
 from bluegreen.errors import BlueGreenError, ConfigError
@@ -134,6 +134,8 @@ def init(at: Invocation, action: str, no_workflows: bool, yes: bool, show: bool,
 @click.option("--cure", is_flag=True, help="Even if the serving version is unhealthy; then there is no rollback to it.")
 def release(at: Invocation, commit: str, ami: str, until: str | None, override: str, cure: bool) -> int:
     """Release a commit or an image, and show it to its end."""
+    from bluegreen import checkout
+
     config = at.config()
     engine = at.engine(config)
     sha = invocation.commit_of(config, commit, ami, _folder(at))

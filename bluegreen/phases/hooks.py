@@ -5,10 +5,9 @@ Nobody knows whether a command may run twice: one that may have run is looked fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bluegreen.events import Act, Awaited, Phase, Reason, Verb
+from bluegreen.events import DELIVERY, HOOKS, Act, Awaited, Phase, Reason, Verb
 from bluegreen.phases.baking import NOT_TAKEN
 from bluegreen.phases.decision import GRACE, RollBack, Situation, Wait
 from bluegreen.release import Release, duration
@@ -16,24 +15,15 @@ from bluegreen.release import Release, duration
 if TYPE_CHECKING:
     from bluegreen.config import Config, HookConfig
 
-#: The act that sends a hook -> its key in the configuration.
-NAMES: Mapping[Verb, str] = {Verb.RUN_BEFORE_SWITCH: "before_switch", Verb.RUN_AFTER_LIVE: "after_live"}
-#: How long a command may wait for SSM's agent to take it, in seconds.
-DELIVERY = 120.0
 #: Codes with which SSM takes no command: it reaches the instance not at all, or there were too many calls.
 _REFUSED = NOT_TAKEN | {"InvalidInstanceId"}
-
-
-def hook_of(config: Config, verb: Verb) -> HookConfig | None:
-    """The hook that the act sends, as configured; None without one."""
-    return config.hooks.before_switch if verb is Verb.RUN_BEFORE_SWITCH else config.hooks.after_live
 
 
 def skipped_hooks(release: Release, config: Config) -> tuple[str, ...]:
     """Keys of the hooks that the release does not run: at size 0 there is nowhere, and an earlier image had them."""
     if not (release.idle or release.goes_back):
         return ()
-    return tuple(name for verb, name in NAMES.items() if hook_of(config, verb))
+    return tuple(name for name in HOOKS.values() if config.hooks.named(name))
 
 
 def before_switch(s: Situation) -> Act | Wait | RollBack | None:
@@ -65,7 +55,7 @@ def failure(s: Situation) -> str:
 def still_runs(s: Situation) -> Wait | None:
     """A green that goes is left alone until its hook has ended: half a migration may be worse than a complete one."""
     verb = Verb.RUN_BEFORE_SWITCH
-    hook, command = hook_of(s.config, verb), s.seen.hook
+    hook, command = s.config.hooks.named(HOOKS[verb]), s.seen.hook
     ended = command is not None and command.state in ("succeeded", "failed")
     if s.release.left is not Phase.LAUNCHING or hook is None or not s.began(verb) or ended or _gone(s, verb):
         return None
@@ -78,21 +68,21 @@ def still_runs(s: Situation) -> Wait | None:
 def time_for(s: Situation) -> float:
     """When what the hook may take is over, epoch seconds; 0 before it was begun."""
     verb = Verb.RUN_BEFORE_SWITCH
-    hook = hook_of(s.config, verb)
+    hook = s.config.hooks.named(HOOKS[verb])
     return s.release.began[verb].at + hook.timeout if hook and s.began(verb) else 0.0
 
 
 def _step(s: Situation, verb: Verb) -> Act | Wait | str | None:
     """What to do next; in words why it failed; None when there is nothing to do."""
-    hook = hook_of(s.config, verb)
-    if hook is None or NAMES[verb] in skipped_hooks(s.release, s.config):
+    hook = s.config.hooks.named(HOOKS[verb])
+    if hook is None or HOOKS[verb] in skipped_hooks(s.release, s.config):
         return None
     return _sent(s, verb, hook) if s.did(verb) else _to_send(s, verb)
 
 
 def _sent(s: Situation, verb: Verb, hook: HookConfig) -> Wait | str | None:
     command = s.seen.hook
-    where = f"the hook {NAMES[verb]} on {instance_of(s.release, verb)}"
+    where = f"the hook {HOOKS[verb]} on {instance_of(s.release, verb)}"
     if command is not None and command.state == "succeeded":
         return None
     if command is not None and command.state == "failed":
@@ -110,11 +100,11 @@ def _to_send(s: Situation, verb: Verb) -> Act | Wait | str:
     up = sorted(s.seen.green.in_service) if s.seen.green else []
     if _may_run(s, verb):
         if _gone(s, verb):
-            return f"the hook {NAMES[verb]} may have run on {instance_of(s.release, verb)}, which is gone"
+            return f"the hook {HOOKS[verb]} may have run on {instance_of(s.release, verb)}, which is gone"
         hidden = s.seen.hook is None and s.fresh(verb)
         return s.wait(Awaited.HOOK) if hidden else Act(verb, instances=(instance_of(s.release, verb),))
     if not up:
-        return f"the hook {NAMES[verb]} found no instance of green in service"
+        return f"the hook {HOOKS[verb]} found no instance of green in service"
     if s.seen.agents is not None and not s.seen.agents:
         return _no_agent(s, verb)
     up = [id_ for id_ in up if s.seen.agents is None or id_ in s.seen.agents] or up
@@ -127,7 +117,7 @@ def _no_agent(s: Situation, verb: Verb) -> Wait | str:
     ends = max(s.watched_since, s.release.did[Verb.ATTACH_GREEN].at) + s.config.timeouts.healthy
     if s.now < ends:
         return s.wait(Awaited.AGENT, ends)
-    return f"the hook {NAMES[verb]} could not be sent: SSM reaches no instance of green"
+    return f"the hook {HOOKS[verb]} could not be sent: SSM reaches no instance of green"
 
 
 def instance_of(release: Release, verb: Verb) -> str:

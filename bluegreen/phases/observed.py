@@ -167,7 +167,7 @@ def _baked(seen: Observation) -> list[SubjectState]:
 
 def _hooked(release: Release, seen: Observation) -> list[SubjectState]:
     verb = Verb.RUN_AFTER_LIVE if release.phase is Phase.RETIRING else Verb.RUN_BEFORE_SWITCH
-    return [SubjectState(HOOKS[verb], seen.hook.state)] if seen.hook else []
+    return [SubjectState(f"hook {HOOKS[verb]}", seen.hook.state)] if seen.hook else []
 
 
 def _expiring(release: Release, seen: Observation, config: Config) -> list[SubjectState]:

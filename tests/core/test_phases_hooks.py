@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from bluegreen import phases
-from bluegreen.events import Act, Awaited, EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.events import DELIVERY, Act, Awaited, EventKind, Outcome, Phase, Reason, Verb
 from bluegreen.observation import Command
 from bluegreen.phases import Enter, Rest, RollBack, Wait, hooks
 from bluegreen.phases.decision import Situation
-from bluegreen.phases.hooks import DELIVERY
 from tests.worlds.release import Stage
 
 BEFORE, AFTER = Verb.RUN_BEFORE_SWITCH, Verb.RUN_AFTER_LIVE

@@ -22,7 +22,7 @@ from bluegreen.release import Release, names
 from tests.worlds import CHANGES, FAST, HEALTH, SICK, Ops, fast
 from tests.worlds.account import FACTS
 from tests.worlds.attachments import hang, strip
-from tests.worlds.authorizing import Authorizer
+from tests.worlds.authorizing import ASKED_AS, Authorizer
 from tests.worlds.files import ROOT
 from tests.worlds.pairs import paired
 
@@ -64,8 +64,6 @@ DOCTOR = ROOT / "bluegreen" / "aws" / "examination.py"
 BESIDE = {"ec2:RunInstances", "ec2:DeleteSnapshot", "iam:PassRole", "cloudwatch:TagResource", "s3:GetObject"}
 #: Asked for by `bluegreen iam-policy` alone, with the rights of whoever makes the role.
 MAKING = {"iam:GetInstanceProfile"}
-#: Operations that IAM knows by another name (Amazon S3 API, HeadBucket).
-ASKED_AS = {"s3:HeadBucket": "s3:ListBucket"}
 #: A transaction needs the permissions of its parts (DynamoDB API).
 PARTS = {"dynamodb:TransactWriteItems"}
 

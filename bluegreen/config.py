@@ -113,6 +113,7 @@ MOST = 1000
 #: The values of a metric that are judged at one look.
 MOST_PERIODS = 1440
 DURATIONS = "Write 90s, 15m, 4h, 2d, or a number of seconds."
+NAME = r"[a-z0-9][a-z0-9-]*"
 NAMES = "Use small letters, digits and hyphens, as in web-2."
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd]?)")
@@ -473,7 +474,7 @@ Portion = Annotated[
     ),
 ]
 Text = Annotated[str, AfterValidator(_filled)]
-Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]*", "a name", NAMES)]
+Name = Annotated[str, _matching(NAME, "a name", NAMES)]
 #: What the journal calls other things that are seen; a check of such a name would be taken for one of them.
 TAKEN = frozenset(
     {"activity", "blue", "build", "build check", "green", "hold", "image", "sight", "targets", "traffic"}
@@ -1148,7 +1149,7 @@ def _overrides(mapping: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]]
     good: dict[str, Mapping[str, Any]] = {}
     problems = []
     for name, keys in environments.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
             problems.append(Problem(("environments", str(name)), f"{_got(name)} is not a name", NAMES))
         elif not isinstance(keys, Mapping | None):
             problems.append(Problem(("environments", name), *_no_mapping(keys)))

@@ -200,11 +200,18 @@ def _unreached(ssm: Any, ids: list[str]) -> list[str]:
 
 
 def online(ssm: Any, ids: list[str]) -> frozenset[str]:
-    """Those of the instances, 100 at most, whose agent answers (Systems Manager API, DescribeInstanceInformation)."""
+    """Those of the instances, 100 at most, whose agent answers."""
+    return frozenset(id_ for id_, agent in agents(ssm, ids).items() if agent["PingStatus"] == "Online")
+
+
+def agents(ssm: Any, ids: list[str]) -> dict[str, Answer]:
+    """The agent of each of the instances, 100 at most, that was ever heard (SSM API, DescribeInstanceInformation).
+
+    Of a stopped instance it stays listed, with its connection lost.
+    """
     filters = [{"Key": "InstanceIds", "Values": ids}]
     pages = ssm.get_paginator("describe_instance_information").paginate(Filters=filters)
-    shown = (agent for page in pages for agent in page["InstanceInformationList"])
-    return frozenset(agent["InstanceId"] for agent in shown if agent["PingStatus"] == "Online")
+    return {agent["InstanceId"]: agent for page in pages for agent in page["InstanceInformationList"]}
 
 
 def script(release: Release, commands: str, kept: int = KEPT, more: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from bluegreen.aws import groups, images, preflight, surroundings, tags, templates, traffic
+from bluegreen.aws import commands, groups, images, preflight, surroundings, tags, templates, traffic
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_errors import lacking
 from bluegreen.observation import Candidate, Candidates, Forward, GroupDetails, StoppedInstance
@@ -169,13 +169,8 @@ def _hinted(said: Mapping[str, str]) -> bool:
 
 
 def _managed(calls: Calls, ids: list[str]) -> set[str]:
-    """Those that Systems Manager knows; a stopped one stays listed, with its connection lost."""
-    found: set[str] = set()
-    for batch in groups.batches(ids, INSTANCES_BATCH):
-        filters = [{"Key": "InstanceIds", "Values": batch}]
-        pages = calls.ssm.get_paginator("describe_instance_information").paginate(Filters=filters)
-        found |= {one["InstanceId"] for page in pages for one in page["InstanceInformationList"]}
-    return found
+    """Those that Systems Manager knows."""
+    return {id_ for batch in groups.batches(ids, INSTANCES_BATCH) for id_ in commands.agents(calls.ssm, batch)}
 
 
 def _permitted(read: Callable[[], T], otherwise: Any, what: str, doubts: list[str]) -> T:

@@ -133,7 +133,7 @@ def _answers(details: GroupDetails, wishes: Wishes, service: str) -> Wishes:
 
 
 def _name(said: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", said.strip()):
+    if not re.fullmatch(config.NAME, said.strip()):
         raise click.BadParameter(config.NAMES)
     return said.strip()
 

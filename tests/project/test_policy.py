@@ -90,7 +90,7 @@ def named_in(paths: Iterable[Path]) -> Iterator[str]:
             if not method.startswith(("get_paginator", "generate_")) and method not in ("meta", "exceptions"):
                 yield action(client, method)
         yield from (action("ec2", paged) for paged in re.findall(r"_pages\(calls, \"(\w+)\"", source))
-        for client, paged in re.findall(rf"\.{clients}\.get_paginator\(\s*\"(\w+)\"", source):
+        for client, paged in re.findall(rf"[. ]{clients}\.get_paginator\(\s*\"(\w+)\"", source):
             yield action(client, paged)
 
 

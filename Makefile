@@ -15,7 +15,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static format lint types prose layers cover dynamodb ministack benchmark lock image clean
+.PHONY: help demo test check static format lint types prose layers docs cover dynamodb ministack benchmark lock image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ prose: $(READY) ## the English of the pages and of the code's texts for people (
 layers: $(READY) ## which module may import which
 	$(BIN)/python -m pytest -q tests/project/test_layers.py
 
+docs: $(READY) ## the pages of docs/ as a site in .site/html (ARGS=serve shows it in your browser)
+	$(BIN)/python -m tests.site $(ARGS)
+
 cover: $(READY) ## the tests, every branch of the core covered, property tests from a new seed (BLUEGREEN_SEED=...)
 	BLUEGREEN_COVER=1 BLUEGREEN_SEED=$${BLUEGREEN_SEED:-$$(date +%s)} $(MAKE) --no-print-directory test
 
@@ -70,7 +73,7 @@ benchmark: $(READY) ## measure the numbers of the design here (ARGS=...)
 
 lock: $(READY) ## update requirements/*.txt as pyproject.toml allows, and the base image's digest
 	$(PYTHON) -m venv --clear $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet 'setuptools>=77,<100' '.[github,bot,lab,dev]'
+	$(VENV)-lock/bin/python -m pip install --quiet 'setuptools>=77,<100' '.[github,bot,lab,docs,dev]'
 	sed -n '/^#/p' requirements/dev.txt > requirements/dev.new
 	$(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude bluegreen >> requirements/dev.new
 	mv requirements/dev.new requirements/dev.txt
@@ -85,7 +88,7 @@ image: ## build the Action's image, as GitHub does (BASE_IMAGE=...)
 	docker build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t bluegreen .
 
 clean: ## remove everything that make created
-	rm -rf $(VENV) $(VENV)-lock .dynamodb .ministack build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock .dynamodb .ministack .site build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/dev.txt

@@ -19,7 +19,7 @@ from proselint.registry import CheckRegistry
 from proselint.tools import LintFile
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/*.md", "examples/*.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/**/*.md", "examples/*.md")
 CODE = ("bluegreen", "bot", "lab")
 #: Where strings are ours; what the lab's services answer is in the words of AWS, GitHub and Slack.
 OURS = ("bluegreen/", "bot/", "lab/demo")

@@ -25,7 +25,7 @@ from tests import contract
 from tests.project.test_advice import sentences
 from tests.worlds.files import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 FILES = (".md", ".yml", ".html")
 DECLARED = sorted(
     [

@@ -1,0 +1,87 @@
+"""The site of docs/: it builds, its links lead somewhere, and a newcomer finds what people ask first."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import site
+from tests.worlds.files import ROOT
+
+pytestmark = pytest.mark.xdist_group("site")  # one build for all
+#: What people ask before they try it -> a heading that answers, as the page and the anchor.
+QUESTIONS: Mapping[str, tuple[str, str]] = {
+    "how long a release takes": ("getting-started.html", ""),
+    "what it costs": ("deploying.html", "what-it-costs"),
+    "which permissions it needs": ("permissions.html", "the-role-in-aws"),
+    "what happens to Terraform's state": ("getting-started.html", "if-terraform-or-cloudformation-owns-the-group"),
+    "how to leave": ("getting-started.html", "how-to-leave"),
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` does."""
+    return site.build(tmp_path_factory.mktemp("site"))
+
+
+def test_every_link_anchor_and_file_of_the_site_is_there(built: Path) -> None:
+    """And nothing is loaded from elsewhere. `build` fails otherwise; here it is shown that it looked at all pages."""
+    found = site.pages(built)
+    assert list(site.missing(built)) == []
+    assert {f"{path.relative_to(site.DOCS).with_suffix('.html')}" for path in site.DOCS.rglob("*.md")} <= found.keys()
+    assert {"files/examples/policy.json.html", "files/deploy/index.html"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        ('<a href="b.html">', "a.html: b.html leads to no page"),
+        ('<a href="a.html#c">', "a.html: a.html#c names no anchor of a.html"),
+        ('<a href="#c">', "a.html: #c names no anchor of a.html"),
+        ('<img src="b.svg">', "a.html: b.svg is not there"),
+        ('<script src="https://cdn.example/x.js">', "a.html: https://cdn.example/x.js would be loaded from elsewhere"),
+        ('<link rel="stylesheet" href="//b/c.css">', "a.html: //b/c.css would be loaded from elsewhere"),
+    ],
+)
+def test_what_is_missing_is_found(html: str, said: str, tmp_path: Path) -> None:
+    """Each kind of it."""
+    (tmp_path / "a.html").write_text(html)
+    assert list(site.missing(tmp_path)) == [said]
+
+
+def test_a_link_to_a_file_that_the_repository_has_not_is_found(tmp_path: Path) -> None:
+    """It stops the build; one to another host is not followed."""
+    page = site.DOCS / "a.md"
+    assert site.turned("[b](https://b/../c) [t](traffic.md#x)", page, set()) == "[b](https://b/../c) [t](traffic.md#x)"
+    with pytest.raises(site.Broken, match=r"docs/a.md: ../nowhere.md does not exist"):
+        site.turned("[b](../nowhere.md)", page, set())
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    """A page that is not there is found by the search alone."""
+    listed = list(_pages(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]))
+    assert sorted(listed) == sorted(str(path.relative_to(site.DOCS)) for path in site.DOCS.rglob("*.md"))
+
+
+def _pages(entries: list[dict[str, Any]]) -> Iterator[str]:
+    for entry in entries:
+        for below in entry.values():
+            yield from [below] if isinstance(below, str) else _pages(below)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_people_ask_first_is_within_three_clicks(question: str, built: Path) -> None:
+    """Of links in the text of pages; the navigation and the search do not count."""
+    known, goal = site.pages(built), QUESTIONS[question]
+    assert not goal[1] or goal[1] in known[goal[0]].anchors
+    reached, clicks = {("index.html", "")}, 0
+    while goal not in reached:
+        clicks += 1
+        assert clicks <= 3, question
+        ways = [(page, link) for page, _ in reached if page in known for link in known[page].text_links]
+        reached |= {found for page, link in ways if (found := site.target(page, link))}

@@ -62,7 +62,7 @@ class EventKind(StrEnum):
     PROMOTED = "promoted"  # a person ordered to go on
     HOLD_ORDERED = "hold_ordered"  # a person ordered to wait for a promotion
     ROLLBACK_ORDERED = "rollback_ordered"  # a person ordered to return to blue
-    INTERRUPTED = "interrupted"  # the driver was told to stop
+    INTERRUPTED = "interrupted"  # the driver had to stop
     TAKEN_UP = "taken_up"  # a driver goes on where another left the release
     RESUMED = "resumed"  # a person ordered another try after `failed`
     SETTLED = "settled"  # the outcome

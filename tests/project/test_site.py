@@ -15,10 +15,10 @@ from tests.worlds.files import ROOT
 pytestmark = pytest.mark.xdist_group("site")  # one build for all
 #: What people ask before they try it -> a heading that answers, as the page and the anchor.
 QUESTIONS: Mapping[str, tuple[str, str]] = {
-    "how long a release takes": ("getting-started.html", ""),
+    "how long a release takes": ("timing.html", "a-release"),
     "what it costs": ("deploying.html", "what-it-costs"),
     "which permissions it needs": ("permissions.html", "the-role-in-aws"),
-    "what happens to Terraform's state": ("getting-started.html", "if-terraform-or-cloudformation-owns-the-group"),
+    "what happens to Terraform's state": ("how-to/terraform.html", "what-happens-to-the-state"),
     "how to leave": ("getting-started.html", "how-to-leave"),
 }
 

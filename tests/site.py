@@ -58,44 +58,43 @@ def build(folder: Path) -> Path:
 
 def _stage(staged: Path) -> None:
     """Copy docs/, with links to files of the repository turned to pages that show them; write those pages."""
-    shown: set[Path] = set()
-    for path in sorted(DOCS.rglob("*")):
-        copied = staged / path.relative_to(DOCS)
-        if path.suffix == ".md":
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            copied.write_text(turned(path.read_text(encoding="utf-8"), path, shown), encoding="utf-8")
-        elif path.is_file():
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copied)
-    for path in _with_what_they_list(shown):
-        page = staged / _page_of(path)
+    shown = [path for path in sorted(DOCS.rglob("*")) if path.is_file()]
+    for path in shown:  # it grows: by what each page links to
+        page = staged / place(path)
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(_listing(path) if path.is_dir() else _showing(path), encoding="utf-8")
+        if path.suffix == ".md":
+            page.write_text(turned(path.read_text(encoding="utf-8"), path, shown), encoding="utf-8")
+        elif path.is_relative_to(DOCS):
+            shutil.copy(path, page)
+        elif path.is_dir():
+            shown += [one for one in _inside(path) if one not in shown]
+            page.write_text(_listing(path), encoding="utf-8")
+        else:
+            page.write_text(_showing(path), encoding="utf-8")
 
 
-def turned(text: str, page: Path, shown: set[Path]) -> str:
+def turned(text: str, page: Path, shown: list[Path]) -> str:
     """The text of a page with the links of the site; `shown` gains what it links to outside docs/. Raises Broken."""
 
     def turn(link: re.Match[str]) -> str:
         target = (page.parent / link[1]).resolve()
-        if "//" in link[1] or target.is_relative_to(DOCS):
+        if "//" in link[1]:
             return link[0]
         if not (target.is_relative_to(ROOT) and target.exists()):
             raise Broken(f"{page.relative_to(ROOT)}: {link[1]} does not exist")
-        shown.add(target)
-        return posixpath.relpath(_page_of(target), page.parent.relative_to(DOCS).as_posix())
+        if target not in shown:
+            shown.append(target)
+        return posixpath.relpath(place(target), posixpath.dirname(place(page)) or ".") + link[2]
 
     return LINK.sub(turn, text)
 
 
-def _page_of(path: Path) -> str:
-    """The page that shows a file or a folder, from the top of the site."""
-    name = path.relative_to(ROOT).as_posix()
-    return f"{FILES}/{name}/index.md" if path.is_dir() else f"{FILES}/{name}.md"
-
-
-def _with_what_they_list(shown: set[Path]) -> list[Path]:
-    return sorted({*shown, *(one for path in shown if path.is_dir() for one in _inside(path))})
+def place(path: Path) -> str:
+    """Where a page of docs/, or the page that shows a file or a folder, stands from the top of the site."""
+    if path.is_relative_to(DOCS):
+        return path.relative_to(DOCS).as_posix()
+    name = f"{FILES}/{path.relative_to(ROOT).as_posix()}"
+    return f"{name}/index.md" if path.is_dir() else name if path.suffix == ".md" else f"{name}.md"
 
 
 def _inside(folder: Path) -> list[Path]:

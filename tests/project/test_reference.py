@@ -122,6 +122,13 @@ def cell(traffic: str, interval: int, column: int) -> rollback.Span:
     return rollback.Span(0.0 if row[column].startswith("below") else numbers[0], numbers[-1])
 
 
+def test_the_readme_says_what_the_table_says() -> None:
+    """Shared target groups, at best and at worst."""
+    shared = [cell("shared", interval, column) for interval in rollback.INTERVALS for column in (0, 1)]
+    said = f"{min(one.least for one in shared):.0f} to {max(one.most for one in shared):.0f} seconds"
+    assert f"{said} with shared target groups" in " ".join((ROOT / "README.md").read_text().split())
+
+
 @pytest.mark.parametrize(
     ("traffic", "interval", "after"),
     [("weighted", 30, rollback.LATE), ("shared", 10, rollback.LATE), ("shared", 5, rollback.SOON)],

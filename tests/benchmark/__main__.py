@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bluegreen.events import Phase
 from bluegreen.release import Release
-from tests.benchmark import bot, orders, scaling, siege, takeover, traffic
+from tests.benchmark import bot, orders, rollback, scaling, siege, takeover, traffic
 from tests.simulation import play_many
 from tests.worlds import Ops
 from tests.worlds.attachments import hang
@@ -43,6 +43,7 @@ def main() -> None:
         *_releases(),
         _worlds(),
         _rollback(),
+        *_rollbacks(),
         *_cures(),
         _help(),
         *_traffic(),
@@ -165,6 +166,14 @@ def _rollback() -> Row:
     first = next(e for e in ops.told if e.seq > order.seq and e.kind == "began")
     said = f"{first.at - order.at:.1f} s to the first call, {alone.at - order.at:.0f} s to blue alone ({acts})"
     return Row("rollback out of the soak, driver alive", said, "at most 1 s to the first call")
+
+
+def _rollbacks() -> list[Row]:
+    """Order to green's last answer, by the interval of health checks: the table of docs/timing.md, half a minute."""
+    return [
+        Row(f"rollback, {traffic}, checks every {interval}: soon, long after the switch", f"{soon}, {late}", "-")
+        for traffic, interval, soon, late in rollback.rows()
+    ]
 
 
 def _help() -> Row:

@@ -33,12 +33,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site.build(tmp_path_factory.mktemp("site"))
 
 
-def test_every_link_anchor_and_file_of_the_site_is_there(built: Path) -> None:
-    """And nothing is loaded from elsewhere. `build` fails otherwise; here it is shown that it looked at all pages."""
-    found = site.pages(built)
-    assert list(site.missing(built)) == []
-    assert {f"{path.relative_to(site.DOCS).with_suffix('.html')}" for path in site.DOCS.rglob("*.md")} <= found.keys()
-    assert {"files/examples/policy.json.html", "files/deploy/index.html", "files/SECURITY.html"} <= found.keys()
+@pytest.fixture(scope="module")
+def known(built: Path) -> dict[str, site.Page]:
+    """Its pages, read once."""
+    return site.pages(built)
+
+
+def test_every_page_is_built_and_each_file_that_pages_link_to(known: dict[str, site.Page]) -> None:
+    """`build` fails where a link, an anchor or a file is missing, or something would be loaded from elsewhere."""
+    assert {f"{path.relative_to(site.DOCS).with_suffix('.html')}" for path in site.DOCS.rglob("*.md")} <= known.keys()
+    assert {"files/examples/policy.json.html", "files/deploy/index.html", "files/SECURITY.html"} <= known.keys()
 
 
 @pytest.mark.parametrize(
@@ -103,9 +107,9 @@ def _pages(entries: list[dict[str, Any]]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_what_people_ask_first_is_within_three_clicks(question: str, built: Path) -> None:
+def test_what_people_ask_first_is_within_three_clicks(question: str, known: dict[str, site.Page]) -> None:
     """Of links in the text of pages; the navigation and the search do not count."""
-    known, goal = site.pages(built), QUESTIONS[question]
+    goal = QUESTIONS[question]
     assert not goal[1] or goal[1] in known[goal[0]].anchors
     reached, clicks = {("index.html", "")}, 0
     while goal not in reached:

@@ -48,6 +48,8 @@ COMMANDS: Mapping[str, str] = {
     "adopt": "",
     "reconcile": "",
     "init": "",
+    "doctor": "",
+    "iam-policy": "",
 }
 #: What only a terminal can do, as the other entry points say.
 _ELSEWHERE = "in a terminal"
@@ -57,7 +59,7 @@ _RUNS: Mapping[str, str] = {"history": "status"}
 #: Options that are also advised alone.
 _ALONE = ("override", "cure", "config", "region", "environment", "table", "commit", "ami", "until", "to")
 
-_VALUE = r"[A-Z]+\b|[0-9]+|ami-[0-9a-z]+|resolve:ssm:[^\s`]+|held|switched|live"
+_VALUE = r"[A-Z]+\b|[0-9]+|ami-[0-9a-z]+|resolve:ssm:[^\s`]+|held|switched|live|reader"
 _SERVICE = r"[a-z0-9-]+/[a-z0-9-]+"
 _COMMAND = re.compile(
     rf"(?P<tick>`?)\bbluegreen (?P<name>{'|'.join(COMMANDS)})\b"

@@ -32,7 +32,7 @@ from bluegreen.errors import RENEW, AwsError, BlueGreenError, ConfigError, has_e
 WORDS_MAX = 300
 
 #: IAM's name of a service where it is not botocore's.
-_IAM = {"elbv2": "elasticloadbalancing"}
+_IAM = {"elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}
 _DENIED = re.compile(r"AccessDenied|Unauthorized|NotAuthorized|AuthFailure|OptInRequired")
 _NAMED_ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 #: A policy that stands above what a role is given (IAM, access denied error messages).
@@ -127,7 +127,7 @@ def _denied(error: ClientError, service: str, on: str) -> AwsError:
     named = _NAMED_ACTION.search(words)  # may be another action than the one called, such as iam:PassRole
     action = " ".join(filter(None, (named[1] if named else f"{_IAM.get(service, service)}:{operation}", on)))
     what = f"not allowed: {action}"
-    hint = f"Add {action} to the policy of the role that bluegreen uses (examples/policy.json has the complete policy)."
+    hint = f"Add {action} to the policy of the role that calls AWS; `bluegreen iam-policy` prints the complete policy."
     if above := _FORBIDDEN.search(words):
         what = f"{what}, {above[0]}"
         hint = "Ask who keeps that policy: to add the action to the role's own is not enough."

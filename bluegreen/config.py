@@ -936,7 +936,7 @@ class FreezeConfig(_Model):
 
 
 #: What a look before a release refuses, and a person who knows better may let pass.
-Allowance = Literal["shared_template", "kept_elsewhere", "deployment_hook", "pair_differs"]
+Allowance = Literal["shared_template", "kept_elsewhere", "deployment_hook", "pair_differs", "no_room", "not_permitted"]
 ALLOWABLE: tuple[str, ...] = get_args(Allowance)
 
 

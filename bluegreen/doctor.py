@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Any
 
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Refused
 from bluegreen.iam_policy import Statement
 from bluegreen.observation import Baseline, Finding, FindingKey, Verdict
+from bluegreen.quotas import Use, free_addresses
 from bluegreen.release import duration, listed
 
 
@@ -75,8 +76,11 @@ TOLERATED = frozenset(
         "autoscaling:DescribeLaunchConfigurations",
         "ec2:DescribeFleets",
         "ec2:DescribeSpotFleetRequests",
+        "ec2:DescribeSubnets",
         "ec2:DescribeVolumes",
+        "elasticloadbalancing:DescribeAccountLimits",
         "kms:DescribeKey",
+        "servicequotas:GetServiceQuota",
     }
 )
 
@@ -439,7 +443,9 @@ def plan(baseline: Baseline) -> Iterator[Diagnosis]:
 
 
 def _is_told(one: Finding) -> bool:
-    """What is only noted, `plan` shows."""
+    """What is only noted, `plan` shows; the quotas and addresses have lines of their own, which also say what fits."""
+    if one.key is FindingKey.NO_ROOM:
+        return False
     return one.verdict is not Verdict.NOTED or one.key is FindingKey.UNSEEN
 
 
@@ -494,6 +500,7 @@ class GroupSettings:
     grace: float
     subnets: tuple[str, ...] = ()
     target_groups: tuple[str, ...] = ()  # ARNs
+    mixed: bool = False  # it launches by a mixed instances policy
 
 
 @dataclass(frozen=True)
@@ -598,59 +605,25 @@ def bucket(name: str) -> Diagnosis:
 # --- quotas and addresses ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class QuotaUse:
-    """How much of a quota is used, and how much more a second group needs. `code`: for Service Quotas."""
-
-    what: str
-    used: float
-    more: float
-    most: float
-    code: str = ""
-
-
-def quota(use: QuotaUse) -> Diagnosis:
+def quota(use: Use) -> Diagnosis:
     """Whether twice the group fits."""
-    numbers = f"{use.used:g} used, {use.more:g} more for green, quota {use.most:g}"
-    if use.used + use.more <= use.most:
-        return _good(Topic.QUOTAS, f"{use.what}: {numbers}")
-    asks = f"`aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {use.code}"
-    fix = (
-        f"{asks} --desired-value {use.used + 2 * use.more:g}`" if use.code else "Ask AWS to raise it (Service Quotas)."
-    )
-    return _warns(Topic.QUOTAS, f"{use.what}: {numbers}, so not all of green fits", fix)
-
-
-#: EC2's quotas of vCPUs, by the first letters of instance types: on demand and spot (Service Quotas, ec2).
-VCPU_QUOTAS: Mapping[str, tuple[str, str]] = {
-    "standard": ("L-1216C47A", "L-34B43A08"),
-    "g": ("L-DB2E81BA", "L-3819A6DF"),
-    "vt": ("L-DB2E81BA", "L-3819A6DF"),
-    "p": ("L-417A185B", "L-7212CCBC"),
-    "x": ("L-7295265B", "L-E3A00192"),
-    "f": ("L-74FC7D96", "L-88CF9481"),
-    "inf": ("L-1945791B", "L-B5D1601B"),
-    "trn": ("L-2C3B7624", "L-6B0D517C"),
-}
-_STANDARD = frozenset("acdhimrtz")
-
-
-def vcpu_quota(kind: str, *, spot: bool) -> str:
-    """The code of the quota that an instance type counts against; "" for a family that has another one."""
-    family = "".join(takewhile(str.isalpha, kind))
-    named = VCPU_QUOTAS.get(family) or (VCPU_QUOTAS["standard"] if family[:1] in _STANDARD else ("", ""))
-    return named[1 if spot else 0]
+    if use.fits:
+        return _good(Topic.QUOTAS, f"{use.what}: {use.numbers}")
+    rated = _blocks if use.sure else _warns
+    return rated(Topic.QUOTAS, f"{use.what}: {use.numbers}, so not all of green fits", use.fix)
 
 
 def addresses(group: GroupSettings, free: Mapping[str, int]) -> Diagnosis:
     """`free`: subnet id -> addresses that are left in it. A group spreads its instances over its subnets."""
+    use = free_addresses(group.size, free)
+    if not use.fits:
+        return _blocks(Topic.ADDRESSES, f"{use.what}: {use.numbers}, so not all of green fits", use.fix)
     share = math.ceil(group.size / len(free)) if free else 0
     short = {subnet: left for subnet, left in free.items() if left < share}
     if not short:
         return _good(Topic.ADDRESSES, f"{sum(free.values())} free in {len(free)} subnets, {group.size} more for green")
     named = listed([f"{subnet} has {left} free" for subnet, left in sorted(short.items())])
-    fix = "Free addresses there, or give the group another subnet of the same zone."
-    return _warns(Topic.ADDRESSES, f"{named}, and green needs about {share} in each subnet", fix)
+    return _warns(Topic.ADDRESSES, f"{named}, and green needs about {share} in each subnet", use.fix)
 
 
 # --- Slack and GitHub ----------------------------------------------------------------------------

@@ -122,6 +122,7 @@ class _Start:
     first: Started
     order: Order  # a new release, or an earlier image
     admit: Admit
+    table: bool  # the journal's table is there
     ami: str = ""  # id of the image; "" for the one of its commit
     request: str = ""  # a repeated call with it gets the first release
     cure: bool = False  # it goes on over a blue that is not whole
@@ -289,7 +290,7 @@ class Engine:
         to it; an order for an earlier image includes that. Interrupted when `stop` says so before the recording.
         """
         by, override, again = _caller(who), override_reason(override), order is Order.RELEASE_AGAIN
-        self._journal.ensure_table(self.clock.sleep)
+        table = self._journal.is_ready()
         if first := self._journal.requested(config.id, request):
             return self._journal.load(first.release)
         authorize(order, by.who, config.to_dict(), config.id, by.member)
@@ -302,7 +303,7 @@ class Engine:
             again=made.number if made else None,
         )
         admit = self._admission(config, by, order, override, hold=hold)
-        first = self._begun(_Start(config, asked, order, admit, ami, request, cure or again, stop, pack))
+        first = self._begun(_Start(config, asked, order, admit, table, ami, request, cure or again, stop, pack))
         return self._journal.load(first.release)
 
     def drive(
@@ -509,8 +510,8 @@ class Engine:
         from bluegreen.journal import ServiceRecord
 
         by = _caller(who)
-        self._journal.ensure_table(self.clock.sleep)
         authorize(Order.RESUME, by.who, config.to_dict(), config.id, by.member)
+        self._journal.ensure_table(self.clock.sleep)
         record = self._record(config.id) or ServiceRecord(config.id)
         under_way = self._journal.load(release_id(config.id, record.under_way)) if record.under_way else None
         self._refuse_driven(under_way)
@@ -610,8 +611,8 @@ class Engine:
         Returns the release that began before and goes on, because it needs no promotion.
         """
         by, until = _caller(who), None if until is None else bounded(until, self.clock.now())
-        self._journal.ensure_table(self.clock.sleep)
         last = self._judge_freeze(service, by)
+        self._journal.ensure_table(self.clock.sleep)
         self._journal.freeze(service, who=by.who, why=why, until=until, now=self.clock.now())
         return last if last and last.holdable else None
 
@@ -1033,7 +1034,8 @@ class Engine:
             baseline = replace(baseline, unwell=baseline.unwell or baseline.unsettled or baseline.idle)
         elif baseline.unwell:
             raise self._not_whole(config, record, standing, baseline)
-        judged = let_pass_by(baseline.findings, config, asked.order)
+        found = (*baseline.findings, *self._cloud(config).denied(baseline))
+        judged = let_pass_by(found, config, asked.order)
         baseline = replace(baseline, findings=(*also_found(baseline), *self._soon(config, record), *judged))
         refuse_what_is_in_the_way(baseline.findings, config.id)
         if asked.stop():
@@ -1042,6 +1044,7 @@ class Engine:
             self.remove_kept(record)  # whoever finds it still there later says so
         key = self._source_key(asked.first, baseline)
         self._put_source(asked, key)
+        self._make_table(asked, key)
         write = partial(
             self._journal.open,
             config.id,
@@ -1053,6 +1056,15 @@ class Engine:
             live=_live_of(standing, baseline),
         )
         return self._opened(config, key, write)
+
+    def _make_table(self, asked: _Start, key: str) -> None:
+        """Where there is none, as the last thing before the first event: what is refused leaves no table behind."""
+        try:
+            if not asked.table:
+                self._journal.ensure_table(self.clock.sleep)
+        except BlueGreenError:
+            self._take_source_back(asked.config, key)
+            raise
 
     def _opened(self, config: Config, key: str, write: Callable[[], Event]) -> Event:
         """The first event, written; what was packed for a release that is refused, or began before, goes again."""

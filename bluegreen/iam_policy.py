@@ -179,7 +179,9 @@ LOOKS = (
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSpotFleetRequests",
+    "ec2:DescribeSubnets",
     "ec2:DescribeVolumes",
+    "elasticloadbalancing:DescribeAccountLimits",
     "elasticloadbalancing:DescribeListeners",
     "elasticloadbalancing:DescribeRules",
     "elasticloadbalancing:DescribeTargetGroupAttributes",
@@ -187,14 +189,13 @@ LOOKS = (
     "elasticloadbalancing:DescribeTargetHealth",
     "kms:DescribeKey",
     "pricing:GetProducts",
+    "servicequotas:GetServiceQuota",
     "ssm:DescribeInstanceInformation",
     "ssm:GetCommandInvocation",
     "ssm:ListCommandInvocations",
     "ssm:ListCommands",
     "sts:GetCallerIdentity",
 )
-#: What `doctor` reads, and nobody else: AWS knows no resource for these, either.
-EXAMINES = ("ec2:DescribeSubnets", "elasticloadbalancing:DescribeAccountLimits", "servicequotas:GetServiceQuota")
 ROLES = (
     "iam:GetInstanceProfile",
     "iam:GetPolicy",
@@ -255,7 +256,6 @@ class _Policy:
         """What `status`, `history`, `plan`, `iam-policy` and `doctor` read."""
         seldom = {*_COMMANDS, "cloudwatch:GetMetricData"} - ({AGENTS} if self.builder else set())
         yield Statement("Look", [one for one in LOOKS if one not in seldom])
-        yield Statement("Examine", EXAMINES)
         policies = f"arn:{self.account.partition}:iam::*:policy/*"  # AWS's own, too
         kinds = ("instance-profile", "role", "user")
         yield Statement("ExamineRoles", ROLES, [*(self._iam(f"{kind}/*") for kind in kinds), policies])

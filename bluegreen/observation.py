@@ -357,6 +357,8 @@ class FindingKey(StrEnum):
     TOO_MANY_TAGS = "too_many_tags"  # green would have more than AWS takes
     TEMPLATE_FULL = "template_full"  # the launch template takes no more versions
     GROUP_QUOTA = "group_quota"  # the account takes no more groups
+    NO_ROOM = "no_room"  # twice the group exceeds a quota of EC2 or of a load balancer, or the addresses of its subnets
+    NOT_PERMITTED = "not_permitted"  # EC2 denies the caller what a release does
     OTHER_TARGETS = "other_targets"  # somebody else is in the target groups
     CROWDED_TARGET_GROUP = "crowded_target_group"  # both groups exceed its quota
     STICKY_CLIENTS = "sticky_clients"  # clients stay with a target group whatever its weight

@@ -1,6 +1,7 @@
 """All access to AWS: `baseline` before a release, then `observe` and `perform`, each at once and repeatable.
 
     preflight   what a release may start from          builder    the instance that makes images
+    permitted   what EC2 permits of it, by DryRun      capacity   what AWS counts of a group's instances
     inventory   what earlier releases left             commands   scripts on instances, by SSM; `hooks` run once
     survey      the account before a first release
     observer    what a phase observes                  images     found, made, dropped
@@ -29,6 +30,7 @@ from bluegreen.aws import (
     images,
     inventory,
     pair,
+    permitted,
     preflight,
     prices,
     sources,
@@ -46,6 +48,7 @@ from bluegreen.observation import (
     AccountFacts,
     Baseline,
     Candidates,
+    Finding,
     Footprint,
     GroupDetails,
     Image,
@@ -156,6 +159,11 @@ class Cloud:
         """
         with self._calls.translate_errors():
             return preflight.baseline(self._calls, self._config, blue_group, commit, ami, rest)
+
+    def denied(self, baseline: Baseline) -> tuple[Finding, ...]:
+        """What EC2 says that this caller may not do of a release that starts from there."""
+        with self._calls.translate_errors():
+            return tuple(permitted.findings(self._calls, self._config, baseline))
 
     def prices(self, types: Iterable[str]) -> tuple[dict[str, Price], str]:
         """The On-Demand price of each instance type, and why some are missing."""

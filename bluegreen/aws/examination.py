@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -21,7 +20,7 @@ from urllib.parse import unquote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bluegreen import doctor, iam_policy
-from bluegreen.aws import builder, groups, inventory, sources, tags, templates, traffic
+from bluegreen.aws import builder, capacity, groups, inventory, permitted, sources, templates, traffic
 from bluegreen.aws.calls import Answer, Calls, started
 from bluegreen.aws_errors import code, lacking, translate
 from bluegreen.config import Config
@@ -30,20 +29,18 @@ from bluegreen.doctor import (
     Diagnosis,
     GroupSettings,
     Permission,
-    QuotaUse,
     Simulation,
     TableSettings,
     TargetGroupSettings,
     Topic,
 )
 from bluegreen.errors import BlueGreenError, ConfigError
+from bluegreen.quotas import Use
 
-#: Instances and images are counted so many a call, and on so many pages at most.
+#: Images are counted so many a call, and on so many pages at most.
 PAGE, PAGES = 1000, 5
 #: Code of the quota of a region's images (Service Quotas, ec2).
 IMAGES_QUOTA = "L-B665C33B"
-#: How Elastic Load Balancing calls the quota of targets, by the kind of the balancer (DescribeAccountLimits).
-_TARGETS = {"app": "targets-per-application-load-balancer", "net": "targets-per-network-load-balancer"}
 _SIMULATE = "iam:SimulatePrincipalPolicy"
 
 #: Seconds until a line is given up; a call is sent twice at most, and each time ends within eleven.
@@ -85,7 +82,7 @@ def of_service(
     blue = started(lambda: group(calls, serving()[0]))
     yield Topic.PERMISSIONS, _with(blue, Topic.PERMISSIONS, lambda _: permissions(calls, config, table, role))
     yield Topic.POLICY, _with(blue, Topic.POLICY, lambda _: policy(calls, config, table, role))
-    yield Topic.JOURNAL, lambda: journal(calls, table, lambda: serving()[1])
+    yield Topic.JOURNAL, lambda: journal(calls, table, role, lambda: serving()[1])
     yield Topic.HEALTH, _with(blue, Topic.HEALTH, lambda it: health(calls, it, config))
     yield Topic.QUOTAS, _with(blue, Topic.QUOTAS, partial(vcpus, calls))
     yield Topic.QUOTAS, _with(blue, Topic.QUOTAS, partial(balancer, calls))
@@ -186,7 +183,9 @@ def permissions(calls: Calls, config: Config, table: str, role: str) -> Iterator
         needs = lacking(error)
         if not needs or role:
             raise
-        yield from doctor.dry_runs(list(_dry_runs(calls, config, facts.templates)), needs)
+        machine = builder.find(calls, config) if config.image.builder else ""
+        launches = [(template, "$Default") for template in facts.templates]
+        yield from doctor.dry_runs(list(permitted.dry_runs(calls, config, launches, machine)), needs)
         return
     yield from doctor.permissions(found, asked, principal)
 
@@ -273,46 +272,17 @@ def _why(result: Answer, decision: str) -> str:
     return "by an explicit deny" if decision == "explicitDeny" else ""
 
 
-def _dry_runs(calls: Calls, config: Config, known: Sequence[str]) -> Iterator[Permission]:
-    """What EC2 can be asked without a change; on the builder only what it is named for."""
-    for template in known:
-        named = {"LaunchTemplateId": template}
-        launch = {"LaunchTemplate": {**named, "Version": "$Default"}, "MinCount": 1, "MaxCount": 1}
-        yield from _dry_run(calls, "LaunchGreen", "run_instances", **launch)
-        versions = "VersionsOfTheTemplate"
-        yield from _dry_run(
-            calls, versions, "create_launch_template_version", **named, SourceVersion="$Default", LaunchTemplateData={}
-        )
-        yield from _dry_run(calls, versions, "modify_launch_template", **named, DefaultVersion="1")
-    if config.image.builder is None:
-        return
-    id_ = builder.find(calls, config)
-    marked = [{"ResourceType": "image", "Tags": tags.as_list({tags.SERVICE: config.id})}]
-    yield from _dry_run(
-        calls, "MakeImages", "create_image", InstanceId=id_, Name="bluegreen-doctor", TagSpecifications=marked
-    )
-    for method in ("start_instances", "stop_instances"):
-        yield from _dry_run(calls, "UseTheBuilder", method, InstanceIds=[id_])
-
-
-def _dry_run(calls: Calls, statement: str, method: str, **arguments: Any) -> Iterator[Permission]:
-    """Nothing when EC2 says something else than yes or no."""
-    operation = str(calls.ec2.meta.method_to_api_mapping[method])
-    try:
-        getattr(calls.ec2, method)(DryRun=True, **arguments)
-    except ClientError as error:
-        if code(error) == "DryRunOperation" or lacking(error):
-            yield Permission(statement, f"ec2:{operation}", code(error) == "DryRunOperation")
-
-
 # --- the journal's table ---------------------------------------------------------------------------
 
 
-def journal(calls: Calls, table: str, under_way: Callable[[], str]) -> Iterator[Diagnosis]:
-    """Whether the table is there, has the journal's keys, and can be restored."""
+def journal(calls: Calls, table: str, role: str, under_way: Callable[[], str]) -> Iterator[Diagnosis]:
+    """Whether the table is there, has the journal's keys, and can be restored. `role`: "" for the caller."""
     try:
         shown = calls.dynamodb.describe_table(TableName=table)["Table"]
     except ClientError as error:
+        if lacking(error):
+            yield from doctor.no_record(translate(error, "dynamodb", on=f"on the table `{table}`"), own=not role)
+            return
         if code(error) != "ResourceNotFoundException":
             raise
         yield from doctor.journal(TableSettings(table, "", {}))
@@ -355,7 +325,8 @@ def group(calls: Calls, name: str) -> GroupSettings:
         size=shown["DesiredCapacity"],
         elb="ELB" in shown.get("HealthCheckType", ""),
         grace=float(shown.get("HealthCheckGracePeriod", 0)),
-        subnets=tuple(filter(None, shown.get("VPCZoneIdentifier", "").split(","))),
+        subnets=groups.subnets(shown),
+        mixed="MixedInstancesPolicy" in shown,
         target_groups=tuple(sorted(groups.target_groups(shown))),
     )
 
@@ -424,32 +395,8 @@ def the_builder(calls: Calls, config: Config, under_way: Callable[[], str]) -> I
 
 def vcpus(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
     """Whether the quotas of vCPUs that blue's instances count against let as many run again."""
-    states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-    pages = calls.ec2.get_paginator("describe_instances").paginate(
-        Filters=states, PaginationConfig={"PageSize": PAGE, "MaxItems": PAGE * PAGES}
-    )
-    used, more = defaultdict[str, float](float), defaultdict[str, float](float)
-    for one in (one for page in pages for row in page["Reservations"] for one in row["Instances"]):
-        quota = doctor.vcpu_quota(one["InstanceType"], spot=one.get("InstanceLifecycle") == "spot")
-        options = one.get("CpuOptions", {})
-        cpus = options.get("CoreCount", 0) * options.get("ThreadsPerCore", 0)
-        used[quota] += cpus
-        if tags.as_dict(one.get("Tags")).get("aws:autoscaling:groupName") == blue.name:
-            more[quota] += cpus
-    for quota in sorted(more):
-        yield _vcpus(calls, quota, used[quota], more[quota])
-
-
-def _vcpus(calls: Calls, quota: str, used: float, more: float) -> Diagnosis:
-    if not quota or not more:
-        return doctor.unseen(Topic.QUOTAS, "vCPUs: EC2 does not tell which quota blue's instances count against")
-    said = _quota(calls, quota)
-    return doctor.quota(QuotaUse(f"vCPUs ({said['QuotaName']})", used, more, float(said["Value"]), quota))
-
-
-def _quota(calls: Calls, quota: str) -> Answer:
-    said: Answer = calls.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=quota)["Quota"]
-    return said
+    for use in capacity.vcpus(calls, blue.name, mixed=blue.mixed):
+        yield doctor.quota(use) if use else doctor.unseen(Topic.QUOTAS, f"vCPUs: {capacity.UNKNOWN_QUOTA}")
 
 
 def images(calls: Calls) -> Iterator[Diagnosis]:
@@ -458,25 +405,14 @@ def images(calls: Calls) -> Iterator[Diagnosis]:
         Owners=["self"], IncludeDeprecated=True, PaginationConfig={"PageSize": PAGE}
     )
     used = sum(len(page["Images"]) for page in islice(pages, PAGES))
-    said = _quota(calls, IMAGES_QUOTA)
-    yield doctor.quota(QuotaUse("images", used, 1, float(said["Value"]), IMAGES_QUOTA))
+    said = capacity.quota(calls, IMAGES_QUOTA)
+    yield doctor.quota(Use("images", used, 1, float(said["Value"]), IMAGES_QUOTA))
 
 
 def balancer(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
-    """Whether the load balancers take both groups' targets: those of our target groups, the others are not counted."""
-    shown = calls.elb.describe_target_groups(TargetGroupArns=list(blue.target_groups))["TargetGroups"]
-    behind = defaultdict[str, list[str]](list)
-    for one in shown:
-        for arn in one.get("LoadBalancerArns", []):
-            behind[arn].append(one["TargetGroupArn"])
-    limits = {one["Name"]: float(one["Max"]) for one in calls.elb.describe_account_limits()["Limits"]}
+    """Whether the load balancers take both groups' targets."""
     targets = traffic.targets(calls, blue.target_groups)
-    for arn, ours in sorted(behind.items()):
-        kind, name = arn.rpartition(":loadbalancer/")[2].split("/")[:2]
-        most = limits.get(_TARGETS.get(kind, ""))
-        if most:
-            used = sum(len(targets[one]) for one in ours)
-            yield doctor.quota(QuotaUse(f"targets of {name}", used, blue.size * len(ours), most))
+    yield from map(doctor.quota, capacity.targets(calls, targets, blue.size))
 
 
 def addresses(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
@@ -484,5 +420,4 @@ def addresses(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
     if not blue.subnets:
         yield doctor.unseen(Topic.ADDRESSES, f"{blue.name} names no subnets")
         return
-    shown = calls.ec2.describe_subnets(SubnetIds=list(blue.subnets))["Subnets"]
-    yield doctor.addresses(blue, {one["SubnetId"]: one["AvailableIpAddressCount"] for one in shown})
+    yield doctor.addresses(blue, capacity.free(calls, blue.subnets))

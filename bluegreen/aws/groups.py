@@ -112,6 +112,11 @@ def known(group: Answer) -> Group:
     return found
 
 
+def subnets(group: Answer) -> tuple[str, ...]:
+    """Ids of the subnets that it launches in, as AWS shows the group."""
+    return tuple(filter(None, group.get("VPCZoneIdentifier", "").split(",")))
+
+
 def seen(group: Answer | None, failed: Failed = NOTHING) -> Group | None:
     """A group in our words."""
     if group is None:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from bluegreen.aws import copy, groups, tags, templates
+from bluegreen import quotas
+from bluegreen.aws import capacity, copy, groups, tags, templates
 from bluegreen.aws.attachments import AWS_OWN
 from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws_commands import cancel_refresh
-from bluegreen.aws_errors import code, lacking
+from bluegreen.aws_errors import code, lacking, translate
 from bluegreen.config import AlarmCheck, Config
 from bluegreen.observation import Finding, FindingKey, Group, Idle, Template, Verdict
 from bluegreen.release import is_name_of
@@ -713,6 +714,29 @@ def quota(calls: Calls, at: Beside) -> Iterator[Finding]:
         yield Finding(FindingKey.GROUP_QUOTA, found, harm, Verdict.REFUSED, hint)
 
 
+def vcpus(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether EC2's quotas let as many instances run again; a release can do without Service Quotas' answer."""
+    try:
+        uses = list(capacity.vcpus(calls, at.blue.name, mixed="MixedInstancesPolicy" in at.shown))
+    except (ClientError, BotoCoreError) as error:
+        if isinstance(error, ClientError) and lacking(error):
+            raise
+        found = "bluegreen cannot read the quotas of vCPUs"
+        yield Finding(FindingKey.UNSEEN, found, translate(error).what, Verdict.NOTED, "`bluegreen doctor` asks again.")
+        return
+    yield from filter(None, (quotas.finding(use) for use in uses if use))
+
+
+def room(calls: Calls, at: Beside) -> Iterator[Finding]:
+    """Whether load balancers take the targets of both groups, and the subnets have addresses for green."""
+    if not at.blue.desired:
+        return
+    uses = [*capacity.targets(calls, {arn: at.targets[arn] for arn in at.serving}, at.blue.desired)]
+    if not at.config.groups and (named := groups.subnets(at.shown)):
+        uses.append(quotas.free_addresses(at.blue.desired, capacity.free(calls, named)))
+    yield from filter(None, map(quotas.finding, uses))
+
+
 def crowding(calls: Calls, at: Beside) -> Iterator[Finding]:
     """Whether the target groups can hold both."""
     for arn, states in at.targets.items():
@@ -762,5 +786,7 @@ _LOOKS: Mapping[str, Looking] = {
     "blue's tags": tagging,
     "the versions of blue's launch template": versions,
     "the account's quota of groups": quota,
+    "the quotas of vCPUs": vcpus,
+    "the load balancers' quotas, or the subnets' addresses": room,
     "the target groups": crowding,
 }

@@ -32,6 +32,8 @@ _CLASHES = 8
 #: How long a new table may take to become usable, and how often we look.
 _TABLE_LOOKS, _TABLE_PAUSE = 120, 1.0
 
+#: States in which a table can be read and written (DynamoDB API, TableDescription).
+_READY = ("ACTIVE", "UPDATING")
 _KEYS = {"pk": "HASH", "sk": "RANGE"}
 
 _CLASHED = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
@@ -72,13 +74,17 @@ class DynamoTable:
         status = ""
         for _ in range(_TABLE_LOOKS):
             status = self._status()
-            if status in ("ACTIVE", "UPDATING"):
+            if status in _READY:
                 return
             if not status:
                 self._create()
             sleep(_TABLE_PAUSE)
         what = f"the table is still {status or 'absent'} after {_TABLE_LOOKS * _TABLE_PAUSE:.0f} s"
         raise ConfigError(what, where=self.name, hint="Check it in the DynamoDB console, then try again.")
+
+    def is_ready(self) -> bool:
+        """Whether it can be used; ConfigError when it has other keys."""
+        return self._status() in _READY
 
     def _status(self) -> str:
         """Empty when there is none."""

@@ -66,6 +66,10 @@ class Journal:
         """
         self._db.ensure(sleep)
 
+    def is_ready(self) -> bool:
+        """Whether the table can be used; ConfigError when it has other keys."""
+        return self._db.is_ready()
+
     # --- starting a release ----------------------------------------------------------------------
 
     def open(
@@ -125,7 +129,10 @@ class Journal:
 
     def requested(self, service: str, request: str) -> Event | None:
         """The start or order that this request led to earlier; None when it did not, or is empty."""
-        item = self._db.get(service, f"request/{request}") if request else None
+        try:
+            item = self._db.get(service, f"request/{request}") if request else None
+        except NoTableError:
+            return None
         return self._event_at(item["release"], item.get("seq", 1)) if item else None
 
     def _request(self, service: str, request: str, event: Event) -> Item:

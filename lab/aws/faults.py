@@ -213,7 +213,7 @@ def throttled(request: Incoming) -> ErrorAnswer:
 def denied(request: Incoming) -> ErrorAnswer:
     """The refusal for want of permission, as this service words it."""
     code, status = DENIALS.get(request.service, ("AccessDenied", 403))
-    action = request.name.replace("elbv2:", "elasticloadbalancing:")
+    action = request.name.replace("elbv2:", "elasticloadbalancing:").replace("service-quotas:", "servicequotas:")
     why = (
         f"User: arn:aws:iam::123456789012:user/lab is not authorized to perform: {action} "
         f"because no identity-based policy allows the {action} action"

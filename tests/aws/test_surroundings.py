@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -797,6 +798,34 @@ def test_an_account_that_takes_no_more_groups() -> None:
     assert "its quota is 1, so AWS would refuse green after the bake" in said
 
 
+VCPUS = "L-1216C47A"
+
+
+def test_a_green_whose_vcpus_exceed_the_quota() -> None:
+    """EC2 would say so at the launch, after the bake. A mixed green may take types with fewer."""
+    stage = AwsStage()
+    assert found(stage, FindingKey.NO_ROOM) is None
+    stage.fake.quotas.values[VCPUS] = 5.0
+    said = told(stage, FindingKey.NO_ROOM, REFUSED)
+    assert re.match(r"vCPUs \(Running On-Demand Standard .*\): \d+ used, \d+ more for green, quota 5: not all of", said)
+    assert f"--quota-code {VCPUS} --desired-value" in said
+
+
+def test_quotas_that_do_not_answer() -> None:
+    """Where Service Quotas cannot be reached, the release goes on without."""
+    stage = AwsStage()
+    stage.fake.faults.fail("service-quotas:GetServiceQuota", "ServiceUnavailable", "Try later", None, status=503)
+    said = told(stage, FindingKey.UNSEEN, NOTED)
+    assert said.startswith("bluegreen cannot read the quotas of vCPUs: ServiceUnavailable")
+
+
+def test_targets_that_a_load_balancer_does_not_take() -> None:
+    """Registering green would fail."""
+    stage = AwsStage()
+    stage.fake.quotas.balancing["targets-per-application-load-balancer"] = 3
+    assert told(stage, FindingKey.NO_ROOM, REFUSED).startswith("targets of web-lb: 4 used, 4 more for green, quota 3")
+
+
 # --- looks that are not permitted ---
 
 
@@ -807,6 +836,8 @@ def test_an_account_that_takes_no_more_groups() -> None:
         ("ec2:DescribeFleets", "EC2 Fleets' launch templates"),
         ("ec2:DescribeSpotFleetRequests", "Spot Fleet requests' launch templates"),
         ("ec2:DescribeVolumes", "the builder's volumes"),
+        ("ec2:DescribeSubnets", "the load balancers' quotas, or the subnets' addresses"),
+        ("service-quotas:GetServiceQuota", "the quotas of vCPUs"),
     ],
 )
 def test_a_look_that_is_not_permitted(operation: str, what: str) -> None:
@@ -814,7 +845,8 @@ def test_a_look_that_is_not_permitted(operation: str, what: str) -> None:
     stage = AwsStage()
     stage.fake.faults.deny(operation)
     said = told(stage, FindingKey.UNSEEN, NOTED)
-    assert said.startswith(f"bluegreen may not read {what}: bluegreen cannot examine this. Add {operation} to")
+    action = operation.replace("service-quotas", "servicequotas")
+    assert said.startswith(f"bluegreen may not read {what}: bluegreen cannot examine this. Add {action} to")
     stage.go_to(Phase.CHECKING)
 
 

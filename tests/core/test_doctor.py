@@ -19,7 +19,6 @@ from bluegreen.doctor import (
     GitHubToken,
     GroupSettings,
     Permission,
-    QuotaUse,
     Rating,
     SlackToken,
     TableSettings,
@@ -30,6 +29,7 @@ from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Refused
 from bluegreen.iam_policy import Statement, policy
 from bluegreen.journal import dynamodb
 from bluegreen.observation import Baseline, Finding, FindingKey, Group, Template, Verdict
+from bluegreen.quotas import Use
 from tests.worlds.account import FACTS
 from tests.worlds.files import ROOT
 from tests.worlds.release import config
@@ -403,27 +403,12 @@ def test_a_bucket_that_is_here() -> None:
 
 
 def test_quotas() -> None:
-    """Twice the group must fit, or AWS is to be asked."""
-    use = QuotaUse("vCPUs", 60, 4, 64, "L-1216C47A")
+    """Twice the group must fit; what is sure not to is in the way."""
+    use = Use("vCPUs", 60, 4, 64, "L-1216C47A", sure=True)
     assert doctor.quota(use).said == "vCPUs: 60 used, 4 more for green, quota 64"
     short = doctor.quota(replace(use, most=63))
-    assert (short.rating, "--quota-code L-1216C47A --desired-value 68`" in short.fix) == (WARNS, True)
-    assert doctor.quota(replace(use, most=63, code="")).fix == "Ask AWS to raise it (Service Quotas)."
-
-
-@pytest.mark.parametrize(
-    ("kind", "spot", "code"),
-    [
-        ("t4g.micro", False, "L-1216C47A"),
-        ("m7i-flex.large", True, "L-34B43A08"),
-        ("g5.xlarge", False, "L-DB2E81BA"),
-        ("inf2.xlarge", False, "L-1945791B"),
-        ("u-6tb1.metal", False, ""),
-    ],
-)
-def test_which_quota_an_instance_type_counts_against(kind: str, spot: bool, code: str) -> None:
-    """By its family; of some families we know none."""
-    assert doctor.vcpu_quota(kind, spot=spot) == code
+    assert (short.rating, "--quota-code L-1216C47A --desired-value 68`" in short.fix) == (BLOCKS, True)
+    assert doctor.quota(replace(use, most=63, sure=False)).rating is WARNS
 
 
 def test_addresses() -> None:
@@ -431,6 +416,9 @@ def test_addresses() -> None:
     assert doctor.addresses(GROUP, {"subnet-1": 2, "subnet-2": 2}).rating is GOOD
     short = doctor.addresses(GROUP, {"subnet-1": 1, "subnet-2": 200})
     assert (short.rating, short.said) == (WARNS, "subnet-1 has 1 free, and green needs about 2 in each subnet")
+    none = doctor.addresses(GROUP, {"subnet-2": 1, "subnet-1": 2})
+    said = "addresses: 3 left in subnet-1, subnet-2, 4 needed for green, so not all of green fits"
+    assert (none.rating, none.said) == (BLOCKS, said)
     assert doctor.addresses(replace(GROUP, size=0), {}).rating is GOOD
 
 

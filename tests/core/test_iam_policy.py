@@ -124,7 +124,7 @@ def test_parameters_of_images_are_named(ami: str, resource: str) -> None:
 def test_a_reader_changes_nothing() -> None:
     """It reads AWS and the journal, and asks IAM's simulator; the agent is only that of a builder."""
     found = made(Holder.READER, image=BUILDER, checks=[{"name": "unit", "run": "true"}])
-    assert list(found) == ["Look", "Examine", "ExamineRoles", "ReadImageParameters", "Journal"]
+    assert list(found) == ["Look", "ExamineRoles", "ReadImageParameters", "Journal"]
     actions = {action.partition(":")[2] for one in found.values() for action in one.actions}
     assert all(action.startswith(("Describe", "Get", "List", "Query", "Simulate")) for action in actions)
     assert "arn:aws:iam::123456789012:role/*" in found["ExamineRoles"].resources

@@ -956,7 +956,7 @@ def test_transaction_cancelled_for_another_reason(journal: Journal, code: str, t
 def test_permission_that_is_missing(journal: Journal) -> None:
     """The error says what is denied, on which table, and how to find out what is needed."""
     fail(journal, "Query", "AccessDeniedException")
-    with pytest.raises(AwsError, match=r"examples/policy\.json") as caught:
+    with pytest.raises(AwsError, match="`bluegreen iam-policy` prints") as caught:
         journal.read(FIRST)
     assert (caught.value.denied, caught.value.transient) == (True, False)
 

@@ -317,7 +317,7 @@ def test_a_policy_is_printed(engine: type[_Engine]) -> None:
     told = json.loads(run("iam-policy", "--for", "reader", "--json").stdout)
     assert (told["service"], told["doubts"]) == ("web/production", ["a guess"])
     assert [one["Sid"] for one in told["policy"]["Statement"]] == [
-        *("Look", "Examine", "ExamineRoles", "ReadImageParameters", "Journal")
+        *("Look", "ExamineRoles", "ReadImageParameters", "Journal")
     ]
     trust = json.loads(run("iam-policy", "--trust", "--repository", "acme/web").stdout)["Statement"][0]
     assert "repo:acme/web:environment:production" in str(trust)

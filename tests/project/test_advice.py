@@ -86,7 +86,11 @@ def test_slack_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become one of Slack's, with words that the desk understands."""
     if where.startswith(IN_TERMINALS):
         return
-    there = re.sub(r"`bluegreen (?:adopt|reconcile|init)[^`]*` in a terminal", "", advised(text, EntryPoint.SLACK))
+    there = re.sub(
+        r"`bluegreen (?:adopt|reconcile|init|doctor|iam-policy)[^`]*` in a terminal",
+        "",
+        advised(text, EntryPoint.SLACK),
+    )
     assert "bluegreen" not in re.sub(
         r"`bluegreen`|bluegreen\.yml|run of bluegreen|in a terminal `bluegreen.*", "", there
     )
@@ -112,7 +116,11 @@ def test_github_knows_what_is_advised(where: str, text: str) -> None:
     """Every command has become a run by hand, of inputs that the workflow has and the Action takes together."""
     if where.startswith((*IN_TERMINALS, "bot/")):
         return
-    there = re.sub(r"`bluegreen (?:adopt|reconcile|init)[^`]*` in a terminal", "", advised(text, EntryPoint.GITHUB))
+    there = re.sub(
+        r"`bluegreen (?:adopt|reconcile|init|doctor|iam-policy)[^`]*` in a terminal",
+        "",
+        advised(text, EntryPoint.GITHUB),
+    )
     assert not list(commands_in(re.sub(r"in a terminal `[^`]*`", "", there))), where
     for asked in runs(there):
         given = {name: {"N": NUMBER, "AMI": "ami-0123"}.get(value, value) for name, value in asked.items()}

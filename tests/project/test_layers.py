@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "adoption": {"aws_commands", "events", "release", "observation", "errors"},
     "freezing": {"events", "release", "config", "errors"},
     "iam_policy": {"events", "release", "observation", "config", "errors"},
-    "doctor": {"iam_policy", "release", "observation", "config", "errors"},
+    "quotas": {"observation"},
+    "doctor": {"iam_policy", "quotas", "release", "observation", "config", "errors"},
     "tokens": {"doctor", "config", "errors"},
     "proposal": {"events", "release", "observation", "config", "errors"},
     "workflows": {"config", "errors"},
@@ -48,6 +49,7 @@ MAY_IMPORT = {
         "errors",
         "judgement",
         "doctor",  # gives its facts their form
+        "quotas",
         "iam_policy",  # what a simulation asks for
     },
     "wording": {"events", "release", "observation", "config", "errors"},

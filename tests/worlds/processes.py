@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,10 +94,13 @@ class Place:
 
     def kinds(self, kind: str) -> list[str]:
         """The facts of every event of that kind, in JSON; "": of all events."""
-        found = [
-            one for page in self._table.get_paginator("scan").paginate(TableName="bluegreen") for one in page["Items"]
-        ]
+        found = [one for page in self._pages() for one in page["Items"]]
         return [str(one["facts"]["S"]) for one in found if "kind" in one and kind in ("", one["kind"]["S"])]
+
+    def _pages(self) -> Iterator[Any]:  # untyped in boto3
+        """None before the first release has made the table."""
+        with suppress(self._table.exceptions.ResourceNotFoundException):
+            yield from self._table.get_paginator("scan").paginate(TableName="bluegreen")
 
     @functools.cached_property
     def _table(self) -> Any:  # untyped in boto3

@@ -75,6 +75,7 @@ TOLERATED = frozenset(
         "autoscaling:DescribeInstanceRefreshes",
         "autoscaling:DescribeLaunchConfigurations",
         "ec2:DescribeFleets",
+        "ec2:DescribeSnapshots",
         "ec2:DescribeSpotFleetRequests",
         "ec2:DescribeSubnets",
         "ec2:DescribeVolumes",

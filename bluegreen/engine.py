@@ -364,6 +364,24 @@ class Engine:
                     raise
                 known = None
 
+    def watch(
+        self, release: str, *, tell: Tell, stop: Callable[[], bool] = lambda: False, every: float = 1.0
+    ) -> Release:
+        """Tell all that has happened to a release, and what happens until it has settled.
+
+        It reads the journal `every` so many seconds, and drives nothing: some driver must. Interrupted by `stop`.
+        """
+        self._journal.load(release)  # refuses one that does not exist
+        first, *events = self._journal.read(release)
+        known = fold([first])
+        tell(known, first, None, None)
+        while not (known := _tell_news(known, events, tell)).outcome:
+            if stop():
+                raise Interrupted("stopped watching", where=release, hint="Its driver goes on.")
+            self.clock.sleep(every)
+            events = self._journal.read(release, known.seq)
+        return known
+
     def follow(self, release: str, *, after: int = 0) -> Iterator[Event]:
         """The events of a release as they come, until it has settled."""
         return self._journal.follow(release, after, self.clock.sleep)

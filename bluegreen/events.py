@@ -566,9 +566,12 @@ class Fleet(SubjectState):
 
 @dataclass(frozen=True)
 class ImageState(SubjectState):
-    """The state of the image that is made. `image`: its id."""
+    """The state of the image that is made. `image`: its id; `progress`: percent, in tens; None when it is unknown."""
+
+    seldom = ("progress",)
 
     image: str = ""
+    progress: int | None = None
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,7 @@ LOOKS = (
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeSnapshots",
     "ec2:DescribeSpotFleetRequests",
     "ec2:DescribeSubnets",
     "ec2:DescribeVolumes",
@@ -254,7 +255,9 @@ class _Policy:
 
     def reading(self) -> Iterator[Statement]:
         """What `status`, `history`, `plan`, `iam-policy` and `doctor` read."""
-        seldom = {*_COMMANDS, "cloudwatch:GetMetricData"} - ({AGENTS} if self.builder else set())
+        seldom = {*_COMMANDS, "cloudwatch:GetMetricData", "ec2:DescribeSnapshots"} - (
+            {AGENTS} if self.builder else set()
+        )
         yield Statement("Look", [one for one in LOOKS if one not in seldom])
         policies = f"arn:{self.account.partition}:iam::*:policy/*"  # AWS's own, too
         kinds = ("instance-profile", "role", "user")
@@ -280,6 +283,8 @@ class _Policy:
         yield self._journal("CreateTable", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Query", "UpdateItem")
 
     def _is_read(self, action: str) -> bool:
+        if action == "ec2:DescribeSnapshots":  # how far an image is that is made
+            return self.builder is not None
         if action in _COMMANDS:
             return self.runs or self.builder is not None
         return action != "cloudwatch:GetMetricData" or self.metrics

@@ -62,6 +62,7 @@ class Image:
     commit: str = ""  # tag bluegreen:commit
     good: bool = False  # a release with it went live
     token: str = ""  # tag bluegreen:token
+    progress: int | None = None  # pending: percent of its snapshots that AWS has copied; None: not asked
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ from bluegreen.events import (
     Facts,
     Fleet,
     HoldOrdered,
+    ImageState,
     Observed,
+    ObservedState,
     Outcome,
     Parked,
     Phase,
@@ -215,7 +217,7 @@ _WAITS: Mapping[Awaited, str] = {
     Awaited.BUILDER_UP: "{builder} to boot and answer",
     Awaited.BUILD: "the build on {builder}",
     Awaited.BUILDER_STOPPED: "{builder} to stop",
-    Awaited.IMAGE: "image {image_name} to become available",
+    Awaited.IMAGE: "image {image_name} to become available{image_progress}",
     Awaited.GREEN_UP: "green's instances to come in service{green_count}{green_in_the_way}",
     Awaited.AGENT: "an SSM agent on green to answer",
     Awaited.HOOK: "the hook on green to end",
@@ -371,7 +373,7 @@ def _seen(seen: SubjectState, at: float, release: Release) -> str:
         case "traffic":
             return _TRAFFIC.get(value, f"traffic: {value}")
         case "image":
-            return f"image {release.image or release.image_name} is {value}"
+            return f"image {release.image or release.image_name} is {value}{_progress(seen)}"
         case "build" | "build check":
             return f"the {subject} on builder {release.builder}: {value}"
         case "hook before_switch" | "hook after_live":
@@ -508,11 +510,17 @@ def awaited_text(awaited: Awaited, release: Release) -> str:
         "blue_serving": f" ({blue.serving} of {blue.desired})" if blue else "",
         "blue_in_the_way": _in_the_way(release, "blue"),
         "green_in_the_way": _in_the_way(release, "green"),
+        "image_progress": _progress(release.observed.get("image")),
         "open_checks": _open_checks(release),
         "approvals": _approvals(release),
         "failed_attempt": f" (could not {_done(Act(s.verb), release, 0)})" if (s := release.failed_attempt) else "",
     }
     return one_line(_WAITS[awaited].format_map({**_names(None, release), **counts}))
+
+
+def _progress(seen: ObservedState | None) -> str:
+    """How far the image is; "" when that is unknown."""
+    return f" ({seen.progress} %)" if isinstance(seen, ImageState) and seen.progress is not None else ""
 
 
 def outcome_line(release: Release) -> str:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from bluegreen.aws import builder, tags, templates
 from bluegreen.aws.calls import Answer, Calls
-from bluegreen.aws_errors import code
+from bluegreen.aws_errors import code, lacking
 from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError
 from bluegreen.events import Made
@@ -30,6 +30,22 @@ def look(calls: Calls, release: Release) -> Image | None:
     images = _own(calls, {tags.SERVICE: release.service, tags.COMMIT: release.commit})
     made = [image for image in images if tags.owned(image.get("Tags"), release)]
     return _seen(made[0] if made else _newest_available(images))
+
+
+def progress(calls: Calls, release: Release) -> int | None:
+    """Percent of the release's snapshots that AWS has copied, in tens; None when it does not say, or may not be asked.
+
+    The image is available soon after the last one (EC2 API, DescribeSnapshots, Progress).
+    """
+    filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.ours(release).items()]
+    try:
+        shown = _pages(calls, "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=filters)
+    except ClientError as error:
+        if lacking(error):
+            return None
+        raise
+    copied = [int(one["Progress"].removesuffix("%")) for one in shown if one.get("Progress", "").endswith("%")]
+    return sum(copied) // len(copied) // 10 * 10 if copied else None
 
 
 def _seen(image: Answer | None) -> Image | None:

@@ -23,9 +23,11 @@ from bluegreen.aws.calls import Answer, Calls
 from bluegreen.aws.probes import Mask, Probes
 from bluegreen.config import Config
 from bluegreen.events import Act, Phase, Verb
-from bluegreen.observation import TARGETS, Group, Idle, Observation
+from bluegreen.observation import TARGETS, Group, Idle, Image, Observation
 from bluegreen.release import Release
 
+#: Seconds between two questions how far an image is, and until the first one.
+PROGRESS_EVERY = 60.0
 #: Seconds between looks at what hardly changes. Remembering the last one only saves calls.
 ROUTES_EVERY, SPARE_EVERY, REFRESH_EVERY = 120.0, 60.0, 60.0
 
@@ -90,6 +92,7 @@ class Observer:
         self._balancers: dict[str, list[str]] = {}
         self._spare: dict[str, tuple[float, _Spare]] = {}
         self._refresh_at: dict[str, float] = {}
+        self._progress: dict[str, tuple[float, int | None]] = {}
 
     def observe(self, release: Release, now: float) -> Observation:
         """An observation, as the release's phase needs it."""
@@ -122,7 +125,15 @@ class Observer:
         building = Verb.START_BUILDER in release.began and Verb.MAKE_IMAGE not in release.began
         image = None if building else images.look(self._calls, release)
         needed = release.builder and not release.image_given and (image is None or release.left is not None)
+        image = self._progressed(release, image, seen.at) if image and image.state == "pending" else image
         return replace(seen, image=image, builder=builder.look(self._calls, release, self._mask) if needed else None)
+
+    def _progressed(self, release: Release, image: Image, now: float) -> Image:
+        """It takes minutes, or hours with large volumes: asked seldom, and not of one that is there in a minute."""
+        at, known = self._progress.setdefault(release.id, (now, None))
+        if now - at >= PROGRESS_EVERY and image.tagged_release == release.id:
+            at, known = self._progress[release.id] = now, images.progress(self._calls, release)
+        return replace(image, progress=known)
 
     def _launching(self, release: Release, seen: Observation) -> Observation:
         seen = self._groups(release, seen, why_not=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bluegreen.adoption import Orphan
     from bluegreen.config import Config
     from bluegreen.driver import Tell
-    from bluegreen.engine import Engine, Pack
+    from bluegreen.engine import Engine, Pack, ServiceStatus
 
 Show = Callable[["Tell", entry_points.Stop], Release]
 
@@ -245,23 +245,45 @@ def reconcile(at: Invocation) -> int:
 
 @command()
 @_service
-def status(at: Invocation, service: str | None) -> None:
+@click.option("--watch", is_flag=True, help="Go on: with a release to its end, else with the table until Ctrl-C.")
+def status(at: Invocation, service: str | None, watch: bool) -> int | None:
     """Show every service, or one, and what is under way."""
     from bluegreen.cli import listing
 
     if service:
-        engine, meant = at.meant(service)
-        if not (found := engine.status(meant)):
-            never = ConfigError("has no releases", where=meant, hint="`bluegreen status` lists the releases.")
-            raise engine.lost(meant) or never
-        listing.print_status(found, *_beside(engine, meant), as_json=at.as_json)
-        return
+        return _status_of(at, service, watch)
     config = at.config_if_any()
     engine = at.engine(config)
-    statuses = engine.status()
-    if config and not statuses and (lost := engine.lost(config.id)):
-        raise lost
-    listing.print_status(statuses, *_beside(engine), as_json=at.as_json)
+
+    def look() -> Sequence[ServiceStatus]:
+        statuses = engine.status()
+        if config and not statuses and (lost := engine.lost(config.id)):
+            raise lost
+        return statuses
+
+    def show(statuses: Sequence[ServiceStatus]) -> None:
+        listing.print_status(statuses, *_beside(engine), as_json=at.as_json)
+
+    if watch:
+        from bluegreen.cli import watching
+
+        return watching.again(look, show, in_place=output.can_show_pictures() and not at.as_json)
+    show(look())
+    return None
+
+
+def _status_of(at: Invocation, service: str, watch: bool) -> int | None:
+    from bluegreen.cli import listing
+
+    engine, meant = at.meant(service)
+    if not (found := engine.status(meant)):
+        never = ConfigError("has no releases", where=meant, hint="`bluegreen status` lists the releases.")
+        raise engine.lost(meant) or never
+    under_way = found[0].release if found[0].record.under_way else None
+    if watch and under_way:
+        return _watch(at, lambda tell, stop: engine.watch(under_way.id, tell=tell, stop=stop))
+    listing.print_status(found, *_beside(engine, meant), as_json=at.as_json)
+    return None
 
 
 def _beside(engine: Engine, service: str = "") -> tuple[Sequence[Orphan], Sequence[str]]:

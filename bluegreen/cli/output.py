@@ -48,14 +48,15 @@ def screen_for(*, as_json: bool, several: bool = False) -> Screen:
     """JSON objects, the live picture on a terminal that can show it, or lines."""
     if as_json:
         return Objects()
-    if several or not _can_show_pictures():
+    if several or not can_show_pictures():
         return Lines(several=several)
     from bluegreen.cli.picture import Picture
 
     return Picture()
 
 
-def _can_show_pictures() -> bool:
+def can_show_pictures() -> bool:
+    """Whether there is a terminal that moves its cursor and knows UTF-8."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown") and utf8
 
@@ -191,7 +192,7 @@ def echo_json(value: dict[str, Any]) -> None:
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows under heads: ruled on a terminal, elsewhere columns that end where the longest cell ends."""
     listed = [[wording.one_line(cell) for cell in row] for row in rows]
-    if _can_show_pictures():
+    if can_show_pictures():
         _rich_table(heads, listed)
         return
     widths = [max(map(len, column)) for column in zip(heads, *listed, strict=True)]

@@ -22,7 +22,9 @@ from bluegreen.cli import output
 from bluegreen.events import Awaited, CheckState, Event, EventKind, Fleet, Outcome, Phase, Verb
 from bluegreen.release import Release, duration
 
-_BAR = 24  # cells of a group's bar
+_CELLS = 24  # of a line that goes through the whole time of the release
+_LEVELS = "▁▂▃▄▅▆▇█"
+_WHOLE = 24  # lines of a terminal that has room for all
 _MOST_CHECKS = 6
 _MOST_EVENTS = 6
 _STORY = tuple(phase for phase in Phase if phase is not Phase.ROLLING_BACK)
@@ -30,6 +32,28 @@ _OUTCOMES = {Outcome.LIVE: "bold green", Outcome.ROLLED_BACK: "bold yellow", Out
 #: Kinds that stand elsewhere in the picture, or are followed at once by another that says more.
 _UNTOLD = frozenset({EventKind.BEGAN, EventKind.AWAITED, EventKind.SETTLED})
 _MARKS = dict.fromkeys((EventKind.STUMBLED, EventKind.BLINDED, EventKind.ERRED, EventKind.ROLLBACK_ORDERED), "yellow")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Both groups at a moment: the healthy part of each, and green's part of the traffic; None: not known."""
+
+    at: float
+    blue: float | None
+    green: float | None
+    share: float | None
+
+
+def sample(release: Release, at: float) -> Sample:
+    """Both groups as the release knows them."""
+    blue, green = (_part(release, which) for which in ("blue", "green"))
+    seen = release.fleet("green")
+    return Sample(at, blue, green, None if seen is None or seen.share is None else seen.share / 100)
+
+
+def _part(release: Release, which: str) -> float | None:
+    seen = release.fleet(which)
+    return None if seen is None else min(1.0, _healthy(seen) / max(1, seen.desired))
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,7 @@ class View:
     deadline: float | None = None
     note: str = ""
     closed: bool = False  # it stays on the screen, and what is printed below it goes on from there
+    history: Sequence[Sample] = ()  # the newest last
 
 
 class Picture:
@@ -54,6 +79,7 @@ class Picture:
         self._scene: View | None = None
         self._note = ""
         self._events: deque[tuple[float, EventKind, str]] = deque(maxlen=_MOST_EVENTS)
+        self._history: tuple[Sample, ...] = ()
         self._console = console or Console(highlight=False)
         self._closed = threading.Event()
         self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4)
@@ -75,9 +101,11 @@ class Picture:
             self._live.console.print(Text(found, "yellow" if found.startswith("warning") else "dim"))
         if event is not None and event.kind not in _UNTOLD:
             self._events.append((event.at, event.kind, wording.sentence(event, release)))
+        if event is not None:
+            self._history = also(self._history, sample(release, event.at))
         if awaited is None and release.awaits is not None:  # somebody else drives, and has told it
             awaited, deadline = release.awaits.awaited, release.awaits.deadline
-        self._scene = View(release, tuple(self._events), awaited, deadline)
+        self._scene = View(release, tuple(self._events), awaited, deadline, history=self._history)
 
     def note(self, text: str) -> None:
         """Show a remark until the end."""
@@ -95,7 +123,13 @@ def draw(scene: View, now: float, width: int = 80, height: int = 24) -> Renderab
     """The picture at that time, at most so wide and high."""
     release = scene.release
     width = min(width, 100)
-    parts: list[RenderableType] = [_head(release, now, width), Text(), *_phases(release), Text(), _fleet(release)]
+    parts: list[RenderableType] = [
+        _head(release, now, width),
+        Text(),
+        *_phases(release),
+        Text(),
+        _fleet(scene, now, height),
+    ]
     if release.checks:
         parts += [Text(), _checks(release, width)]
     if not scene.closed:
@@ -159,35 +193,62 @@ def _present(release: Release) -> str:
 # --- the groups --------------------------------------------------------------------------------------------
 
 
-def _fleet(release: Release) -> Table:
-    """Both groups: healthy of all, as a bar and a number, and their share of the traffic."""
+def _fleet(scene: View, now: float, height: int) -> Table:
+    """Both groups: healthy of all over the time of the release, and now; then how the traffic moved to green."""
+    release, samples = scene.release, scene.history or (sample(scene.release, now),)
+    cells = over_time(samples, release.started_at, release.settled_at or now)
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=7)
+    grid.add_column(width=9)
     grid.add_column(min_width=8, max_width=24, no_wrap=True, overflow="ellipsis")
-    grid.add_column(width=_BAR)
+    grid.add_column(width=_CELLS)
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(no_wrap=True)
-    grid.add_row(*_group_row("blue", release.blue_group, "blue", release, _gone(release, Verb.DELETE_BLUE)))
-    grid.add_row(*_group_row("green", release.green_group, "green", release, _gone(release, Verb.DELETE_GREEN)))
+    for which, group in (("blue", release.blue_group), ("green", release.green_group)):
+        grid.add_row(*_group_row(which, group, release, [getattr(one, which) if one else None for one in cells]))
+    if height >= _WHOLE and any(one and one.share is not None for one in cells):
+        share = _line([one.share if one else None for one in cells], "green")
+        grid.add_row(Text("  traffic", "dim"), Text("on green", "dim"), share, Text(), Text())
     return grid
 
 
-def _gone(release: Release, deleting: Verb) -> bool:
+def also(history: tuple[Sample, ...], now: Sample) -> tuple[Sample, ...]:
+    """With one sample more, if it differs from the last: so their number is that of the changes."""
+    last = history[-1] if history else None
+    same = last is not None and (last.blue, last.green, last.share) == (now.blue, now.green, now.share)
+    return history if same else (*history, now)
+
+
+def over_time(samples: Sequence[Sample], since: float, until: float) -> list[Sample | None]:
+    """For each cell of a line the last sample before its end; None before the first one."""
+    length = max(until - since, 1.0)
+    ends = [since + length * (cell + 1) / _CELLS for cell in range(_CELLS)]
+    return [next((one for one in reversed(samples) if one.at <= end + 0.001), None) for end in ends]
+
+
+def _line(parts: Sequence[float | None], colour: str) -> Text:
+    """A sparkline: as high as the part; flat and grey where there is nothing."""
+    line = Text()
+    for part in parts:
+        mark = _LEVELS[round(part * (len(_LEVELS) - 1))] if part else "▁" if part is not None else "─"
+        line.append(mark, colour if part else "bright_black")
+    return line
+
+
+def _gone(release: Release, which: str) -> bool:
+    deleting = Verb.DELETE_BLUE if which == "blue" else Verb.DELETE_GREEN
     return deleting in release.did
 
 
-def _group_row(which: str, name: str, colour: str, release: Release, gone: bool) -> tuple[Text, ...]:
-    seen = release.fleet(which)
-    title = Text(f"  {which}", colour)
+def _group_row(which: str, name: str, release: Release, parts: Sequence[float | None]) -> tuple[Text, ...]:
+    seen, gone = release.fleet(which), _gone(release, which)
+    title, line = Text(f"  {which}", which), _line(parts, which)
     if release.pair and which == "green" and (seen is None or Verb.RETURN_GREEN in release.did):
-        return title, Text(name), Text("─" * _BAR, "bright_black"), Text(), Text("idle", "dim")
+        return title, Text(name), line, Text(), Text("idle", "dim")
     if gone or seen is None:
-        return title, Text(name), Text("─" * _BAR, "bright_black"), Text(), Text("removed" if gone else "", "dim")
-    up, wanted, share = _healthy(seen), max(1, seen.desired), seen.share
-    filled = min(_BAR, int(_BAR * up / wanted))
-    bar = Text.assemble(("━" * filled, colour if share else f"dim {colour}"), ("─" * (_BAR - filled), "bright_black"))
+        return title, Text(name), line, Text(), Text("removed" if gone else "", "dim")
+    up = _healthy(seen)
     short = Text(f"{up}/{seen.desired}", "" if up >= seen.desired else "bold yellow")
-    return title, Text(name), bar, short, _share(share)
+    return title, Text(name), line, short, _share(seen.share)
 
 
 def _healthy(seen: Fleet) -> int:

@@ -160,7 +160,8 @@ def _fleet(name: str, group: Group, serving: int, share: float | None) -> Fleet:
 
 
 def _baked(seen: Observation) -> list[SubjectState]:
-    image = [ImageState("image", seen.image.state, seen.image.id)] if seen.image else []
+    baked = seen.image
+    image = [ImageState("image", baked.state, baked.id, baked.progress)] if baked else []
     commands = (("build", seen.builder.build), ("build check", seen.builder.check)) if seen.builder else ()
     return [*image, *(SubjectState(name, command.state) for name, command in commands if command)]
 

@@ -356,7 +356,16 @@ class Ec2:
         found = [s for s in found if matches(params.get("Filters"), self._snapshot_values, s)]
         shown, more = page(found, params, "MaxResults", 1000)
         tags = self.engine.state.tags
-        return {"Snapshots": [{**s, "Tags": tag_list(tags.get(s["SnapshotId"], {}))} for s in shown], **more}
+        made = [{**s, **self._copied(s), "Tags": tag_list(tags.get(s["SnapshotId"], {}))} for s in shown]
+        return {"Snapshots": made, **more}
+
+    def _copied(self, snapshot: Params) -> Params:
+        """How much of it is copied: all of it once its image is available."""
+        image = next((i for i in self.engine.state.images.values() if i.snapshot == snapshot["SnapshotId"]), None)
+        if image is None or image.state != "pending":
+            return {}
+        part = min(0.99, (self.engine.now - image.made) / max(1, self.engine.timings.image))
+        return {"State": "pending", "Progress": f"{int(100 * part)}%"}
 
     def delete_snapshot(self, params: Params) -> Params:
         """Drop a snapshot. InvalidSnapshot.InUse while an image stands on it."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bluegreen import Engine
-from bluegreen.errors import AwsError, ConfigError, Refused
-from bluegreen.events import EventKind, Outcome, Phase, Reason, Verb
+from bluegreen.errors import AwsError, ConfigError, Interrupted, Refused
+from bluegreen.events import Awaited, Event, EventKind, Outcome, Phase, Reason, Verb
 from bluegreen.release import Release
+from bluegreen.wording import awaited_text
 from tests.worlds import GOOD, SICK, Last, Ops, as_told, asleep, bare, fast, has, once
 
 CHANGES = {
@@ -74,6 +76,61 @@ def test_an_image_that_fails() -> None:
     assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.IMAGE_FAILED)
     assert "snapshot" in done.message
     assert o.wrong(done) == []
+
+
+def an_image_of(seconds: float) -> Ops:
+    """A world whose image takes so long."""
+    o = bare()
+    o.aws.engine.timings = replace(o.aws.engine.timings, image=seconds)
+    return o
+
+
+def test_an_image_that_takes_long_tells_how_far_it_is() -> None:
+    """By AWS's own numbers, asked once a minute at most, in tens of a percent: so there are few events."""
+    o = an_image_of(600)
+    waits: list[str] = []
+
+    def told(seen: Release) -> None:
+        waits.append(awaited_text(Awaited.IMAGE, seen))
+
+    assert ended(o, o.start(), when=told).outcome is Outcome.LIVE
+    seen = [event for event in o.told if event.kind is EventKind.OBSERVED and event.facts["subject"] == "image"]
+    progress = [event.facts["progress"] for event in seen if event.facts.get("progress") is not None]
+    assert progress == sorted(set(progress))
+    assert len(progress) >= 7
+    assert [call.name for call in o.aws.calls].count("ec2:DescribeSnapshots") <= 10
+    assert any(wait.endswith("to become available (50 %)") for wait in waits)
+
+
+def test_an_image_whose_progress_may_not_be_asked_for() -> None:
+    """Then it is awaited as before."""
+    o = an_image_of(200)
+    o.aws.faults.deny("ec2:DescribeSnapshots")
+    assert ended(o, o.start()).outcome is Outcome.LIVE
+    assert not any(event.facts.get("progress") for event in o.told if event.kind is EventKind.OBSERVED)
+
+
+def test_watching_a_release_drives_nothing() -> None:
+    """All that happened is told, then what comes, until it has settled; whoever watches may go at any time."""
+    o = bare()
+    release, told = o.start(), list[Event]()
+
+    def driven() -> bool:
+        o.drive(release.id)
+        return False
+
+    def tell(seen: Release, event: Event | None, awaited: object, deadline: float | None) -> None:
+        assert event is not None
+        told.append(event)
+
+    with pytest.raises(Interrupted):
+        o.engine().watch(release.id, tell=tell, stop=lambda: True)
+    assert [event.kind for event in told] == [EventKind.STARTED]
+    told.clear()
+    assert o.engine().watch(release.id, tell=tell, stop=driven).outcome is Outcome.LIVE
+    assert [event.seq for event in told] == list(range(1, len(told) + 1))
+    with pytest.raises(Refused, match="no such release"):
+        o.engine().watch("web/production#9", tell=tell)
 
 
 def test_no_capacity() -> None:

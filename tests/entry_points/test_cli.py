@@ -38,7 +38,7 @@ from bluegreen import (
 )
 from bluegreen.adoption import Adoption, Orphan
 from bluegreen.aws_commands import kept_group
-from bluegreen.cli import cli, listing, output, picture
+from bluegreen.cli import cli, listing, output, picture, watching
 from bluegreen.cli.invocation import Invocation
 from bluegreen.costs import Extra
 from bluegreen.doctor import Diagnosis, Rating, Topic
@@ -160,6 +160,12 @@ class _Engine:
             tell(*told)
         if self.ends:
             raise self.ends
+        return self.diary.release
+
+    def watch(self, release: str, *, tell: Tell, stop: Callable[[], bool]) -> Release:
+        self._ask("watch", release)
+        for told in self.diary.told:
+            tell(*told)
         return self.diary.release
 
     def drive(self, release: str, *, until: str, tell: Tell, stop: Callable[[], bool]) -> Release:
@@ -824,6 +830,39 @@ def test_reconcile_says_what_it_removed(engine: type[_Engine], monkeypatch: pyte
     assert run("reconcile").exit_code == 1
 
 
+def test_status_watches_what_is_under_way(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To its end, by the events of the journal; without a release under way it is the status as it is."""
+    monkeypatch.setattr(engine, "diary", live())
+    status = status_of(held())
+    monkeypatch.setattr(engine, "statuses", [replace(status, record=replace(status.record, under_way=42))])
+    watched = run("status", "web/production", "--watch")
+    assert (watched.exit_code, engine.asked) == (0, [("watch", ID)])
+    assert "is live" in watched.output
+    monkeypatch.setattr(engine, "statuses", [status_of(live())])
+    assert run("status", "web/production", "--watch").output == run("status", "web/production").output
+
+
+def test_the_table_is_watched_until_the_person_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """In its place on a terminal; elsewhere it comes again only when more than the time has changed."""
+    first, second = status_of(held()), status_of(live())
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 80:
+            signal.raise_signal(signal.SIGINT)
+
+    def shown(in_place: bool) -> list[str]:
+        told, looks = list[str](), iter([[first], [first], [second], [second]])
+        slept.clear()
+        code = watching.again(lambda: next(looks), lambda found: told.append(found[0].service), in_place, sleep)
+        assert (code, sum(slept)) == (0, pytest.approx(16.0))
+        return told
+
+    assert len(shown(in_place=False)) == 2
+    assert len(shown(in_place=True)) == 4
+
+
 def test_status_names_what_is_kept_for_a_look_inside(engine: type[_Engine], monkeypatch: pytest.MonkeyPatch) -> None:
     """Until when, and what ends it now; when its time is over, what removes it."""
     status = status_of(rolled_back())
@@ -1003,7 +1042,7 @@ def test_history_shows_the_releases(engine: type[_Engine]) -> None:
 
 def test_on_a_terminal_tables_are_ruled(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Elsewhere they are columns that a script can cut."""
-    monkeypatch.setattr(output, "_can_show_pictures", lambda: True)
+    monkeypatch.setattr(output, "can_show_pictures", lambda: True)
     listing.print_status([status_of(held())], as_json=False)
     assert "───" in capsys.readouterr().out
 
@@ -1229,6 +1268,32 @@ def test_the_picture_shows_groups_checks_and_what_is_awaited() -> None:
     assert "✗ home  changed 40 times in 10m: 503  failed" in rows(drawn(diary.waits(Awaited.OVERLAP, 192)))
     assert any(row.startswith("waiting for the overlap") and row.endswith("3m 12s to go") for row in found)
     assert "go back: bluegreen rollback web/production" in found
+
+
+def test_the_picture_shows_how_groups_and_traffic_moved() -> None:
+    """A line each over the whole time: healthy targets of both, and green's share; grey before anything was seen."""
+    samples = [
+        picture.Sample(1000.0, 1.0, None, None),
+        picture.Sample(1012.0, 1.0, 0.5, 0.0),
+        picture.Sample(1018.0, 0.75, 1.0, 0.5),
+    ]
+    diary = Diary().serves_both()
+    diary.now = 1024.0
+    found = rows(drawn(diary.waits(Awaited.OVERLAP, 192), history=samples))
+    (blue,) = (row for row in found if row.startswith("blue"))
+    (green,) = (row for row in found if row.startswith("green"))
+    (traffic,) = (row for row in found if row.startswith("traffic"))
+    assert "█" * 17 + "▆" * 7 in blue
+    assert "─" * 11 + "▅" * 6 + "█" * 7 in green
+    assert traffic.endswith("─" * 11 + "▁" * 6 + "▅" * 7)
+
+
+def test_the_picture_remembers_changes_alone() -> None:
+    """So a release that is held for days takes no more room than what happened in it."""
+    one = picture.Sample(1.0, 1.0, 0.0, 0.0)
+    history = picture.also((), one)
+    assert picture.also(history, replace(one, at=2.0)) == history
+    assert len(picture.also(history, replace(one, at=2.0, green=0.5))) == 2
 
 
 def test_holding_is_only_drawn_when_somebody_holds() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ UNNAMEABLE = {
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeSnapshots",
     "ec2:DescribeSpotFleetRequests",
     "ec2:DescribeSubnets",
     "ec2:DescribeVolumes",
@@ -320,6 +322,7 @@ def built_from_s3() -> Ops:
     """A builder that gets the source by URL, and hooks; the first build of each kind fails."""
     builder = {"tag": "web-builder", "run": "curl $BLUEGREEN_SOURCE_URL", "source": {"bucket": "web-sources"}}
     o = fast(weighted=True, rules=True, image={"builder": builder, "keep": 1}, hooks={"before_switch": {"run": "true"}})
+    o.aws.engine.timings = replace(o.aws.engine.timings, image=100)  # so long that bluegreen asks how far it is
     place: Any = {"LocationConstraint": o.aws.region}
     o.aws.session(recorded=False).client("s3").create_bucket(Bucket="web-sources", CreateBucketConfiguration=place)
     return o

@@ -33,7 +33,7 @@ def look(calls: Calls, release: Release) -> Image | None:
 
 
 def progress(calls: Calls, release: Release) -> int | None:
-    """Percent of the release's snapshots that AWS has copied, in tens; None when it does not say, or may not be asked.
+    """Percent of the release's snapshots that AWS has copied, in tens; None when that is unknown or denied.
 
     The image is available soon after the last one (EC2 API, DescribeSnapshots, Progress).
     """

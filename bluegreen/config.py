@@ -1288,10 +1288,19 @@ def _misread(node: yaml.Node | None, loc: Loc = (), above: tuple[yaml.Node | Non
         for scalar in dict.fromkeys((key, value)):
             if isinstance(scalar, yaml.ScalarNode) and _is_misread(scalar):
                 read = yaml.SafeLoader("").construct_object(scalar)
-                hint = f'Write {read} if you mean that number, or "{scalar.value}" in quotes if you mean text.'
+                hint = f'Write {_meant(scalar.value, read)}, or "{scalar.value}" in quotes if you mean text.'
                 what = f"is {scalar.value}, which YAML reads as the number {read}"
                 yield Problem((*loc, part), what, hint, scalar.start_mark.line + 1)
         yield from _misread(value, (*loc, part), (*above, node))
+
+
+def _meant(written: str, read: float) -> str:
+    """Who writes `1:30` means a time."""
+    return (
+        f"{read:g}s if you mean a time, {read} if you mean that number"
+        if ":" in written
+        else f"{read} if you mean that number"
+    )
 
 
 def _is_misread(scalar: yaml.ScalarNode) -> bool:

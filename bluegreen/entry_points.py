@@ -7,6 +7,7 @@ credentials alone. The next driver continues it.
 
 from __future__ import annotations
 
+import errno
 import gc
 import signal
 import threading
@@ -107,6 +108,9 @@ def failed_result(
 
 def unexpected(error: Exception) -> BlueGreenError:
     """An exception that nobody foresaw, as an error that says what to do about it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = str(error.filename or "the output")
+        return BlueGreenError("there is no space left", where=where, hint="Free space there, then try again.")
     hint_ = "This is an internal error of bluegreen: please report it with the traceback that BLUEGREEN_DEBUG=1 shows."
     return BlueGreenError(wording.one_line(str(error)) or "no message", where=type(error).__name__, hint=hint_)
 

@@ -913,7 +913,9 @@ def test_numbers_that_versions_of_yaml_read_differently(tmp_path: Path, written_
     with pytest.raises(InvalidConfig) as caught:
         load(path)
     what = f"is {written_as}, which YAML reads as the number {read_as}"
-    hint = f'Write {read_as} if you mean that number, or "{written_as}" in quotes if you mean text.'
+    number = f"{read_as} if you mean that number"
+    meant = f"{read_as}s if you mean a time, {number}" if ":" in written_as else number
+    hint = f'Write {meant}, or "{written_as}" in quotes if you mean text.'
     places: list[tuple[tuple[str, ...], int]] = [(("soak",), 2), (("people", written_as), 3)]
     places.append((("people", "ann", "0"), 3))
     assert sorted(caught.value.problems, key=str) == sorted((Problem(loc, what, hint, n) for loc, n in places), key=str)

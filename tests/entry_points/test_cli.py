@@ -1414,6 +1414,15 @@ def test_plan_and_rollback(lab: World) -> None:
 # --- exit codes --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT TESTED: only Linux has a device that is full")
+def test_no_space_for_the_output() -> None:
+    """It is no mistake of bluegreen's."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "bluegreen", "schema"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, b"the output: there is no space left" in ended.stderr) == (1, True)
+
+
 def test_every_outcome_and_error_has_its_exit_code() -> None:
     """They are fixed: scripts and workflows depend on them."""
     ends = {"live": 0, "failed": 1, "rolled_back": 3}

@@ -153,7 +153,11 @@ def test_the_search_finds_a_reason_without_asking_anybody(built: Path, chromium:
     """By its name, as it stands in a log."""
     with served(built) as url, opened(chromium, WIDTHS[0], SCHEMES[0], url) as seen:
         seen.page.goto(url)
-        seen.page.keyboard.press("/")
-        seen.page.keyboard.type("hold_expired")
-        expect(seen.page.locator("a[href*='outcomes.html']").filter(has_text="hold_expired").first).to_be_visible()
+        asked = seen.page.get_by_label("Search").locator("input")
+        asked.wait_for(state="attached")  # the page's script has put it there, so the button works
+        seen.page.get_by_role("button", name="Search").click()
+        asked.fill("hold_expired")
+        expect(seen.page.locator("a[href*='outcomes.html']").filter(has_text="hold_expired").first).to_be_visible(
+            timeout=30_000
+        )
         assert seen.faults(accessible=False) == []

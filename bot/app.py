@@ -161,7 +161,11 @@ def _asked(body: Mapping[str, Any], slack: Slack) -> SlackRequest:
     # A trigger is made anew for each thing that a person does, and is the same when Slack delivers it twice.
     request = f"slack/{body.get('team_id') or body['team']['id']}/{body['trigger_id']}"
     return SlackRequest(
-        user, request, channel, lambda said: slack.answer(url, said) if url else _whisper(slack, user, said)
+        user,
+        request,
+        channel,
+        lambda said: slack.answer(url, said) if url else _whisper(slack, user, said),
+        at_home=(body.get("view") or {}).get("type") == "home",
     )
 
 

@@ -53,6 +53,7 @@ class SlackRequest:
     request: str  # the same for every delivery of the same request
     channel: str
     respond: Callable[[Mapping[str, Any]], bool] = field(repr=False)
+    at_home: bool = False  # whether it was pressed on the Home, which nobody but the person sees
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Commands:
                 service, image, title, *in_spite = json.loads(value)
                 override = in_spite[0] if in_spite else ""
                 self._once(asked, lambda: self._again(service, image, title, asked, override))
-            case messages.REFRESH:
-                self.publish_home(asked.user)
+        if asked.at_home or kind == messages.REFRESH:  # a decision takes its buttons with it
+            self.publish_home(asked.user)
 
     def publish_home(self, user: str) -> None:
         """Show a person their dashboard."""
@@ -140,7 +141,12 @@ class Commands:
             histories[one.service] = rows
 
         statuses = [one for one in self._visible(user) if self._fence.passes(_LISTED, one.service, partial(look, one))]
-        view = messages.home(statuses, histories, now)
+        by = Caller(f"slack:{user}", lambda group: self._groups.member(user, group))
+
+        def may(one: ServiceStatus, order: Order) -> bool:
+            return bool(one.release and permitted(order, by.who, one.release.config, by.member))
+
+        view = messages.home(statuses, histories, now, may)
         try:
             self._slack.call("views.publish", about="the App Home", user_id=user, view=view)
         except (Later, Lost, Refusal) as error:
@@ -314,7 +320,7 @@ class Commands:
     def _aloud(self, order: str, release: Release, asked: SlackRequest) -> str:
         """The thread tells an order to its channel; a person who ordered elsewhere, or without one, is named there."""
         channel = (release.config.get("slack") or {}).get("channel")
-        if channel == asked.channel:
+        if channel == asked.channel or (channel and asked.at_home):
             return ""
         return f"{messages.who(f'slack:{asked.user}')}: {_ORDERED[order].lower()} {release.id}"
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bluegreen import plan_text
@@ -49,6 +50,7 @@ from bluegreen.wording import (
     phase_title,
     previous_number,
     sentence,
+    serving,
 )
 
 Block = dict[str, Any]
@@ -254,16 +256,29 @@ def spoken(release: Release, now: float) -> str:
 
 def _heading(release: Release) -> str:
     if release.outcome:
-        return f"{_MARKS[release.outcome]} {release.id} {release.outcome.value.replace('_', ' ')}"
-    return f"{'⏪' if release.phase is Phase.ROLLING_BACK else '🔵'} {release.id} {phase_title(release.phase)}"
+        return _marked(_MARKS[release.outcome], f"{release.id} {release.outcome.value.replace('_', ' ')}")
+    return _marked("⏪" if release.phase is Phase.ROLLING_BACK else "🔵", f"{release.id} {phase_title(release.phase)}")
+
+
+def _marked(mark: str, text: str) -> str:
+    """The text behind its mark: no line ends between them."""
+    return f"{mark}{TIED}{text}"
 
 
 def _change(release: Release) -> str:
-    number = previous_number(release)
-    old = f"#{number}" if number else release.blue_group
-    old = f"{quoted(old)} {_commit(release, release.blue_commit)}".strip()
-    new = f"#{release.number} {_commit(release, release.commit) or _code(release.image)}".strip()
-    return f"*from* {old}  *to* {new}"
+    return f"*from* {_of_blue(release)}  *to* {_version(release, release.number, release.commit, release.image)}"
+
+
+def _of_blue(release: Release) -> str:
+    """The version that blue runs, as far as it is known; the group's name where nothing is."""
+    known = _version(release, previous_number(release), release.blue_commit, release.blue_image)
+    return known or f"what {_code(release.blue_group)} runs"
+
+
+def _version(release: Release, number: int | None, commit: str, image: str) -> str:
+    """`#41 1a2b3c4d`. What is older than the first release has no number, and often no commit: then it is its image."""
+    made = _commit(release, commit) or (f"image {_code(image)}" if image else "")
+    return " ".join(part for part in (f"#{number}" if number else "", made) if part)
 
 
 def _commit(release: Release, commit: str) -> str:
@@ -303,7 +318,7 @@ def _beforehand(release: Release) -> list[Block]:
     """What was warned of before it began; the thread has the rest."""
     found = beforehand(release, loud=True)
     more = [f"and {len(found) - MOST_FOUND} more, in the thread"] if len(found) > MOST_FOUND else []
-    lines = [f"⚠ {quoted(here(one.removeprefix('warning: ')), 300)}" for one in found[:MOST_FOUND]]
+    lines = [_marked("⚠", quoted(here(one.removeprefix("warning: ")), 300)) for one in found[:MOST_FOUND]]
     return [context("\n".join([*lines, *more]))] if lines else []
 
 
@@ -317,16 +332,16 @@ def _bar(release: Release) -> str:
             continue
         title = phase_title(phase)
         if _STORY.index(phase) < _STORY.index(at) or release.outcome is Outcome.LIVE:
-            parts.append(f"✓ {title}")
+            parts.append(_marked("✓", title))
         elif phase is at and not back:
-            parts.append(f"*▶ {title}*" if not release.outcome else f"*✗ {title}*")
+            parts.append(f"*{_marked('✗' if release.outcome else '▶', title)}*")
         elif phase is at:
-            parts.append(f"✗ {title}")
+            parts.append(_marked("✗", title))
         elif not back and not release.outcome:
-            parts.append(f"○ {title}")
+            parts.append(_marked("○", title))
     if back:
-        present = "*✗ rolling back*" if release.outcome else "*▶ rolling back*"
-        parts.append("✓ rolled back" if release.outcome is Outcome.ROLLED_BACK else present)
+        present = f"*{_marked('✗' if release.outcome else '▶', 'rolling back')}*"
+        parts.append(_marked("✓", "rolled back") if release.outcome is Outcome.ROLLED_BACK else present)
     return "  ".join(part.replace(" ", TIED) for part in parts)
 
 
@@ -356,7 +371,7 @@ def _group(release: Release, which: str) -> str:
         if _is_back(release, which)
         else _count(release, which) or unseen
     )
-    return f"{mark} *{which}*  {_code(name)}\n{said}"
+    return f"{_marked(mark, f'*{which}*')}  {_code(name)}\n{said}"
 
 
 def _count(release: Release, which: str) -> str:
@@ -383,9 +398,10 @@ def _check(state: CheckState, needs: int, changes: str) -> str:
     value = f", it flaps ({changes})" if changes else ""
     value += f": {quoted(state.value, 200)}" if state.value else ""
     if not state.passed:
-        return f"✗ *{quoted(state.name)}* fails{f' {state.streak} times' if state.streak > 1 else ''}{value}"
+        often = f" {state.streak} times" if state.streak > 1 else ""
+        return _marked("✗", f"*{quoted(state.name)}* fails{often}{value}")
     held = "holds" if state.held else f"passes ({state.streak} of {needs})" if needs else "passes"
-    return f"{'✓' if state.held else '·'} {quoted(state.name)} {held}{value}"
+    return _marked("✓" if state.held else "·", f"{quoted(state.name)} {held}{value}")
 
 
 def _state(release: Release, now: float) -> str:
@@ -443,8 +459,12 @@ def _with_people(text: str, release: Release) -> str:
     return said.replace(release.rollback_by, who(release.rollback_by), 1) if release.rollback_by else said
 
 
-def _buttons(release: Release) -> list[Block]:
-    """What can be decided now; a decision takes its buttons with it."""
+#: What a button orders.
+_ORDER_OF = {PROMOTE: Order.PROMOTE, ROLL_BACK: Order.ROLL_BACK, HOLD: Order.HOLD}
+
+
+def _buttons(release: Release, may: Callable[[Order], bool] = lambda order: True) -> list[Block]:
+    """What can be decided now, by whoever may; a decision takes its buttons with it."""
     number = previous_number(release)
     old = f"#{number}" if number else _cut(one_line(release.blue_group), NAME)
     new = _cut(one_line(release.commit[:8] or release.image), NAME)
@@ -460,10 +480,11 @@ def _buttons(release: Release) -> list[Block]:
         asked = confirm(f"Roll back {release.id}?", text, "Roll back", style="danger")
         made.append(button(ROLL_BACK, "Roll back", release.revision, style="danger", confirm=asked))
     if release.holdable:
-        text = f"{where}: {old} and {new} both serve until someone promotes or rolls back."
+        text = f"{where}: blue ({old}) and green ({new}) both serve until someone promotes or rolls back."
         asked = confirm(f"Hold {release.id}?", text, "Hold")
         made.append(button(HOLD, "Hold", release.revision, confirm=asked))
-    return [{"type": "actions", "elements": made}] if made else []
+    shown = [one for one in made if may(_ORDER_OF[one["action_id"]])]
+    return [{"type": "actions", "elements": shown}] if shown else []
 
 
 def _links(release: Release) -> list[Block]:
@@ -639,16 +660,23 @@ def service_blocks(status: ServiceStatus, now: float) -> list[Block]:
     record = status.record
     stands = _with_people(_stands(status), status.release) if status.release else quoted(_stands(status))
     parts = [f"*{quoted(status.service)}*  {stands}"]
-    if record.live:
-        parts.append(f"live: #{record.live.number} {_code(record.live.commit[:8])} {_code(record.live.image)}")
+    parts += [f"live: {live}"] if (live := _live(status)) else []
     for freeze in status.freezes(now):
         until = f" until {moment(freeze.until, '{date_short} {time}')}" if freeze.until else ""
         why = f": {quoted(freeze.why, 300)}" if freeze.why else ""
-        parts.append(f"❄ frozen by {who(freeze.who) if freeze.who else 'bluegreen.yml'}{until}{why}")
+        parts.append(_marked("❄", f"frozen by {who(freeze.who) if freeze.who else 'bluegreen.yml'}{until}{why}"))
     for kept in record.kept:
         until = moment(kept.until, "{date_short} {time}")
         parts.append(f"kept for inspection, without traffic: {_code(kept.group)} until {until}")
     return [section("\n".join(parts))]
+
+
+def _live(status: ServiceStatus) -> str:
+    """The version that is live: of the last release that went live, or else what served before the first one."""
+    live, release = status.record.live, status.release
+    if live:
+        return f"#{live.number} {_code(live.commit[:8])} {_code(live.image)}"
+    return _of_blue(release) if release and serving(release) != release.green_group else ""
 
 
 def _stands(status: ServiceStatus) -> str:
@@ -670,8 +698,13 @@ def history(rows: Iterable[Any], now: float, kept: Kept | None = None) -> Block:
     return section(_cut("\n".join(made), SECTION) if made else "No release yet.")
 
 
-def home(statuses: Sequence[ServiceStatus], histories: Mapping[str, Sequence[Any]], now: float) -> dict[str, Any]:
-    """The dashboard of the App Home."""
+def home(
+    statuses: Sequence[ServiceStatus],
+    histories: Mapping[str, Sequence[Any]],
+    now: float,
+    may: Callable[[ServiceStatus, Order], bool] = lambda status, order: True,
+) -> dict[str, Any]:
+    """The dashboard of the App Home, with the buttons of each release under way that its person may press."""
     refresh = {"type": "actions", "elements": [button(REFRESH, "Look again", "home")]}
     shown = statuses[:MOST_SERVICES]
     under_way = [one for one in statuses if one.record.under_way]
@@ -681,6 +714,7 @@ def home(statuses: Sequence[ServiceStatus], histories: Mapping[str, Sequence[Any
         blocks.append(section(quoted(overview([], now).text)))
     for status in shown:
         blocks += [{"type": "divider"}, *service_blocks(status, now)]
+        blocks += _buttons(status.release, partial(may, status)) if status.release else []
         blocks.append(context(history(histories.get(status.service, ())[:MOST_RELEASES], now)["text"]["text"]))
     if len(statuses) > len(shown):
         blocks.append(context(f"and {len(statuses) - len(shown)} more: `/releases` shows each"))

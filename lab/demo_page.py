@@ -186,7 +186,7 @@ class DemoPage:
         shown = [_second(at, seconds[at]) for at in sorted(seconds)]
         for one in shown:
             one["colours"] = self._colours.then(one["at"], one["versions"])
-        colours = {version: self._colours.of(version) for one in shown for version in one["versions"]}
+        colours = {version: colour for one in shown for version, colour in one["colours"].items()}  # the latest wins
         return {"total": total, "failed": failed, "seconds": shown, "colours": colours}
 
     # --- what people do --------------------------------------------------------------------------

@@ -324,7 +324,8 @@ function visibleMessages() {
 function showMessages() {
   const all = visibleMessages();
   const inChannel = all.filter((message) => !isReply(message) || message.broadcast);
-  showList(byId("channel"), inChannel.map((message) => item(message, repliesTo(all, message), true)));
+  const items = inChannel.map((message) => item(message, repliesTo(all, message), true));
+  showList(byId("channel"), items.length ? items : [{ key: "start", sign: "", build: startNode }]);
   showThread(all);
 }
 
@@ -335,6 +336,19 @@ function showThread(all) {
   if (view.thread === null) return;
   const messages = all.filter((message) => message.ts === view.thread || message.thread_ts === view.thread);
   showList(byId("replies"), messages.map((message) => item(message, [], false)));
+}
+
+// What an empty channel says: the three things to do, in the order in which they become possible.
+function startNode() {
+  const step = (...parts) => element("li", {}, ...parts);
+  const name = (words) => element("b", {}, words);
+  const typed = (words) => element("code", {}, words);
+  const steps = element("ol", {},
+    step("Press ", name("Release a good version"), ". Its card comes into this channel, and shows each phase."),
+    step("While both versions serve, press ", name("Promote"), " on the card, or type ", typed("/promote"), "."),
+    step("While the old servers wait, type ", typed("/rollback"), ": the old version serves again."));
+  const more = element("p", { class: "hint" }, "A faulty version is rolled back without you. As guest you may do nothing.");
+  return element("div", { class: "start text", "data-testid": "start" }, element("h3", {}, "Nothing is released yet"), steps, more);
 }
 
 function item(message, replies, inChannel) {

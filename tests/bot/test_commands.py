@@ -121,7 +121,9 @@ class Reception:
         self.commands.pressed(str(button["action_id"]), str(button["value"]), self._asked(user, said, **more))
         return said
 
-    def _asked(self, user: str, said: list[Body], request: str = "", channel: str = CHANNEL) -> SlackRequest:
+    def _asked(
+        self, user: str, said: list[Body], request: str = "", channel: str = CHANNEL, at_home: bool = False
+    ) -> SlackRequest:
         def respond(body: Body) -> bool:
             shown = {key: value for key, value in body.items() if key != "replace_original"}
             assert problems_of_message(shown) == []
@@ -130,7 +132,7 @@ class Reception:
             said.append(body)
             return True
 
-        return SlackRequest(user, request or f"slack/T0LAB/{next(self._requests)}", channel, respond)
+        return SlackRequest(user, request or f"slack/T0LAB/{next(self._requests)}", channel, respond, at_home=at_home)
 
     # --- what is true now ---
 
@@ -1006,6 +1008,27 @@ def test_the_home(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     slack.fail("views.publish", "not_enabled", times=1)
     at.commands.publish_home(ON_CALL.id)
     assert "could not show a Home" in caplog.text
+
+
+def test_a_release_is_decided_on_the_home(slack: FakeSlack) -> None:
+    """Each sees the buttons that they may press; the answer is theirs alone, and the Home is drawn anew."""
+    at = Reception(slack)
+    release = at.held()
+
+    def pressable(user: str) -> dict[str, Body]:
+        at.commands.publish_home(user)
+        shown = [one for block in slack.homes[user] for one in block.get("elements", []) if one["type"] == "button"]
+        return {one["action_id"]: one for one in shown}
+
+    assert "live: image `ami-" in str(pressable(ON_CALL.id) and slack.homes[ON_CALL.id])
+    assert pressable(ON_CALL.id).keys() == {"roll_back", "refresh"}
+    assert pressable(GUEST.id).keys() == {"refresh"}
+    promote = pressable(PROMOTER.id)["promote"]
+    assert "you may not promote it" in told(at.presses(promote, GUEST.id, channel="", at_home=True))
+    said = at.presses(promote, channel="", at_home=True)
+    assert (told(said), aloud(said)) == (f"Promoted {release.id}.", [])
+    assert '"promote"' not in json.dumps(slack.homes[PROMOTER.id])
+    assert at.driven == [release.id]
 
 
 # --- the way back to the person ----------------------------------------------------------------------------

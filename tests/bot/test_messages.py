@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bluegreen import Kept, Previous, ServiceStatus
 from bluegreen.events import Awaited, Event, EventKind, Outcome, Phase, Verb
 from bluegreen.journal import Freeze, KeptGreen, Live, ServiceRecord, Summary
+from bluegreen.permission import Order
 from bot import messages
 from bot.messages import Message
 from lab.blocks import JSON_OF_BLOCKS, problems_of_home, problems_of_message
@@ -96,7 +97,12 @@ def objects(value: object) -> Iterator[Block]:
 
 
 def texts(value: object, kind: str) -> list[str]:
-    """Every text object of a kind."""
+    """Every text object of a kind, as it is read."""
+    return [text.replace(messages.TIED, " ") for text in written(value, kind)]
+
+
+def written(value: object, kind: str) -> list[str]:
+    """The same, with the spaces at which no line ends."""
     return [str(one["text"]) for one in objects(value) if one.get("type") == kind]
 
 
@@ -117,8 +123,8 @@ def actions(said: Message) -> list[str]:
 
 def bar(said: Message) -> str:
     """The line of the phases."""
-    (found,) = [text for text in texts(said.blocks, "mrkdwn") if "baking" in text]
-    assert not [part for part in found.split("  ") if " " in part]  # no line ends between a mark and its word
+    (found,) = [text for text in written(said.blocks, "mrkdwn") if "baking" in text]
+    assert not [part for part in found.split("  ") if " " in part]  # no line ends within a phase
     return found.replace(messages.TIED, " ")
 
 
@@ -223,20 +229,27 @@ def test_a_cure_tells_why_on_its_card_and_what_going_back_is() -> None:
             {"blue_commit": ""},
             {},
             "web-asg",
-            f"*from* web-asg  *to* #42 <{NEW_URL}|9f8e7d6c>",
+            f"*from* what `web-asg` runs  *to* #42 <{NEW_URL}|9f8e7d6c>",
         ),
-        ({}, {"server": ""}, "web-asg", "*from* web-asg `1a2b3c4d`  *to* #42 `9f8e7d6c`"),
+        (
+            {"blue_commit": "", "blue_image": "ami-0old"},
+            {},
+            "web-asg",
+            f"*from* image `ami-0old`  *to* #42 <{NEW_URL}|9f8e7d6c>",
+        ),
+        ({"blue_commit": ""}, {}, "web-production-v41", f"*from* #41  *to* #42 <{NEW_URL}|9f8e7d6c>"),
+        ({}, {"server": ""}, "web-asg", "*from* `1a2b3c4d`  *to* #42 `9f8e7d6c`"),
         pytest.param(
             {},
             {"server": "javascript:x"},
             "web-asg",
-            "*from* web-asg `1a2b3c4d`  *to* #42 `9f8e7d6c`",
+            "*from* `1a2b3c4d`  *to* #42 `9f8e7d6c`",
         ),
-        ({"commit": "", "image": "ami-0def"}, {}, "web-production-v9", "  *to* #42 `ami-0def`"),
+        ({"commit": "", "image": "ami-0def"}, {}, "web-production-v9", "  *to* #42 image `ami-0def`"),
     ],
 )
 def test_from_what_to_what(facts: dict[str, str], source: dict[str, str], blue: str, said: str) -> None:
-    """With links where the repository is known."""
+    """Versions, with links where the repository is known; what is older than the first release has only an image."""
     card = Story(facts=facts, source=source, blue=blue).card
     (line,) = [text for text in texts(card.blocks, "mrkdwn") if text.startswith("*from*")]
     assert line.endswith(said)
@@ -272,9 +285,8 @@ def test_where_and_by_whom() -> None:
 
 def test_what_was_found_beforehand_is_on_the_card() -> None:
     """What was warned of, with what to do; a note is no news here."""
-    shown = [str(block) for block in at(Phase.SOAKING, found=True).card.blocks if "belongs to a stack" in str(block)]
-    assert len(shown) == 1
-    assert "⚠ web-asg belongs to a stack: the stack will miss it. Set `retire: empty`." in shown[0]
+    said = texts(at(Phase.SOAKING, found=True).card.blocks, "mrkdwn")
+    assert "⚠ web-asg belongs to a stack: the stack will miss it. Set `retire: empty`." in said
     assert "open connections" not in str(at(Phase.SOAKING, found=True).card.blocks)
 
 
@@ -336,12 +348,22 @@ def test_the_bar_of_the_phases(name: str, said: str) -> None:
     assert bar(STATES[name]().card) == said
 
 
+@states
+def test_no_mark_stands_alone_at_the_end_of_a_line(make: Callable[[], Story]) -> None:
+    """Nor begins its word the next one: the space between them does not break."""
+    story = make().checks("home", passed=False, value="503").checks("unit", passed=True, held=True)
+    status = service(story=story, freeze=Freeze(ALICE, "", 1000.0))
+    blocks = [*story.card.blocks, *messages.service_blocks(status, NOW)]
+    said = "\n".join([*written(blocks, "mrkdwn"), *written(blocks, "plain_text")])
+    assert re.findall(r"[✓✗▶○⚠❄🔷🟩✅❌🔵⏪\ufe0f](?!\ufe0f|\u00a0).?.?", said) == []
+
+
 def test_both_groups_with_counts_and_share() -> None:
     """As they were seen last, from before green is made until blue is gone."""
 
     def groups(story: Story) -> list[str]:
         (fields,) = [block["fields"] for block in story.card.blocks if "fields" in block]
-        return [one["text"] for one in fields]
+        return texts(fields, "mrkdwn")
 
     story = Story()
     blue, green = "🔷 *blue*  `web-production-v41`\n", "🟩 *green*  `web-production-v42`\n"
@@ -665,7 +687,7 @@ def test_a_button_asks_before_it_counts(facts: dict[str, str], blue: str, old: s
     said = {
         "promote": f"{where}green ({new}) gets all traffic, blue ({old}) none.",
         "roll_back": f"{where}blue ({old}) gets all traffic again, green ({new}) is removed.",
-        "hold": f"{where}{old} and {new} both serve until someone promotes or rolls back.",
+        "hold": f"{where}blue ({old}) and green ({new}) both serve until someone promotes or rolls back.",
     }
     titles = {"promote": f"Promote {ID}?", "roll_back": f"Roll back {ID}?", "hold": f"Hold {ID}?"}
     assert {name: one["confirm"]["text"]["text"] for name, one in found.items()} == said
@@ -1215,10 +1237,14 @@ def row(number: int, outcome: Outcome | None = Outcome.LIVE, **changes: Any) -> 
     return replace(made, **changes)
 
 
+#: Of a service that the journal knows nothing live of, such as one whose first release is under way.
+LIVE_BEFORE = f"live: #41 <{OLD_URL}|1a2b3c4d>"
+
+
 def block(status: ServiceStatus) -> str:
     """What is shown of a service."""
-    (found,) = messages.service_blocks(status, NOW)
-    return str(found["text"]["text"])
+    (found,) = texts(messages.service_blocks(status, NOW), "mrkdwn")
+    return found
 
 
 @pytest.mark.parametrize(
@@ -1227,11 +1253,14 @@ def block(status: ServiceStatus) -> str:
         (service(), ["*web/production*  no releases yet"]),
         (
             service(story=at(Phase.OVERLAPPING)),
-            ["*web/production*  web/production#42 is overlapping: blue and green both serve"],
+            ["*web/production*  web/production#42 is overlapping: blue and green both serve", LIVE_BEFORE],
         ),
         (
             service(story=at(Phase.OVERLAPPING), driver=""),
-            ["*web/production*  web/production#42 is overlapping: blue and green both serve (no driver now)"],
+            [
+                "*web/production*  web/production#42 is overlapping: blue and green both serve (no driver now)",
+                LIVE_BEFORE,
+            ],
         ),
         (
             service(live=Live("web-production-v41", "ami-0old", 7, OLD_COMMIT, 41)),
@@ -1255,6 +1284,16 @@ def block(status: ServiceStatus) -> str:
 def test_a_service_in_a_few_lines(status: ServiceStatus, lines: list[str]) -> None:
     """What runs, what is live, what is frozen by whom, until when and why."""
     assert block(status).split("\n") == lines
+
+
+def test_what_served_before_the_first_release_is_live() -> None:
+    """Also once that release is rolled back, but not where it failed and green serves: nothing is known then."""
+    facts = {"blue_commit": "", "blue_image": "ami-0old"}
+    rolled_back_ = at(Phase.OVERLAPPING, facts=facts, blue="web-asg").rolls_back().ends(Outcome.ROLLED_BACK, "ordered")
+    assert block(service(story=rolled_back_)).split("\n")[1] == "live: image `ami-0old`"
+    stuck = at(Phase.SOAKING, facts=facts, blue="web-asg")
+    stuck.happens(EventKind.OBSERVED, subject="traffic", value="green").ends(Outcome.FAILED, "denied")
+    assert "live: " not in block(service(story=stuck))
 
 
 def test_a_settled_release_needs_no_driver() -> None:
@@ -1356,6 +1395,27 @@ def test_a_home_of_one() -> None:
     assert [line.split()[0] for line in rows.split("\n")] == [f"#{n}" for n in range(41, 31, -1)]
 
 
+def test_a_home_has_the_buttons_that_its_person_may_press() -> None:
+    """Those of the card, for each release under way; of a service in which nothing can be decided, none."""
+
+    def pressable(*orders: Order) -> list[str]:
+        found = [
+            service(story=at(Phase.HOLDING, hold=True)),
+            service("api/production"),
+            service("x/y", at(Phase.BAKING)),
+        ]
+        view = messages.home(found, {}, NOW, lambda status, order: order in orders)
+        assert problems_of_home(view) == []
+        return [f"{one['action_id']} {one['value'].split('#')[0]}" for one in buttons(view["blocks"])[1:]]
+
+    assert pressable(Order.PROMOTE) == ["promote web/production"]
+    assert pressable(Order.ROLL_BACK) == ["roll_back web/production", "roll_back x/y"]
+    assert pressable() == []
+    held = at(Phase.HOLDING, hold=True)
+    there = messages.home([service(story=held)], {}, NOW)["blocks"]
+    assert buttons(there)[1:] == buttons(held.card.blocks)
+
+
 def test_a_home_of_many() -> None:
     """The first twenty and how many more; what is under way is counted over all."""
     freeze = Freeze(PERSON, "y" * LONG, 1000.0)
@@ -1393,6 +1453,6 @@ def test_the_limits_here_are_within_those_of_slack() -> None:
     assert messages.SECTION < 3000
     assert messages.FIELD < 2000
     assert (messages.HEADER, messages.BUTTON, messages.CONFIRM, messages.VALUE) == (150, 75, 300, 2000)
-    assert 3 * messages.MOST_SERVICES + 5 <= 100
+    assert 4 * messages.MOST_SERVICES + 5 <= 100
     assert messages.MOST_CHECKS == 8
     assert JSON_OF_BLOCKS == 13_000

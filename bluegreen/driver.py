@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -59,10 +60,17 @@ log = logging.getLogger("bluegreen")
 
 #: The lease is renewed when less than this part of it is left: 20 of 30 s; one attempt of a call to AWS takes less.
 MARGIN = 2 / 3
+#: While it only looks and waits, a driver renews when less than this part is left: 10 of 30 s. A lease that lapses in
+#: between is renewed unless another driver has taken it, and before an act MARGIN counts.
+WAITING = 1 / 3
 #: A look that takes longer than this is given up, in seconds: AWS was asked three times, or answers a byte at a time.
 LOOK_MAX = 120.0
 #: In a look the journal is not asked more often than this, in seconds.
 SHORTEST = 0.05
+#: In a look, and while the journal fails or another driver has the lease, a driver looks up so often, in seconds.
+ASKED = 0.5
+#: While it waits a driver looks up at least so often, in seconds: how it hears of orders may have changed.
+LOOKS_UP = 2.0
 #: An act is not done on a look older than this.
 FRESH = 15.0
 #: How long the journal may be out of reach before the driver gives up; the release can be resumed.
@@ -100,6 +108,33 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
         ...
+
+
+class Hearing(Protocol):
+    """How a driver hears of what others write about its release."""
+
+    def every(self) -> float:
+        """Seconds between two reads of the journal at most, as things are now."""
+        ...
+
+    def told(self) -> bool:
+        """Whether somebody is known to have written since this was asked last."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """It reads the journal so often, in seconds; nobody tells it anything."""
+
+    seconds: float
+
+    def every(self) -> float:
+        """Always the same."""
+        return self.seconds
+
+    def told(self) -> bool:
+        """Never."""
+        return False
 
 
 class SystemClock:
@@ -220,7 +255,7 @@ class Driver:
 
     `release` is what the journal said when it was last read; any other driver would read the same. `ahead` returns by
     how many seconds this machine's clock is ahead of the table's, which the journal records (`TableClock.ahead`).
-    `listen`: seconds between two reads of the journal.
+    `hearing` says when the journal is to be read.
     """
 
     def __init__(
@@ -233,7 +268,7 @@ class Driver:
         clock: Clock,
         holder: str,
         lease: float,
-        listen: float,
+        hearing: Hearing,
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
         ahead: Callable[[], int] = lambda: 0,
@@ -245,7 +280,7 @@ class Driver:
         self.clock = clock
         self.holder = holder
         self.lease_seconds = lease
-        self.listen = listen
+        self.hearing = hearing
         self.tell = tell
         self.stop = stop
         self.ahead = ahead
@@ -280,7 +315,7 @@ class Driver:
 
     def _round(self, until: Until) -> None:
         try:
-            self._permit()
+            self._permit(WAITING)
             if self._behind:
                 self._catch_up()
             if not self._taken_up:
@@ -348,15 +383,15 @@ class Driver:
         if self.clock.now() - self._looking >= LOOK_MAX:
             raise AwsError(f"no answer for {LOOK_MAX:g} s", code="NoAnswer", operation="AWS", transient=True)
         try:
-            self._permit()
-            news = self.clock.now() - self._heard_at >= self.listen and self._catch_up()
+            self._permit(WAITING)
+            news = self._hears() and self._catch_up()
         except AwsError as error:  # the journal's: it is met again after the look, which AWS may answer all the same
             if self.clock.now() >= self._lease.expires:
                 raise Conflict("the lease is over", where=self.release.id) from error
-            return self.listen
+            return ASKED
         if news:
             raise Conflict("there is news", where=self.release.id)
-        return max(self._heard_at + self.listen - self.clock.now(), SHORTEST)
+        return min(max(self._read_in(), SHORTEST), ASKED)
 
     def _blind(self, error: AwsError) -> Decision:
         if self.release.blind_since is None:
@@ -438,10 +473,23 @@ class Driver:
             return
         ends = self.clock.now() + wait.seconds
         while (left := ends - self.clock.now()) > 0:
-            self.clock.sleep(min(left, max(self._heard_at + self.listen - self.clock.now(), 0.0)))
-            self._permit()
-            if self._catch_up():
+            self.clock.sleep(min(left, self._read_in(), self._renewed_in(), LOOKS_UP))
+            self._permit(WAITING)
+            if self._hears() and self._catch_up():
                 return
+
+    def _hears(self) -> bool:
+        """Whether the journal is to be read now."""
+        return self.hearing.told() or self._read_in() <= 0
+
+    def _read_in(self) -> float:
+        """Seconds until the journal is to be read, if nobody tells of anything before."""
+        return max(self._heard_at + self.hearing.every() - self.clock.now(), 0.0)
+
+    def _renewed_in(self) -> float:
+        """Seconds until the lease of a driver that waits is to be renewed."""
+        left: float = self._lease.expires - self.clock.now()
+        return max(left - WAITING * self.lease_seconds, SHORTEST)
 
     def _record_wait(self, wait: Wait) -> None:
         """So that whoever asks is told what is awaited, not what it may be.
@@ -460,7 +508,7 @@ class Driver:
         if not error.transient or now - self._unreachable >= PATIENCE:
             raise error
         log.warning("the journal cannot be reached, trying again: %s", error)
-        self.clock.sleep(self.listen)
+        self.clock.sleep(ASKED)
 
     # --- the journal -----------------------------------------------------------------------------
 
@@ -516,12 +564,15 @@ class Driver:
 
     # --- the lease -------------------------------------------------------------------------------
 
-    def _permit(self) -> None:
-        """Raise unless something new may be begun now: nobody asked us to stop, and the lease is ours."""
+    def _permit(self, left: float = MARGIN) -> None:
+        """Raise unless something new may be begun now: nobody asked us to stop, and the lease is ours.
+
+        It is renewed when less than this part of it is left.
+        """
         if self.stop():
             raise Interrupted("stopped on request", where=self.release.id, hint="resume continues from here")
         now = self.clock.now()
-        if self._lease.expires - now < MARGIN * self.lease_seconds:
+        if self._lease.expires - now < left * self.lease_seconds:
             self._lease = self.journal.renew(self._lease, now)
 
     def _take_lease(self) -> None:
@@ -532,7 +583,7 @@ class Driver:
             if self.clock.now() >= gives_up:
                 hint = "That driver continues; `bluegreen status` shows the release."
                 raise Refused("another driver is at work", reason=Reason.UNDER_WAY, where=self.release.id, hint=hint)
-            self.clock.sleep(self.listen)
+            self.clock.sleep(ASKED)
         self._lease = lease
 
     def _taken_lease(self) -> Any:

@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from bluegreen.config import Config
     from bluegreen.costs import Extra
     from bluegreen.doctor import Diagnosis, Topic
-    from bluegreen.driver import Clock, TableClock, Tell
+    from bluegreen.driver import Clock, Hearing, TableClock, Tell
     from bluegreen.dry_run import Step
     from bluegreen.github import Run
     from bluegreen.journal import Journal, KeptGreen, Lease, Live, ServiceRecord, Summary
@@ -314,14 +314,16 @@ class Engine:
         tell: Tell,
         stop: Callable[[], bool] = lambda: False,
         clock: Clock | None = None,
+        hearing: Hearing | None = None,
         known: Release | None = None,
     ) -> Release:
         """Drive a release to its end or as far as `until`; see `Driver.drive` for what it raises.
 
         A `clock` of the caller's own may end a wait early, so that an order which the caller knows of is seen at once.
+        `hearing`: of a caller who learns of orders in another way, so that the journal is read rarely.
         `known`: the caller's copy of the release; the driver reads and shows only later events.
         """
-        from bluegreen.driver import Driver
+        from bluegreen.driver import Driver, Reading
 
         loaded = known or self._journal.load(release)
         config = _placed(loaded)
@@ -335,7 +337,7 @@ class Engine:
             ahead=lambda: self.clock.ahead,
             holder=self.holder,
             lease=self.lease,
-            listen=self._listen,
+            hearing=hearing or Reading(self._listen),
             tell=tell,
             stop=stop,
         )

@@ -34,7 +34,7 @@ log = logging.getLogger("bot.cards")
 LEADERSHIP, LEADERSHIP_SECONDS, LEADERSHIP_LEFT = "follower", 10.0, 6.0
 #: How often the journal is asked what is new in a release; one that this bot drives tells it at once. All services are
 #: one read, and say which release was ordered something: that read is more frequent.
-LOOK, LOOK_DRIVEN, LOOK_ALL = 1.5, 10.0, 0.5
+LOOK, LOOK_DRIVEN, LOOK_ALL = 1.5, 30.0, 0.5
 #: Edits of one card are this far apart at least, but for an order; its clock alone is worth one this seldom, and
 #: seldomer with many.
 EDIT, HEARTBEAT, HEARTBEAT_EACH = 2.5, 20.0, 1.5

@@ -7,6 +7,7 @@ the lease decides who drives.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +22,11 @@ from bot.metrics import Counters, Fence
 
 log = logging.getLogger("bot.drivers")
 
-#: How often the journal is asked what is under way.
-SCAN = 5.0
+#: How often the journal is asked what is under way; while something is driven, also which release was ordered what.
+SCAN, HEAR = 5.0, 0.5
+#: How often a driver reads the events of its release: seldom as long as one read of all services tells of every order,
+#: and by itself when that has not come for so long.
+SELDOM, OFTEN, DEAF = 30.0, 0.5, 3.0
 #: A release that was written of so lately is left to whoever wrote: a runner that starts it takes the lease soon.
 GRACE = 10.0
 #: After trouble with a release it is left alone for so long.
@@ -36,11 +40,11 @@ DRAIN = 8.0
 
 
 class _Alarm:
-    """The time of a driver that can be woken."""
+    """The time of a driver that can be woken, and how it hears of orders. `every`: as in `driver.Hearing`."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
-        self._rung = threading.Event()
+    def __init__(self, now: Callable[[], float], every: Callable[[], float]) -> None:
+        self.now, self.every = now, every
+        self._rung, self._told = threading.Event(), threading.Event()
 
     def sleep(self, seconds: float) -> None:
         """Return after so many seconds, or once it is rung."""
@@ -48,8 +52,15 @@ class _Alarm:
         self._rung.clear()
 
     def ring(self) -> None:
-        """End the sleep, or the next one."""
+        """End the sleep, or the next one: somebody has written about the release."""
+        self._told.set()
         self._rung.set()
+
+    def told(self) -> bool:
+        """Whether it was rung since this was asked last."""
+        told = self._told.is_set()
+        self._told.clear()
+        return told
 
 
 class Drivers:
@@ -65,6 +76,8 @@ class Drivers:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._trouble = ""
+        self._orders: dict[str, str] = {}  # the last order that is known of each service
+        self._heard_at = -math.inf  # when all services were read last
         self._fence = Fence(metrics, log)
         self.read_at = time.monotonic()  # when the journal answered last
 
@@ -80,7 +93,7 @@ class Drivers:
                 return
             if self._stopping.is_set() or len(self._threads) >= MOST:
                 return
-            alarm = _Alarm(self._engine.clock.now)
+            alarm = _Alarm(self._engine.clock.now, self._every)
             thread = threading.Thread(target=self._drive, args=(release, alarm), name=f"drives {release}", daemon=True)
             self._threads[release], self._alarms[release] = thread, alarm
         self._metrics.driving.set(len(self._threads))
@@ -88,14 +101,19 @@ class Drivers:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Drive releases that have no driver, until `stop` says so."""
+        scanned = -math.inf
         while not stop():
-            self.scan()
-            self._stopping.wait(SCAN)
+            if time.monotonic() - scanned >= SCAN:
+                scanned = time.monotonic()
+                self.scan()
+            else:
+                self.hear()
+            self._stopping.wait(HEAR if self._threads else SCAN)
 
     def scan(self) -> None:
         """Check everything that is under way once."""
         try:
-            records = self._engine.services()
+            records = self._read()
             if not records:
                 self._engine.answered("health")  # an absent table reads as an empty journal there, and not here
             for record in records:
@@ -107,11 +125,19 @@ class Drivers:
             self.read_at = time.monotonic()
             self._trouble = ""
         except BlueGreenError as error:
-            if self._trouble != str(error):
-                log.warning("cannot read the journal: %s", error)
-            self._trouble = str(error)
+            self._cannot_read(error)
         except Exception:
             log.exception("an internal error while looking for releases without a driver")
+
+    def hear(self) -> None:
+        """Wake the drivers here whose releases were ordered something; one read for all of them."""
+        try:
+            self._read()
+            self._trouble = ""
+        except BlueGreenError as error:
+            self._cannot_read(error)
+        except Exception:
+            log.exception("an internal error while listening for orders")
 
     def drain(self, seconds: float = DRAIN) -> None:
         """Let every driver end at its next safe point; the next driver continues from there."""
@@ -131,6 +157,32 @@ class Drivers:
             time.sleep(0.1)
 
     # --- inside ----------------------------------------------------------------------------------
+
+    def _read(self) -> list[Any]:
+        """Every service; whoever drives a release that somebody ordered something is woken."""
+        began = time.monotonic()
+        records = self._engine.services()
+        for record in records:
+            if record.ordered != self._orders.get(record.service, ""):
+                self._orders[record.service] = record.ordered
+                self._wake(record.ordered.rpartition("/")[0])
+        self._heard_at = began
+        return records
+
+    def _wake(self, release: str) -> None:
+        with self._lock:
+            alarm = self._alarms.get(release)
+        if alarm:
+            alarm.ring()
+
+    def _every(self) -> float:
+        """What a driver hears of orders by all services, it need not read itself."""
+        return SELDOM if time.monotonic() - self._heard_at < DEAF else OFTEN
+
+    def _cannot_read(self, error: BlueGreenError) -> None:
+        if self._trouble != str(error):
+            log.warning("cannot read the journal: %s", error)
+        self._trouble = str(error)
 
     def _consider(self, release: str) -> None:
         if release in self._threads or time.monotonic() < self._not_before.get(release, 0.0):
@@ -167,6 +219,7 @@ class Drivers:
                 tell=self._told,
                 stop=self._stopping.is_set,
                 clock=alarm,
+                hearing=alarm,
             )
         except (LeaseLost, Interrupted):
             log.info("another driver has %s, or it comes later", release)

@@ -338,7 +338,7 @@ def test_what_is_driven_here_is_read_seldom(slack: FakeSlack) -> None:
     at.happens(release, EventKind.ENTERED, phase=Phase.LAUNCHING)
     at.passes(4, bot)
     assert at.lines() == []
-    at.passes(8, bot)
+    at.passes(following.LOOK_DRIVEN, bot)
     assert "blue is pinned" in at.lines()[-1]
 
 

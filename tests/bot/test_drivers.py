@@ -5,23 +5,26 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+from bluegreen.driver import LOOKS_UP
 from bluegreen.engine import Removal
+from bluegreen.events import Event, EventKind, Outcome, Phase
 from bluegreen.journal import KeptGreen, ServiceRecord
-from bot.drivers import Drivers, _Alarm
+from bluegreen.release import Release
+from bot.drivers import DEAF, OFTEN, SELDOM, Drivers, _Alarm
 from bot.metrics import Counters
-from tests.worlds import Ops
+from tests.worlds import Ops, bare
 
 
 def test_a_ring_before_the_sleep_ends_it() -> None:
     """An order that comes between two looks at the journal is not waited for."""
-    alarm = _Alarm(time.time)
+    alarm = _Alarm(time.time, lambda: 30.0)
     alarm.ring()
     assert _slept(alarm, 30.0)
 
 
 def test_a_ring_ends_one_sleep() -> None:
     """The next sleep lasts; only a ring of its own ends it."""
-    alarm = _Alarm(time.time)
+    alarm = _Alarm(time.time, lambda: 30.0)
     alarm.ring()
     alarm.sleep(30.0)
     assert not _slept(alarm, 30.0, patience=0.2)
@@ -44,12 +47,59 @@ def test_what_only_waits_for_the_lease_is_not_driven() -> None:
     clock.after(5, lambda: engine._journal.drop(lease))
     clock.after(20, look)
     clock.after(21, drivers._stopping.set)
-    alarm = _Alarm(clock.now)
+    alarm = _Alarm(clock.now, lambda: 0.5)
     alarm.sleep = clock.sleep  # type: ignore[method-assign]  # it waits on the lab's clock
     drivers._drive(release.id, alarm)
     assert seen == [False, True]
     assert not drivers.drives(release.id)
     assert heard
+
+
+def test_drivers_hear_of_orders_by_one_read_for_all() -> None:
+    """A driver reads its own journal seldom as long as that read comes, and is woken by an order of another process."""
+    ops = Ops(instances=1)
+    release = ops.start()
+    drivers = Drivers(ops.engine(), Counters(), lambda release: None)
+    assert drivers._every() == OFTEN
+    alarm = drivers._alarms[release.id] = _Alarm(time.time, drivers._every)
+    drivers.hear()
+    assert (drivers._every(), alarm.told()) == (SELDOM, False)
+    ops.engine().hold("web/production", who="slack:U1")
+    drivers.hear()
+    assert (alarm.told(), alarm.told()) == (True, False)
+    drivers.hear()
+    assert not alarm.told()
+    ops.aws.faults.deny("dynamodb:Query")
+    drivers.hear()
+    drivers._heard_at -= DEAF
+    assert drivers._every() == OFTEN
+
+
+def test_a_driver_that_is_told_acts_at_once_and_reads_seldom() -> None:
+    """Of a release that is held for an hour: an order is heard within a second, and the journal is hardly read."""
+    ops = bare(promotion={"by": "person", "timeout": "2h"})
+    release = ops.start()
+    told: list[bool] = []
+    hearing = SimpleNamespace(every=lambda: SELDOM, told=lambda: bool(told and told.pop()))
+    reads: list[float] = []
+
+    def order() -> None:
+        reads.append(sum(call.name == "dynamodb:Query" for call in ops.aws.calls))
+        ops.engine().promote("web/production", who="slack:U1")
+        told.append(True)
+
+    ops.clock.after(3600, order)
+    heard: list[float] = []
+
+    def tell(seen: Release, event: Event | None, awaited: object, deadline: float | None) -> None:
+        if event is not None and event.kind is EventKind.ENTERED and event.phase is Phase.SWITCHING:
+            heard.append(ops.clock.now())
+
+    began = ops.clock.now()
+    done = ops.engine().drive(release.id, tell=tell, hearing=hearing)
+    assert done.outcome is Outcome.LIVE
+    assert reads[0] < 3600 / SELDOM + 100
+    assert heard[0] - began - 3600 <= LOOKS_UP + 1
 
 
 def test_what_was_kept_long_enough_is_removed_once_a_minute() -> None:

@@ -85,10 +85,16 @@ def lines(of: Extra) -> Iterator[str]:
 
 def _amount(of: Extra, seconds: float) -> str:
     hours, cost = of.hours(seconds), of.cost(seconds)
-    said = f"{hours:.3g} instance-hour{'' if round(hours, 2) == 1 else 's'}"
+    said = instance_hours(hours)
     if cost is None:
         return said
     return f"{said}, {cost:.2f} {next(iter(of.prices.values())).currency}"
+
+
+def instance_hours(hours: float) -> str:
+    """For people: `1.33 instance-hours`, `28,800 instance-hours`."""
+    shown = f"{hours:.3g}" if hours < 1000 else f"{hours:,.0f}"
+    return f"{shown} instance-hour{'' if round(hours, 2) == 1 else 's'}"
 
 
 def as_object(of: Extra) -> dict[str, Any]:

@@ -309,6 +309,27 @@ def history(at: Invocation, service: str | None, limit: int) -> None:
 
 
 @command()
+@click.argument("release", required=False)
+@click.option(
+    "-o", "--output", "to", metavar="FILE", default="", help="Where to; - for stdout.  [default: by its name]"
+)
+@click.option("--all", "every", is_flag=True, help="The history with its four figures, and a page for each release.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="With --all: how far back it goes."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is no report.")
+def report(at: Invocation, release: str | None, to: str, every: bool, days: int, force: bool) -> None:
+    """Write a release as an HTML page: traffic, health, checks, people.
+
+    RELEASE is one as in web/production#42, or a service for its newest one.
+    """
+    from bluegreen.cli import reporting
+
+    options = reporting.ReportOptions(to, force, days)
+    (reporting.report_all if every else reporting.report)(at, release, options)
+
+
+@command()
 @click.option(
     "--who", metavar="ID", default="", help="What slack:U…, github:login or an ARN may do, and by which rule."
 )

@@ -310,7 +310,7 @@ def test_help_names_every_command() -> None:
             "promote",
             "reconcile",
         ),
-        *("release", "resume", "rollback", "schema", "status", "unfreeze"),
+        *("release", "report", "resume", "rollback", "schema", "status", "unfreeze"),
     }
 
 

@@ -66,6 +66,7 @@ MAY_IMPORT = {
         "errors",
         "engine",
     },
+    "report": {"costs", "masking", "wording", "events", "release"},
     "github": {"events", "release", "observation", "config", "errors"},
 }
 #: What the bot may import of it: orders and values, neither journal nor AWS.

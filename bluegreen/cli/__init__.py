@@ -319,7 +319,7 @@ def history(at: Invocation, service: str | None, limit: int) -> None:
 )
 @click.option("--force", is_flag=True, help="Replace a file that is no report.")
 def report(at: Invocation, release: str | None, to: str, every: bool, days: int, force: bool) -> None:
-    """Write a release as an HTML page: traffic, health, checks, people.
+    """Write a release, or the history, as HTML pages.
 
     RELEASE is one as in web/production#42, or a service for its newest one.
     """

@@ -42,7 +42,9 @@ def test_nothing_is_left_out() -> None:
     commands, cells = pages["command-line.md"], list(_first_cells(pages["command-line.md"]))
     assert set(re.findall(r"(?m)^## `bluegreen ([a-z-]+)`$", commands)) == set(cli.commands)
     options = {opt for one in cli.commands.values() for param in one.params for opt in param.opts if opt[:2] == "--"}
-    assert {*options, *contract.command_line()["commands"]["demo"]} - {"--help"} == {one.split()[0] for one in cells}
+    assert {*options, *contract.command_line()["commands"]["demo"]} - {"--help"} == {
+        one.split(", ")[-1].split()[0] for one in cells
+    }
     assert set(INPUTS) <= set(_first_cells(pages["action.md"]))
     words = set(_first_cells(pages["events.md"]))
     assert {*Phase, *Outcome, *EventKind, *Verb, *Awaited, *Reason} <= words

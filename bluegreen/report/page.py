@@ -18,7 +18,7 @@ from bluegreen.events import EventKind, Outcome
 from bluegreen.masking import mask
 from bluegreen.release import MINUTE, Release, duration, moment
 from bluegreen.report.history import History
-from bluegreen.report.story import Answer, Line, Span, Story
+from bluegreen.report.story import CheckAnswer, Line, Span, Story
 from bluegreen.report.style import STYLE
 
 #: By this a later report knows that it may replace the file.
@@ -314,7 +314,7 @@ def _checks(of: Story, say: Words) -> str:
     return _section("Checks", f"<p class=note>The journal has each change of an answer.</p>{shown}")
 
 
-def _check(name: str, answers: Sequence[Answer], say: Words) -> str:
+def _check(name: str, answers: Sequence[CheckAnswer], say: Words) -> str:
     last, bad = answers[-1], sum(not one.passed for one in answers)
     verdict = "fails" if last.state.lost or not last.passed else "holds" if last.state.held else "passes"
     kind = "bad" if verdict == "fails" else "good"

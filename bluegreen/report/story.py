@@ -70,7 +70,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CheckAnswer:
     """A check changed its answer; `value` is what was seen."""
 
     at: float
@@ -118,7 +118,7 @@ class Story:
     spans: tuple[Span, ...]
     blue: tuple[Point, ...]
     green: tuple[Point, ...]
-    checks: Mapping[str, tuple[Answer, ...]]
+    checks: Mapping[str, tuple[CheckAnswer, ...]]
     lines: tuple[Line, ...]
     made: tuple[str, ...]
     removed: tuple[str, ...]
@@ -184,12 +184,12 @@ def _points(events: Iterable[Event], which: str) -> Iterator[Point]:
             yield Point(event.at, seen.desired, seen.in_service, seen.serving, seen.share)
 
 
-def _checks(events: Iterable[Event]) -> Mapping[str, tuple[Answer, ...]]:
-    found: dict[str, list[Answer]] = {}
+def _checks(events: Iterable[Event]) -> Mapping[str, tuple[CheckAnswer, ...]]:
+    found: dict[str, list[CheckAnswer]] = {}
     for event in events:
         seen = event.payload.seen if isinstance(event.payload, Observed) else None
         if isinstance(seen, CheckState):
-            found.setdefault(seen.name, []).append(Answer(event.at, seen.passed, seen.value, seen))
+            found.setdefault(seen.name, []).append(CheckAnswer(event.at, seen.passed, seen.value, seen))
     return {name: tuple(answers) for name, answers in found.items()}
 
 

@@ -243,7 +243,7 @@ def _properties(schema: Any) -> Iterator[str]:
 KINDS: dict[str, tuple[Callable[[str], str | None], int, str]] = {
     "a command": (_bluegreen, 80, "bluegreen destroy web/production"),
     "an option of a command": (_bluegreen, 80, "bluegreen adopt web --cure"),
-    "an option": (_option, 20, "--force"),
+    "an option": (_option, 20, "--colour"),
     "a command in Slack": (_slack, 80, "/destroy web"),
     "an input": (_input, 8, "input colour"),
     "a key": (_key, 40, "colour: blue"),

@@ -13,7 +13,7 @@ from bluegreen.aws_commands import delete_group, detach, empty_group
 from bluegreen.errors import Refused
 from bluegreen.events import Outcome, Phase, Reason, Verb
 from bluegreen.observation import NEAR, Finding, FindingKey, Footprint, Image, Remains, Traces
-from bluegreen.release import Release, holder_of, is_name_of, names, release_id
+from bluegreen.release import Release, agreeing, count_of, holder_of, is_name_of, names, release_id
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,8 @@ def _running_on(recorded: str, blue: str, traces: Traces, pair: Collection[str] 
 
 
 def _idle(group: Footprint) -> str:
-    return (
-        f"{group.name}{f' of {group.release}' if group.release else ''} has {group.size} instances and gets no traffic"
-    )
+    of = f" of {group.release}" if group.release else ""
+    return f"{group.name}{of} has {count_of(group.size, 'instance')} and gets no traffic"
 
 
 def _ending(group: Footprint, configured: Collection[str] = ()) -> str:
@@ -230,7 +229,7 @@ def _live(service: str, traces: Traces, named: str) -> Footprint:
     if not serving:
         hint = "Attach the group that should serve to the target groups, then adopt it."
         raise Refused("no group serves in its target groups", reason=Reason.UNRESOLVED, where=service, hint=hint)
-    there = " and ".join(f"{one.name} (of {one.maker}, {one.size} instances)" for one in serving)
+    there = " and ".join(f"{one.name} (of {one.maker}, {count_of(one.size, 'instance')})" for one in serving)
     what = (
         f"{named} does not serve in the target groups, {there} do" if named else f"{there} serve in the target groups"
     )
@@ -322,7 +321,7 @@ class Orphan:
     def said(self) -> str:
         """Whose it is, and what removes it."""
         it = self.group
-        there = f"group {it.name} of {it.release}, {it.size} instance{'' if it.size == 1 else 's'} without traffic"
+        there = f"group {it.name} of {it.release}, {count_of(it.size, 'instance')} without traffic"
         if self.release is None:
             return f"{there}, which this journal does not know; if nobody needs it: {_ending(it)}"
         if it.parked:
@@ -364,9 +363,7 @@ def drifted(service: str, live: str, groups: Iterable[Footprint]) -> str:
     there = {one.name: one for one in groups}
     others = sorted(one.name for one in there.values() if one.service == service and one.targets and one.size)
     others = [name for name in others if name != live]
-    beside = (
-        f"{' and '.join(others)} {'is' if len(others) == 1 else 'are'} attached to a target group" if others else ""
-    )
+    beside = f"{' and '.join(others)} {agreeing(len(others))} attached to a target group" if others else ""
     if live not in there:
         found = f"there is no such group{f', and {beside}' if beside else ''}"
     elif not there[live].targets:
@@ -432,7 +429,7 @@ def _image_said(image: Image) -> str:
 
 def _group_said(group: Footprint) -> str:
     where = "in a target group" if group.targets else "in no target group"
-    return f"the group {group.name} of {group.release}, {group.size} instances {where}"
+    return f"the group {group.name} of {group.release}, {count_of(group.size, 'instance')} {where}"
 
 
 def _images_said(images: Sequence[Image]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bluegreen.release import duration
+from bluegreen.release import agreeing, duration
 
 if TYPE_CHECKING:
     from bluegreen.config import Config
@@ -94,7 +94,7 @@ def _amount(of: Extra, seconds: float) -> str:
 def instance_hours(hours: float) -> str:
     """For people: `1.33 instance-hours`, `28,800 instance-hours`."""
     shown = f"{hours:.3g}" if hours < 1000 else f"{hours:,.0f}"
-    return f"{shown} instance-hour{'' if round(hours, 2) == 1 else 's'}"
+    return f"{shown} {agreeing(round(hours, 2), 'instance-hour', 'instance-hours')}"
 
 
 def as_object(of: Extra) -> dict[str, Any]:

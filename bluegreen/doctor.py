@@ -19,7 +19,7 @@ from bluegreen.errors import AwsError, BlueGreenError, ConfigError, Refused
 from bluegreen.iam_policy import Statement
 from bluegreen.observation import Baseline, Finding, FindingKey, Verdict
 from bluegreen.quotas import Use, free_addresses
-from bluegreen.release import duration, listed
+from bluegreen.release import agreeing, count_of, duration, listed
 
 
 class Topic(StrEnum):
@@ -264,9 +264,7 @@ def _statement_and_why(one: Permission) -> tuple[str, str]:
 
 
 def _denied(statement: str, why: str, actions: Sequence[str]) -> Diagnosis:
-    said = (
-        f"{listed(actions, MOST_NAMED)} {'is' if len(actions) == 1 else 'are'} not allowed{f', {why}' if why else ''}"
-    )
+    said = f"{listed(actions, MOST_NAMED)} {agreeing(len(actions))} not allowed{f', {why}' if why else ''}"
     fix = f"`bluegreen iam-policy` prints the statement that is missing: {statement}."
     if why:
         fix = "Ask who keeps that policy: to add the action to the role's own is not enough."
@@ -432,7 +430,7 @@ def plan(baseline: Baseline) -> Iterator[Diagnosis]:
     blue, found = baseline.blue, [_finding(one) for one in baseline.findings if _is_told(one)]
     yield from found
     if not any(one.topic is Topic.GROUP and one.rating is Rating.BLOCKS for one in found):
-        size = f"{blue.desired} instance{'' if blue.desired == 1 else 's'}"
+        size = count_of(blue.desired, "instance")
         yield _good(Topic.GROUP, f"{blue.name}, {size}, on version {baseline.resolved_version} of {blue.template}")
     serving = [arn for arn in baseline.target_groups if arn != baseline.idle_target_group]
     names = [arn.rpartition("targetgroup/")[2].partition("/")[0] for arn in serving]
@@ -622,7 +620,10 @@ def addresses(group: GroupSettings, free: Mapping[str, int]) -> Diagnosis:
     share = math.ceil(group.size / len(free)) if free else 0
     short = {subnet: left for subnet, left in free.items() if left < share}
     if not short:
-        return _good(Topic.ADDRESSES, f"{sum(free.values())} free in {len(free)} subnets, {group.size} more for green")
+        return _good(
+            Topic.ADDRESSES,
+            f"{sum(free.values())} free in {count_of(len(free), 'subnet')}, {group.size} more for green",
+        )
     named = listed([f"{subnet} has {left} free" for subnet, left in sorted(short.items())])
     return _warns(Topic.ADDRESSES, f"{named}, and green needs about {share} in each subnet", use.fix)
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
 
+from bluegreen.release import count_of
+
 #: The probability, at one look, of a failure beyond doubt in a green that is just as bad as it may be.
 LEVEL = 1e-4
 #: Before a check has come to hold, counts that are less probable than this are not a pass.
@@ -208,8 +210,12 @@ def _lacking(rule: Rule, least: Need, data: Data, whose: str = "") -> str:
     there = sum(data.requests.values())
     if len(data.values) < least.periods:
         what = f"{_span(len(data.values), rule.period).split()[0]} of {_span(least.periods, rule.period)}"
-        return f"too little data: {whose}{what}" + (f" with {least.dense:,} requests" if least.dense > 1 else "")
-    return f"too little data: {whose}{there:,.0f} of {least.requests:,} requests" if there < least.requests else ""
+        return f"too little data: {whose}{what}" + (
+            f" with {count_of(least.dense, 'request')}" if least.dense > 1 else ""
+        )
+    if there >= least.requests:
+        return ""
+    return f"too little data: {whose}{there:,.0f} of {count_of(least.requests, 'request')}"
 
 
 # --- the tests -----------------------------------------------------------------------------------
@@ -310,4 +316,4 @@ def _span(periods: int, period: float) -> str:
     seconds = periods * period
     if period % 60:
         return f"{seconds:g} s"
-    return "1 minute" if seconds == 60 else f"{seconds / 60:,.0f} minutes"
+    return count_of(round(seconds / 60), "minute")

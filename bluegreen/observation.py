@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from bluegreen.release import agreeing, count_of
+
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 #: So many numbers from the next one on are looked at for names that are taken.
 NEAR = 5
@@ -142,7 +144,7 @@ def busy(group: Group) -> str:
     if group.deleting:
         return f"{group.name} is being deleted"
     if group.desired or group.instances:
-        count = f"{len(group.instances)} instance{'' if len(group.instances) == 1 else 's'}"
+        count = count_of(len(group.instances), "instance")
         return f"{group.name} is not idle: it has {count} and the size {group.desired}"
     if group.target_groups:
         where = (arn.rpartition("targetgroup/")[2].partition("/")[0] for arn in sorted(group.target_groups))
@@ -170,13 +172,13 @@ def _uncounted(group: Group) -> Iterator[str]:
     """Instances are to come, or to go, of which none is shown yet."""
     there = sum(one.lifecycle == "InService" or (one.moving and not one.leaving) for one in group.instances)
     if there != group.desired:
-        yield f"it has {there} instance{'' if there == 1 else 's'} of {group.desired}"
+        yield f"it has {count_of(there, 'instance')} of {group.desired}"
 
 
 def in_target_groups(groups: Iterable[Group]) -> str:
     """`web-a and web-b are in the target groups`."""
     names = [group.name for group in groups]
-    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} in the target groups"
+    return f"{' and '.join(names)} {agreeing(len(names))} in the target groups"
 
 
 @dataclass(frozen=True)

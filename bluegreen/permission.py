@@ -21,7 +21,7 @@ from typing import Any
 
 from bluegreen.errors import NotPermitted, Refused, Untold
 from bluegreen.events import Reason
-from bluegreen.release import Release, duration
+from bluegreen.release import Release, count_of, duration
 
 #: A configuration, as `Config.to_dict` and the journal have it.
 Rules = Mapping[str, Any]
@@ -279,6 +279,10 @@ def judge_approval(release: Release, who: str) -> None:
         _refuse_author(release, who)
 
 
+def _asked_for(release: Release) -> str:
+    return f"promotion.approvals asks for {count_of(release.approvals, 'person', 'people')}"
+
+
 def _refuse_repeated(release: Release, who: str, earlier: str) -> None:
     same = _same(who, earlier, release.config)
     if same:
@@ -286,7 +290,7 @@ def _refuse_repeated(release: Release, who: str, earlier: str) -> None:
         hint = f"{release.approvals - len(release.promoters)} more must promote it, too."
         raise Refused(f"you have already promoted it{as_whom}", reason=Reason.MOVED_ON, where=release.id, hint=hint)
     if same is None:
-        what = f"promotion.approvals asks for {release.approvals} people, and you may be {earlier}, who has promoted it"
+        what = f"{_asked_for(release)}, and you may be {earlier}, who has promoted it"
         hint = f"Promote from the same realm, or list both ids under `people`: {_COUNTS_LATER}."
         raise _refusal(what, release.id, hint)
 
@@ -296,7 +300,7 @@ def _refuse_shared(release: Release, who: str) -> None:
     one = identify(who)
     if one and (one.scope or _person(one, release.config)):
         return
-    what = f"promotion.approvals asks for {release.approvals} people, and {who} may be anybody"
+    what = f"{_asked_for(release)}, and {who} may be anybody"
     hint = f"Promote with your own id, or list this id under `people`: {_COUNTS_LATER}."
     raise _refusal(what, release.id, hint)
 
@@ -418,7 +422,7 @@ def _conditions_of_promotion(promotion: Rules) -> Iterator[str]:
     if promotion.get("by") != "person":
         yield "promotion.by: no person has to promote, unless someone orders a hold"
     approvals = int(promotion.get("approvals") or 1)
-    people = "1 person must promote" if approvals == 1 else f"{approvals} different people must promote"
+    people = f"{count_of(approvals, 'person', 'different people')} must promote"
     then = "is promoted" if promotion.get("on_timeout") == "promote" else "is rolled back"
     yield f"promotion.approvals: {people}"
     yield f"promotion.by_author: the commit's author may {'' if promotion.get('by_author', True) else 'not '}promote it"

@@ -11,7 +11,7 @@ from bluegreen import costs, entry_points, wording
 from bluegreen.engine import Plan
 from bluegreen.events import TERMINATING, Phase
 from bluegreen.observation import Verdict
-from bluegreen.release import Release, duration
+from bluegreen.release import Release, count_of, duration
 
 if TYPE_CHECKING:
     from bluegreen.dry_run import Step
@@ -23,7 +23,7 @@ _LABELS = {Verdict.REFUSED: "refused", Verdict.WARNED: "warning", Verdict.NOTED:
 def lines(plan: Plan) -> Iterator[str]:
     """The plan for people."""
     release, blue = _pinned(plan), plan.baseline.blue
-    yield f"{release.id} would replace {blue.name} ({wording.count_of(blue.desired, 'instance')})"
+    yield f"{release.id} would replace {blue.name} ({count_of(blue.desired, 'instance')})"
     yield f"by {release.green_group}; bluegreen changed nothing."
     for target_group in plan.baseline.target_groups:
         yield f"  target group {wording.short(target_group)}: {target_group}"

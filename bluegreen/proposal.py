@@ -21,7 +21,7 @@ from difflib import get_close_matches
 from bluegreen.config import DEFAULT_ENVIRONMENT, LONGEST_NAME, Timeouts
 from bluegreen.errors import ConfigError
 from bluegreen.observation import GROUPS_MAX, Candidate, Candidates, Forward, GroupDetails, StoppedInstance
-from bluegreen.release import duration
+from bluegreen.release import count_of, duration
 
 #: The schema that the first line of the file names, beside the file.
 SCHEMA = "bluegreen.schema.json"
@@ -237,9 +237,8 @@ def _traffic(found: Candidates, one: Candidate, details: GroupDetails) -> _Traff
     """Weighted where the load balancer is made for it already, else shared: that needs nothing of it."""
     shared = _Traffic(one.target_groups, "")
     if len(one.target_groups) != 1:
-        why = (
-            f"{one.name} is in {len(one.target_groups)} target groups, and weights need one with an empty one beside it"
-        )
+        where = count_of(len(one.target_groups), "target group")
+        why = f"{one.name} is in {where}, and weights need one with an empty one beside it"
         return replace(shared, reason=f"Shared, because {why}.")
     (own,) = one.target_groups
     pairs = {frozenset(way.weights) for way in details.forwards if own in way.weights and len(way.weights) == 2}
@@ -336,7 +335,7 @@ def _builder(details: GroupDetails, named: str, service: str) -> StoppedInstance
         return meant[0]
     stopped = ", ".join(_told(one) for one in details.machines[:20]) or "none"
     where = f"--builder {named}" if named else "--run"
-    what = f"{len(meant)} stopped instances have that name" if meant else "names no stopped instance"
+    what = f"{count_of(len(meant), 'stopped instance')} have that name" if meant else "names no stopped instance"
     if not named:
         what = "needs a builder, and no single stopped instance looks like one"
     hint = f"Stop your builder, and name it with `--builder`. Stopped instances: {stopped}."
@@ -371,7 +370,7 @@ def _head(made: Proposal) -> Iterator[str]:
     own = made.environment == DEFAULT_ENVIRONMENT
     yield _line(f"environment: {scalar(made.environment)}", "the default" if own else "")
     yield _line(f"region: {scalar(made.region)}")
-    count = f"{made.candidate.size} instance{'' if made.candidate.size == 1 else 's'}"
+    count = count_of(made.candidate.size, "instance")
     version = f" (version {made.details.version})" if made.details.version else ""
     yield from _comment(
         f"It serves today with {count} from the launch template {made.details.template}{version}."

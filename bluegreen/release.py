@@ -580,6 +580,16 @@ def moment(at: float, form: str, zone: tzinfo | None = UTC) -> str:
         return IN_NO_CALENDAR
 
 
+def count_of(number: int, word: str, many: str = "") -> str:
+    """`1 instance`, `4 instances`, `1,200 requests`; `many` is the plural where it has another form."""
+    return f"{number:,} {agreeing(number, word, many or f'{word}s')}"
+
+
+def agreeing(number: float, one: str = "is", many: str = "are") -> str:
+    """The word that agrees with so many: `is` with 1, `are` with anything else."""
+    return one if number == 1 else many
+
+
 def listed(names: Sequence[str], most: int = 6) -> str:
     """`a, b and 3 more`."""
     shown = ", ".join(names[:most])

@@ -46,7 +46,7 @@ from bluegreen.events import (
     TakenUp,
     Verb,
 )
-from bluegreen.release import MINUTE, TELLING, Release, duration, listed, moment, prefixes
+from bluegreen.release import MINUTE, TELLING, Release, agreeing, count_of, duration, listed, moment, prefixes
 
 #: verb -> (what is to be done, what was done)
 _ACTS: Mapping[Verb, tuple[str, str]] = {
@@ -354,6 +354,11 @@ def flaps(release: Release, subject: str) -> str:
     return _changes(pace.changes, pace.over) if pace and pace.changes else ""
 
 
+def _given_by(release: Release) -> str:
+    given = len(release.promoters)
+    return f"{given} of {count_of(release.approvals, 'person', 'people')} {agreeing(given, 'has', 'have')}"
+
+
 def _changes(changes: int, over: float) -> str:
     return f"changed {count_of(changes, 'time')} in {duration(over)}"
 
@@ -365,7 +370,7 @@ def _seen(seen: SubjectState, at: float, release: Release) -> str:
             return f"{subject}: {_group(seen)}"
         case Expiring():
             then = "it is promoted" if seen.then == "promote" else "it is rolled back"
-            given = f"only {len(release.promoters)} of {release.approvals} people have" if release.promoters else ""
+            given = f"only {_given_by(release)}" if release.promoters else ""
             return f"{given or 'nobody has'} promoted {release.id}: in {duration(seen.at - at)} {then}"
         case Parked() | Detached():
             return value or _out_of_the_way(subject, release)
@@ -653,11 +658,6 @@ def age(seconds: float) -> str:
     return "just now"
 
 
-def count_of(number: int, word: str) -> str:
-    """`1 instance`, `4 instances`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def share_text(share: float) -> str:
     """A share in percent: `50 % of the traffic`."""
     return f"{share:g} % of the traffic" if share else "no traffic"
@@ -665,7 +665,7 @@ def share_text(share: float) -> str:
 
 def times(streak: int) -> str:
     """`, 3 times in a row`; empty for a single time."""
-    return f", {streak} times in a row" if streak > 1 else ""
+    return f", {count_of(streak, 'time')} in a row" if streak > 1 else ""
 
 
 def short(arn: str) -> str:
@@ -749,7 +749,7 @@ def _versions(numbers: Sequence[int]) -> str:
     """`the old version 3`, `the old versions 3, 4`; that there is none when each was gone already."""
     if not numbers:
         return "no old version"
-    return f"the old version{'' if len(numbers) == 1 else 's'} {listed([str(number) for number in numbers])}"
+    return f"the old {agreeing(len(numbers), 'version', 'versions')} {listed([str(number) for number in numbers])}"
 
 
 def _attached(did: Did | None) -> dict[str, str]:
@@ -782,7 +782,8 @@ def _given(share: float) -> str:
 def _targets(release: Release, name: Callable[[str], str]) -> dict[str, str]:
     both = {"blue_targets": release.blue_targets, "green_targets": release.green_targets}
     return {
-        key: f"target group{'' if len(arns) == 1 else 's'} {', '.join(map(name, arns))}" for key, arns in both.items()
+        key: f"target {agreeing(len(arns), 'group', 'groups')} {', '.join(map(name, arns))}"
+        for key, arns in both.items()
     }
 
 

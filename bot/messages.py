@@ -34,13 +34,12 @@ from bluegreen.events import (
     Verb,
 )
 from bluegreen.permission import Order, listed
-from bluegreen.release import IN_NO_CALENDAR, Release, duration
+from bluegreen.release import IN_NO_CALENDAR, Release, count_of, duration
 from bluegreen.release import moment as moment_by
 from bluegreen.wording import (
     age,
     awaiting,
     beforehand,
-    count_of,
     flaps,
     needed,
     next_step,
@@ -398,10 +397,10 @@ def _check(state: CheckState, needs: int, changes: str) -> str:
     value = f", it flaps ({changes})" if changes else ""
     value += f": {quoted(state.value, 200)}" if state.value else ""
     if not state.passed:
-        often = f" {state.streak} times" if state.streak > 1 else ""
-        return _marked("✗", f"*{quoted(state.name)}* fails{often}{value}")
+        often = f" {count_of(state.streak, 'time')}" if state.streak > 1 else ""
+        return _marked("✗", f"check *{quoted(state.name)}* fails{often}{value}")
     held = "holds" if state.held else f"passes ({state.streak} of {needs})" if needs else "passes"
-    return _marked("✓" if state.held else "·", f"{quoted(state.name)} {held}{value}")
+    return _marked("✓" if state.held else "·", f"check {quoted(state.name)} {held}{value}")
 
 
 def _state(release: Release, now: float) -> str:

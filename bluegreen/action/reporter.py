@@ -13,7 +13,7 @@ from bluegreen.action.workflow import Workflow
 from bluegreen.advice import EntryPoint, advised
 from bluegreen.errors import BlueGreenError, Interrupted
 from bluegreen.events import Awaited, Awaiting, Event, EventKind, Outcome
-from bluegreen.release import Release, apply, fold, moment
+from bluegreen.release import Release, agreeing, apply, count_of, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.github import GitHub
@@ -53,7 +53,9 @@ class Reporter:
             return
         if unsaid := events[:-EARLIER]:
             self.release, self._events = fold(unsaid), list(unsaid)
-            self._line(unsaid[-1].at, f"{len(unsaid):,} earlier events are in the journal")
+            self._line(
+                unsaid[-1].at, f"{count_of(len(unsaid), 'earlier event')} {agreeing(len(unsaid))} in the journal"
+            )
         for event in events[-EARLIER:]:
             self._hear(apply(self.release, event) if self.release else fold([event]), event)
         assert self.release is not None

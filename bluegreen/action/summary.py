@@ -13,7 +13,7 @@ from bluegreen.aws_commands import kept_group
 from bluegreen.engine import Kept, Plan, ServiceStatus
 from bluegreen.events import Event, EventKind, Outcome, Phase
 from bluegreen.observation import Verdict
-from bluegreen.release import MINUTE, Release, apply, fold, moment
+from bluegreen.release import MINUTE, Release, apply, count_of, fold, moment
 
 if TYPE_CHECKING:
     from bluegreen.journal import Summary
@@ -59,7 +59,9 @@ def plan_comment(made: Plan, lines: Iterable[str]) -> str:
 def comment(release: Release, commits: Sequence[str] = ()) -> str:
     """The comment on the merged pull request: from, to, commits between, result."""
     listed = "".join(f"\n- {text(title)}" for title in commits)
-    between = f"\n\n<details><summary>{len(commits)} commits</summary>\n{listed}\n\n</details>" if commits else ""
+    between = (
+        f"\n\n<details><summary>{count_of(len(commits), 'commit')}</summary>\n{listed}\n\n</details>" if commits else ""
+    )
     return f"{heading(release)}\n\n{_facts(release)}{between}\n\n{_next(release)}".rstrip()
 
 

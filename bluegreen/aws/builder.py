@@ -14,7 +14,7 @@ from bluegreen.config import Config
 from bluegreen.errors import AwsError, ConfigError, Refused
 from bluegreen.events import Made, Phase, Reason, Verb
 from bluegreen.observation import Builder, Command
-from bluegreen.release import Release
+from bluegreen.release import Release, count_of
 
 BUILD, CHECK = "build", "check"
 _GONE = {"shutting-down", "terminated"}
@@ -35,7 +35,9 @@ def find(calls: Calls, config: Config) -> str:
     if len(instances) > 1:
         ids = ", ".join(sorted(i["InstanceId"] for i in instances))
         hint = "Name the builder by `instance`, or rename the others."
-        raise ConfigError(f"{len(instances)} instances have the Name `{value}`: {ids}", where=where, hint=hint)
+        raise ConfigError(
+            f"{count_of(len(instances), 'instance')} have the Name `{value}`: {ids}", where=where, hint=hint
+        )
     return _stopped(instances[0], where)
 
 

@@ -25,7 +25,7 @@ from bluegreen.config import Config
 from bluegreen.errors import AwsError
 from bluegreen.events import IdleBefore, Made
 from bluegreen.observation import Finding, FindingKey, Group, Idle, Verdict, busy
-from bluegreen.release import Release, holder_of, listed
+from bluegreen.release import Release, count_of, holder_of, listed
 
 #: What blue may have that its service does not work without; of everything else a person is only told.
 NEEDED = ("lifecycle hook", "scaling policy", "alarm", "scheduled action")
@@ -204,7 +204,8 @@ def empty(calls: Calls, release: Release) -> Made:
     """Green to size 0; its instances go through their lifecycle hooks, those protected from scale-in, too."""
     green = groups.own_green(calls, release, "UpdateAutoScalingGroup")
     if still := groups.target_groups(green) & set(release.target_groups):
-        what = f"the group {release.green_group} is in {len(still)} target groups, so bluegreen leaves it as it is"
+        where = count_of(len(still), "target group")
+        what = f"the group {release.green_group} is in {where}, so bluegreen leaves it as it is"
         raise AwsError(what, code="InTraffic", operation="UpdateAutoScalingGroup", transient=True)
     groups.unprotect_all(calls, green)
     sizes = {"MinSize": 0, "DesiredCapacity": 0, "MaxSize": 0}

@@ -23,7 +23,7 @@ from bluegreen.aws_commands import cancel_refresh
 from bluegreen.aws_errors import code, lacking, translate
 from bluegreen.config import AlarmCheck, Config
 from bluegreen.observation import Finding, FindingKey, Group, Idle, Template, Verdict
-from bluegreen.release import is_name_of
+from bluegreen.release import agreeing, count_of, is_name_of
 
 #: Targets a target group can have unless AWS raised it (Elastic Load Balancing quotas).
 TARGETS_MAX = 1000
@@ -177,24 +177,20 @@ def _followers(at: Beside, kind: str, others: Iterable[templates.TemplateUser]) 
         yield _default_followed(at, kind, default)
     if by:
         numbered = [name for names in by.values() for name in names]
-        found = f"{_named(kind, numbered)} launch{_es(numbered)} from a numbered version of {at.launcher.template}, too"
+        found = f"{_doing(kind, numbered, 'launches')} from a numbered version of {at.launcher.template}, too"
         yield Finding(FindingKey.TEMPLATE_USERS, found, verdict=Verdict.NOTED)
 
 
 def _follows(at: Beside, kind: str, names: list[str], version: str, harm: str) -> Finding:
-    found = (
-        f"{_named(kind, names)} launch{_es(names)} by {version} from {at.whose} launch template {at.launcher.template}"
-    )
-    hint = f"Put {'it' if len(names) == 1 else 'them'} on a version number, or on a launch template of their own."
-    who = "it" if len(names) == 1 else "they"
+    found = f"{_doing(kind, names, 'launches')} by {version} from {at.whose} launch template {at.launcher.template}"
+    hint = f"Put {agreeing(len(names), 'it', 'them')} on a version number, or on a launch template of their own."
+    who = agreeing(len(names), "it", "they")
     return Finding(FindingKey.SHARED_TEMPLATE, found, f"{who} {harm}", Verdict.REFUSED, hint)
 
 
 def _default_followed(at: Beside, kind: str, names: list[str]) -> Finding:
     """They are spared by leaving the default where it is."""
-    found = (
-        f"{_named(kind, names)} launch{_es(names)} by $Default from {at.whose} launch template {at.launcher.template}"
-    )
+    found = f"{_doing(kind, names, 'launches')} by $Default from {at.whose} launch template {at.launcher.template}"
     stays = f", and green stays on its version number, because {templates.DEFAULT} would mean the old one"
     on_default = at.launcher.template_version == templates.DEFAULT
     harm = f"so the default version stays as it is{stays if on_default else ''}"
@@ -253,10 +249,8 @@ def _drift(at: Beside, version: str, ids: list[str], before: Answer) -> Finding:
     """Green launches from what the reference means now, whatever blue's instances run."""
     on = at.launcher.template_version
     meant = f"{on}, which is {at.version} now" if on != at.version else at.version
-    found = (
-        f"{_named('instance', ids)} of {at.blue.name} run{_s(ids)} version {version} of {at.launcher.template}, "
-        f"but the group is on {meant}"
-    )
+    who = f"{_named('instance', ids)} of {at.blue.name} {agreeing(len(ids), 'runs', 'run')}"
+    found = f"{who} version {version} of {at.launcher.template}, but the group is on {meant}"
     if not before:
         return Finding(FindingKey.TEMPLATE_DRIFT, found, f"version {version} is gone, so the difference is unknown")
     changed = changes(before, at.launched)
@@ -531,7 +525,7 @@ def _watched(alarm: Answer, at: Beside) -> str:
 
 
 def _stays_behind(at: Beside, watched: str, names: list[str]) -> Finding:
-    found = f"{_named('alarm', names)} watch{_es(names)} {watched} by its name, and no scaling policy moves it to green"
+    found = f"{_doing('alarm', names, 'watches')} {watched} by its name, and no scaling policy moves it to green"
     found = found if len(names) == 1 else found.replace("moves it", "moves them")
     if watched != at.blue.name:
         harm, instead = "nobody answers there once green serves", "both target groups, or the load balancer"
@@ -539,7 +533,7 @@ def _stays_behind(at: Beside, watched: str, names: list[str]) -> Finding:
         harm, instead = "that group is empty once green is live", "the load balancer or its target groups, which stay"
     else:
         harm, instead = "that group is gone once green is live", "the load balancer or its target groups, which stay"
-    hint = f"Let {'it' if len(names) == 1 else 'them'} watch {instead}."
+    hint = f"Let {agreeing(len(names), 'it', 'them')} watch {instead}."
     return Finding(FindingKey.LEFT_ALARM, found, harm, Verdict.NOTED, hint)
 
 
@@ -670,7 +664,9 @@ def tagging(calls: Calls, at: Beside) -> Iterator[Finding]:
     kept = [tag for tag in at.shown.get("Tags", []) if copy.is_kept(tag)]
     both = len(kept) + len(tags.OF_GREEN)
     if both > TAGS_MAX:
-        found = f"{at.blue.name} has {len(kept)} tags, and green gets {len(tags.OF_GREEN)} more of bluegreen's"
+        found = (
+            f"{at.blue.name} has {count_of(len(kept), 'tag')}, and green gets {len(tags.OF_GREEN)} more of bluegreen's"
+        )
         yield _too_many(at, found, f"from {at.blue.name}", both)
         return
     given = {tag["Key"] for tag in kept if tag.get("PropagateAtLaunch")} | set(tags.OF_INSTANCES)
@@ -678,7 +674,7 @@ def tagging(calls: Calls, at: Beside) -> Iterator[Finding]:
     given |= {tag["Key"] for one in of_template for tag in one.get("Tags", [])}
     if len(given) > TAGS_MAX:
         where = f"version {at.version} of {at.launcher.template}"
-        found = f"{at.blue.name} and {where} give green's instances {len(given)} tags"
+        found = f"{at.blue.name} and {where} give green's instances {count_of(len(given), 'tag')}"
         yield _too_many(at, found, "from the launch template, or propagate fewer", len(given))
 
 
@@ -694,7 +690,7 @@ def versions(calls: Calls, at: Beside) -> Iterator[Finding]:
         return
     number = templates.count(calls, at.launcher.template)
     if number >= VERSIONS_MAX:
-        found = f"the launch template {at.launcher.template} has {number} versions"
+        found = f"the launch template {at.launcher.template} has {count_of(number, 'version')}"
         harm = f"AWS takes {VERSIONS_MAX}, and would refuse green's after the bake"
         remove = f"aws ec2 delete-launch-template-versions --launch-template-id {at.launcher.template} --versions"
         hint = f"Delete versions that nobody uses: `{remove}` and their numbers, 200 a call."
@@ -742,7 +738,7 @@ def crowding(calls: Calls, at: Beside) -> Iterator[Finding]:
     for arn, states in at.targets.items():
         both = len(states) + len(at.blue.instances)
         if both > TARGETS_MAX:
-            found = f"{_name_of(arn)} would have {both} targets while both groups serve"
+            found = f"{_name_of(arn)} would have {count_of(both, 'target')} while both groups serve"
             hint = "Ask AWS to raise the quota (Service Quotas, targets per target group), unless it has done so."
             yield Finding(FindingKey.CROWDED_TARGET_GROUP, found, f"the quota is {TARGETS_MAX}", hint=hint)
 
@@ -759,15 +755,13 @@ def _named(kind: str, names: Iterable[str]) -> str:
     """`the group worker`, `the groups a, b, c and 2 more`."""
     known = sorted(set(names))
     more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
-    return f"the {kind}{'' if len(known) == 1 else 's'} {', '.join(known[:MOST_NAMED])}{more}"
+    return f"the {agreeing(len(known), kind, f'{kind}s')} {', '.join(known[:MOST_NAMED])}{more}"
 
 
-def _s(names: Iterable[str]) -> str:
-    return "s" if len(set(names)) == 1 else ""
-
-
-def _es(names: Iterable[str]) -> str:
-    return "es" if len(set(names)) == 1 else ""
+def _doing(kind: str, names: Iterable[str], does: str) -> str:
+    """What they do: `the group worker launches`, `the groups a, b launch`."""
+    known = set(names)
+    return f"{_named(kind, known)} {agreeing(len(known), does, does.removesuffix('es'))}"
 
 
 _LOOKS: Mapping[str, Looking] = {

@@ -17,7 +17,7 @@ from bluegreen.config import Config
 from bluegreen.errors import ConfigError, Refused
 from bluegreen.events import Reason
 from bluegreen.observation import GROUPS_MAX, Finding, FindingKey, Verdict
-from bluegreen.release import LONGEST_STAY, duration
+from bluegreen.release import LONGEST_STAY, count_of, duration
 
 _LISTENERS, _PREVIEW = "traffic.listeners", "traffic.preview"
 _NETWORK = ":listener/net/"
@@ -85,7 +85,7 @@ def _must_forward(actions: list[Answer] | None, arn: str, arns: Sequence[str], w
         what = f"{_name(arn)} has no weights: a Network Load Balancer needs them in its action"
         raise ConfigError(what, where=where, hint=hint)
     if len(weights) + len(missing) > GROUPS_MAX:
-        what = f"{_name(arn)} forwards to {len(weights)} target groups, and {GROUPS_MAX} are the most"
+        what = f"{_name(arn)} forwards to {count_of(len(weights), 'target group')}, and {GROUPS_MAX} are the most"
         raise ConfigError(what, where=where, hint=f"Make room for {_short(missing[0])}.")
     others = sorted(_short(one) for one, weight in weights.items() if weight and one not in arns)
     if others:

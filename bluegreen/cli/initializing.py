@@ -23,6 +23,7 @@ from bluegreen.cli.invocation import CONFIG, Invocation, told_by_git
 from bluegreen.errors import ConfigError
 from bluegreen.observation import Candidates, GroupDetails
 from bluegreen.proposal import Proposal, Wishes
+from bluegreen.release import agreeing, count_of
 
 #: So many stopped instances are offered; the likely builders come first.
 MOST_SHOWN = 20
@@ -143,7 +144,7 @@ def _which_builder(details: GroupDetails, service: str) -> str:
     rows = [(str(n), one.id, one.name, "yes" if one.managed else "no") for n, one in enumerate(shown, 1)]
     output.table(("", "stopped instance", "name", "in Systems Manager"), rows)
     if more := len(details.machines) - len(shown):
-        output.say(f"There are {more} more; `--builder` names any of them.")
+        output.say(f"There {agreeing(more)} {more} more; `--builder` names any of them.")
     text = "Which one makes your images? (0: none, releases take an image that is there)"
     likely = proposal.likely(details, service)
     usual = shown.index(likely) + 1 if likely in shown else 0
@@ -265,8 +266,7 @@ def _action(said: str) -> str:
 
 
 def _say_what(made: Proposal) -> None:
-    count = made.candidate.size
-    size = f"{count} instance{'' if count == 1 else 's'}"
+    size = count_of(made.candidate.size, "instance")
     output.say(f"{made.candidate.name} serves in {made.region} of account {made.account}, with {size}.")
     output.say(made.reason)
     why = f", {made.source}" if made.source else ""

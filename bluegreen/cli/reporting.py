@@ -17,6 +17,7 @@ from bluegreen.cli import output
 from bluegreen.cli.invocation import Invocation
 from bluegreen.errors import ConfigError
 from bluegreen.masking import secrets_of
+from bluegreen.release import count_of
 from bluegreen.report import history, page, story
 from bluegreen.report.history import DAY, History
 from bluegreen.report.story import Story
@@ -75,7 +76,7 @@ def report_all(at: Invocation, named: str | None, options: ReportOptions) -> Non
     for place, one in pages.items():
         write(place, page.release(one, secrets, index=path.name), force=options.force)
     write(path, page.index(made, secrets), force=options.force)
-    output.say(f"{path} lists {len(made.stories)} releases of {', '.join(services)}")
+    output.say(f"{path} lists {count_of(len(made.stories), 'release')} of {', '.join(services)}")
 
 
 def _version() -> dict[str, int]:

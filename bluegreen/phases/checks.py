@@ -20,7 +20,7 @@ def check_failed(s: Situation) -> RollBack | None:
         state = s.release.checks.get(name)
         if state is not None and state.lost:
             how = "fails" if state.certain else "no longer holds"
-            return RollBack(Reason.CHECK_FAILED, f"{name} {how}: {state.value}")
+            return RollBack(Reason.CHECK_FAILED, f"check {name} {how}: {state.value}")
         if not (state and state.held) and s.now - _clock(s, name) >= within:
             return RollBack(_why_never(s, name), f"{name} did not hold within {duration(within)}: {_seen(s, name)}")
     return None

@@ -9,7 +9,7 @@ from bluegreen.phases.decision import SETTLING, TRIES, Decision, Enter, RollBack
 from bluegreen.phases.drift import intruded, rerouted
 from bluegreen.phases.hooks import before_switch, time_for, under_way
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.release import duration, holder_of, listed
+from bluegreen.release import count_of, duration, holder_of, listed
 from bluegreen.schedules import Schedule
 
 #: What AWS shows may be older than what it was told: green is compared again after so many seconds.
@@ -146,12 +146,13 @@ def _make_green(s: Situation) -> Decision | None:
     if up >= s.release.size:
         return None if s.did(Verb.SUSPEND_GREEN) else Act(Verb.SUSPEND_GREEN)
     if green and not up and green.refused >= TRIES:
-        hopeless = f"AWS refused every launch of green, {green.refused} times for the same reason: {green.activity}"
+        often = count_of(green.refused, "time")
+        hopeless = f"AWS refused every launch of green, {often} for the same reason: {green.activity}"
         return RollBack(Reason.LAUNCH_REFUSED, hopeless)
     if s.now >= deadline:
         failed, aside = (green.activity, in_the_way(green)) if green else ("", "")
         why = f": {failed or aside}" if failed or aside else ""
-        late = f"{up} of {s.release.size} instances in service after {duration(s.phase_age)}{why}"
+        late = f"{up} of {count_of(s.release.size, 'instance')} in service after {duration(s.phase_age)}{why}"
         return RollBack(Reason.CHANGED_OUTSIDE if aside and not failed else Reason.LAUNCH_LATE, late)
     return s.wait(Awaited.GREEN_UP, deadline)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from bluegreen.events import PARKED, TAKEN, Phase, Reason, SubjectState, Taken
 from bluegreen.observation import TARGETS, Group, Observation
 from bluegreen.phases.obstacles import in_the_way
-from bluegreen.release import Release
+from bluegreen.release import Release, agreeing
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ def _taken_by(taken: Iterable[str], by_hand: Iterable[str], whose: str) -> str:
     hand = [one for one in taken if one in by_hand]
     aws = [one for one in taken if one not in hand]
     said = [f"AWS took {', '.join(aws)} of {whose}"] if aws else []
-    said += (
-        [f"{', '.join(hand)} of {whose} {'was' if len(hand) == 1 else 'were'} set aside by a person"] if hand else []
-    )
+    said += [f"{', '.join(hand)} of {whose} {agreeing(len(hand), 'was', 'were')} set aside by a person"] if hand else []
     return " and ".join(said)
 
 
@@ -117,9 +115,11 @@ def judged_well(release: Release, seen: Observation) -> tuple[bool, str]:
     if gone is None:
         return len(serving) >= needed(release, seen), said
     state = release.checks.get(TARGETS)
+    others = wanted - len(serving)
     well = set(gone.remain) <= set(serving) if gone.remain else bool(state and state.held)
-    by = "by hand" if gone.by_hand else "by AWS"
-    return well, f"{said}, the others were taken {by} and have no replacement yet"
+    taken = f"{agreeing(others, 'was', 'were')} taken {'by hand' if gone.by_hand else 'by AWS'}"
+    were = f"the {agreeing(others, 'other', 'others')} {taken} and {agreeing(others, 'has', 'have')}"
+    return well, f"{said}, {were} no replacement yet"
 
 
 def noticed_losses(release: Release, seen: Observation) -> list[SubjectState]:

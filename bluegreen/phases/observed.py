@@ -32,7 +32,7 @@ from bluegreen.phases.decision import JUDGED, LOOKS, judged
 from bluegreen.phases.drift import beside
 from bluegreen.phases.losses import judged_well, noticed_losses
 from bluegreen.phases.obstacles import seen_in_the_way
-from bluegreen.release import EVERY, Release, seeing
+from bluegreen.release import EVERY, Release, count_of, seeing
 
 if TYPE_CHECKING:
     from bluegreen.config import Check, Config
@@ -218,7 +218,7 @@ class _Failed:
 
     def told(self, value: str) -> str:
         """The value with them behind it."""
-        return f"{value} (failed {len(self.at)} of {self.looks} looks)" if self.at else value
+        return f"{value} (failed {len(self.at)} of {count_of(self.looks, 'look')})" if self.at else value
 
 
 def _failed_lately(state: CheckState | None, result: CheckResult, every: float, at_most: float) -> _Failed:

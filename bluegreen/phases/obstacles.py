@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from bluegreen.aws_commands import terminate
 from bluegreen.events import DETACHED, HELD, PARKED, Detached, Parked, SubjectState
 from bluegreen.observation import IN_TRAFFIC, UNHEALTHY, Group, Observation
-from bluegreen.release import Release
+from bluegreen.release import Release, agreeing
 
 #: So many instances are named; of a large group the others are counted.
 NAMED = 5
@@ -57,7 +57,7 @@ def _said(group: Group, state: str) -> str:
 
 def _named(ids: list[str], group: Group, how: str) -> str:
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    return f"{', '.join(ids[:NAMED])}{more} of {group.name} {'is' if len(ids) == 1 else 'are'} {how}"
+    return f"{', '.join(ids[:NAMED])}{more} of {group.name} {agreeing(len(ids))} {how}"
 
 
 def seen_in_the_way(release: Release, seen: Observation) -> Iterator[SubjectState]:

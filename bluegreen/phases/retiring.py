@@ -26,7 +26,7 @@ from bluegreen.phases.hooks import after_live, failure, skipped_hooks
 from bluegreen.phases.losses import loss
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way, with_who_is_unhealthy
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import Release, duration, listed
+from bluegreen.release import Release, agreeing, count_of, duration, listed
 
 #: DeleteLaunchTemplateVersions takes so many at once (EC2 API).
 VERSIONS_BATCH = 200
@@ -160,7 +160,8 @@ def _blue_gone(s: Situation) -> Decision | None:
         return None
     if s.now >= s.blue_gone_by:
         pool = "" if blue.warm is None else f", and its warm pool with {blue.warm}"
-        still = f"{len(blue.instances)} instances of {blue.name}{pool} are still there after {duration(s.phase_age)}"
+        there = f"{count_of(len(blue.instances), 'instance')} of {blue.name}{pool}"
+        still = f"{there} {agreeing(len(blue.instances))} still there after {duration(s.phase_age)}"
         return halt(s, Reason.RETIRE_LATE, still)
     if blue.instances:
         return s.wait(Awaited.BLUE_EMPTY, s.blue_gone_by)
@@ -235,7 +236,7 @@ def _old_versions(s: Situation) -> Iterator[str]:
     """Those that AWS did not let this release delete."""
     why, numbers = s.release.gave_up.get(Verb.DROP_VERSIONS), s.seen.old_versions
     if why is not None and numbers:
-        named = f"version{'' if len(numbers) == 1 else 's'} {listed([str(number) for number in numbers])}"
+        named = f"{agreeing(len(numbers), 'version', 'versions')} {listed([str(number) for number in numbers])}"
         template = s.release.template
         command = delete_version(template, *numbers[:VERSIONS_BATCH])
         yield f"old {named} of the launch template {template} ({why.rstrip('.')}): {command}"

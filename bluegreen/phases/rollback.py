@@ -14,7 +14,7 @@ from bluegreen.phases.drift import held_by_another, not_ours
 from bluegreen.phases.hooks import still_runs
 from bluegreen.phases.obstacles import left_outside, with_who_is_in_the_way, with_who_is_unhealthy
 from bluegreen.phases.takeover import remaining
-from bluegreen.release import MINUTE, duration, holder_of, moment
+from bluegreen.release import MINUTE, agreeing, count_of, duration, holder_of, moment
 
 
 def rolling_back(s: Situation) -> Decision:
@@ -216,7 +216,10 @@ def _return_green(s: Situation) -> Decision | None:
     if not (green.desired or green.instances) and s.did(Verb.EMPTY_GREEN):
         return Act(Verb.RETURN_GREEN)
     if s.did(Verb.EMPTY_GREEN) and s.age(Verb.EMPTY_GREEN) >= s.before.leaves_within:
-        late = f"{len(green.instances)} instances of {green.name} are still there after {duration(s.phase_age)}"
+        left = len(green.instances)
+        late = (
+            f"{count_of(left, 'instance')} of {green.name} {agreeing(left)} still there after {duration(s.phase_age)}"
+        )
         return halt(s, Reason.RETIRE_LATE, with_who_is_in_the_way(late, green))
     emptied = s.did(Verb.EMPTY_GREEN) and not green.desired
     return s.wait(Awaited.GREEN_EMPTY) if emptied else Act(Verb.EMPTY_GREEN)

@@ -16,7 +16,7 @@ from bluegreen import wording
 from bluegreen.costs import instance_hours
 from bluegreen.events import EventKind, Outcome
 from bluegreen.masking import mask
-from bluegreen.release import MINUTE, Release, duration, moment
+from bluegreen.release import MINUTE, Release, agreeing, count_of, duration, moment
 from bluegreen.report.history import History
 from bluegreen.report.story import CheckAnswer, Line, Span, Story
 from bluegreen.report.style import STYLE
@@ -318,11 +318,11 @@ def _check(name: str, answers: Sequence[CheckAnswer], say: Words) -> str:
     last, bad = answers[-1], sum(not one.passed for one in answers)
     verdict = "fails" if last.state.lost or not last.passed else "holds" if last.state.held else "passes"
     kind = "bad" if verdict == "fails" else "good"
-    left = (
-        f"<p class=note>{len(answers) - ANSWERS} earlier ones are in the journal.</p>" if len(answers) > ANSWERS else ""
-    )
+    earlier = len(answers) - ANSWERS
+    in_the_journal = f"{count_of(earlier, 'earlier one')} {agreeing(earlier)} in the journal."
+    left = f"<p class=note>{in_the_journal}</p>" if earlier > 0 else ""
     rows = ((say.time(one.at), "passed" if one.passed else "failed", say(one.value)) for one in answers[-ANSWERS:])
-    said = f"{wording.count_of(len(answers), 'change')}, {bad} failed"
+    said = f"{count_of(len(answers), 'change')}, {bad} failed"
     return (
         f'<details><summary><b>{say(name)}</b> <span class="badge {kind}">{verdict}</span> {say(last.value)} '
         f"<small>{said}</small></summary>{left}{table(('when', 'answer', 'seen'), rows)}</details>"
@@ -339,10 +339,13 @@ def _events(of: Story, say: Words) -> str:
     told = [one for one in of.lines if one.kind not in _TRIFLES]
     rows = list(_rows(told[: ROWS // 3], say)) if len(told) > ROWS else list(_rows(told, say))
     if len(told) > ROWS:
-        rows.append(("", "", f"{len(told) - ROWS // 3 * 3} events between are in the journal"))
+        between = len(told) - ROWS // 3 * 3
+        rows.append(("", "", f"{count_of(between, 'event')} between {agreeing(between)} in the journal"))
         rows += _rows(told[-(ROWS // 3 * 2) :], say)
     inside = table(("when", "phase", "what"), rows)
-    return _section("Everything that happened", f"<details><summary>{len(told)} events</summary>{inside}</details>")
+    return _section(
+        "Everything that happened", f"<details><summary>{count_of(len(told), 'event')}</summary>{inside}</details>"
+    )
 
 
 def _rows(told: Iterable[Line], say: Words) -> Iterator[tuple[str, str, str]]:

@@ -136,7 +136,7 @@ def lines_of(text: str) -> list[str]:
 def check_lines(said: Message) -> list[str]:
     """The lines of the checks."""
     lines = shown(said).split("\n")
-    return [one for one in lines if one.startswith(("✗ *", "✓ ", "· ", "and ")) and "baking" not in one]
+    return [one for one in lines if one.startswith(("✗ check", "✓ check", "· check", "and "))]
 
 
 #: Our own markup: mentions, times, links into the repository.
@@ -394,10 +394,10 @@ def test_checks_with_their_values() -> None:
     story.checks("home", passed=False, streak=1, value="503").checks("errors", passed=False, streak=4, value="ALARM")
     story.checks("unit", passed=True, streak=2, value="")
     assert check_lines(story.card) == [
-        "✗ *home* fails: 503",
-        "✗ *errors* fails 4 times: ALARM",
-        "· unit passes",
-        "✓ targets holds: 4 of 4 healthy",
+        "✗ check *home* fails: 503",
+        "✗ check *errors* fails 4 times: ALARM",
+        "· check unit passes",
+        "✓ check targets holds: 4 of 4 healthy",
     ]
 
 
@@ -406,8 +406,8 @@ def test_a_check_that_flaps_says_how_often() -> None:
     story = at(Phase.OVERLAPPING).checks("home", passed=False, value="503", changes=40, over=600.4)
     story.checks("unit", passed=True, held=True, changes=40, over=600.4)
     assert check_lines(story.card) == [
-        "✗ *home* fails, it flaps (changed 40 times in 10m): 503",
-        "✓ unit holds, it flaps (changed 40 times in 10m): 200",
+        "✗ check *home* fails, it flaps (changed 40 times in 10m): 503",
+        "✓ check unit holds, it flaps (changed 40 times in 10m): 200",
     ]
 
 
@@ -415,7 +415,7 @@ def test_a_check_on_its_way_says_how_far() -> None:
     """As often as the frozen configuration wants it."""
     check = {"name": "home", "http": "https://web.example.com/", "needs": 3}
     story = at(Phase.OVERLAPPING, checks=[check]).checks("home", passed=True, streak=2, value="200")
-    assert check_lines(story.card) == ["· home passes (2 of 3): 200"]
+    assert check_lines(story.card) == ["· check home passes (2 of 3): 200"]
 
 
 @pytest.mark.parametrize(("many", "more"), [(8, []), (9, ["and 1 more"]), (30, ["and 22 more"])])
@@ -426,7 +426,7 @@ def test_of_many_checks_the_failing_are_shown(many: int, more: list[str]) -> Non
         story.checks(f"check-{n}", passed=True, streak=3, held=n % 2 == 0, value="x" * 300)
     story.checks("red", passed=False, value="x" * 300).checks("black", passed=False, value="503")
     lines = check_lines(story.card)
-    assert [one.split(":")[0] for one in lines[:2]] == ["✗ *red* fails", "✗ *black* fails"]
+    assert [one.split(":")[0] for one in lines[:2]] == ["✗ check *red* fails", "✗ check *black* fails"]
     assert len(lines) == 8 + len(more)
     assert lines[8:] == more
     assert problems(story.card) == []
@@ -538,7 +538,7 @@ def test_whoever_may_promote_is_reminded() -> None:
     assert said == f"nobody has promoted {ID}: in 30m it is rolled back. Who may promote: <@U0ANN>, <!subteam^S0GROUP>"
     assert reminded(["*"]) == reminded([]) == f"nobody has promoted {ID}: in 30m it is rolled back"
     half = reminded(["U0ANN", "U0BOB", "*"], given=("slack:U0ANN",), approvals=2)
-    assert half == f"only 1 of 2 people have promoted {ID}: in 30m it is rolled back. Who may promote: <@U0BOB>"
+    assert half == f"only 1 of 2 people has promoted {ID}: in 30m it is rolled back. Who may promote: <@U0BOB>"
     crowd = reminded([f"U{n}" for n in range(9)])
     assert crowd.endswith("<@U3> and 5 more")
     assert crowd.count("<@") == messages.MOST_REMINDED

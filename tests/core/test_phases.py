@@ -586,7 +586,7 @@ def test_one_bad_answer_is_not_a_failed_check() -> None:
     s = Stage().joined().targets(blue="healthy", green="unhealthy").checks(times=2)
     assert isinstance(s.decision, Wait)
     s.checks(times=1)
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "targets no longer holds: 0 of 4 healthy")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "check targets no longer holds: 0 of 4 healthy")
 
 
 HOME = {"name": "home", "http": "https://x"}
@@ -600,7 +600,7 @@ def test_a_failure_beyond_doubt_is_not_waited_out(before: tuple[bool, ...]) -> N
         s.checks("home", passed=passed, times=1)
     assert isinstance(s.decision, Wait)
     s.sees(checks=(CheckResult("home", False, "12 of 600", s.now, certain=True),)).notices()
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "home fails: 12 of 600")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "check home fails: 12 of 600")
     assert s.release.checks["home"].streak <= 3
     seq = s.release.seq
     assert s.notices().release.seq == seq + (len(before) < 4), "said again only while it is counted"
@@ -617,12 +617,12 @@ def looked(s: Stage, answers: str, every: float = 10.0) -> Stage:
 @pytest.mark.parametrize(
     ("answers", "at_most", "lost"),
     [
-        ("xx.xx.x", "20%", "home no longer holds: 503 (failed 5 of 8 looks)"),
+        ("xx.xx.x", "20%", "check home no longer holds: 503 (failed 5 of 8 looks)"),
         ("x." * 4 + "." * 60, "20%", ""),  # four of twenty
         ("x...." * 12, "20%", ""),  # one of five, for ever
-        ("." * 60 + "x.." * 12 + "x", "20%", "home no longer holds: 503 (failed 13 of 60 looks)"),
+        ("." * 60 + "x.." * 12 + "x", "20%", "check home no longer holds: 503 (failed 13 of 60 looks)"),
         (("xx." * 40)[:100], "100%", ""),  # never three in a row
-        ("..x", "0%", "home no longer holds: 503 (failed 1 of 4 looks)"),
+        ("..x", "0%", "check home no longer holds: 503 (failed 1 of 4 looks)"),
         ("x.." * 4 + "." * 60 + "x.." * 4, 0.2, ""),  # what is long past counts no more
     ],
 )
@@ -730,7 +730,7 @@ def test_who_boots_because_green_grows_is_no_loss() -> None:
     assert s.release.checks["targets"].passed
     assert s.decision == Wait(Awaited.GREEN_GROWN, 5.0)
     s.targets(blue="healthy", green="unhealthy").checks(times=3)
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "targets no longer holds: 0 of 6 healthy")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "check targets no longer holds: 0 of 6 healthy")
     s.enters(Phase.SOAKING).targets(green="healthy").checks(times=1)
     assert not s.release.checks["targets"].passed, "five are too few now"
 
@@ -1057,7 +1057,7 @@ def test_until_blue_is_emptied_the_checks_of_the_soak_go_on() -> None:
         s.passes(5).notices()
     found = s.decision
     assert isinstance(found, RollBack)
-    assert found.message == "targets no longer holds: 0 of 4 healthy"
+    assert found.message == "check targets no longer holds: 0 of 4 healthy"
 
 
 def emptied(healthy: int, looks: int = 3) -> Stage:
@@ -2054,7 +2054,7 @@ def test_those_that_remain_are_judged() -> None:
     decision = s.decision
     assert isinstance(decision, RollBack)
     assert decision.reason is Reason.CHECK_FAILED
-    assert decision.message.startswith("targets no longer holds: 2 of 4 healthy, the others were taken by AWS")
+    assert decision.message.startswith("check targets no longer holds: 2 of 4 healthy, the others were taken by AWS")
 
 
 def test_aws_takes_another_before_the_first_is_replaced() -> None:
@@ -2154,7 +2154,7 @@ def test_what_a_hand_takes_is_no_fault_of_the_version(phase: Phase, state: str) 
     decision = s.decision
     assert isinstance(decision, RollBack)
     assert decision.message == (
-        "targets no longer holds: 2 of 4 healthy, the others were taken by hand and have no replacement yet"
+        "check targets no longer holds: 2 of 4 healthy, the others were taken by hand and have no replacement yet"
     )
 
 

@@ -177,7 +177,7 @@ def test_hours_of_flapping_leave_few_hundred_events(
     entered = watch.journal.events[-2]
     assert entered.phase is Phase.ROLLING_BACK
     assert entered.at == sky.stage.now
-    assert entered.facts["message"].startswith("home no longer holds: 503")
+    assert entered.facts["message"].startswith("check home no longer holds: 503")
 
 
 @settings(max_examples=12)

@@ -133,7 +133,7 @@ def test_green_that_does_not_get_empty_is_for_a_person() -> None:
     done = s.decision
     assert isinstance(done, Rest)
     assert (done.outcome, done.reason) == (Outcome.FAILED, Reason.RETIRE_LATE)
-    assert "1 instances of web-b are still there" in done.message
+    assert "1 instance of web-b is still there" in done.message
     assert "i-9 of web-b is in Standby" in done.message
     assert f"group web-b: {empty_group('web-b')}" in done.left
     assert "delete-auto-scaling-group" not in " ".join(done.left)

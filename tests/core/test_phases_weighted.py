@@ -92,14 +92,14 @@ def test_no_more_traffic_for_a_green_that_is_not_wholly_healthy() -> None:
     s = weighted().joined().passes(100).targets(blue="healthy", green="unhealthy")
     assert s.decision == Wait(Awaited.CHECKS, 5.0)
     s.checks()
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "targets no longer holds: 0 of 4 healthy")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "check targets no longer holds: 0 of 4 healthy")
 
 
 def test_a_failed_check_goes_back_at_once_in_the_middle_of_a_step() -> None:
     """Not at the end of it."""
     s = weighted(checks=[{"name": "home", "http": "https://x"}]).joined().checks("home").passes(100).shifted(10)
     s.checks("home", passed=False)
-    assert s.decision == RollBack(Reason.CHECK_FAILED, "home no longer holds: seen (failed 3 of 10 looks)")
+    assert s.decision == RollBack(Reason.CHECK_FAILED, "check home no longer holds: seen (failed 3 of 10 looks)")
     s.rolls_back()
     assert s.decision == shift(0)
 

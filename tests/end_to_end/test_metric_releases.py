@@ -48,7 +48,7 @@ def test_a_sick_version_is_rolled_back_before_the_switch(manner: dict[str, float
     """While it has a tenth of the traffic; the reason names both sides."""
     o, done = released(3, **manner)
     assert (done.outcome, done.reason) == (Outcome.ROLLED_BACK, Reason.CHECK_FAILED)
-    assert done.message.startswith(f"{check} "), done.message
+    assert done.message.startswith(f"check {check} "), done.message
     assert "green" in done.message
     assert "blue" in done.message
     assert Phase.SWITCHING not in done.entered

@@ -19,7 +19,7 @@ const EMOJI = {
   tada: "🎉", unlock: "🔓", warning: "⚠️", white_check_mark: "✅", white_circle: "⚪", x: "❌",
 };
 
-const view = { state: null, person: null, tab: "channel", thread: null, holding: false, asking: 0 };
+const view = { state: null, person: null, tab: "channel", homeOf: null, thread: null, holding: false, asking: 0 };
 
 // ---------------------------------------------------------------------------------------------------- small helpers
 
@@ -447,6 +447,13 @@ function toNewest() {
 
 // -------------------------------------------------------------------------------------------------------------- home
 
+// Slack draws a Home when it is opened: here it is opened again when the story goes on, as a person would do.
+function reopenHome() {
+  if (view.tab !== "home" || !view.person || view.homeOf === view.state.story) return;
+  view.homeOf = view.state.story;
+  post("/home", { user: view.person });
+}
+
 function showHome() {
   const blocks = view.state.home?.[view.person] || [];
   const empty = () => element("p", { class: "hint" }, "Nothing here yet.");
@@ -456,8 +463,9 @@ function showHome() {
 
 function chooseTab(tab) {
   view.tab = tab;
+  view.homeOf = null;
   showTabs();
-  if (tab === "home" && view.person) post("/home", { user: view.person });
+  if (view.state) reopenHome();
 }
 
 function showTabs() {
@@ -632,6 +640,7 @@ function show() {
   showTraffic();
   showReleasing();
   showMessages();
+  reopenHome();
   showHome();
   refreshDates();
 }

@@ -7,30 +7,31 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.browser import NEEDS_BROWSER, SCHEMES, WIDTHS, Seen, browser, opened, picture
 from tests.worlds.files import ROOT
 from tests.worlds.waiting import alive, eventually
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow(seconds=60),
-    pytest.mark.xdist_group("theatre"),
-    pytest.mark.skipif(
-        not CHROMIUM and not os.environ.get("BLUEGREEN_NEED_BROWSER"), reason="there is no chromium on this machine"
-    ),
-]
+pytestmark = [pytest.mark.slow(seconds=60), pytest.mark.xdist_group("theatre"), NEEDS_BROWSER]
 #: Milliseconds for a phase of a release to come.
 SOON = 90_000
+#: The bars of the chart by their colour: from which second to which they reach, of the 90 that it shows.
+BARS = """
+Object.fromEntries(["grey", "blue", "green", "failed"].map((colour) => {
+  const drawn = [...document.querySelectorAll(`#chart .layer.${colour}`)].map((one) => one.getAttribute("d")).join("");
+  return [colour, [...drawn.matchAll(/M([\\d.]+) /g)].map(([, x]) => Math.round(Number(x) / 10)).sort((a, b) => a - b)];
+}))
+"""
 
 
 @contextmanager
@@ -49,25 +50,20 @@ def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
-@contextmanager
-def browser(url: str) -> Iterator[Page]:
-    """The page in a headless Chromium; an error in its scripts is an error here."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = started.new_page(viewport={"width": 1360, "height": 940})
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(url)
-        yield page
-        started.close()
-        assert errors == []
-
-
-def picture(page: Page, folder: Path, name: str) -> None:
-    """A screenshot."""
-    kept = Path(os.environ.get("BLUEGREEN_SCREENSHOTS", str(folder)))
-    kept.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(kept / f"{name}.png"))
+def look(seen: Seen, folder: Path, name: str) -> None:
+    """Wide and narrow, light and dark: nothing to the side, nothing complained of, and all of it can be read."""
+    page = seen.page
+    scheme: Any  # one of the literals that playwright wants
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            page.set_viewport_size({"width": width, "height": 844})
+            page.emulate_media(color_scheme=scheme)
+            # Both widths show the same nodes in the same colours, and axe-core is the dear part.
+            assert seen.faults(accessible=width == WIDTHS[0]) == [], (name, width, scheme)
+            picture(page, folder, f"{name}-{width}-{scheme}")
+    box = page.get_by_test_id("say").bounding_box()
+    assert box and box["y"] + box["height"] < 844, "on a phone the channel is in the first screen"
+    page.set_viewport_size({"width": WIDTHS[0], "height": 844})
 
 
 def speak_as(page: Page, person: str) -> None:
@@ -81,43 +77,56 @@ def type_(page: Page, text: str) -> None:
     page.get_by_test_id("send").click()
 
 
-def press(page: Page, action: str) -> None:
-    """Press the card's button, and confirm."""
-    page.get_by_test_id("channel").locator(f"[data-action-id={action}]").last.click()
+def press(page: Page, action: str, where: str = "channel") -> None:
+    """Press the card's button, or that of the Home, and confirm."""
+    page.get_by_test_id(where).locator(f"[data-action-id={action}]").last.click()
     page.get_by_test_id("confirm-yes").click()
 
 
+def turn_to(page: Page, tab: str) -> None:
+    """Show the channel or the Home."""
+    page.get_by_test_id(f"{tab}-tab").click()
+
+
 def test_promoted_by_button_and_rolled_back_by_typing(tmp_path: Path) -> None:
-    """One release is promoted by the button, another rolled back by typing; a guest is refused; nobody is hurt."""
+    """One release is promoted on the Home, another rolled back by typing; a guest is refused; nobody is hurt."""
     kept = tmp_path / "screenshots"
-    with demo(tmp_path / "demo") as (process, url), browser(url) as page:
-        channel = page.get_by_test_id("channel")
+    with demo(tmp_path / "demo") as (process, url), browser() as chromium, opened(chromium, 1280, "light", url) as seen:
+        page = seen.page
+        page.goto(url)
+        channel, home = page.get_by_test_id("channel"), page.get_by_test_id("home")
+        expect(page.get_by_test_id("start")).to_contain_text("Press Release a good version")
+        look(seen, kept, "0-empty")
         page.get_by_test_id("release-good").click()
         expect(channel).to_contain_text("web/production#1 holding", timeout=SOON)
-        picture(page, kept, "1-held")
+        assert "from image ami-" in channel.inner_text()
+        look(seen, kept, "1-held")
         speak_as(page, "U0GUEST")
         press(page, "promote")
         expect(channel).to_contain_text("you may not promote it", timeout=SOON)
-        picture(page, kept, "2-guest-refused")
+        turn_to(page, "home")
+        expect(home).to_contain_text("There is no service that you may promote", timeout=SOON)
         speak_as(page, "U0PROMOTER")
-        press(page, "promote")
-        expect(channel).to_contain_text("web/production#1 soaking", timeout=SOON)
+        expect(home).to_contain_text("live: image ami-", timeout=SOON)
+        look(seen, kept, "2-home")
+        press(page, "promote", "home")
+        expect(home.locator("[data-action-id=promote]")).to_have_count(0, timeout=SOON)
+        expect(home).to_contain_text("live: #1", timeout=SOON)
+        turn_to(page, "channel")
         expect(channel).to_contain_text("web/production#1 live", timeout=SOON)
-        expect(channel.locator("[data-action-id=promote]")).to_have_count(0)
-        picture(page, kept, "3-live")
         page.get_by_test_id("release-good").click()
         expect(channel).to_contain_text("web/production#2 holding", timeout=SOON)
         speak_as(page, "U0ONCALL")
         type_(page, "/rollback")
         expect(channel).to_contain_text("web/production#2 rolled back", timeout=SOON)
         expect(page.get_by_test_id("shares")).to_contain_text("2", timeout=SOON)
-        picture(page, kept, "4-rolled-back")
-        page.get_by_test_id("home-tab").click()
-        expect(page.get_by_test_id("home")).to_contain_text("web/production", timeout=SOON)
-        picture(page, kept, "5-home")
+        bars = page.evaluate(BARS)
+        assert bars["green"], "what green served stays in the chart"
+        assert bars["green"][-1] < bars["blue"][-1] >= 87, "blue serves to the last second"
+        assert (bars["grey"], bars["failed"]) == ([], [])
+        look(seen, kept, "3-rolled-back")
         assert page.get_by_test_id("failed").inner_text() == "0"
         assert int(page.get_by_test_id("requests").inner_text().replace(",", "")) > 100
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     eventually(lambda: alive(tmp_path / "demo") == [], 30)
-    assert len(list(kept.glob("*.png"))) == 5 or "BLUEGREEN_SCREENSHOTS" in os.environ

@@ -88,6 +88,13 @@ def turn_to(page: Page, tab: str) -> None:
     page.get_by_test_id(f"{tab}-tab").click()
 
 
+def shows_the_move(bars: dict[str, list[int]]) -> None:
+    """By colour what each version served, after a rollback, to the last second."""
+    assert bars["green"], "what green served stays in the chart"
+    assert bars["green"][-1] < bars["blue"][-1] >= 87, "blue serves to the last second"
+    assert (bars["grey"], bars["failed"]) == ([], [])
+
+
 def test_promoted_by_button_and_rolled_back_by_typing(tmp_path: Path) -> None:
     """One release is promoted on the Home, another rolled back by typing; a guest is refused; nobody is hurt."""
     kept = tmp_path / "screenshots"
@@ -120,10 +127,7 @@ def test_promoted_by_button_and_rolled_back_by_typing(tmp_path: Path) -> None:
         type_(page, "/rollback")
         expect(channel).to_contain_text("web/production#2 rolled back", timeout=SOON)
         expect(page.get_by_test_id("shares")).to_contain_text("2", timeout=SOON)
-        bars = page.evaluate(BARS)
-        assert bars["green"], "what green served stays in the chart"
-        assert bars["green"][-1] < bars["blue"][-1] >= 87, "blue serves to the last second"
-        assert (bars["grey"], bars["failed"]) == ([], [])
+        shows_the_move(page.evaluate(BARS))
         look(seen, kept, "3-rolled-back")
         assert page.get_by_test_id("failed").inner_text() == "0"
         assert int(page.get_by_test_id("requests").inner_text().replace(",", "")) > 100

@@ -95,6 +95,7 @@ people: {alice: [U0123, octocat]}  # ids of one person: two of them are one appr
 freeze:                            # no release or promotion then; you can still roll back
   - {cron: "0 16 * * FRI", for: 64h, zone: Europe/Berlin, why: the weekend}
 # allow: [shared_template]         # findings before a release that shall only warn
+# report_url: "https://reports.example.com/{service}/{number}.html"   # cards and lists link there
 environments:                      # keys here replace those above
   staging: {group: web-staging-asg, promotion: {by: auto}}
 """
@@ -339,6 +340,15 @@ def _web_address(url: str) -> str:
     return url
 
 
+def _report_address(url: str) -> str:
+    """A web address that differs for each release."""
+    fields = set(re.findall(r"\{(.*?)\}", url))
+    if "number" not in fields or fields - {"service", "environment", "number"}:
+        hint = "Use {service}, {environment} and {number}: https://reports.example.com/{service}/{number}.html."
+        raise _Wrong(f"{_got(url)} does not name a release", hint)
+    return _web_address(url)
+
+
 def _plain_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Headers that can be sent, and that are no secrets, as the config is kept in the journal."""
     for name, value in headers.items():
@@ -514,6 +524,7 @@ Person = Annotated[
     _matching(r"\*|[UWS][A-Z0-9]+", "a Slack id", "Write a person's U0123…, a user group's S0123…, or * for everyone."),
 ]
 Url = Annotated[str, AfterValidator(_web_address)]
+ReportAddress = Annotated[str, AfterValidator(_report_address)]
 Headers = Annotated[Mapping[str, str], AfterValidator(_plain_headers)]
 Status = Annotated[int, Strict(), Field(ge=100, le=599)]
 Statuses = Annotated[
@@ -981,6 +992,12 @@ class Config(_Model):
     freeze: tuple[FreezeConfig, ...] = Field(default=(), description="times without releases and promotions")
     allow: tuple[Allowance, ...] = Field(
         default=(), description="findings before a release that shall only warn, as in allow: [shared_template]"
+    )
+
+    report_url: ReportAddress | None = Field(
+        default=None,
+        description="where the reports of releases are, with {service}, {environment} and {number}, as in "
+        "https://reports.example.com/{service}/{number}.html; cards and lists link there",
     )
 
     @model_validator(mode="before")

@@ -291,6 +291,11 @@ class Release:
         return f"s3://{source.get('bucket', '')}/{self.source_key}"
 
     @property
+    def report_url(self) -> str:
+        """Where its report is, by its configuration; "" when that does not say."""
+        return report_url(self.config, self.service, self.number)
+
+    @property
     def mark(self) -> str:
         """`web/production#42 9f86d081884c7d65`: what it makes has this where tags do not exist."""
         return f"{self.id} {self.token}".rstrip()
@@ -616,6 +621,15 @@ def duration(seconds: float) -> str:
 def release_id(service: str, number: int) -> str:
     """`web/production#42`."""
     return f"{service}#{number}"
+
+
+def report_url(config: Mapping[str, Any], service: str, number: int) -> str:
+    """Where the report of a release is, by a configuration; "" when that does not say."""
+    name, _, environment = service.partition("/")
+    url = str(config.get("report_url") or "")
+    for field_, value in {"service": name, "environment": environment, "number": str(number)}.items():
+        url = url.replace(f"{{{field_}}}", value)
+    return url
 
 
 if not TYPE_CHECKING:  # pragma: no branch - the type checker is never at work here

@@ -362,7 +362,8 @@ class Commands:
         said = messages.overview(found, now)
         if len(found) == 1:
             rows = self._engine.history(found[0].service, messages.MOST_RELEASES)
-            said = Message(said.text, (*said.blocks, messages.history(rows, now, self._engine.kept(rows))))
+            config = found[0].release.config if found[0].release else {}
+            said = Message(said.text, (*said.blocks, messages.history(rows, now, self._engine.kept(rows), config)))
         return Reply(said)
 
     def _freeze(self, words: Sequence[str], asked: SlackRequest) -> Reply:

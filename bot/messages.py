@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from bluegreen import plan_text
@@ -34,7 +35,7 @@ from bluegreen.events import (
     Verb,
 )
 from bluegreen.permission import Order, listed
-from bluegreen.release import IN_NO_CALENDAR, Release, count_of, duration
+from bluegreen.release import IN_NO_CALENDAR, Release, count_of, duration, report_url
 from bluegreen.release import moment as moment_by
 from bluegreen.wording import (
     age,
@@ -494,6 +495,7 @@ def _links(release: Release) -> list[Block]:
         link(release.source.get("run_url", ""), "run"),
         link(f"{home}/pull/{pull}", f"pull request {pull}") if home and pull else "",
         link(f"{home}/deployments", "deployments") if home else "",
+        link(release.report_url, "report") if release.outcome else "",
     ]
     return [context("  ·  ".join(one for one in found if one))] if any(found) else []
 
@@ -670,6 +672,10 @@ def service_blocks(status: ServiceStatus, now: float) -> list[Block]:
     return [section("\n".join(parts))]
 
 
+def _config(status: ServiceStatus) -> Mapping[str, Any]:
+    return status.release.config if status.release else {}
+
+
 def _live(status: ServiceStatus) -> str:
     """The version that is live: of the last release that went live, or else what served before the first one."""
     live, release = status.record.live, status.release
@@ -686,14 +692,26 @@ def _stands(status: ServiceStatus) -> str:
     return f"{outcome_line(release)}{driven}"
 
 
-def history(rows: Iterable[Any], now: float, kept: Kept | None = None) -> Block:
-    """The last releases, one line each, and whose images are gone, if AWS was read."""
+#: Characters of an address in a list of releases.
+_LONGEST_URL = 200
+
+
+def history(
+    rows: Iterable[Any], now: float, kept: Kept | None = None, config: Mapping[str, Any] = MappingProxyType({})
+) -> Block:
+    """The last releases, one line each, and whose images are gone, if AWS was read.
+
+    `config`: of the last release, which says where the reports are.
+    """
     made = []
     for row in rows:
+        url = report_url(config, row.service, row.number) if row.outcome else ""
+        report = link(url, "report") if len(url) <= _LONGEST_URL else ""  # a line that is cut would end in half a link
         outcome = row.outcome.value.replace("_", " ") if row.outcome else "under way"
         what = row.commit[:8] or row.image
         gone = ", its image is gone" if kept and kept.gone(row.image) else ""
-        made.append(f"#{row.number}  {_code(what)}  *{outcome}*  {age(now - row.started)}  by {who(row.who)}{gone}")
+        line = f"#{row.number}  {_code(what)}  *{outcome}*  {age(now - row.started)}  by {who(row.who)}{gone}"
+        made.append(f"{line}  {report}".rstrip())
     return section(_cut("\n".join(made), SECTION) if made else "No release yet.")
 
 
@@ -714,7 +732,8 @@ def home(
     for status in shown:
         blocks += [{"type": "divider"}, *service_blocks(status, now)]
         blocks += _buttons(status.release, partial(may, status)) if status.release else []
-        blocks.append(context(history(histories.get(status.service, ())[:MOST_RELEASES], now)["text"]["text"]))
+        told = history(histories.get(status.service, ())[:MOST_RELEASES], now, config=_config(status))
+        blocks.append(context(told["text"]["text"]))
     if len(statuses) > len(shown):
         blocks.append(context(f"and {len(statuses) - len(shown)} more: `/releases` shows each"))
     return {"type": "home", "blocks": [{**block, "block_id": f"home-{n}"} for n, block in enumerate(blocks[:100])]}

@@ -43,6 +43,8 @@ __all__ = ["OUTPUTS", "main", "post"]
 GONE = 6.5
 #: Seconds for what GitHub was not told yet, at the end and after a signal.
 FLUSH, FLUSH_HASTILY = 10.0, 1.5
+#: Where reports are, below the workspace.
+REPORTS = "bluegreen-report"
 #: How many releases of a service `status` shows.
 STATUS_RELEASES = 10
 
@@ -113,6 +115,7 @@ class ActionStep:
             return self._failed(error)
         except Exception as error:
             return self._failed(entry_points.unexpected(error))
+        self._write_report()
         self.reporter.ended(FLUSH)
         self.workflow.state({"ended": decision})
         return code
@@ -271,10 +274,29 @@ class ActionStep:
     def _failed(self, error: BlueGreenError) -> int:
         result: dict[str, Any] = entry_points.failed_result(error, self.reporter.release, EntryPoint.GITHUB)
         self.reporter.output(result)
+        if not isinstance(error, Interrupted):
+            self._write_report()
         self.reporter.ended(FLUSH_HASTILY if isinstance(error, Interrupted) else FLUSH, error)
         parked = isinstance(error, AwsError) and result["decision"] == "interrupted"
         self.workflow.state({"ended": _PARKED if parked else result["decision"]})
         return entry_points.error_code(error, self.reporter.release)
+
+    def _write_report(self) -> None:
+        """The page of the release, below the workspace, where a later step finds it; without it nothing fails."""
+        release, workspace = self.reporter.release, self.request.github("WORKSPACE")
+        if release is None or not workspace:
+            return
+        from bluegreen.report import page, story
+
+        path = Path(REPORTS) / page.file_of(release.id)
+        try:
+            shown = self.workflow.hide(page.release(story.story(self.engine.events(release.id), time.time())))
+            (Path(workspace) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(workspace) / path).write_text(shown, encoding="utf-8")
+        except Exception as error:
+            self.workflow.annotate("warning", "report", f"the report could not be written: {error}")
+        else:
+            self.workflow.output({"report": str(path)})
 
     # --- being cancelled -------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ OUTPUTS = (
     "image-id",
     "template-version",
     "result",
+    "report",
 )
 
 #: So many of the events before this step are lines of its log: whoever takes a long release over drives it at once.
@@ -112,8 +113,8 @@ class Reporter:
 
     def output(self, result: Mapping[str, Any]) -> None:
         """The Action's outputs; what is not known is empty."""
-        values = {name: _text(result.get(name)) for name in OUTPUTS if name != "result"}
-        self.workflow.output({**values, "result": json.dumps(result, default=str)})
+        values = {name: _text(result.get(name)) for name in OUTPUTS if name not in ("result", "report")}
+        self.workflow.output({**values, "result": json.dumps(result, default=str), "report": ""})
 
     def ended(self, seconds: float, error: BlueGreenError | None = None) -> None:
         """Annotations and the page, and within so many seconds what GitHub still lacks."""

@@ -1362,6 +1362,23 @@ def test_a_line_of_the_history_says_that_its_image_is_gone() -> None:
     assert "gone" not in messages.history([row(41)], NOW, Kept({}, "no credentials"))["text"]["text"]
 
 
+def test_a_line_of_the_history_links_to_the_report() -> None:
+    """Once it has settled, where the configuration says the address."""
+    config = {"report_url": "https://reports.example.com/{service}/{environment}/{number}.html"}
+    lines = messages.history([row(41), row(40, None)], NOW, config=config)["text"]["text"].split("\n")
+    assert lines[0].endswith("by <@U0PROMOTER>  <https://reports.example.com/web/production/41.html|report>")
+    assert "report" not in lines[1]
+    long = {"report_url": f"https://reports.example.com/{'x' * 200}/{{number}}"}
+    assert "report" not in messages.history([row(41)], NOW, config=long)["text"]["text"]
+
+
+def test_the_card_of_a_release_that_has_settled_links_to_its_report() -> None:
+    """Before that it changes with every event."""
+    story = at(Phase.SOAKING, report_url="https://reports.example.com/{number}")
+    assert "|report>" not in shown(story.card)
+    assert "<https://reports.example.com/42|report>" in shown(story.ends(Outcome.FAILED, "denied", "no").card)
+
+
 def test_no_history() -> None:
     """Is said."""
     assert messages.history([], NOW)["text"]["text"] == "No release yet."

@@ -417,7 +417,7 @@ def test_what_an_environment_replaces_must_be_right_too() -> None:
         (small(region="seoul"), "region: `seoul` is not a region. Write it as in ap-northeast-2."),
         (small(group=" "), "group: must not be empty. Write something, or remove the key."),
         (small(trafic={}), "trafic: is not a known key. Did you mean `traffic`?"),
-        (small(zzz={}), "zzz: is not a known key. Known are: allow, aws, checks, environment, freeze, github, group, groups, hooks, image, keep_failed, people, poll, promotion, region, retire, service, slack, soak, timeouts, traffic."),
+        (small(zzz={}), "zzz: is not a known key. Known are: allow, aws, checks, environment, freeze, github, group, groups, hooks, image, keep_failed, people, poll, promotion, region, report_url, retire, service, slack, soak, timeouts, traffic."),
         (dict[object, object]({**SMALL}) | {7: 1}, "7: is not a key: `7` is not text. Put the key in quotes."),
         (small(traffic=5), f"traffic: {MAPPING.format('`5`')}"),
         (small(traffic={}), "traffic.target_groups: is missing. Add every target group that blue is registered in, names or ARNs, as in target_groups: [web]; with listeners exactly two."),
@@ -883,9 +883,28 @@ def test_lines_of_problems(tmp_path: Path) -> None:
         load(path)
     assert [(p.line, p.path) for p in caught.value.problems] == [
         (1, "group"), (15, "image.builder.run"), (17, "image.builder.rn"), (26, "checks.2.metric"),
-        (26, "checks.2.statistic"), (26, "checks.2.at_most"), (34, "soak"), (50, "environments.staging.retire"),
+        (26, "checks.2.statistic"), (26, "checks.2.at_most"), (34, "soak"), (51, "environments.staging.retire"),
     ]  # fmt: skip
     assert f"{path}: 8 things are wrong\n  line 1, group: is missing." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("https://reports.example.com/{service}/{number}.html", ""),
+        ("https://reports.example.com/{service}.html", "does not name a release"),
+        ("https://reports.example.com/{commit}/{number}", "does not name a release"),
+        ("reports/{number}", "is not a URL"),
+        ("https://ann:secret@example.com/{number}", "has a name or password"),
+    ],
+)
+def test_where_reports_are(tmp_path: Path, url: str, wrong: str) -> None:
+    """An address that differs for each release, and that holds no secret."""
+    path = written(tmp_path, f"report_url: {url}\n")
+    with pytest.raises(InvalidConfig) as caught:
+        load(path)
+    told = [one.what for one in caught.value.problems if one.loc == ("report_url",)]
+    assert (wrong in told[0]) if wrong else told == []
 
 
 def test_keys_written_twice(tmp_path: Path) -> None:

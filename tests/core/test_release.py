@@ -31,7 +31,7 @@ from bluegreen.events import (
     Verb,
     kind_of,
 )
-from bluegreen.release import duration, fold, is_name_of, moment, names, number_of, release_id
+from bluegreen.release import duration, fold, is_name_of, moment, names, number_of, release_id, report_url
 from tests.worlds.events import FACTS, ID
 from tests.worlds.files import ROOT
 from tests.worlds.release import Stage
@@ -573,3 +573,10 @@ def test_the_first_act_is_asked_for_before_there_is_any() -> None:
     release = Stage().release
     assert (release.act(Verb.PIN_BLUE), release.made(Verb.PIN_BLUE), release.taken) == (None, None, None)
     assert (release.fleet("blue"), release.aside("detached"), release.detached(release.blue_group)) == (None, (), ())
+
+
+def test_where_its_report_is() -> None:
+    """By its configuration; nowhere when that does not say."""
+    config = {"report_url": "https://reports.example.com/{service}/{environment}/{number}.html"}
+    assert report_url(config, "web/production", 42) == "https://reports.example.com/web/production/42.html"
+    assert Stage().release.report_url == ""

@@ -26,7 +26,7 @@ def read(name: str, **said: Any) -> dict[Any, Any]:
 def test_a_workflow_has_the_address_and_no_placeholder(name: str) -> None:
     """In every step that uses the Action."""
     used = re.findall(r"uses: (.*)", rendered(name, USES))
-    assert used[1:] == [USES]
+    assert [one for one in used if not one.startswith("actions/")] == [USES]
     assert "./" not in used[0]
 
 

@@ -574,10 +574,21 @@ def test_a_release_goes_live(job: Job) -> None:
     assert log.count("::group::") == log.count("::endgroup::") > 4
     assert "::notice title=bluegreen%3A web/production#1::" in log
     assert "serves alone" in job.summary()
+    assert out["report"] == "bluegreen-report/web-production-1.html"
+    assert "web/production#1" in (job.folder / out["report"]).read_text()
     code, log = job.post()
     assert code == 0
     assert "is live" in log
     assert "::warning" not in log
+
+
+def test_a_report_that_cannot_be_written_fails_no_release(job: Job) -> None:
+    """One warning says so, and the output is empty."""
+    there = checked_out(job)
+    (job.folder / "bluegreen-report").write_text("a file in the way")
+    code, log = job.step(**there)
+    assert (code, job.file("OUTPUT")["decision"], job.file("OUTPUT")["report"]) == (0, "live", ""), log
+    assert "::warning title=report::the report could not be written" in log
 
 
 def test_a_plan_changes_nothing(job: Job) -> None:

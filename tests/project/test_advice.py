@@ -201,7 +201,7 @@ def test_the_workflow_hands_on_whatever_can_be_said_by_hand() -> None:
     """Each input of the workflow is one of the Action, and reaches it; each command can be chosen."""
     said = by_hand()["inputs"]
     (job,) = workflow("release.yml")["jobs"].values()
-    handed = job["steps"][-1]["with"]
+    (handed,) = (step["with"] for step in job["steps"] if step.get("id") == "bluegreen")
     assert set(said) <= set(INPUTS)
     assert {name for name in said if f"inputs.{name}" in str(handed.get(name))} == set(said)
     assert {*said["command"]["options"], "reconcile"} == set(COMMANDS)
@@ -220,7 +220,8 @@ def test_the_trust_policy_lets_the_workflows_in(name: str) -> None:
     subject = policy["Statement"][0]["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
     trusted = subject.rpartition("environment:")[2]
     for job in workflow(name)["jobs"].values():
-        assert job["steps"][-1]["with"]["role-to-assume"] == "${{ vars.BLUEGREEN_ROLE }}"
+        (step,) = (one for one in job["steps"] if one["uses"] == "./")
+        assert step["with"]["role-to-assume"] == "${{ vars.BLUEGREEN_ROLE }}"
         environment = job["environment"]["name"]
         assert environment in (trusted, f"${{{{ inputs.environment || '{trusted}' }}}}")
         assert job["environment"]["deployment"] is False

@@ -8,8 +8,8 @@ from lab.aws.wire import ErrorAnswer
 
 #: Code -> name and value; of a new account AWS gives less (Service Quotas, ec2).
 QUOTAS = {
-    "L-1216C47A": ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 640.0),
-    "L-34B43A08": ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", 640.0),
+    "L-1216C47A": ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 5_000.0),
+    "L-34B43A08": ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", 5_000.0),
     "L-B665C33B": ("AMIs", 50_000.0),
 }
 #: Elastic Load Balancing's defaults, by the names of its API (DescribeAccountLimits).

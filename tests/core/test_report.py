@@ -10,7 +10,7 @@ import pytest
 from bluegreen.events import Event, EventKind, Phase, Verb
 from bluegreen.report import history, page, story
 from bluegreen.report.story import Story
-from tests.worlds.events import ALICE, Diary
+from tests.worlds.events import ALICE, Diary, flapping
 
 NOW = 2000.0
 DAY = history.DAY
@@ -253,16 +253,7 @@ def test_the_index_links_each_page() -> None:
 
 def test_a_release_that_flaps_for_three_days_has_a_small_page() -> None:
     """Of 400 instances: as many events as the journal takes of it, 720 a day of each thing that flaps."""
-    diary = Diary(hold=True).serves_both().enters(Phase.HOLDING)
-    first = events_of(diary)
-    events, at, seq = first, diary.now, first[-1].seq
-    for number in range(3 * 720):
-        at += 120.0
-        fleet = {"value": "x", "desired": 400, "in_service": 400 - number % 7, "serving": 400 - number % 9, "share": 50}
-        check = {"value": f"503 after {number} ms", "passed": number % 2 == 0, "streak": 1, "since": at}
-        for subject, facts in (("blue", fleet), ("green", fleet), ("home", check), ("api", check)):
-            seq += 1
-            events.append(Event(first[0].release, seq, at, EventKind.OBSERVED, {"subject": subject, **facts}))
+    events, at = flapping()
     shown = page.release(story.story(events, at))
     assert len(shown.encode()) < 500 * 1024
     assert "events between are in the journal" in shown

@@ -151,7 +151,7 @@ def test_quotas(aws: FakeAws) -> None:
     """Those of EC2 by their codes, those of load balancers by their names."""
     quotas = aws.session().client("service-quotas")
     asked = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
-    assert quotas.get_service_quota(**asked)["Quota"]["Value"] == 640
+    assert quotas.get_service_quota(**asked)["Quota"]["Value"] == 5_000
     aws.quotas.values["L-1216C47A"] = 5
     assert quotas.get_service_quota(**asked)["Quota"]["Value"] == 5
     with pytest.raises(ClientError, match="NoSuchResourceException"):

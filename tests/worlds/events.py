@@ -138,3 +138,19 @@ class Diary:
         self.does(Verb.MAKE_TEMPLATE_VERSION, template_version=8).does(Verb.CREATE_GREEN)
         self.enters(Phase.CHECKING).enters(Phase.OVERLAPPING).does(Verb.JOIN_GREEN)
         return self.sees("blue", 4, 4, 50).sees("green", 4, 4, 50)
+
+
+def flapping(days: int = 3, instances: int = 400) -> tuple[list[Event], float]:
+    """A release that is held while everything flaps, as often as the journal takes it, and when its last event was."""
+    diary = Diary(hold=True).serves_both().enters(Phase.HOLDING)
+    events = [event for _, event, _, _ in diary.told if event is not None]
+    at, release = diary.now, events[0].release
+    for number in range(days * 720):
+        at += 120.0
+        up = {"in_service": instances - number % 7, "serving": instances - number % 9}
+        fleet = {"value": "x", "desired": instances, "share": 50, **up}
+        check = {"value": f"503 after {number} ms", "passed": number % 2 == 0, "streak": 1, "since": at}
+        for subject, facts in (("blue", fleet), ("green", fleet), ("home", check), ("api", check)):
+            observed = {"subject": subject, **facts}
+            events.append(Event(release, len(events) + 1, at, EventKind.OBSERVED, observed))
+    return events, at

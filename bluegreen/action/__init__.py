@@ -288,11 +288,13 @@ class ActionStep:
             return
         from bluegreen.report import page, story
 
-        path = Path(REPORTS) / page.file_of(release.id)
+        path, folder = Path(REPORTS) / page.file_of(release.id), Path(workspace) / REPORTS
         try:
             shown = self.workflow.hide(page.release(story.story(self.engine.events(release.id), time.time())))
-            (Path(workspace) / path).parent.mkdir(parents=True, exist_ok=True)
-            (Path(workspace) / path).write_text(shown, encoding="utf-8")
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o777)  # the runner, who is another user than the container's, has to clean up
+            (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+            (folder / path.name).write_text(shown, encoding="utf-8")
         except Exception as error:
             self.workflow.annotate("warning", "report", f"the report could not be written: {error}")
         else:

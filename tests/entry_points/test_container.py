@@ -145,7 +145,12 @@ def test_a_whole_release(tmp_path: Path, event: str) -> None:
             assert "Faster pages" in ended.summary
         post = runner.post(ended.state)
         assert (post.code, post.annotations) == (0, [])
-        assert files(runner.workspace) == before
+        kept = [one for one in files(runner.workspace) if not one.startswith("bluegreen-report")]
+        assert kept == before
+        report = runner.workspace / ended.outputs["report"]
+        assert "web/production#1" in report.read_text()
+        assert (report.parent / ".gitignore").read_text() == "*\n"
+        assert report.parent.stat().st_mode & 0o777 == 0o777
 
 
 def test_no_secret_comes_out(tmp_path: Path) -> None:

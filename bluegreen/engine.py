@@ -49,6 +49,7 @@ from bluegreen.orders import (
     has_failed,
     in_spite_of,
     known_to_be_bad,
+    lacks_room,
     left_behind,
     let_pass_by,
     may_be_held,
@@ -1057,6 +1058,8 @@ class Engine:
         found = (*baseline.findings, *self._cloud(config).denied(baseline))
         judged = let_pass_by(found, config, asked.order)
         baseline = replace(baseline, findings=(*also_found(baseline), *self._soon(config, record), *judged))
+        if record is not None and lacks_room(judged):
+            self.remove_kept(record)  # what was kept for long enough takes room: the next attempt has it
         refuse_what_is_in_the_way(baseline.findings, config.id)
         if asked.stop():
             raise Interrupted("stopped before anything began", where=config.id)

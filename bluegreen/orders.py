@@ -180,6 +180,11 @@ def let_pass_by(findings: Iterable[Finding], config: Config, order: Order) -> tu
     return let_pass(findings, ALLOWABLE if order is Order.RELEASE_AGAIN else config.allow)
 
 
+def lacks_room(findings: Iterable[Finding]) -> bool:
+    """Whether green does not fit, and the release is refused for that."""
+    return any(one.key == "no_room" and one.verdict == "refused" for one in findings)
+
+
 def refuse_what_is_in_the_way(findings: Iterable[Finding], where: str) -> None:
     """All of it at once, each with what to do."""
     from bluegreen.config import ALLOWABLE

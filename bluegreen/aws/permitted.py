@@ -48,7 +48,9 @@ def dry_runs(
             yield from _dry_run(calls, versions, "modify_launch_template", **named, DefaultVersion="1")
     if not builder:
         return
-    marked = [{"ResourceType": "image", "Tags": tags.as_list({tags.SERVICE: config.id})}]
+    # Tagged as the real request is: a policy asks for the tag of each resource that is made (EC2, CreateImage).
+    service = tags.as_list({tags.SERVICE: config.id})
+    marked = [{"ResourceType": kind, "Tags": service} for kind in ("image", "snapshot")]
     yield from _dry_run(
         calls, "MakeImages", "create_image", InstanceId=builder, Name="bluegreen-dry-run", TagSpecifications=marked
     )

@@ -85,6 +85,13 @@ def test_everything_in_the_way_is_told_at_once() -> None:
     orders.refuse_what_is_in_the_way([Finding(FindingKey.WARM_POOL, "there is a warm pool")], "web/production")
 
 
+def test_who_does_not_fit_is_told_apart() -> None:
+    """From what is only warned of, and from what else is in the way."""
+    full = Finding(FindingKey.NO_ROOM, "8 used, 4 more", verdict=Verdict.REFUSED)
+    assert orders.lacks_room([full])
+    assert not orders.lacks_room([replace(full, verdict=Verdict.WARNED), replace(full, key=FindingKey.GROUP_QUOTA)])
+
+
 @pytest.mark.parametrize(("reason", "behind"), [("ordered", False), ("changed_outside", True)])
 def test_what_a_failed_release_left(reason: str, behind: bool) -> None:
     """By name, and the ways on; the journal may be behind where somebody else's hand is seen."""

@@ -723,6 +723,28 @@ class Hanging:
         return answer
 
 
+def test_a_dry_run_is_tagged_as_the_real_request_is() -> None:
+    """A policy asks for the tag of the snapshot, too: without it the release would be refused in vain."""
+    o = well()
+    asked: list[dict[str, Any]] = []
+
+    class Seen:
+        """Notes each order of an image."""
+
+        def watch(self, answers: Answers) -> Answers:
+            def answer(request: Incoming, recorded: bool) -> Answer:
+                if request.name == "ec2:CreateImage":
+                    asked.append(dict(request.direct or {}))
+                return answers(request, recorded)
+
+            return answer
+
+    release = o.engine(Seen()).start(o.config, commit="c0ffee01aaaa", who="slack:U1")
+    o.drive(release.id, death=Seen())
+    kinds = [sorted(one["ResourceType"] for one in said["TagSpecifications"]) for said in asked]
+    assert kinds == [["image", "snapshot"]] * 2
+
+
 def test_an_endpoint_that_hangs_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others come meanwhile, and nobody waits for it."""
     o, hanging = well(), Hanging("ssm:DescribeInstanceInformation")

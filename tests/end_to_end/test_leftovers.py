@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from bluegreen.errors import Refused
 from bluegreen.events import Outcome, Verb
 from bluegreen.release import Release
 from tests.worlds.attachments import counted, hang
 from tests.worlds.crashes import die_everywhere
-from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops
+from tests.worlds.virtual import CHANGES, FAST, GOOD, HEALTH, SICK, Ops, bare
 
 
 def service(keep: int) -> Ops:
@@ -141,6 +142,22 @@ def test_the_next_release_removes_what_was_kept_long_enough() -> None:
     o.clock.sleep(60)
     assert driven(o, GOOD).outcome is Outcome.LIVE
     assert o.group(failed.green_group) is None
+
+
+def test_what_was_kept_long_enough_takes_no_room_from_the_next_release() -> None:
+    """Its instances count against the quota: the release that does not fit removes them, and the next one fits."""
+    o = bare(keep_failed=600)
+    kept = o.drive(o.start(SICK).id)
+    assert kept is not None
+    o.aws.quotas.values["L-1216C47A"] = 8.0
+    o.clock.sleep(1200)
+    with pytest.raises(Refused, match="not all of green fits"):
+        o.start("c0ffee02aaaa")
+    o.clock.sleep(120)
+    assert o.group(kept.green_group) is None
+    done = o.drive(o.start("c0ffee02aaaa").id)
+    assert done is not None
+    assert done.outcome is Outcome.LIVE
 
 
 def test_dying_while_a_green_is_kept() -> None:

@@ -283,14 +283,14 @@ class ActionStep:
 
     def _write_report(self) -> None:
         """The page of the release, below the workspace, where a later step finds it; without it nothing fails."""
-        release, workspace = self.reporter.release, self.request.github("WORKSPACE")
-        if release is None or not workspace:
+        events, workspace = self.reporter.events, self.request.github("WORKSPACE")
+        if not (events and workspace):
             return
         from bluegreen.report import page, story
 
-        path, folder = Path(REPORTS) / page.file_of(release.id), Path(workspace) / REPORTS
+        path, folder = Path(REPORTS) / page.file_of(events[0].release), Path(workspace) / REPORTS
         try:
-            shown = self.workflow.hide(page.release(story.story(self.engine.events(release.id), time.time())))
+            shown = page.release(story.story(events, time.time()), self.workflow.secrets)
             folder.mkdir(exist_ok=True)
             folder.chmod(0o777)  # the runner, who is another user than the container's, has to clean up
             (folder / ".gitignore").write_text("*\n", encoding="utf-8")

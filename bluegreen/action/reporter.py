@@ -46,6 +46,11 @@ class Reporter:
         self._events: list[Event] = []
         self._awaited: tuple[Awaited, float | None] | None = None
 
+    @property
+    def events(self) -> Sequence[Event]:
+        """All events of the release that are known here, in order."""
+        return self._events
+
     # --- while it goes on ------------------------------------------------------------------------
 
     def from_the_start(self, events: Sequence[Event]) -> None:
@@ -113,8 +118,8 @@ class Reporter:
 
     def output(self, result: Mapping[str, Any]) -> None:
         """The Action's outputs; what is not known is empty."""
-        values = {name: _text(result.get(name)) for name in OUTPUTS if name not in ("result", "report")}
-        self.workflow.output({**values, "result": json.dumps(result, default=str), "report": ""})
+        values = {name: _text(result.get(name)) for name in OUTPUTS}
+        self.workflow.output({**values, "result": json.dumps(result, default=str)})
 
     def ended(self, seconds: float, error: BlueGreenError | None = None) -> None:
         """Annotations and the page, and within so many seconds what GitHub still lacks."""

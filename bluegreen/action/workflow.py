@@ -47,6 +47,11 @@ class Workflow:
             self._secrets = tuple(sorted((*self._secrets, secret), key=len, reverse=True))
             self._write(f"::add-mask::{_data(secret)}")
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All that is masked, the longest first."""
+        return self._secrets
+
     def hide(self, text: str) -> str:
         """The text without secrets, and without what the runner would take for a command inside a line."""
         return mask(text, self._secrets).replace("##[", "# #[")

@@ -632,6 +632,20 @@ def test_rolled_back_by_order(job: Job) -> None:
     assert f"commit {COMMIT[:8]} was rolled back in web/production#1" in log
 
 
+def test_a_secret_that_html_would_escape_is_not_in_the_report(job: Job) -> None:
+    """It is masked before it is escaped: behind that nobody would know it again."""
+    secret = "correct<horse&battery>"
+    job.step(until="held")
+    job.at.run("rollback", "--no-wait", "--reason", f"it fails with {secret}")
+    code, log = job.step(
+        command="resume", service="web/production", GITHUB_WORKSPACE=str(job.folder), DATABASE_PASSWORD=secret
+    )
+    assert code == 3, log
+    shown = (job.folder / job.file("OUTPUT")["report"]).read_text()
+    assert "it fails with ***" in shown
+    assert "horse" not in shown
+
+
 def test_a_freeze_is_overridden_by_those_who_may(tmp_path: Path) -> None:
     """With a reason that is recorded without what is secret in it; promoting asks for its own."""
     always = {"cron": "* * * * *", "for": "2m", "why": "always"}

@@ -367,22 +367,22 @@ class Engine:
                     raise
                 known = None
 
-    def watch(
-        self, release: str, *, tell: Tell, stop: Callable[[], bool] = lambda: False, every: float = 1.0
-    ) -> Release:
+    def watch(self, release: str, *, tell: Tell, stop: Callable[[], bool] = lambda: False) -> Release:
         """Tell all that has happened to a release, and what happens until it has settled.
 
-        It reads the journal `every` so many seconds, and drives nothing: some driver must. Interrupted by `stop`.
+        It reads the journal, and drives nothing: some driver must. Interrupted when `stop` says so.
         """
-        self._journal.load(release)  # refuses one that does not exist
-        first, *events = self._journal.read(release)
-        known = fold([first])
-        tell(known, first, None, None)
-        while not (known := _tell_news(known, events, tell)).outcome:
+        known: Release | None = None
+
+        def pause(seconds: float) -> None:
             if stop():
                 raise Interrupted("stopped watching", where=release, hint="Its driver goes on.")
-            self.clock.sleep(every)
-            events = self._journal.read(release, known.seq)
+            self.clock.sleep(seconds)
+
+        for event in self._journal.follow(release, 0, pause):
+            known = apply(known, event) if known else fold([event])
+            tell(known, event, None, None)
+        assert known is not None, "follow refuses a release without events"
         return known
 
     def follow(self, release: str, *, after: int = 0) -> Iterator[Event]:

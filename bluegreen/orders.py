@@ -182,7 +182,9 @@ def let_pass_by(findings: Iterable[Finding], config: Config, order: Order) -> tu
 
 def lacks_room(findings: Iterable[Finding]) -> bool:
     """Whether green does not fit, and the release is refused for that."""
-    return any(one.key == "no_room" and one.verdict == "refused" for one in findings)
+    from bluegreen.observation import FindingKey, Verdict
+
+    return any(one.key is FindingKey.NO_ROOM and one.verdict is Verdict.REFUSED for one in findings)
 
 
 def refuse_what_is_in_the_way(findings: Iterable[Finding], where: str) -> None:

@@ -112,32 +112,11 @@ class Drivers:
 
     def scan(self) -> None:
         """Check everything that is under way once."""
-        try:
-            records = self._read()
-            if not records:
-                self._engine.answered("health")  # an absent table reads as an empty journal there, and not here
-            for record in records:
-                if record.under_way:
-                    release = f"{record.service}#{record.under_way}"
-                    self._fence.passes("driven", release, partial(self._consider, release))
-                if any(kept.until <= self._engine.clock.now() for kept in record.kept):
-                    self._fence.passes("tidied", record.service, partial(self._tidy, record))
-            self.read_at = time.monotonic()
-            self._trouble = ""
-        except BlueGreenError as error:
-            self._cannot_read(error)
-        except Exception:
-            log.exception("an internal error while looking for releases without a driver")
+        self._with_services(self._consider_all)
 
     def hear(self) -> None:
         """Wake the drivers here whose releases were ordered something; one read for all of them."""
-        try:
-            self._read()
-            self._trouble = ""
-        except BlueGreenError as error:
-            self._cannot_read(error)
-        except Exception:
-            log.exception("an internal error while listening for orders")
+        self._with_services(lambda records: None)
 
     def drain(self, seconds: float = DRAIN) -> None:
         """Let every driver end at its next safe point; the next driver continues from there."""
@@ -157,6 +136,29 @@ class Drivers:
             time.sleep(0.1)
 
     # --- inside ----------------------------------------------------------------------------------
+
+    def _with_services(self, do: Callable[[list[Any]], None]) -> None:
+        """Do it with every service, as it is now; what goes wrong is logged, and the next time comes."""
+        try:
+            do(self._read())
+            self._trouble = ""
+        except BlueGreenError as error:
+            if self._trouble != str(error):
+                log.warning("cannot read the journal: %s", error)
+            self._trouble = str(error)
+        except Exception:
+            log.exception("an internal error while looking at all services")
+
+    def _consider_all(self, records: list[Any]) -> None:
+        if not records:
+            self._engine.answered("health")  # an absent table reads as an empty journal there, and not here
+        for record in records:
+            if record.under_way:
+                release = f"{record.service}#{record.under_way}"
+                self._fence.passes("driven", release, partial(self._consider, release))
+            if any(kept.until <= self._engine.clock.now() for kept in record.kept):
+                self._fence.passes("tidied", record.service, partial(self._tidy, record))
+        self.read_at = time.monotonic()
 
     def _read(self) -> list[Any]:
         """Every service; whoever drives a release that somebody ordered something is woken."""
@@ -178,11 +180,6 @@ class Drivers:
     def _every(self) -> float:
         """What a driver hears of orders by all services, it need not read itself."""
         return SELDOM if time.monotonic() - self._heard_at < DEAF else OFTEN
-
-    def _cannot_read(self, error: BlueGreenError) -> None:
-        if self._trouble != str(error):
-            log.warning("cannot read the journal: %s", error)
-        self._trouble = str(error)
 
     def _consider(self, release: str) -> None:
         if release in self._threads or time.monotonic() < self._not_before.get(release, 0.0):

@@ -54,19 +54,24 @@ def quota(calls: Calls, code: str) -> Answer:
     return said
 
 
-def targets(calls: Calls, members: Mapping[str, Sized], more: int) -> Iterator[Use]:
-    """What load balancers take. `members`: target group ARN -> its targets; those of others are not counted."""
+def targets(
+    calls: Calls, balancers: Mapping[str, Iterable[str]], members: Mapping[str, Sized], more: int
+) -> Iterator[Use]:
+    """What load balancers take. `members`: target group ARN -> its targets; those of others are not counted.
+
+    `balancers`: ARN of each of these target groups -> ARNs of the load balancers that it is behind.
+    """
     behind = defaultdict[str, list[str]](list)
-    for one in calls.elb.describe_target_groups(TargetGroupArns=list(members))["TargetGroups"] if members else ():
-        for arn in one.get("LoadBalancerArns", []):
-            behind[arn].append(one["TargetGroupArn"])
+    for ours in members:
+        for arn in balancers[ours]:
+            behind[arn].append(ours)
     limits = {one["Name"]: float(one["Max"]) for one in calls.elb.describe_account_limits()["Limits"]}
-    for arn, ours in sorted(behind.items()):
+    for arn, served in sorted(behind.items()):
         kind, name = arn.rpartition(":loadbalancer/")[2].split("/")[:2]
         most = limits.get(_TARGETS.get(kind, ""))
         if most:
-            used = sum(len(members[one]) for one in ours)
-            yield Use(f"targets of {name}", used, more * len(ours), most, sure=True)
+            used = sum(len(members[one]) for one in served)
+            yield Use(f"targets of {name}", used, more * len(served), most, sure=True)
 
 
 def free(calls: Calls, subnets: Iterable[str]) -> dict[str, int]:

@@ -333,9 +333,15 @@ def group(calls: Calls, name: str) -> GroupSettings:
 
 def health(calls: Calls, blue: GroupSettings, config: Config) -> Iterator[Diagnosis]:
     """What of the health checks and attributes will hurt."""
-    if blue.target_groups:
-        shown = calls.elb.describe_target_groups(TargetGroupArns=list(blue.target_groups))["TargetGroups"]
+    if shown := _described(calls, blue):
         yield from doctor.health(blue, [_target_group(calls, one) for one in shown], config)
+
+
+def _described(calls: Calls, blue: GroupSettings) -> list[Answer]:
+    """The target groups that it is in; without names AWS would show those of everybody."""
+    if not blue.target_groups:
+        return []
+    return list(calls.elb.describe_target_groups(TargetGroupArns=list(blue.target_groups))["TargetGroups"])
 
 
 def _target_group(calls: Calls, shown: Answer) -> TargetGroupSettings:
@@ -411,8 +417,9 @@ def images(calls: Calls) -> Iterator[Diagnosis]:
 
 def balancer(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:
     """Whether the load balancers take both groups' targets."""
+    behind = traffic.balancers_behind(_described(calls, blue))
     targets = traffic.targets(calls, blue.target_groups)
-    yield from map(doctor.quota, capacity.targets(calls, targets, blue.size))
+    yield from map(doctor.quota, capacity.targets(calls, behind, targets, blue.size))
 
 
 def addresses(calls: Calls, blue: GroupSettings) -> Iterator[Diagnosis]:

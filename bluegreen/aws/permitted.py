@@ -21,9 +21,8 @@ from bluegreen.observation import Baseline, Finding, FindingKey, Verdict
 def findings(calls: Calls, config: Config, baseline: Baseline) -> Iterator[Finding]:
     """What EC2 denies this caller of a release that starts from there; without it the release would go back."""
     spare = baseline.spare
-    launches = (baseline.blue.template, baseline.resolved_version)
-    if spare:
-        launches = (spare.group.template, spare.resolved_version)
+    group, version = (spare.group, spare.resolved_version) if spare else (baseline.blue, baseline.resolved_version)
+    launches = (group.template, version)
     for one in dry_runs(calls, config, [launches], baseline.builder, moves_default=baseline.sets_default):
         if not one.allowed:
             found = f"EC2 denies {one.action} to {calls.caller}"

@@ -48,7 +48,8 @@ def baseline(calls: Calls, config: Config, group: str, commit: str, ami: str, re
     spare, own = _spare(calls, green, fleet)
     targeted = (targets, serving, weighing.idle)
     hung = (hooks, attached.names.get("alarm", ()))
-    at = surroundings.Beside(config, blue, fleet, *(own or launches), *targeted, bakes, image, *hung, own and spare)
+    seen = (*(own or launches), *targeted, bakes, image, *hung, own and spare)
+    at = surroundings.Beside(config, blue, fleet, *seen, balancers=way.balancers)
     found = [*surroundings.look(calls, at)]
     found += pair.findings(calls, at, attached, green, launched) if green else attachments.findings(attached)
     found += [*_strangers(calls, config, (fleet, *left), targets), *weighing.findings]
@@ -85,6 +86,7 @@ class _Way:
     weighing: weights.WeightedTraffic
     serving: tuple[str, ...]  # those of the target groups that get traffic
     targets: dict[str, dict[str, str]]
+    balancers: dict[str, list[str]]  # of each target group, by ARN
 
 
 def _way(calls: Calls, config: Config, blue: Answer, left: tuple[Group, ...]) -> _Way:
@@ -97,7 +99,8 @@ def _way(calls: Calls, config: Config, blue: Answer, left: tuple[Group, ...]) ->
     targets = traffic.targets(calls, arns)
     if weighing.idle:
         weights.must_be_empty(weighing.idle, targets[weighing.idle], {i.id for one in left for i in one.instances})
-    return _Way(arns, ways, left, weighing, serving, targets)
+    behind = traffic.balancers_behind(described for _, described in shown)
+    return _Way(arns, ways, left, weighing, serving, targets, behind)
 
 
 def _idle(blue: Answer, arns: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -96,6 +96,7 @@ class Beside:
     hooks: Sequence[Answer] = ()  # blue's lifecycle hooks
     acting: Collection[str] = ()  # names of the alarms that act by blue's policies: they move to green
     own: Idle | None = None  # of a standing pair: green, where it has a launch template of its own
+    balancers: Mapping[str, Sequence[str]] = field(kw_only=True)  # target group ARN -> ARNs of its load balancers
 
     @property
     def launcher(self) -> Group:
@@ -727,7 +728,8 @@ def room(calls: Calls, at: Beside) -> Iterator[Finding]:
     """Whether load balancers take the targets of both groups, and the subnets have addresses for green."""
     if not at.blue.desired:
         return
-    uses = [*capacity.targets(calls, {arn: at.targets[arn] for arn in at.serving}, at.blue.desired)]
+    members = {arn: at.targets[arn] for arn in at.serving}
+    uses = [*capacity.targets(calls, at.balancers, members, at.blue.desired)]
     if not at.config.groups and (named := groups.subnets(at.shown)):
         uses.append(quotas.free_addresses(at.blue.desired, capacity.free(calls, named)))
     yield from filter(None, map(quotas.finding, uses))

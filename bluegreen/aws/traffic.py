@@ -62,6 +62,11 @@ def balancers(calls: Calls, arns: Iterable[str]) -> list[str]:
     return balancers_of(shown)
 
 
+def balancers_behind(shown: Iterable[Answer]) -> dict[str, list[str]]:
+    """ARN of each described target group -> ARNs of the load balancers that it is behind."""
+    return {group["TargetGroupArn"]: group.get("LoadBalancerArns", []) for group in shown}
+
+
 def balancers_of(shown: Iterable[Answer]) -> list[str]:
     """ARNs of the load balancers that described target groups name."""
     return sorted({arn for group in shown for arn in group.get("LoadBalancerArns", [])})

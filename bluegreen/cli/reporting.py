@@ -97,14 +97,18 @@ def _meant(at: Invocation, named: str | None) -> tuple[Engine, str]:
         return engine, f"{meant}#{number}"
     newest = engine.history(meant, 1)
     if not newest:
-        hint = "`bluegreen status` lists the services with releases."
-        raise engine.lost(meant) or ConfigError("has no releases", where=meant, hint=hint)
+        raise engine.lost(meant) or _nothing(meant)
     return engine, newest[0].id
 
 
+def _nothing(where: str) -> ConfigError:
+    return ConfigError("has no releases", where=where, hint="`bluegreen status` lists the services with releases.")
+
+
 def _story(engine: Engine, id_: str) -> Story:
-    engine.load(id_)  # it says what to do when there is no such release
-    return story.story(engine.events(id_), time.time())
+    if not (events := engine.events(id_)):
+        engine.load(id_)  # it says what to do when there is no such release
+    return story.story(events, time.time())
 
 
 def _services(at: Invocation, named: str | None) -> tuple[Engine, Sequence[str]]:
@@ -118,7 +122,7 @@ def _services(at: Invocation, named: str | None) -> tuple[Engine, Sequence[str]]
         known = [one.service for one in engine.services()]
         services = [one for one in known if config is None or one.partition("/")[0] == config.service]
     if not services:
-        raise ConfigError("has no releases", where=meant, hint="`bluegreen status` lists the services with releases.")
+        raise _nothing(meant)
     return engine, services
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import click
 
@@ -17,7 +16,10 @@ Sleep = Callable[[float], None]
 
 
 def again(
-    look: Callable[[], Sequence[ServiceStatus]], show: Callable[[Any], None], in_place: bool, sleep: Sleep = time.sleep
+    look: Callable[[], Sequence[ServiceStatus]],
+    show: Callable[[Sequence[ServiceStatus]], None],
+    in_place: bool,
+    sleep: Sleep = time.sleep,
 ) -> int:
     """Show what `look` gives: in its place on a terminal, elsewhere whenever more than the time has changed."""
     before = None

@@ -66,14 +66,12 @@ def _frequency(live: int, seconds: float) -> Figure:
 
 
 def _lead_time(live: Sequence[Story]) -> Figure:
-    times = [one.end - one.release.started_at for one in live]
-    return Figure(
+    return _median(
         "Lead time for changes",
-        duration(median(times)) if times else "unknown",
-        f"median of {len(times)}",
+        [one.end - one.release.started_at for one in live],
+        "unknown",
         "From the request of a release to the moment when it is live. "
         "The journal does not have the time of the commit, so the time before the request is not in it.",
-        median(times) if times else None,
     )
 
 
@@ -93,15 +91,19 @@ def _failure_rate(stories: Sequence[Story]) -> Figure:
 def _restored(stories: Sequence[Story]) -> Figure:
     back = [one.back.seconds for one in stories if one.back and one.back.seconds is not None]
     again = [one.end - one.release.started_at for one in stories if _goes_back(one)]
-    times = [*back, *again]
-    return Figure(
+    return _median(
         "Time to restore service",
-        duration(median(times)) if times else "nothing to restore",
-        f"median of {len(times)}",
+        [*back, *again],
+        "nothing to restore",
         "From the order of a rollback, or the check that caused it, to green's last answer. "
         "Where an earlier image was released again: from that request until it is live.",
-        median(times) if times else None,
     )
+
+
+def _median(name: str, times: Sequence[float], nothing: str, definition: str) -> Figure:
+    """Of times in seconds; `nothing`: what is said without any."""
+    middle = median(times) if times else None
+    return Figure(name, nothing if middle is None else duration(middle), f"median of {len(times)}", definition, middle)
 
 
 def _goes_back(one: Story) -> bool:

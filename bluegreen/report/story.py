@@ -115,6 +115,7 @@ class Story:
 
     release: Release
     at: float
+    end: float  # where its time ends: when it settled, else now
     spans: tuple[Span, ...]
     blue: tuple[Point, ...]
     green: tuple[Point, ...]
@@ -125,12 +126,6 @@ class Story:
     back: Return | None
     served: float | None  # since when green had traffic, at the latest
     beside: float  # instance-hours for which both groups ran
-
-    @property
-    def end(self) -> float:
-        """Where its time ends: when it settled, else now."""
-        settled = self.release.settled_at
-        return max(self.release.last_at, self.at) if settled is None else settled
 
     @property
     def orders(self) -> tuple[Line, ...]:
@@ -148,6 +143,7 @@ def story(events: Sequence[Event], now: float) -> Story:
     return Story(
         release=release,
         at=now,
+        end=end,
         spans=tuple(_spans(events, end)),
         blue=blue,
         green=green,
